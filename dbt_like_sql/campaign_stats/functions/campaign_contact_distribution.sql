@@ -1,0 +1,19 @@
+-- purpose: how a campaign's contacts are spread over its templates: assigned to one, and queued for sending
+-- grain:   one row per template of the campaign
+-- reads:   stg_campaign_contacts, stg_send_queue
+-- writes:  nothing
+-- locks:   none
+CREATE OR REPLACE FUNCTION headrace.campaign_contact_distribution(p_campaign_id uuid)
+RETURNS TABLE (template_name text, assigned bigint, queued bigint)
+LANGUAGE sql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, headrace, pg_temp
+AS $$
+    SELECT u.template_name, count(*) FILTER (WHERE u.assigned), count(*) FILTER (WHERE NOT u.assigned)
+    FROM (
+        SELECT k.template_name, true AS assigned FROM headrace.stg_campaign_contacts k WHERE k.campaign_id = p_campaign_id
+        UNION ALL
+        SELECT q.template_name, false FROM headrace.stg_send_queue q WHERE q.campaign_id = p_campaign_id
+    ) u
+    GROUP BY u.template_name
+    ORDER BY u.template_name
+$$;

@@ -1,0 +1,39 @@
+-- purpose: the handler of stream campaign_stats: brings the statistics up to date with a batch of changes
+-- grain:   one batch; the number of messages that count differently now
+-- reads:   stg_campaigns, message_outcome, and what touched_messages and fold_messages read
+-- writes:  headrace.campaign, and what fold_messages writes
+-- locks:   the campaigns' own rows, in id order
+CREATE OR REPLACE FUNCTION headrace.campaign_stats_apply(p_changes headrace.change_log[]) RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, headrace, pg_temp
+AS $$
+DECLARE
+    v_emptied boolean;
+    v_named uuid[];
+    v_renewed uuid[];
+    v_all uuid[];
+BEGIN
+    SELECT
+        bool_or(c.op = 'T'),
+        array_agg(DISTINCT c.entity_id::uuid) FILTER (WHERE c.source = 'campaigns' AND c.op <> 'T'),
+        array_agg(DISTINCT c.entity_id::uuid) FILTER (WHERE c.source = 'campaigns' AND c.op IN ('I', 'D'))
+    INTO v_emptied, v_named, v_renewed FROM unnest(p_changes) c;
+    IF v_emptied THEN
+        v_all := ARRAY(SELECT campaign_id FROM headrace.campaign UNION SELECT campaign_id FROM headrace.stg_campaigns);
+        PERFORM headrace.lock_campaigns(v_all);
+        UPDATE headrace.campaign SET rebuild_requested_at = clock_timestamp() WHERE campaign_id = ANY (v_all);
+    END IF;
+    IF v_named IS NOT NULL THEN
+        -- What came or went is counted by its rebuild; until then folds leave a campaign alone that is not live.
+        PERFORM headrace.lock_campaigns(v_named);
+        UPDATE headrace.campaign c SET
+            rebuild_requested_at = clock_timestamp(),
+            state = CASE WHEN c.state = 'live' AND x.present THEN 'live' ELSE 'pending' END
+        FROM (
+            SELECT n.id, EXISTS (SELECT FROM headrace.stg_campaigns s WHERE s.campaign_id = n.id) AS present FROM unnest(v_named) n (id)
+        ) x
+        WHERE c.campaign_id = x.id AND (c.campaign_id = ANY (v_renewed) OR c.state <> 'live' OR NOT x.present);
+    END IF;
+    RETURN headrace.fold_messages(headrace.touched_messages(p_changes));
+END
+$$;

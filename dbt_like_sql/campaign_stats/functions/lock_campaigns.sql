@@ -1,0 +1,18 @@
+-- purpose: makes and locks Headrace's own rows of campaigns: what folds, rebuilds and deletes of a campaign take first
+-- grain:   the campaigns named, in id order
+-- reads:   nothing
+-- writes:  headrace.campaign: a campaign never seen is made as pending, with its rebuild requested
+-- locks:   the rows, FOR NO KEY UPDATE, until the transaction ends
+CREATE OR REPLACE FUNCTION headrace.lock_campaigns(p_campaigns uuid[]) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, headrace, pg_temp
+AS $$
+BEGIN
+    INSERT INTO headrace.campaign (campaign_id, rebuild_requested_at)
+    SELECT u.id, clock_timestamp() FROM (SELECT DISTINCT id FROM unnest(p_campaigns) id WHERE id IS NOT NULL) u
+    WHERE NOT EXISTS (SELECT FROM headrace.campaign c WHERE c.campaign_id = u.id)
+    ORDER BY u.id
+    ON CONFLICT (campaign_id) DO NOTHING;
+    PERFORM FROM headrace.campaign c WHERE c.campaign_id = ANY (p_campaigns) ORDER BY c.campaign_id FOR NO KEY UPDATE;
+END
+$$;

@@ -1,0 +1,11 @@
+-- purpose: how many campaigns wait for their rebuild
+-- grain:   one number
+-- reads:   headrace.campaign
+-- writes:  nothing
+-- locks:   none
+CREATE OR REPLACE FUNCTION headrace.rebuilds_pending() RETURNS bigint
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, headrace, pg_temp
+AS $$
+    SELECT count(*) FROM headrace.campaign WHERE rebuild_requested_at IS NOT NULL
+$$;

@@ -1,0 +1,33 @@
+-- purpose: writes the serving documents of campaigns from their stored counters; the version rises only if numbers changed
+-- grain:   one document per campaign named
+-- reads:   headrace.campaign_template_stats
+-- writes:  headrace.campaign_computed_stats; how many documents changed
+-- locks:   the documents' rows; the caller holds the campaigns
+CREATE OR REPLACE FUNCTION headrace.refresh_documents(p_campaigns uuid[]) RETURNS bigint
+LANGUAGE sql
+SET search_path = pg_catalog, headrace, pg_temp
+AS $$
+    WITH document AS (
+        SELECT
+            k.id AS campaign_id,
+            coalesce(jsonb_agg(
+                jsonb_build_object('template_name', s.template_name)
+                || headrace.counters_json(s.total, s.sent, s.delivered, s.read, s.replied, s.failed, s.failed_queue)
+                ORDER BY s.template_name COLLATE "C") FILTER (WHERE s.campaign_id IS NOT NULL), '[]') AS template_stats,
+            headrace.counters_json(
+                coalesce(sum(s.total), 0)::bigint, coalesce(sum(s.sent), 0)::bigint, coalesce(sum(s.delivered), 0)::bigint,
+                coalesce(sum(s.read), 0)::bigint, coalesce(sum(s.replied), 0)::bigint, coalesce(sum(s.failed), 0)::bigint,
+                coalesce(sum(s.failed_queue), 0)::bigint) AS totals
+        FROM unnest(p_campaigns) k (id) LEFT JOIN headrace.campaign_template_stats s ON s.campaign_id = k.id
+        GROUP BY k.id
+    ), written AS (
+        INSERT INTO headrace.campaign_computed_stats AS d (campaign_id, template_stats, totals, checksum)
+        SELECT n.campaign_id, n.template_stats, n.totals, md5(n.template_stats::text) FROM document n ORDER BY n.campaign_id
+        ON CONFLICT (campaign_id) DO UPDATE SET
+            template_stats = excluded.template_stats, totals = excluded.totals, checksum = excluded.checksum,
+            version = d.version + 1, computed_at = clock_timestamp()
+        WHERE d.checksum <> excluded.checksum
+        RETURNING 1
+    )
+    SELECT count(*) FROM written
+$$;

@@ -1,0 +1,20 @@
+-- purpose: queues campaigns for rebuild, to be recomputed by whoever drains next; null: all there are
+-- grain:   the campaigns named; how many are queued by this
+-- reads:   stg_campaigns
+-- writes:  headrace.campaign
+-- locks:   the campaigns' own rows, in id order
+CREATE OR REPLACE FUNCTION headrace.request_rebuild(p_campaigns uuid[] DEFAULT NULL) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, headrace, pg_temp
+AS $$
+DECLARE
+    v_campaigns constant uuid[] := coalesce(
+        p_campaigns, ARRAY(SELECT campaign_id FROM headrace.stg_campaigns UNION SELECT campaign_id FROM headrace.campaign WHERE state <> 'deleted'));
+    v_count bigint;
+BEGIN
+    PERFORM headrace.lock_campaigns(v_campaigns);
+    UPDATE headrace.campaign SET rebuild_requested_at = clock_timestamp() WHERE campaign_id = ANY (v_campaigns);
+    GET DIAGNOSTICS v_count = ROW_COUNT;
+    RETURN v_count;
+END
+$$;

@@ -1,0 +1,21 @@
+-- purpose: who may do what with campaign statistics
+-- grain:   schema headrace
+-- reads:   nothing
+-- writes:  rights
+-- locks:   none
+GRANT SELECT ON
+headrace.campaign_template_stats,
+headrace.campaign_computed_stats,
+headrace.campaign_template_stats_live
+TO headrace_reader, headrace_app, headrace_worker;
+GRANT SELECT ON headrace.campaign TO headrace_worker;
+GRANT EXECUTE ON FUNCTION
+headrace.campaign_stats(uuid),
+headrace.get_campaign_template_stats(uuid),
+headrace.campaign_contact_distribution(uuid)
+TO headrace_reader, headrace_app, headrace_worker;
+GRANT EXECUTE ON FUNCTION
+headrace.rebuild_step(bigint),
+headrace.rebuild_campaign_stats(uuid[]),
+headrace.request_rebuild(uuid[])
+TO headrace_worker;

@@ -1,0 +1,23 @@
+-- purpose: who may do what in the engine: nothing for PUBLIC, the least for each role
+-- grain:   schema headrace
+-- reads:   nothing
+-- writes:  rights
+-- locks:   none
+REVOKE ALL ON SCHEMA headrace FROM PUBLIC;
+REVOKE ALL ON ALL TABLES IN SCHEMA headrace FROM PUBLIC;
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA headrace FROM PUBLIC;
+GRANT USAGE ON SCHEMA headrace TO headrace_reader, headrace_app, headrace_worker;
+GRANT SELECT ON headrace.stream_lag, headrace.stream, headrace.worker, headrace.activity TO headrace_reader, headrace_worker;
+GRANT SELECT ON headrace.dead_letter, headrace.stream_cursor, headrace.installation TO headrace_worker;
+GRANT EXECUTE ON FUNCTION
+headrace.stream_poll(text[]),
+headrace.stream_step(text, integer, integer, boolean),
+headrace.stream_rebuild(text),
+headrace.dead_letter_retry(bigint[], boolean),
+headrace.missing_change_log_days(integer),
+headrace.add_change_log_partition(date),
+headrace.expired_change_log_days(interval),
+headrace.drop_change_log_partition(date, interval),
+headrace.forget_old_workers(),
+headrace.worker_heartbeat(text, text, integer, text, text[], bigint, text)
+TO headrace_worker;

@@ -1,0 +1,17 @@
+-- purpose: says that a worker lives, and what it has done
+-- grain:   one worker
+-- reads:   nothing
+-- writes:  headrace.worker
+-- locks:   the worker's row
+CREATE OR REPLACE FUNCTION headrace.worker_heartbeat(
+    p_worker_id text, p_hostname text, p_pid integer, p_state text, p_streams text[], p_changes_applied bigint, p_last_error text
+) RETURNS void
+LANGUAGE sql SECURITY DEFINER
+SET search_path = pg_catalog, headrace, pg_temp
+AS $$
+    INSERT INTO headrace.worker AS w (worker_id, hostname, pid, state, streams, changes_applied, last_error)
+    VALUES (p_worker_id, p_hostname, p_pid, p_state, p_streams, p_changes_applied, p_last_error)
+    ON CONFLICT (worker_id) DO UPDATE SET
+        seen_at = clock_timestamp(), state = excluded.state, streams = excluded.streams,
+        changes_applied = excluded.changes_applied, last_error = excluded.last_error
+$$;

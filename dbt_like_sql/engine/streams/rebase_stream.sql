@@ -1,0 +1,32 @@
+-- purpose: starts a stream anew at this moment (after a restore, a clone, or when it was lost), and queues what it derives for rebuild
+-- grain:   one stream; all its cursors
+-- reads:   pg_control_system
+-- writes:  headrace.stream_cursor, headrace.stream.shards, headrace.dead_letter (the stream's are void)
+-- locks:   the stream's cursors
+CREATE OR REPLACE FUNCTION headrace.rebase_stream(p_stream text, p_shards integer DEFAULT NULL) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, headrace, pg_temp
+AS $$
+DECLARE
+    v_shards integer;
+    v_rebuild_all text;
+BEGIN
+    UPDATE headrace.stream SET shards = coalesce(p_shards, shards) WHERE stream = p_stream 
+    RETURNING shards, rebuild_all INTO v_shards, v_rebuild_all;
+    IF v_shards IS NULL THEN
+        RAISE EXCEPTION 'there is no stream %', p_stream USING ERRCODE = 'no_data_found';
+    END IF;
+    DELETE FROM headrace.stream_cursor WHERE stream = p_stream;
+    DELETE FROM headrace.dead_letter WHERE stream = p_stream;
+    -- Rows that a restore brought along bear transaction ids of another life; those would be read again when ids come round.
+    IF NOT EXISTS (SELECT FROM headrace.stream_cursor) THEN
+        DELETE FROM headrace.change_log WHERE xid >= pg_snapshot_xmax(pg_current_snapshot());
+    END IF;
+    INSERT INTO headrace.stream_cursor (stream, shard, prev, system_identifier, database_name)
+    SELECT p_stream, n, pg_current_snapshot(), (SELECT system_identifier FROM pg_control_system()), current_database()
+    FROM generate_series(0, v_shards - 1) n;
+    IF v_rebuild_all IS NOT NULL THEN
+        EXECUTE format('SELECT %s()', v_rebuild_all);
+    END IF;
+END
+$$;

@@ -1,0 +1,74 @@
+-- purpose: which shards of which streams have work: the workers' one idle question, which locks and writes nothing
+-- grain:   one row per stream and shard with work; work is change, rebuild (shard -1), mismatch (another cluster's cursor) or lost
+-- reads:   headrace.stream_cursor, headrace.change_log (by its index on xid)
+-- writes:  nothing
+-- locks:   none
+CREATE OR REPLACE FUNCTION headrace.stream_poll(p_streams text[] DEFAULT NULL)
+RETURNS TABLE (stream text, shard integer, work text)
+LANGUAGE plpgsql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, headrace, pg_temp
+AS $$
+DECLARE
+    v_now constant pg_snapshot := pg_current_snapshot();
+    v_xmax constant xid8 := pg_snapshot_xmax(v_now);
+    v_cluster constant bigint := (SELECT system_identifier FROM pg_control_system());
+    v_committed xid8[];
+    v_low xid8;
+    v_high xid8;
+    v_first boolean;
+    v_pending bigint;
+    c record;
+BEGIN
+    FOR c IN
+        SELECT k.* FROM headrace.stream_cursor k WHERE p_streams IS NULL OR k.stream = ANY (p_streams) ORDER BY k.stream, k.shard
+    LOOP
+        stream := c.stream;
+        shard := c.shard;
+        work := NULL;
+        v_low := pg_snapshot_xmax(c.prev);
+        IF c.system_identifier <> v_cluster OR c.database_name <> current_database() OR v_low > v_xmax THEN
+            work := 'mismatch';
+        ELSIF c.state = 'lost' THEN
+            work := 'lost';
+        ELSIF c.cur IS NOT NULL THEN
+            work := 'change';
+        ELSE
+            v_committed := ARRAY(SELECT x FROM pg_snapshot_xip(c.prev) x WHERE pg_visible_in_snapshot(x, v_now));
+            IF v_committed <> '{}' AND EXISTS (SELECT FROM headrace.change_log l WHERE l.xid = ANY (v_committed)) THEN
+                work := 'change';
+            END IF;
+            -- Between the transactions that still run, so that a bulk load under way is not read over at every poll.
+            v_first := true;
+            IF work IS NULL AND v_low < v_xmax THEN
+                FOR v_high IN
+                    SELECT x FROM pg_snapshot_xip(v_now) x WHERE x >= v_low UNION ALL SELECT v_xmax ORDER BY 1
+                LOOP
+                    IF v_first AND EXISTS (SELECT FROM headrace.change_log l WHERE l.xid >= v_low AND l.xid < v_high)
+                        OR NOT v_first AND EXISTS (SELECT FROM headrace.change_log l WHERE l.xid > v_low AND l.xid < v_high)
+                    THEN
+                        work := 'change';
+                        EXIT;
+                    END IF;
+                    v_low := v_high;
+                    v_first := false;
+                END LOOP;
+            END IF;
+        END IF;
+        IF work IS NOT NULL THEN
+            RETURN NEXT;
+        END IF;
+    END LOOP;
+    FOR c IN
+        SELECT s.* FROM headrace.stream s
+        WHERE s.rebuilds_pending IS NOT NULL AND (p_streams IS NULL OR s.stream = ANY (p_streams)) ORDER BY s.stream
+    LOOP
+        EXECUTE format('SELECT %s()', c.rebuilds_pending) INTO v_pending;
+        IF v_pending > 0 THEN
+            stream := c.stream;
+            shard := -1;
+            work := 'rebuild';
+            RETURN NEXT;
+        END IF;
+    END LOOP;
+END
+$$;

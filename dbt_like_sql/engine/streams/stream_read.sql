@@ -1,0 +1,111 @@
+-- purpose: takes the next batch of a shard's window, opening a window where none is open, and moves the cursor behind it
+-- grain:   up to p_limit changes, in order of pos; null where another worker holds the shard, empty where there is nothing
+-- reads:   headrace.stream, headrace.change_log
+-- writes:  headrace.stream_cursor: commits with the effects of the batch, or not at all
+-- locks:   the cursor's row, SKIP LOCKED: no leader
+--
+-- Lock, snapshot and batch are three statements of one READ COMMITTED transaction (this function is VOLATILE, so each
+-- takes a snapshot of its own). In one statement the read would see the snapshot from before the lock was granted.
+CREATE OR REPLACE FUNCTION headrace.stream_read(p_stream text, p_shard integer, p_limit integer)
+RETURNS headrace.change_log[]
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, headrace, pg_temp
+AS $$
+DECLARE
+    s headrace.stream;
+    c headrace.stream_cursor;
+    v_opened boolean := false;
+    v_scanned bigint;
+    v_committed xid8[];
+    v_low xid8;
+    v_high xid8;
+    v_batch headrace.change_log[];
+BEGIN
+    IF current_setting('transaction_isolation') <> 'read committed' THEN
+        RAISE EXCEPTION 'streams are read in READ COMMITTED transactions, not %', current_setting('transaction_isolation')
+            USING ERRCODE = 'invalid_transaction_state';
+    END IF;
+    SELECT * INTO c FROM headrace.stream_cursor k WHERE k.stream = p_stream AND k.shard = p_shard FOR UPDATE SKIP LOCKED;
+    IF NOT FOUND THEN
+        RETURN NULL;
+    END IF;
+    IF c.system_identifier <> (SELECT system_identifier FROM pg_control_system())
+        OR c.database_name <> current_database() OR pg_snapshot_xmax(c.prev) > pg_snapshot_xmax(pg_current_snapshot())
+    THEN
+        RAISE EXCEPTION 'stream % stands in another cluster or in the future (restored or cloned database?); run: headrace streams rebase %', p_stream, p_stream
+            USING ERRCODE = 'object_not_in_prerequisite_state';
+    END IF;
+    IF c.state = 'lost' THEN
+        RAISE EXCEPTION 'stream % was idle for too long and lost its place; run: headrace streams rebase %', p_stream, p_stream
+            USING ERRCODE = 'object_not_in_prerequisite_state';
+    END IF;
+    SELECT * INTO s FROM headrace.stream t WHERE t.stream = p_stream;
+    IF c.cur IS NULL THEN
+        SELECT pg_current_snapshot() INTO c.cur;
+        v_opened := true;
+    END IF;
+    v_committed := ARRAY(SELECT x FROM pg_snapshot_xip(c.prev) x WHERE pg_visible_in_snapshot(x, c.cur));
+    v_low := pg_snapshot_xmax(c.prev);
+    v_high := pg_snapshot_xmax(c.cur);
+
+    IF v_opened THEN
+        -- OFFSET 0 keeps the planner from answering min and max by walking the index on pos through the whole log.
+        SELECT count(*), count(*) FILTER (WHERE w.ours), coalesce(min(w.pos) FILTER (WHERE w.ours) - 1, 0), coalesce(max(w.pos) FILTER (WHERE w.ours), 0)
+        INTO v_scanned, c.window_rows, c.pos, c.last_pos
+        FROM (
+            SELECT u.pos, u.source = ANY (s.sources)
+                AND (s.shards = 1 OR mod(hashtextextended(coalesce(u.entity_id, ''), 0) & 9223372036854775807, s.shards) = p_shard) AS ours
+            FROM (
+                SELECT l.pos, l.xid, l.source, l.entity_id FROM headrace.change_log l WHERE l.xid = ANY (v_committed)
+                UNION ALL
+                SELECT l.pos, l.xid, l.source, l.entity_id FROM headrace.change_log l WHERE l.xid >= v_low AND l.xid < v_high
+            ) u
+            WHERE pg_visible_in_snapshot(u.xid, c.cur)
+            OFFSET 0
+        ) w;
+    END IF;
+
+    IF c.window_rows = 0 THEN
+        v_batch := '{}';
+        IF v_scanned = 0 THEN
+            RETURN v_batch;  -- nothing was there at all: leave the cursor, write no WAL
+        END IF;
+    ELSIF c.window_rows <= 4 * p_limit THEN
+        SELECT array_agg(w.change ORDER BY w.pos) INTO v_batch FROM (
+            SELECT u.pos, u.change FROM (
+                SELECT l.pos, l.xid, l.source, l.entity_id, l AS change FROM headrace.change_log l WHERE l.xid = ANY (v_committed)
+                UNION ALL
+                SELECT l.pos, l.xid, l.source, l.entity_id, l AS change FROM headrace.change_log l WHERE l.xid >= v_low AND l.xid < v_high
+                OFFSET 0
+            ) u
+            WHERE u.pos > c.pos AND pg_visible_in_snapshot(u.xid, c.cur) AND u.source = ANY (s.sources)
+                AND (s.shards = 1 OR mod(hashtextextended(coalesce(u.entity_id, ''), 0) & 9223372036854775807, s.shards) = p_shard)
+            ORDER BY u.pos LIMIT p_limit
+        ) w;
+    ELSE
+        -- A large window is mostly one bulk transaction: dense in pos, so that pos is the way through it.
+        SELECT array_agg(w.change ORDER BY w.pos) INTO v_batch FROM (
+            SELECT l.pos, l AS change FROM headrace.change_log l
+            WHERE l.pos > c.pos AND l.pos <= c.last_pos
+                AND (l.xid = ANY (v_committed) OR l.xid >= v_low AND l.xid < v_high)
+                AND pg_visible_in_snapshot(l.xid, c.cur) AND l.source = ANY (s.sources)
+                AND (s.shards = 1 OR mod(hashtextextended(coalesce(l.entity_id, ''), 0) & 9223372036854775807, s.shards) = p_shard)
+            ORDER BY l.pos LIMIT p_limit
+        ) w;
+    END IF;
+    v_batch := coalesce(v_batch, '{}');
+
+    IF cardinality(v_batch) < p_limit OR (v_batch[cardinality(v_batch)]).pos >= c.last_pos THEN
+        UPDATE headrace.stream_cursor k SET
+            prev = c.cur, cur = NULL, pos = 0, last_pos = NULL, window_rows = NULL,
+            changes_applied = k.changes_applied + cardinality(v_batch), advanced_at = clock_timestamp()
+        WHERE k.stream = p_stream AND k.shard = p_shard;
+    ELSE
+        UPDATE headrace.stream_cursor k SET
+            cur = c.cur, pos = (v_batch[cardinality(v_batch)]).pos, last_pos = c.last_pos, window_rows = c.window_rows,
+            changes_applied = k.changes_applied + cardinality(v_batch), advanced_at = clock_timestamp()
+        WHERE k.stream = p_stream AND k.shard = p_shard;
+    END IF;
+    RETURN v_batch;
+END
+$$;

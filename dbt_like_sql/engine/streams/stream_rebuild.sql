@@ -1,0 +1,21 @@
+-- purpose: does the next piece of what a stream has queued to be recomputed
+-- grain:   one transaction's worth; how many things were rebuilt
+-- reads:   headrace.stream
+-- writes:  what the stream's rebuild_step writes
+-- locks:   the stream's rebuild_step's
+CREATE OR REPLACE FUNCTION headrace.stream_rebuild(p_stream text) RETURNS integer
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, headrace, pg_temp
+AS $$
+DECLARE
+    v_step text;
+    v_done integer;
+BEGIN
+    SELECT s.rebuild_step INTO v_step FROM headrace.stream s WHERE s.stream = p_stream;
+    IF v_step IS NULL THEN
+        RETURN 0;
+    END IF;
+    EXECUTE format('SELECT %s()', v_step) INTO v_done;
+    RETURN v_done;
+END
+$$;

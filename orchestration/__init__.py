@@ -1,0 +1,1 @@
+"""Headrace: statistics, refreshes and workflows kept up to date from a PostgreSQL's own change stream."""

@@ -1,0 +1,1 @@
+"""Campaign statistics in Dagster: assets, checks and the sensor that reports the worker's progress."""

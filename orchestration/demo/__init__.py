@@ -1,0 +1,1 @@
+"""The example application: embedded server, its schema, its rows."""

@@ -1,0 +1,96 @@
+"""`headrace demo …`: the example application's tables and rows, in the database the environment names."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+
+import click
+
+from orchestration.demo.load import LoadedCampaign, create_schema
+from orchestration.demo.load import load as load_campaigns
+from orchestration.demo.server import stop_server
+from orchestration.demo.target import absolute_home, database_url
+from orchestration.settings import read_settings
+
+
+@click.group()
+def demo() -> None:
+    """The example application: its tables, its rows.
+
+    \b
+    The order on a database is
+      headrace demo schema    the application's tables
+      headrace migrate        what Headrace adds
+      headrace demo load      rows
+
+    All act on HEADRACE_DATABASE_URL, schema HEADRACE_SOURCE_SCHEMA (default: public). Without a URL they act
+    on the embedded server under HEADRACE_HOME (default: ./var), which they start and leave running.
+    """
+
+
+@demo.command()
+def schema() -> None:
+    """Make the example application's five tables.
+
+    Those that exist stay as they are, with their rows.
+    """
+    settings = read_settings()
+    create_schema(database_url(settings), settings.source_schema)
+    click.echo(f"The example's tables are in schema {settings.source_schema}.")
+
+
+@demo.command()
+@click.option(
+    "--campaigns",
+    type=click.IntRange(1, 1000),
+    default=2,
+    show_default=True,
+    help="How many campaigns to load.",
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    default=1,
+    show_default=True,
+    help="The same seed gives the same rows; each seed can be loaded once.",
+)
+def load(campaigns: int, seed: int) -> None:
+    """Load made-up campaigns, 273,087 rows each.
+
+    A campaign has 50,857 rows in send_queue and in campaign_contacts, 121,679 in message_status_logs and
+    49,694 in messages, and lies in the ten days before today (UTC). Statuses come late, twice and out of
+    order. A campaign is loaded whole or not at all.
+    """
+    settings = read_settings()
+    url = database_url(settings)
+    begun = time.monotonic()
+
+    def said(campaign: LoadedCampaign) -> None:
+        seconds = time.monotonic() - begun
+        click.echo(
+            f"{campaign.name} ({campaign.status}): {campaign.total:,} rows, {seconds:.1f} s from the start"
+        )
+
+    report = load_campaigns(
+        url, settings.source_schema, campaigns, seed, midnight(datetime.now(UTC)), on_campaign=said
+    )
+    click.echo(
+        f"{report.total:,} rows of {len(report.campaigns)} campaigns in schema {settings.source_schema}, "
+        f"{time.monotonic() - begun:.1f} s."
+    )
+
+
+@demo.command()
+def stop() -> None:
+    """Stop the embedded server under HEADRACE_HOME.
+
+    It starts again by itself with the next command that needs it.
+    """
+    stop_server(absolute_home(read_settings()))
+    click.echo("The embedded server is stopped.")
+
+
+def midnight(now: datetime) -> datetime:
+    """The start of that day in UTC: loads of one day give the same rows."""
+    return now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)

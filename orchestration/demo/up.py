@@ -1,0 +1,418 @@
+"""`headrace up`: everything on one machine, and its end; `headrace env`: the same databases for a plain
+`dagster dev`.
+
+<home>/up.lock    held as long as it runs; the kernel lets go of it whatever happens
+<home>/up.json    which processes it started, for the next one after a kill -9
+<home>/dagster    DAGSTER_HOME
+<home>/log        what the children say
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import json
+import os
+import shlex
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.resources import files
+from pathlib import Path
+from types import FrameType
+
+import click
+import psutil
+import psycopg
+from psycopg import sql
+
+import orchestration
+from orchestration.demo.children import Child, describe_exit, end_all, end_leftovers
+from orchestration.demo.commands import midnight
+from orchestration.demo.first_materialization import answers, materialize_first
+from orchestration.demo.load import COLUMNS, LoadedCampaign, create_schema, load
+from orchestration.demo.server import EmbeddedServer, ensure_server, running_server, stop_server
+from orchestration.demo.target import absolute_home, connected, dagster_storage_url, database_url
+from orchestration.errors import HeadraceError
+from orchestration.settings import Settings, read_settings
+
+HOST = "127.0.0.1"
+
+_DEMO_CAMPAIGNS, _DEMO_SEED = 2, 1
+_POLL_SECONDS = 0.2
+_SLOW_SECONDS = 120  # Dagster takes 20 s to come up; after that long people want to know where to look
+
+
+@dataclass(frozen=True)
+class Programs:
+    """What `up` starts, to be replaced by lighter programs in tests; {port} stands for the port."""
+
+    worker: tuple[str, ...] = (sys.executable, "-m", "orchestration.cli", "worker")
+    dagster: tuple[str, ...] = (
+        *(sys.executable, "-m", "dagster", "dev", "-m", "orchestration.definitions"),
+        *("-h", HOST, "-p", "{port}"),
+    )
+
+
+@click.command()
+@click.option("--no-demo", is_flag=True, help="Neither make the example's tables nor load its rows.")
+@click.option(
+    "--port", type=click.IntRange(1, 65535), default=3000, show_default=True, help="Port of Dagster's UI."
+)
+def up(no_demo: bool, port: int) -> None:
+    """Start everything on this machine; Ctrl-C ends it all.
+
+    \b
+    That is, in this order:
+      the embedded PostgreSQL, unless HEADRACE_DATABASE_URL and DAGSTER_PG_URL name servers of yours
+      the example's tables, where they are missing
+      schema headrace (what `headrace migrate` does)
+      two campaigns of rows, where the tables are empty
+      the worker, and Dagster with its UI on http://127.0.0.1:3000
+
+    Everything it keeps is under HEADRACE_HOME (default: ./var). After a crash or a power cut just start it
+    again. With a database of your own, whose tables are yours to fill, add --no-demo.
+    """
+    run_up(read_settings(), port=port, demo=not no_demo)
+
+
+@click.command()
+def env() -> None:
+    """Print the variables with which a plain `dagster dev` works.
+
+    \b
+    Use it as
+      eval "$(headrace env)"
+      dagster dev
+
+    Starts the embedded server if that is the one, and leaves it running. The output holds passwords if your
+    URLs do.
+    """
+    settings = read_settings()
+    home = absolute_home(settings)
+    dagster_home = _make_dagster_home(home)
+    variables = {
+        "HEADRACE_HOME": str(home),
+        "HEADRACE_DATABASE_URL": database_url(settings),
+        "DAGSTER_PG_URL": dagster_storage_url(settings),
+        "DAGSTER_HOME": str(dagster_home),
+    }
+    for name, value in variables.items():
+        click.echo(f"export {name}={shlex.quote(value)}")
+
+
+def run_up(
+    settings: Settings,
+    *,
+    port: int,
+    demo: bool,
+    programs: Programs | None = None,
+    migrate: Callable[[str, Settings], None] | None = None,
+    now: datetime | None = None,
+) -> None:
+    """Runs until SIGINT, SIGTERM or SIGHUP, then returns; to be called in the main thread.
+
+    Args:
+        now: the day the example's rows lead up to; default: today.
+
+    Raises:
+        HeadraceError: another one runs in this home, the port is busy, a step of the preparation failed, or
+        Dagster
+            ended. Whatever was started is ended before.
+    """
+    home = absolute_home(settings)
+    with _sole_up(home, port), _interruptible():
+        with contextlib.suppress(KeyboardInterrupt):
+            _Up(settings, home, port, programs or Programs(), migrate or _migrate).run(demo, now)
+
+
+class _Up:
+    """One run of `up`, under its home's lock."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        home: Path,
+        port: int,
+        programs: Programs,
+        migrate: Callable[[str, Settings], None],
+    ) -> None:
+        self.settings = settings
+        self.home = home
+        self.port = port
+        self.ui = f"http://{HOST}:{port}"
+        self.programs = programs
+        self.migrate = migrate
+        self.server: EmbeddedServer | None = None
+        self.server_is_ours = False
+        self.children: list[Child] = []
+        self.ending = threading.Event()
+        self.begun = time.monotonic()
+
+    def run(self, demo: bool, now: datetime | None) -> None:
+        earlier = _read_record(self.home)
+        if count := end_leftovers(self.home):
+            _say(f"Ended {count} processes that an earlier `headrace up` left behind.")
+        _check_port(self.port)
+        try:
+            self.start_server(earlier)
+            url = database_url(self.settings)
+            self.prepare_database(url, demo, now)
+            worker, dagster = self.start_children(url)
+            self.supervise(worker, dagster, url)
+        finally:
+            self.end()
+
+    def start_server(self, earlier: Mapping[str, object]) -> None:
+        if self.settings.database_url is not None and self.settings.dagster_pg_url is not None:
+            return
+        found = running_server(self.home)
+        begun = time.monotonic()
+        ours = ("starting", None if found is None else _identity(found.pid))
+        self.server_is_ours = found is None or earlier.get("server") in ours
+        self.record()  # before it runs: if we are killed in between, the next `up` knows whose it is
+        self.server = ensure_server(self.home)
+        self.record()
+        what = "runs already" if found is not None else f"started in {time.monotonic() - begun:.1f} s"
+        _say(f"Embedded PostgreSQL under {self.home / 'postgres'}: {what}.")
+
+    def prepare_database(self, url: str, demo: bool, now: datetime | None) -> None:
+        schema = self.settings.source_schema
+        if demo:
+            with _timed(f"Example's tables in schema {schema}"):
+                create_schema(url, schema)
+        with _timed("Schema headrace"):
+            self.migrate(url, self.settings)
+        if demo and _is_empty(url, schema):
+            begun = time.monotonic()
+
+            def loaded(campaign: LoadedCampaign) -> None:
+                seconds = time.monotonic() - begun
+                _say(f"Example campaign {campaign.name}: {campaign.total:,} rows, {seconds:.1f} s in all.")
+
+            day = midnight(now or datetime.now(UTC))
+            load(url, schema, _DEMO_CAMPAIGNS, _DEMO_SEED, day, on_campaign=loaded)
+
+    def start_children(self, url: str) -> tuple[Child, Child]:
+        dagster_home = _make_dagster_home(self.home)
+        environment = {
+            **os.environ,
+            "HEADRACE_HOME": str(self.home),
+            "HEADRACE_DATABASE_URL": url,
+            "DAGSTER_PG_URL": dagster_storage_url(self.settings),
+            "DAGSTER_HOME": str(dagster_home),
+            "PYTHONUNBUFFERED": "1",  # a log is for reading while it happens
+        }
+        logs = self.home / "log"
+        dagster_command = [part.format(port=self.port) for part in self.programs.dagster]
+        worker = Child("worker", self.programs.worker, environment, self.home, logs / "worker.log")
+        dagster = Child("Dagster", dagster_command, environment, self.home, logs / "dagster.log")
+        self.children = [worker, dagster]
+        for child in self.children:
+            child.start()
+            self.record()
+        _say(f"Worker and Dagster are starting (logs: {logs}); Ctrl-C ends all.")
+        return worker, dagster
+
+    def supervise(self, worker: Child, dagster: Child, url: str) -> None:
+        announced = told = False
+        dagster_begun = time.monotonic()
+        while True:
+            if dagster.exit_code() is not None:
+                raise HeadraceError(f"Dagster ended, {describe_exit(dagster)} (log: {dagster.log})")
+            if worker.revive(_say):
+                self.record()
+            if self.server is not None and not psutil.pid_exists(self.server.pid):
+                _say("The embedded PostgreSQL ended, it starts again.")
+                self.server = ensure_server(self.home)
+                self.server_is_ours = True
+                self.record()
+            if not announced and answers(self.ui):
+                announced = True
+                _say(f"Dagster's UI: {self.ui} (ready after {time.monotonic() - self.begun:.0f} s)")
+                threading.Thread(
+                    target=materialize_first,
+                    args=(self.ui, url, self.settings.source_schema, _say, self.ending.wait),
+                    daemon=True,
+                ).start()
+            if not announced and not told and time.monotonic() - dagster_begun > _SLOW_SECONDS:
+                told = True
+                _say(f"Dagster is still starting after {_SLOW_SECONDS} s: see {dagster.log}")
+            time.sleep(_POLL_SECONDS)
+
+    def end(self) -> None:
+        """Ends the children, then the server if it is ours. Signals do not interrupt it: it is bounded."""
+        for number in _ENDING_SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
+        self.ending.set()
+        if self.children or (self.server is not None and self.server_is_ours):
+            _say("Ending …")
+        end_all(self.children, self.home)
+        if self.server_is_ours:
+            stop_server(self.home)
+        (self.home / "up.json").unlink(missing_ok=True)
+
+    def record(self) -> None:
+        """Writes down whom we started, by id and start time: an id alone is somebody else's one day."""
+        server: object = None
+        if self.server_is_ours:
+            server = "starting" if self.server is None else _identity(self.server.pid)
+        record = {
+            "up": _identity(os.getpid()),
+            "ui": self.ui,
+            "server": server,
+            "children": {
+                child.name: _identity(child.process.pid) for child in self.children if child.process
+            },
+        }
+        path = self.home / "up.json"
+        unfinished = path.with_suffix(".json.new")
+        unfinished.write_text(json.dumps(record, indent=2) + "\n")
+        unfinished.replace(path)
+
+
+# --- one at a time, and its end -----------------------------------------------------------------------------
+
+_ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+@contextlib.contextmanager
+def _sole_up(home: Path, port: int) -> Iterator[None]:
+    """Holds this home's lock."""
+    path = home / "up.lock"
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise HeadraceError(
+            f"The folder {home} cannot be used ({error.strerror}: {error.filename}): "
+            "run as its owner, or name another one in HEADRACE_HOME."
+        ) from None
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.read(lock, 100).decode(errors="replace").strip() or "unknown"
+            ui = _read_record(home).get("ui")
+            raise HeadraceError(
+                f"Another `headrace up` (process {holder}) runs for {home}"
+                f"{f', with its UI on {ui}' if ui else ''}: "
+                "use that one or end it, or give this one a folder of its own in HEADRACE_HOME"
+                f"{f' and another --port than {port}' if str(ui).endswith(f':{port}') else ''}."
+            ) from None
+        os.ftruncate(lock, 0)
+        os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+        yield
+    finally:
+        os.close(lock)
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[None]:
+    """Makes the ending signals KeyboardInterrupts, also where a shell had SIGINT ignored (`up &`)."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, interrupt) for number in _ENDING_SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _check_port(port: int) -> None:
+    """Raises HeadraceError unless the UI could listen on the port now."""
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # the last run's closed connections
+        try:
+            listener.bind((HOST, port))
+            listener.listen()
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                raise HeadraceError(
+                    f"Port {port} on {HOST} is in use by another program: "
+                    "end it, or choose another one with --port."
+                ) from None
+            raise HeadraceError(
+                f"Port {port} on {HOST} cannot be used ({error.strerror}): choose another one with --port."
+            ) from None
+
+
+def _identity(pid: int) -> dict[str, float] | None:
+    try:
+        return {"pid": pid, "started": psutil.Process(pid).create_time()}
+    except psutil.Error:
+        return None
+
+
+def _read_record(home: Path) -> dict[str, object]:
+    try:
+        record = json.loads((home / "up.json").read_text())
+    except (OSError, ValueError):
+        return {}
+    return record if isinstance(record, dict) else {}
+
+
+# --- steps --------------------------------------------------------------------------------------------------
+
+
+def _say(message: str) -> None:
+    # The terminal may be gone; what is to be ended must be ended all the same.
+    with contextlib.suppress(OSError):
+        click.echo(message)
+
+
+@contextlib.contextmanager
+def _timed(what: str) -> Iterator[None]:
+    begun = time.monotonic()
+    yield
+    _say(f"{what}: ready, {time.monotonic() - begun:.1f} s.")
+
+
+def _migrate(url: str, settings: Settings) -> None:
+    from orchestration.migrate import migrate
+
+    migrate(url, settings)
+
+
+def _is_empty(url: str, source_schema: str) -> bool:
+    """Whether none of the example's tables has a row: whoever has rows is not given more."""
+    try:
+        with connected(url) as connection:
+            for table in COLUMNS:
+                statement = sql.SQL("SELECT EXISTS (SELECT FROM {})").format(
+                    sql.Identifier(source_schema, table)
+                )
+                row = connection.execute(statement).fetchone()
+                if row is not None and row[0]:
+                    return False
+    except psycopg.Error as error:
+        raise HeadraceError(
+            f"The example's tables cannot be read ({error.diag.message_primary or error}): "
+            "use a role that may, or start with --no-demo."
+        ) from None
+    return True
+
+
+def _make_dagster_home(home: Path) -> Path:
+    """DAGSTER_HOME with the project's dagster.yaml in it: from the wheel, or from the root of a clone."""
+    folder = home / "dagster"
+    folder.mkdir(parents=True, exist_ok=True)
+    installed = files("orchestration.demo").joinpath("dagster.yaml")
+    cloned = Path(orchestration.__file__).resolve().parent.parent / "dagster.yaml"
+    if installed.is_file():
+        text = installed.read_text(encoding="utf-8")
+    elif cloned.is_file():
+        text = cloned.read_text(encoding="utf-8")
+    else:
+        raise HeadraceError("dagster.yaml is missing from this installation: install headrace again.")
+    (folder / "dagster.yaml").write_text(text, encoding="utf-8")
+    return folder

@@ -1,0 +1,150 @@
+"""Checks a database: the contract, rights, triggers, streams, writers. What is wrong, in sentences, and what to do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import psycopg
+import sqlalchemy as sa
+
+from orchestration import migrate
+from orchestration.contract import Problem, active_domains, check_contract, read_catalog, read_contract
+from orchestration.database import cannot_connect, connection_problem, engine
+from orchestration.errors import HeadraceError
+from orchestration.settings import Settings
+
+OLD_WRITER_SECONDS = 300
+LAG_SECONDS = 60
+WORKER_SILENT_SECONDS = 30
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """errors: to be mended, exit code 1. notes: worth knowing."""
+
+    domains: tuple[str, ...]
+    server: str
+    errors: tuple[Problem, ...]
+    notes: tuple[Problem, ...]
+
+
+def diagnose(database_url: str, settings: Settings) -> Diagnosis:
+    """Reads the database; changes and locks nothing.
+
+    Raises:
+        HeadraceError: the database is out of reach or too old.
+    """
+    database = engine(database_url)
+    try:
+        with database.connect() as connection:
+            return _diagnose(connection, settings)
+    except sa.exc.DBAPIError as error:
+        if isinstance(error.orig, psycopg.OperationalError):
+            raise cannot_connect(error) from error
+        raise HeadraceError(f"doctor: {connection_problem(error)}") from error
+    finally:
+        database.dispose()
+
+
+def _diagnose(connection: sa.Connection, settings: Settings) -> Diagnosis:
+    migrate.check_server(connection)
+    server = str(connection.exec_driver_sql("SHOW server_version").scalar_one())
+    errors: list[Problem] = []
+    notes: list[Problem] = []
+    installed = connection.exec_driver_sql("SELECT to_regclass('headrace.installation')").scalar() is not None
+    catalog = read_catalog(connection, settings.source_schema)
+    recorded = (
+        connection.exec_driver_sql("SELECT value FROM headrace.installation WHERE name = 'domains'").scalar() or ""
+        if installed
+        else ""
+    )
+    domains = active_domains(read_contract(), catalog, settings.domains, recorded.split(","))
+    if not domains:
+        notes.append(
+            Problem(
+                f"no domain is active: schema {settings.source_schema} has none of its tables",
+                "create the application's tables, or set HEADRACE_SOURCE_SCHEMA; see dbt_like_sql/sources.yml",
+            )
+        )
+    contract = check_contract(domains, catalog, settings.source_schema)
+    errors += contract
+    if not installed:
+        errors.append(Problem("schema headrace is not installed", "headrace migrate"))
+    else:
+        if not contract:
+            errors += [Problem(what, "headrace migrate") for what in _pending(connection, settings)]
+        errors += _streams(connection)
+        notes += _workers(connection)
+    notes += _old_writers(connection)
+    notes += _pooler(connection)
+    return Diagnosis(tuple(domain.name for domain in domains), server, tuple(errors), tuple(notes))
+
+
+def _pending(connection: sa.Connection, settings: Settings) -> list[str]:
+    return migrate.pending(connection, settings)
+
+
+def _streams(connection: sa.Connection) -> list[Problem]:
+    problems = []
+    rows = connection.exec_driver_sql("SELECT stream, shard, state, rows_behind, seconds_behind FROM headrace.stream_lag")
+    for stream, shard, state, behind, seconds in rows:
+        if state == "mismatch":
+            problems.append(
+                Problem(
+                    f"stream {stream} stands in another cluster or in the future: this database was restored or cloned",
+                    f"headrace streams rebase {stream}",
+                )
+            )
+        elif state == "lost":
+            problems.append(
+                Problem(f"stream {stream} was idle for too long and lost its place", f"headrace streams rebase {stream}")
+            )
+        elif seconds > LAG_SECONDS:
+            problems.append(
+                Problem(f"stream {stream} shard {shard} is {behind} changes, {seconds:.0f} s behind", "headrace worker")
+            )
+    letters = connection.exec_driver_sql("SELECT stream, count(*), min(error) FROM headrace.dead_letter GROUP BY 1")
+    for stream, count, error in letters:
+        problems.append(Problem(f"stream {stream} has {count} dead letters ({error})", "headrace dead-letters list"))
+    stray = connection.exec_driver_sql("SELECT count(*) FROM headrace.change_log_default").scalar_one()
+    if stray:
+        problems.append(Problem(f"the change log's DEFAULT partition holds {stray} rows", "headrace migrate"))
+    return problems
+
+
+def _workers(connection: sa.Connection) -> list[Problem]:
+    alive = connection.exec_driver_sql(
+        "SELECT count(*) FROM headrace.worker WHERE state = 'running'"
+        f" AND seen_at > now() - interval '{WORKER_SILENT_SECONDS} seconds'"
+    ).scalar_one()
+    return [] if alive else [Problem("no worker is running; Dagster's sensor catches up in tens of seconds", "headrace worker")]
+
+
+def _old_writers(connection: sa.Connection) -> list[Problem]:
+    rows = connection.exec_driver_sql(
+        "SELECT pid, extract(epoch FROM now() - xact_start), coalesce(application_name, '') FROM pg_stat_activity"
+        " WHERE datname = current_database() AND backend_xid IS NOT NULL AND pid <> pg_backend_pid()"
+        f" AND xact_start < now() - interval '{OLD_WRITER_SECONDS} seconds'"
+    )
+    return [
+        Problem(
+            f"a transaction of pid {pid} ({name}) has been writing for {seconds:.0f} s; its changes come when it commits",
+            f"SELECT pg_terminate_backend({pid}); -- if it was forgotten",
+        )
+        for pid, seconds, name in rows
+    ]
+
+
+def _pooler(connection: sa.Connection) -> list[Problem]:
+    """A pooler answers the login with a process id of its own invention."""
+    driver = connection.connection.driver_connection
+    told = driver.info.backend_pid if driver is not None else None
+    actual = connection.exec_driver_sql("SELECT pg_backend_pid()").scalar_one()
+    if told == actual:
+        return []
+    return [
+        Problem(
+            "a connection pooler stands between Headrace and the server",
+            "fine for the worker and Dagster; run headrace migrate on a direct connection",
+        )
+    ]

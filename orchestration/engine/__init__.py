@@ -1,0 +1,1 @@
+"""The resident side: change streams, the worker, its housekeeping."""

@@ -1,0 +1,363 @@
+"""Installs or upgrades schema headrace: tables by Alembic, everything replaceable from dbt_like_sql, in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+import hashlib
+import logging
+import random
+import time
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+import psycopg
+import sqlalchemy as sa
+
+from orchestration.contract import (
+    OLDEST_SERVER,
+    Domain,
+    FoundTable,
+    Problem,
+    active_domains,
+    check_contract,
+    read_catalog,
+    read_contract,
+)
+from orchestration.database import (
+    SQL_ROOT,
+    SqlObject,
+    cannot_connect,
+    connection_problem,
+    engine,
+    in_dependency_order,
+    load_objects,
+    sql_file_names,
+)
+from orchestration.errors import HeadraceError
+from orchestration.settings import Settings
+
+# Long enough for a busy table's next gap, short enough that statements queueing behind us stay under a second.
+LOCK_TIMEOUT_MS = 200
+GIVE_UP_AFTER_SECONDS = 60.0
+PARTITIONS_AHEAD = 14
+
+_ADVISORY_KEY = 7235316811  # any number: the one lock that all migrations of a database share
+# Folders in the order they are applied; objects are sorted by what they name, these are not.
+_BEFORE, _AFTER = ("roles",), ("grants",)
+_RUN = ("capture", "streams")
+
+
+@dataclass(frozen=True)
+class Migrated:
+    """What a migration did. domains: active now; rebuilds: campaigns queued for it; changed: whether anything was."""
+
+    domains: tuple[str, ...]
+    rebuilds: int
+    changed: bool
+
+
+def migrate(
+    database_url: str,
+    settings: Settings,
+    *,
+    sleep: Callable[[float], None] = time.sleep,
+    clock: Callable[[], float] = time.monotonic,
+) -> Migrated:
+    """Installs or upgrades; safe to run again, and twice at once.
+
+    Raises:
+        HeadraceError: the database does not fit the contract, the role lacks rights, the server is too old or not
+            reachable, or locks were not to be had for a minute. Nothing is half done.
+    """
+    deadline = clock() + GIVE_UP_AFTER_SECONDS
+    database = engine(database_url)
+    try:
+        while True:
+            try:
+                with database.begin() as connection:
+                    return _migrate(connection, settings)
+            except sa.exc.DBAPIError as error:
+                code = getattr(error.orig, "sqlstate", None)
+                if code in ("55P03", "40P01", "40001") and clock() < deadline:
+                    sleep(random.uniform(0.1, 1.0))
+                    continue
+                raise _explained(error, code) from error
+    finally:
+        database.dispose()
+
+
+def _explained(error: sa.exc.DBAPIError, code: str | None) -> HeadraceError:
+    if error.connection_invalidated or isinstance(error.orig, psycopg.OperationalError) and code is None:
+        return cannot_connect(error)
+    problem = connection_problem(error)
+    if code == "55P03":
+        return HeadraceError(
+            f"migrate: a table it needs was locked for {GIVE_UP_AFTER_SECONDS:.0f} s ({problem}); "
+            "end the long transactions that headrace doctor lists, then run migrate again"
+        )
+    if code == "42501":
+        return HeadraceError(
+            f"migrate: the role lacks a right ({problem}); run it as the owner of the source tables with "
+            "CREATE on the database, and CREATEROLE unless the roles headrace_reader, headrace_app and "
+            "headrace_worker exist (CREATE ROLE headrace_reader NOLOGIN; …)"
+        )
+    return HeadraceError(f"migrate: {problem}")
+
+
+def check_server(connection: sa.Connection) -> None:
+    version = int(connection.exec_driver_sql("SHOW server_version_num").scalar_one())
+    if version < OLDEST_SERVER * 10000:
+        raise HeadraceError(
+            f"the server is PostgreSQL {version // 10000}; Headrace needs {OLDEST_SERVER} or newer: upgrade the server"
+        )
+
+
+def _execute(connection: sa.Connection, script: str) -> list[tuple[Any, ...]]:
+    """Runs a script as it stands: no parameters, so that % and : mean themselves. Rows of its last statement."""
+    cursor = connection.connection.cursor()
+    try:
+        cursor.execute(script)
+        return list(cursor.fetchall()) if cursor.description else []
+    except psycopg.Error as error:
+        raise sa.exc.DBAPIError.instance(script, None, error, psycopg.Error) from error
+    finally:
+        cursor.close()
+
+
+def _alembic(connection: sa.Connection | None = None) -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(SQL_ROOT.joinpath("migrations")).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    return config
+
+
+def _installed(connection: sa.Connection) -> dict[str, str]:
+    if connection.exec_driver_sql("SELECT to_regclass('headrace.installation')").scalar() is None:
+        return {}
+    return {name: value for name, value in connection.exec_driver_sql("SELECT name, value FROM headrace.installation")}
+
+
+def fitting_domains(connection: sa.Connection, settings: Settings) -> tuple[list[Domain], dict[str, FoundTable]]:
+    """The domains that are to be active and the source tables as they are.
+
+    Raises:
+        HeadraceError: they do not fit the contract; every difference is named, with the statement that mends it.
+    """
+    catalog = read_catalog(connection, settings.source_schema)
+    installed = _installed(connection).get("domains", "").split(",")
+    domains = active_domains(read_contract(), catalog, settings.domains, installed)
+    problems = check_contract(domains, catalog, settings.source_schema)
+    if problems:
+        lines = [f"  {p.what}\n      {p.remedy}" for p in problems]
+        raise HeadraceError(
+            "migrate: the database does not fit what Headrace reads; nothing was changed\n" + "\n".join(lines)
+        )
+    return domains, catalog
+
+
+def _objects(domains: list[Domain], catalog: dict[str, FoundTable], settings: Settings) -> list[SqlObject]:
+    types = {table: found.columns for table, found in catalog.items()}
+    constants = {"reply_window_seconds": repr(settings.reply_window.total_seconds())}
+    found: list[SqlObject] = []
+    for name in ["engine", *(domain.name for domain in domains)]:
+        found += load_objects(name, settings.source_schema, types, constants)
+    return found
+
+
+def _fingerprint(objects: list[SqlObject]) -> str:
+    digest = hashlib.sha256()
+    for item in objects:
+        digest.update(f"{item.domain}/{item.kind}/{item.name}\0{item.sql}\0".encode())
+    return digest.hexdigest()
+
+
+def _split(objects: list[SqlObject]) -> tuple[list[SqlObject], list[SqlObject]]:
+    """Replaceable objects in dependency order, and what is run after them: capture triggers, then streams."""
+    engine_streams = [o for o in objects if o.kind == "streams" and o.domain != "engine"]
+    captures = [o for o in objects if o.kind == "capture" and o.domain != "engine"]
+    run = captures + engine_streams
+    special = _BEFORE + _AFTER
+    replaceable = in_dependency_order([o for o in objects if o not in run and o.name not in special])
+    return replaceable, run
+
+
+def _migrate(connection: sa.Connection, settings: Settings) -> Migrated:
+    check_server(connection)
+    connection.exec_driver_sql(f"SET LOCAL lock_timeout = {LOCK_TIMEOUT_MS}")
+    connection.exec_driver_sql("SET LOCAL check_function_bodies = off")
+    connection.exec_driver_sql("SET LOCAL client_min_messages = warning")
+    connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_ADVISORY_KEY})")
+    domains, catalog = fitting_domains(connection, settings)
+    before = _installed(connection)
+    objects = _objects(domains, catalog, settings)
+    replaceable, run = _split(objects)
+    special = {item.name: [o for o in objects if o.name == item.name] for item in objects}
+
+    for item in special["roles"]:
+        _execute(connection, item.sql)
+    _execute(connection, "CREATE SCHEMA IF NOT EXISTS headrace")
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    command.upgrade(_alembic(connection), "head")
+
+    fingerprint = _fingerprint(objects)
+    definition = _fingerprint([o for o in objects if o.kind in ("staging", "definitions", "models")])
+    changed = before.get("objects") != fingerprint or not _all_there(connection, replaceable)
+    if changed:
+        _apply(connection, replaceable)
+    for (day,) in _execute(connection, f"SELECT headrace.missing_change_log_days({PARTITIONS_AHEAD})"):
+        _execute(connection, f"SELECT headrace.add_change_log_partition('{day:%Y-%m-%d}')")
+        changed = True
+    if changed:
+        for item in special["grants"]:
+            _execute(connection, item.sql)
+
+    repaired = 0
+    for item in run:
+        rows = _execute(connection, item.sql)
+        repaired += int(rows[0][0]) if item.kind == "capture" else 0
+    names = tuple(domain.name for domain in domains)
+    rebuilds = 0
+    if "campaign_stats" in names:
+        if "campaign_stats" in before.get("domains", "").split(",") and (repaired or before.get("definition") != definition):
+            # Triggers were missing for a while, or the definition is another one: what is stored may be wrong.
+            rebuilds = int(_execute(connection, "SELECT headrace.request_rebuild()")[0][0])
+        else:
+            rebuilds = len(
+                _execute(
+                    connection,
+                    "INSERT INTO headrace.campaign (campaign_id, rebuild_requested_at)"
+                    " SELECT campaign_id, clock_timestamp() FROM headrace.stg_campaigns ORDER BY created_at DESC"
+                    " ON CONFLICT (campaign_id) DO NOTHING RETURNING 1",
+                )
+            )
+    for name, value in {
+        "objects": fingerprint,
+        "definition": definition,
+        "domains": ",".join(names),
+        "source_schema": settings.source_schema,
+        "change_retention_seconds": repr(settings.change_retention.total_seconds()),
+        "stream_lost_after_seconds": repr(settings.stream_lost_after.total_seconds()),
+    }.items():
+        connection.execute(
+            sa.text(
+                "INSERT INTO headrace.installation AS i (name, value) VALUES (:name, :value)"
+                " ON CONFLICT (name) DO UPDATE SET value = excluded.value WHERE i.value <> excluded.value"
+            ),
+            {"name": name, "value": value},
+        )
+    return Migrated(names, rebuilds, changed or repaired > 0)
+
+
+def _apply(connection: sa.Connection, replaceable: list[SqlObject]) -> None:
+    try:
+        with connection.begin_nested():
+            for item in replaceable:
+                _execute(connection, item.sql)
+    except sa.exc.DBAPIError as error:
+        # Another shape than the one that is there (columns of a view, result of a function) cannot be replaced in place.
+        if getattr(error.orig, "sqlstate", None) not in ("42P16", "42P13"):
+            raise
+        _drop(connection)
+        for item in replaceable:
+            _execute(connection, item.sql)
+
+
+def _drop(connection: sa.Connection) -> None:
+    """Drops our views and functions, not the triggers' functions. What others built upon them is refused, by name."""
+    drops = _execute(
+        connection,
+        """
+        SELECT string_agg(statement, '; ' ORDER BY n) FROM (
+            SELECT 1 AS n, 'DROP VIEW ' || string_agg(oid::regclass::text, ', ') AS statement FROM pg_class
+            WHERE relnamespace = 'headrace'::regnamespace AND relkind = 'v' HAVING count(*) > 0
+            UNION ALL
+            SELECT 2, 'DROP FUNCTION ' || string_agg(oid::regprocedure::text, ', ') FROM pg_proc
+            WHERE pronamespace = 'headrace'::regnamespace AND prorettype <> 'trigger'::regtype HAVING count(*) > 0
+        ) s
+        """,
+    )
+    if drops and drops[0][0]:
+        _execute(connection, str(drops[0][0]))
+
+
+def _all_there(connection: sa.Connection, replaceable: list[SqlObject]) -> bool:
+    there = {
+        row[0]
+        for row in connection.exec_driver_sql(
+            "SELECT proname FROM pg_proc WHERE pronamespace = to_regnamespace('headrace')"
+            " UNION SELECT relname FROM pg_class WHERE relnamespace = to_regnamespace('headrace')"
+            " UNION SELECT typname FROM pg_type WHERE typnamespace = to_regnamespace('headrace')"
+        )
+    }
+    return all(item.name in there for item in replaceable)
+
+
+def pending(connection: sa.Connection, settings: Settings) -> list[str]:
+    """What `migrate` would change, in words; empty where the database is up to date. Changes and locks nothing."""
+    check_server(connection)
+    domains, catalog = fitting_domains(connection, settings)
+    before = _installed(connection)
+    if not before:
+        return ["schema headrace is not installed"]
+    found = []
+    head = ScriptDirectory.from_config(_alembic()).get_current_head()
+    version = connection.exec_driver_sql("SELECT version_num FROM headrace.schema_version").scalar()
+    if version != head:
+        found.append(f"tables are at version {version}, {head} is the newest")
+    objects = _objects(domains, catalog, settings)
+    names = ",".join(domain.name for domain in domains)
+    if before.get("domains", "") != names:
+        found.append(f"active domains are {before.get('domains') or 'none'}, would be {names or 'none'}")
+    elif before.get("objects") != _fingerprint(objects) or not _all_there(connection, _split(objects)[0]):
+        found.append("functions and views differ from this version's")
+    if version is not None:
+        days = _execute(connection, f"SELECT headrace.missing_change_log_days({PARTITIONS_AHEAD})")
+        if days:
+            found.append(f"the change log lacks partitions for {len(days)} days")
+    found += [problem.what for problem in capture_problems(connection, domains, settings)]
+    return found
+
+
+def capture_problems(connection: sa.Connection, domains: list[Domain], settings: Settings) -> list[Problem]:
+    """Capture triggers that are missing, disabled, or not ENABLE ALWAYS; leaves of partitioned tables included."""
+    problems: list[Problem] = []
+    for domain in domains:
+        captured = sql_file_names(domain.name, "capture")
+        rows = connection.execute(
+            sa.text("""
+                SELECT t.relname AS source, leaf.relid::regclass::text AS leaf, o.op
+                FROM pg_class t JOIN pg_namespace n ON n.oid = t.relnamespace
+                CROSS JOIN LATERAL (SELECT relid FROM pg_partition_tree(t.oid) UNION SELECT t.oid) leaf (relid)
+                CROSS JOIN unnest(ARRAY['insert', 'update', 'delete', 'truncate']) o (op)
+                WHERE n.nspname = :schema AND t.relname = ANY (:tables) AND NOT EXISTS (
+                    SELECT FROM pg_trigger g
+                    WHERE g.tgrelid = leaf.relid AND g.tgname = '!headrace_' || o.op AND g.tgenabled = 'A')
+                ORDER BY 1, 2, 3
+            """),
+            {"schema": settings.source_schema, "tables": captured},
+        )
+        for source, leaf, operation in rows:
+            of = "" if leaf.split(".")[-1].strip('"') == source else f" (a partition of {source})"
+            problems.append(
+                Problem(f"capture trigger for {operation} is missing or disabled on table {leaf}{of}", "headrace migrate")
+            )
+    return problems
+
+
+def check_migration(database_url: str, settings: Settings) -> list[str]:
+    """`pending` on a connection of its own.
+
+    Raises:
+        HeadraceError: as `migrate`.
+    """
+    database = engine(database_url)
+    try:
+        with database.connect() as connection:
+            return pending(connection, settings)
+    except sa.exc.DBAPIError as error:
+        raise _explained(error, getattr(error.orig, "sqlstate", None)) from error
+    finally:
+        database.dispose()

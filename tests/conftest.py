@@ -1,0 +1,106 @@
+"""Real servers for tests: one embedded PostgreSQL a session, and a fresh database a test, cloned from a template."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+import os
+from pathlib import Path
+import shutil
+import tempfile
+import uuid
+
+import psycopg
+from psycopg import sql
+import pytest
+
+from orchestration.demo.load import create_schema
+from orchestration.demo.server import ensure_server, stop_server
+from orchestration.migrate import migrate
+from orchestration.settings import Settings
+
+# Another server to run the suite on: a URL of a database whose role may create databases and roles.
+OTHER_SERVER = "HEADRACE_TEST_SERVER_URL"
+
+
+def _database(server_url: str, name: str) -> str:
+    scheme, rest = server_url.split("://", 1)
+    authority, _, tail = rest.partition("/")
+    query = tail.partition("?")[2]
+    return f"{scheme}://{authority}/{name}" + (f"?{query}" if query else "")
+
+
+@pytest.fixture(scope="session")
+def server_url() -> Iterator[str]:
+    """URL of the maintenance database of the server under test."""
+    if other := os.environ.get(OTHER_SERVER):
+        yield other
+        return
+    # A short path: a unix socket's may have 107 bytes. Not pytest's own folder, which is private to this user.
+    home = Path(tempfile.mkdtemp(prefix="hr-", dir="/tmp"))
+    home.chmod(0o755)
+    try:
+        server = ensure_server(home)
+        yield server.url("postgres")
+    finally:
+        stop_server(home)
+        shutil.rmtree(home, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    return Settings(home=tmp_path_factory.mktemp("home"))
+
+
+@pytest.fixture(scope="session")
+def templates(server_url: str, settings: Settings) -> dict[str, str]:
+    """Names of template databases: `app` has the example's tables, `migrated` Headrace on top of them."""
+    suffix = uuid.uuid4().hex[:8]
+    names = {"app": f"template_app_{suffix}", "migrated": f"template_migrated_{suffix}"}
+    with psycopg.connect(server_url, autocommit=True) as admin:
+        admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(names["app"])))
+        create_schema(_database(server_url, names["app"]), "public")
+        admin.execute(
+            sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(
+                sql.Identifier(names["migrated"]), sql.Identifier(names["app"])
+            )
+        )
+        migrate(_database(server_url, names["migrated"]), settings)
+        # Cursors name their database; a clone is told that it is the one it is.
+    return names
+
+
+@pytest.fixture
+def new_database(server_url: str, templates: dict[str, str]) -> Iterator[Callable[[str | None], str]]:
+    """Makes databases: from a template by name, or empty; they are dropped when the test ends."""
+    made: list[str] = []
+
+    def make(template: str | None = "migrated") -> str:
+        name = f"test_{uuid.uuid4().hex[:12]}"
+        source = templates[template] if template else "template0"
+        with psycopg.connect(server_url, autocommit=True) as admin:
+            admin.execute(
+                sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(source))
+            )
+        made.append(name)
+        url = _database(server_url, name)
+        if template == "migrated":
+            with psycopg.connect(url, autocommit=True) as connection:
+                connection.execute("SELECT headrace.rebase_stream(stream) FROM headrace.stream")
+        return url
+
+    yield make
+    with psycopg.connect(server_url, autocommit=True) as admin:
+        for name in made:
+            admin.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@pytest.fixture
+def database(new_database: Callable[[str | None], str]) -> str:
+    """URL of a fresh database with the example application's tables and Headrace."""
+    return new_database("migrated")
+
+
+@pytest.fixture
+def app_database(new_database: Callable[[str | None], str]) -> str:
+    """URL of a fresh database with the example application's tables only."""
+    return new_database("app")

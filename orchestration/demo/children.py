@@ -1,5 +1,4 @@
-"""Child processes of `headrace up`: started in groups of their own, logged, ended whole, found again after
-kill -9.
+"""Child processes of `headrace up`: logged, restarted, ended whole, found again after kill -9.
 
 Every child, and whatever it starts in turn, inherits one environment variable that names its home. Who holds
 the home's lock may take all processes that bear it for left-overs: no other `up` lives that could own them.

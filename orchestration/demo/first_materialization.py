@@ -80,8 +80,7 @@ def answers(ui: str) -> bool:
 
 
 def campaign_days(database_url: str, source_schema: str) -> tuple[date, date] | None:
-    """First and last UTC day of creation of the application's campaigns; None if there are none, or no such
-    table.
+    """First and last UTC day of creation of the application's campaigns; None if there are none.
 
     Raises:
         HeadraceError: the table cannot be read.
@@ -168,8 +167,7 @@ def materialize_first(
     say: Callable[[str], None],
     stopped: Callable[[float], bool],
 ) -> None:
-    """Does all of it and says how it went; a failure is a sentence to the user, never the end of `headrace
-    up`.
+    """Does all of it and says how it went; a failure is a sentence, never the end of `headrace up`.
 
     Args:
         stopped: waits that many seconds, true when it is time to give up.

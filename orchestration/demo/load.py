@@ -70,7 +70,7 @@ def create_schema(url: str, source_schema: str) -> None:
 
     Raises:
         HeadraceError: no connection, no right to create tables, or tables of that name that are made
-        otherwise.
+            otherwise.
     """
     text = files("orchestration.demo").joinpath("schema.sql").read_text(encoding="utf-8")
     statement = sql.SQL(text).format(source=sql.Identifier(source_schema))
@@ -118,7 +118,8 @@ def load(
 
     Raises:
         HeadraceError: campaigns of this seed are there already (nothing is written then), or the tables are
-        not. ValueError: `now` without time zone, or arguments outside their range.
+            not.
+        ValueError: `now` without time zone, or arguments outside their range.
     """
     if now.tzinfo is None:
         raise ValueError("now must have a time zone")
@@ -163,7 +164,8 @@ def load(
     except psycopg.Error as error:
         raise HeadraceError(
             f"Loading stopped after {len(loaded)} of {campaigns} campaigns ({_first_line(error)}). "
-            "Those are whole, nothing of the next one was kept; when the reason is mended, load with another --seed."
+            "Those are whole, nothing of the next one was kept; "
+            "when the reason is mended, load with another --seed."
         ) from None
     return LoadReport(tuple(loaded))
 

@@ -81,8 +81,7 @@ class MadeCampaign:
 
     Attributes:
         tables: per table, in the order to load them, its columns in the order of `load.COLUMNS`: lists of
-        equal
-            length, each value as COPY's text.
+            equal length, each value as COPY's text.
     """
 
     id: UUID

@@ -1,5 +1,4 @@
-"""The embedded PostgreSQL: the server of a wheel, run under `<home>/postgres`, reached by its unix socket
-only.
+"""The embedded PostgreSQL: a wheel's server, run under `<home>/postgres`, with a unix socket only.
 
 Here: making, starting, finding and stopping that one server. Not here: whose database a command acts on
 (`target.py`), what is in it (`load.py`, the migrations).
@@ -39,13 +38,14 @@ import psutil
 import psycopg
 from psycopg import sql
 
-from orchestration.demo.processes import wait_until_gone
+from orchestration.demo.processes import lives, wait_until_gone
 from orchestration.errors import HeadraceError
 from orchestration.settings import socket_url
 
 DATABASES = ("app", "dagster")
 MAJOR = 18
 
+_RECOVERING = "the database system is"  # … starting up, in recovery mode, not yet accepting connections
 _SYSTEM_USER = "pgserver"
 _SOCKET_NAME = ".s.PGSQL.5432"
 _SOCKET_PATH_LIMIT = 103 if sys.platform == "darwin" else 107  # bytes of sun_path without its final zero
@@ -142,8 +142,7 @@ class _Place:
 
 
 def ensure_server(home: Path) -> EmbeddedServer:
-    """Returns the server of this home, made and started if need be, with the databases `app` and `dagster` in
-    it.
+    """Returns the server of this home, made and started if need be, with databases `app` and `dagster`.
 
     Any number of processes may call it at once. The server outlives its callers; whatever kill -9 left behind
     (lock files whose process id is somebody else's by now, orphaned backends, a half-made cluster) is
@@ -151,7 +150,7 @@ def ensure_server(home: Path) -> EmbeddedServer:
 
     Raises:
         HeadraceError: the folder cannot be used, the server does not start, or it is of another major
-        version.
+            version.
     """
     place = _Place.of(home)
     with _locked(place):
@@ -164,7 +163,7 @@ def ensure_server(home: Path) -> EmbeddedServer:
             server = _find(place)
             if server is None:
                 raise _failed_to_start(place)
-        _make_databases(server)
+        _make_databases(place, server)
     return server
 
 
@@ -177,8 +176,7 @@ def running_server(home: Path) -> EmbeddedServer | None:
 
 
 def stop_server(home: Path) -> None:
-    """Stops the server of this home: open transactions are rolled back, the data written out. None runs: no
-    error.
+    """Stops the server of this home, if it runs: open transactions are rolled back, the data written out.
 
     Raises:
         HeadraceError: it belongs to another user.
@@ -190,9 +188,13 @@ def stop_server(home: Path) -> None:
         info = _read_pid_file(place)
         if info is not None and (postmaster := _postmaster(place, info.pid)) is not None:
             try:
-                postmaster.send_signal(signal.SIGINT)  # "fast": what `pg_ctl stop -m fast` sends
-                if wait_until_gone([postmaster], _STOP_SECONDS):
-                    postmaster.send_signal(signal.SIGQUIT)  # "immediate": the next start recovers
+                # A server that recovers is not asked to end in good order: told so while it begins again,
+                # PostgreSQL 18 hangs. "Immediate" loses nothing, the next start recovers once more.
+                if _answers(info):
+                    postmaster.send_signal(signal.SIGINT)  # "fast": what `pg_ctl stop -m fast` sends
+                    wait_until_gone([postmaster], _STOP_SECONDS)
+                if lives(postmaster):
+                    postmaster.send_signal(signal.SIGQUIT)
                     wait_until_gone([postmaster], 10)
             except psutil.NoSuchProcess:
                 pass
@@ -278,6 +280,17 @@ def _accepts(socket_folder: Path) -> bool:
             client.connect(str(socket_folder / _SOCKET_NAME))
         except OSError:
             return False
+    return True
+
+
+def _answers(info: _PidFile) -> bool:
+    """Whether it is up and not recovering; one that is out of connection slots is up."""
+    if info.status != "ready" or info.socket_folder is None:
+        return False
+    try:
+        psycopg.connect(socket_url(info.socket_folder, "postgres"), connect_timeout=5).close()
+    except psycopg.OperationalError as error:
+        return "FATAL" in str(error) and _RECOVERING not in str(error)
     return True
 
 
@@ -368,8 +381,10 @@ def _system_user() -> pwd.struct_passwd:
 
 
 def _wheel() -> ModuleType:
-    """The helpers of the wheel that brings PostgreSQL. Its own `get_server` is not used: it gives up after 10
-    s, in the middle of a crash recovery, and stops the server when the first of its users exits.
+    """The helpers of the wheel that brings PostgreSQL.
+
+    Its own `get_server` is not used: it gives up after 10 s, in the middle of a crash recovery, and stops the
+    server under other processes that use it.
     """
     try:
         with warnings.catch_warnings():
@@ -567,8 +582,9 @@ def _run(place: _Place, account: _Account, command: list[str]) -> subprocess.Com
     return subprocess.CompletedProcess(command, done.returncode, stdout=text)
 
 
-def _make_databases(server: EmbeddedServer) -> None:
-    deadline = time.monotonic() + _START_SECONDS
+def _make_databases(place: _Place, server: EmbeddedServer) -> None:
+    """Makes the databases that are missing, when the server answers: one that lost a process recovers first."""
+    begun = time.monotonic()
     while True:
         try:
             with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
@@ -578,13 +594,10 @@ def _make_databases(server: EmbeddedServer) -> None:
                         connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
             return
         except psycopg.Error as error:
-            # One of its processes was killed: the server, still "ready" by its lock file, recovers by itself.
-            recovering = "the database system is" in str(error) or isinstance(
-                error, psycopg.errors.AdminShutdown
-            )
-            if not recovering or time.monotonic() > deadline or not psutil.pid_exists(server.pid):
+            patience = _START_SECONDS if _RECOVERING in str(error) else 30
+            if time.monotonic() - begun > patience or _postmaster(place, server.pid) is None:
                 raise HeadraceError(
-                    f"The embedded PostgreSQL (process {server.pid}) runs, but refuses: {str(error).strip()}"
+                    f"The embedded PostgreSQL (process {server.pid}) refuses connections: {str(error).strip()}"
                 ) from None
         time.sleep(0.1)
 

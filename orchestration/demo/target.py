@@ -31,8 +31,7 @@ def database_url(settings: Settings) -> str:
 
 
 def dagster_storage_url(settings: Settings) -> str:
-    """URL of Dagster's own storage with the driver that works there; starts the embedded server if it is
-    there.
+    """URL of Dagster's own storage, with the driver that works; starts the embedded server if it is there.
 
     Raises:
         HeadraceError: the embedded server does not start.

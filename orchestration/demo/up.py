@@ -1,5 +1,4 @@
-"""`headrace up`: everything on one machine, and its end; `headrace env`: the same databases for a plain
-`dagster dev`.
+"""`headrace up`: everything on one machine, and its end. `headrace env`: the same for a plain `dagster dev`.
 
 <home>/up.lock    held as long as it runs; the kernel lets go of it whatever happens
 <home>/up.json    which processes it started, for the next one after a kill -9
@@ -37,6 +36,7 @@ from orchestration.demo.children import Child, describe_exit, end_all, end_lefto
 from orchestration.demo.commands import midnight
 from orchestration.demo.first_materialization import answers, materialize_first
 from orchestration.demo.load import COLUMNS, LoadedCampaign, create_schema, load
+from orchestration.demo.processes import lives
 from orchestration.demo.server import EmbeddedServer, ensure_server, running_server, stop_server
 from orchestration.demo.target import absolute_home, connected, dagster_storage_url, database_url
 from orchestration.errors import HeadraceError
@@ -113,7 +113,7 @@ def run_up(
     port: int,
     demo: bool,
     programs: Programs | None = None,
-    migrate: Callable[[str, Settings], None] | None = None,
+    migrate: Callable[[str, Settings], object] | None = None,
     now: datetime | None = None,
 ) -> None:
     """Runs until SIGINT, SIGTERM or SIGHUP, then returns; to be called in the main thread.
@@ -123,13 +123,11 @@ def run_up(
 
     Raises:
         HeadraceError: another one runs in this home, the port is busy, a step of the preparation failed, or
-        Dagster
-            ended. Whatever was started is ended before.
+            Dagster ended. Whatever was started is ended before.
     """
     home = absolute_home(settings)
-    with _sole_up(home, port), _interruptible():
-        with contextlib.suppress(KeyboardInterrupt):
-            _Up(settings, home, port, programs or Programs(), migrate or _migrate).run(demo, now)
+    with _sole_up(home, port), _interruptible(), contextlib.suppress(KeyboardInterrupt):
+        _Up(settings, home, port, programs or Programs(), migrate or _migrate).run(demo, now)
 
 
 class _Up:
@@ -141,7 +139,7 @@ class _Up:
         home: Path,
         port: int,
         programs: Programs,
-        migrate: Callable[[str, Settings], None],
+        migrate: Callable[[str, Settings], object],
     ) -> None:
         self.settings = settings
         self.home = home
@@ -174,8 +172,7 @@ class _Up:
             return
         found = running_server(self.home)
         begun = time.monotonic()
-        ours = ("starting", None if found is None else _identity(found.pid))
-        self.server_is_ours = found is None or earlier.get("server") in ours
+        self.server_is_ours = found is None or _names(earlier.get("server"), found.pid)
         self.record()  # before it runs: if we are killed in between, the next `up` knows whose it is
         self.server = ensure_server(self.home)
         self.record()
@@ -210,7 +207,7 @@ class _Up:
             "PYTHONUNBUFFERED": "1",  # a log is for reading while it happens
         }
         logs = self.home / "log"
-        dagster_command = [part.format(port=self.port) for part in self.programs.dagster]
+        dagster_command = [part.replace("{port}", str(self.port)) for part in self.programs.dagster]
         worker = Child("worker", self.programs.worker, environment, self.home, logs / "worker.log")
         dagster = Child("Dagster", dagster_command, environment, self.home, logs / "dagster.log")
         self.children = [worker, dagster]
@@ -228,7 +225,7 @@ class _Up:
                 raise HeadraceError(f"Dagster ended, {describe_exit(dagster)} (log: {dagster.log})")
             if worker.revive(_say):
                 self.record()
-            if self.server is not None and not psutil.pid_exists(self.server.pid):
+            if self.server is not None and not _lives(self.server.pid):
                 _say("The embedded PostgreSQL ended, it starts again.")
                 self.server = ensure_server(self.home)
                 self.server_is_ours = True
@@ -256,6 +253,8 @@ class _Up:
         end_all(self.children, self.home)
         if self.server_is_ours:
             stop_server(self.home)
+        elif self.server is not None:
+            _say("The embedded PostgreSQL runs on, as it did before: `headrace demo stop` stops it.")
         (self.home / "up.json").unlink(missing_ok=True)
 
     def record(self) -> None:
@@ -351,6 +350,24 @@ def _identity(pid: int) -> dict[str, float] | None:
         return {"pid": pid, "started": psutil.Process(pid).create_time()}
     except psutil.Error:
         return None
+
+
+def _names(recorded: object, pid: int) -> bool:
+    """Whether the server of an earlier `up`, as it was written down, is this process."""
+    if recorded == "starting":
+        return True
+    now = _identity(pid)
+    if not isinstance(recorded, dict) or now is None or recorded.get("pid") != pid:
+        return False
+    # Start times are reckoned from the boot time, which the kernel gives to the second, not always the same.
+    return abs(float(recorded.get("started", 0)) - now["started"]) < 2
+
+
+def _lives(pid: int) -> bool:
+    try:
+        return lives(psutil.Process(pid))
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _read_record(home: Path) -> dict[str, object]:

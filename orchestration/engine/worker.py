@@ -71,10 +71,10 @@ class Worker:
         Raises:
             HeadraceError: at the start the database is out of reach, not installed, or refuses the role.
         """
-        await self._first_contact()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stop)
+        await self._first_contact()
         log.info("worker started", worker=self._id, streams=self._streams or "all", concurrency=self._concurrency)
         async with asyncio.TaskGroup() as group:
             for number in range(self._concurrency):

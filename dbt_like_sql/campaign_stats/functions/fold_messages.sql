@@ -35,8 +35,8 @@ BEGIN
     SELECT
         array_agg(ROW(d.id, d.old_campaign, d.old_template, d.old_bits, d.new_campaign, d.new_template, d.new_bits)::headrace.outcome_change)
             FILTER (WHERE (d.old_campaign, d.old_template, d.old_bits) IS DISTINCT FROM (d.new_campaign, d.new_template, d.new_bits)),
-        array_agg(DISTINCT d.old_campaign) FILTER (WHERE d.old_campaign <> ALL (v_campaigns))
-            || array_agg(DISTINCT d.source_campaign) FILTER (WHERE d.source_campaign <> ALL (v_campaigns))
+        array_agg(DISTINCT d.old_campaign) FILTER (WHERE d.old_campaign IS NOT NULL AND d.old_campaign <> ALL (v_campaigns))
+            || array_agg(DISTINCT d.source_campaign) FILTER (WHERE d.source_campaign IS NOT NULL AND d.source_campaign <> ALL (v_campaigns))
     INTO v_changes, v_unlocked
     FROM (
         SELECT

@@ -1,0 +1,34 @@
+"""A stream of a table `items` for tests of streams alone: its handler notes what it was given, in order."""
+
+from __future__ import annotations
+
+import psycopg
+
+ITEMS = """
+CREATE SCHEMA probe;
+CREATE TABLE public.items (id integer PRIMARY KEY, n integer NOT NULL);
+CREATE TABLE probe.applied (
+    seq bigint GENERATED ALWAYS AS IDENTITY, pos bigint NOT NULL, op text NOT NULL, entity_id text, n integer, cause text
+);
+CREATE TABLE probe.poison (entity_id text PRIMARY KEY);
+CREATE FUNCTION probe.note(p_changes headrace.change_log[]) RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE v_bad text;
+BEGIN
+    SELECT c.entity_id INTO v_bad FROM unnest(p_changes) c JOIN probe.poison p USING (entity_id) LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'item % is poison', v_bad USING ERRCODE = 'data_exception';
+    END IF;
+    INSERT INTO probe.applied (pos, op, entity_id, n, cause)
+    SELECT c.pos, c.op::text, c.entity_id, (c.data #>> '{new,n}')::integer, c.cause FROM unnest(p_changes) c ORDER BY c.pos;
+    RETURN cardinality(p_changes);
+END $$;
+"""
+
+
+def make_items(database: str, *, shards: int = 1, ordered: bool = False) -> None:
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute(ITEMS)
+        connection.execute("SELECT headrace.capture_table('public.items', 'items', 'id', NULL, '{n}', '{n}')")
+        connection.execute(
+            "SELECT headrace.register_stream('items', '{items}', 'probe.note', %s, 5000, %s)", [shards, ordered]
+        )

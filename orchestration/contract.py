@@ -77,6 +77,7 @@ class FoundTable:
     columns: Mapping[str, str]
     indexes: tuple[FoundIndex, ...] = ()
     hidden_by_policy: bool = False
+    partitioned: bool = False
 
 
 Catalog = Mapping[str, FoundTable]
@@ -155,10 +156,11 @@ def check_contract(domains: Iterable[Domain], catalog: Catalog, source_schema: s
                 if not any(_serves(candidate, index) for candidate in found.indexes):
                     keys = ", ".join(index.columns)
                     where = f" WHERE {index.where}" if index.where else ""
+                    how = "" if found.partitioned else " CONCURRENTLY"  # refused there by the server
                     problems.append(
                         Problem(
                             f"table {table.name} lacks an index on ({keys}); see dbt_like_sql/sources.yml",
-                            f"CREATE INDEX CONCURRENTLY ON {place} ({keys}){where};",
+                            f"CREATE INDEX{how} ON {place} ({keys}){where};",
                         )
                     )
             if found.hidden_by_policy:
@@ -188,18 +190,24 @@ def _column_problem(table: str, place: str, column: Column, found: str | None) -
         )
     if found in ACCEPTED[column.type]:
         return None
-    declared = _DECLARED[column.type]
-    how = f"{quoted(column.name)} AT TIME ZONE 'UTC'" if found == "timestamp without time zone" else f"{quoted(column.name)}::{declared}"
-    return Problem(
+    whole_number = found in ("smallint", "integer", "bigint")
+    declared = "bigint" if column.type == "id" and whole_number else _DECLARED[column.type]
+    what = (
         f"column {column.name} of table {table} is {found}, but must be {' or '.join(ACCEPTED[column.type])}; "
-        "see dbt_like_sql/sources.yml",
-        f"ALTER TABLE {place} ALTER COLUMN {quoted(column.name)} TYPE {declared} USING {how};",
+        "see dbt_like_sql/sources.yml"
     )
+    if declared == "uuid" and whole_number:
+        return Problem(what, f"give the rows of {table} a uuid as {column.name}: {found} does not convert to one")
+    how = f"{quoted(column.name)} AT TIME ZONE 'UTC'" if found == "timestamp without time zone" else f"{quoted(column.name)}::{declared}"
+    return Problem(what, f"ALTER TABLE {place} ALTER COLUMN {quoted(column.name)} TYPE {declared} USING {how};")
+
+
+_CAST = r"::(?:timestamp with(?:out)? time zone|character varying|[a-z_]+)(?:\(\d+\))?"
 
 
 def _normal(expression: str) -> str:
     """An index expression without what the server adds when it prints it: casts, parentheses, case, blanks, quotes."""
-    return re.sub(r"::[a-z ]+|[\s()\"]", "", expression.lower())
+    return re.sub(_CAST + r"|[\s()\"]", "", expression.lower())
 
 
 def _serves(found: FoundIndex, needed: Index) -> bool:
@@ -211,9 +219,9 @@ def _serves(found: FoundIndex, needed: Index) -> bool:
 
 
 _COLUMNS = sa.text("""
-    SELECT c.relname, a.attname, regexp_replace(format_type(a.atttypid, a.atttypmod), '\\(.*\\)', '') AS type
+    SELECT c.relname, c.relkind = 'p', a.attname, regexp_replace(format_type(a.atttypid, a.atttypmod), '\\(.*\\)', '') AS type
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-    JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+    LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
     WHERE n.nspname = :schema AND c.relkind IN ('r', 'p') ORDER BY 1, a.attnum
 """)
 _INDEXES = sa.text("""
@@ -236,12 +244,18 @@ def read_catalog(connection: sa.Connection, source_schema: str) -> dict[str, Fou
     """The tables of the source schema: columns, valid indexes, and whether policies hide rows from this role."""
     parameters = {"schema": source_schema}
     columns: dict[str, dict[str, str]] = {}
-    for table, column, kind in connection.execute(_COLUMNS, parameters):
-        columns.setdefault(table, {})[column] = kind
+    partitioned: set[str] = set()
+    for table, by_partition, column, kind in connection.execute(_COLUMNS, parameters):
+        found = columns.setdefault(table, {})
+        if column is not None:
+            found[column] = kind
+        if by_partition:
+            partitioned.add(table)
     indexes: dict[str, list[FoundIndex]] = {}
     for table, method, keys, predicate in connection.execute(_INDEXES, parameters):
         indexes.setdefault(table, []).append(FoundIndex(tuple(keys), predicate, method))
     hidden = {row[0] for row in connection.execute(_POLICIES, parameters)}
     return {
-        table: FoundTable(found, tuple(indexes.get(table, ())), table in hidden) for table, found in columns.items()
+        table: FoundTable(found, tuple(indexes.get(table, ())), table in hidden, table in partitioned)
+        for table, found in columns.items()
     }

@@ -24,19 +24,21 @@ CONNECT_TIMEOUT_SECONDS = 10
 
 def engine(database_url: str) -> sa.Engine:
     """A pool-less engine on psycopg 3, without prepared statements: it also works behind a transaction pooler."""
-    return sa.create_engine(
-        with_driver(database_url, "psycopg"),
-        poolclass=sa.NullPool,
-        connect_args={
-            "prepare_threshold": None,
-            "connect_timeout": CONNECT_TIMEOUT_SECONDS,
-            "application_name": "headrace",
-        },
-    )
+
+    def connected() -> psycopg.Connection:
+        # By libpq, which reads the URL as every other client does: several hosts, a port that is none.
+        return psycopg.connect(
+            with_driver(database_url, None),
+            prepare_threshold=None,
+            connect_timeout=CONNECT_TIMEOUT_SECONDS,
+            application_name="headrace",
+        )
+
+    return sa.create_engine("postgresql+psycopg://", poolclass=sa.NullPool, creator=connected)
 
 
 def connection_problem(error: Exception) -> str:
-    """A driver's message on one line, without what it may quote of the URL."""
+    """A driver's message on one line."""
     return " ".join(str(getattr(error, "orig", None) or error).split())
 
 
@@ -59,6 +61,13 @@ async def connect(database_url: str, application_name: str = "headrace") -> psyc
 
 
 def cannot_connect(error: Exception) -> HeadraceError:
+    if isinstance(getattr(error, "orig", None) or error, psycopg.ProgrammingError):
+        # libpq could not read the URL; its message may quote it, and with it the password.
+        return HeadraceError(
+            "HEADRACE_DATABASE_URL is not a URL PostgreSQL understands: it looks like "
+            "postgresql://user:password@host:5432/database, with special characters percent-encoded",
+            exit_code=2,
+        )
     return HeadraceError(
         f"cannot connect to the database: {connection_problem(error)}; check HEADRACE_DATABASE_URL "
         "(postgresql://user:password@host:5432/database) and that the server runs",

@@ -104,6 +104,12 @@ def _explained(error: sa.exc.DBAPIError, code: str | None) -> HeadraceError:
             "CREATE on the database, and CREATEROLE unless the roles headrace_reader, headrace_app and "
             "headrace_worker exist (CREATE ROLE headrace_reader NOLOGIN; …)"
         )
+    if code == "2BP01":
+        problem = problem.partition(" HINT:")[0]
+        return HeadraceError(
+            f"migrate: {problem}; drop what others built upon Headrace's views and functions, run migrate again, "
+            "and make it anew"
+        )
     return HeadraceError(f"migrate: {problem}")
 
 
@@ -221,7 +227,8 @@ def _migrate(connection: sa.Connection, settings: Settings) -> Migrated:
     names = tuple(domain.name for domain in domains)
     rebuilds = 0
     if "campaign_stats" in names:
-        if "campaign_stats" in before.get("domains", "").split(",") and (repaired or before.get("definition") != definition):
+        known = "campaign_stats" in before.get("domains", "").split(",")
+        if known and (repaired or before.get("definition") != definition):
             # Triggers were missing for a while, or the definition is another one: what is stored may be wrong.
             rebuilds = int(_execute(connection, "SELECT headrace.request_rebuild()")[0][0])
         else:
@@ -233,6 +240,8 @@ def _migrate(connection: sa.Connection, settings: Settings) -> Migrated:
                     " ON CONFLICT (campaign_id) DO NOTHING RETURNING 1",
                 )
             )
+            if not known:  # then registering the stream has queued them already
+                rebuilds = int(_execute(connection, "SELECT headrace.rebuilds_pending()")[0][0])
     for name, value in {
         "objects": fingerprint,
         "definition": definition,
@@ -256,13 +265,31 @@ def _apply(connection: sa.Connection, replaceable: list[SqlObject]) -> None:
         with connection.begin_nested():
             for item in replaceable:
                 _execute(connection, item.sql)
+            if not _left_over(connection):
+                return
     except sa.exc.DBAPIError as error:
         # Another shape than the one that is there (columns of a view, result of a function) cannot be replaced in place.
         if getattr(error.orig, "sqlstate", None) not in ("42P16", "42P13"):
             raise
-        _drop(connection)
-        for item in replaceable:
-            _execute(connection, item.sql)
+    _drop(connection)
+    for item in replaceable:
+        _execute(connection, item.sql)
+
+
+def _left_over(connection: sa.Connection) -> bool:
+    """Whether there are views or functions of an older version: with names that are no more, or other parameters."""
+    names = [name for domain in ("engine", *read_contract()) for name in sql_file_names(domain, "")]
+    rows = connection.execute(
+        sa.text("""
+            SELECT FROM pg_class WHERE relnamespace = 'headrace'::regnamespace AND relkind = 'v' AND relname <> ALL (:names)
+            UNION ALL
+            SELECT FROM pg_proc
+            WHERE pronamespace = 'headrace'::regnamespace AND prorettype <> 'trigger'::regtype
+            GROUP BY proname HAVING count(*) > 1 OR proname <> ALL (:names)
+        """),
+        {"names": names},
+    )
+    return rows.first() is not None
 
 
 def _drop(connection: sa.Connection) -> None:
@@ -317,7 +344,8 @@ def pending(connection: sa.Connection, settings: Settings) -> list[str]:
         days = _execute(connection, f"SELECT headrace.missing_change_log_days({PARTITIONS_AHEAD})")
         if days:
             found.append(f"the change log lacks partitions for {len(days)} days")
-    found += [problem.what for problem in capture_problems(connection, domains, settings)]
+    there = before.get("domains", "").split(",")
+    found += [p.what for p in capture_problems(connection, [d for d in domains if d.name in there], settings)]
     return found
 
 

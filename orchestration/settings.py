@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from datetime import date, timedelta
 from pathlib import Path
+import re
 from typing import Annotated
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -55,9 +56,13 @@ class Settings(BaseSettings):
     @classmethod
     def _is_postgresql(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None:
-            scheme = urlsplit(value.get_secret_value()).scheme.split("+")[0]
-            if scheme not in ("postgresql", "postgres"):
+            scheme, separator, rest = value.get_secret_value().partition("://")
+            if scheme.split("+")[0] not in ("postgresql", "postgres") or not separator:
                 raise ValueError("must start with postgresql://")
+            user, at, host = rest.partition("@")
+            if "@" in re.split("[/?]", host)[0] or (at and "/" in user and "?" not in user):
+                # A client would take a piece of the password for the host, and show it.
+                raise ValueError("@ and / in a user name or password must be written %40 and %2F")
         return value
 
 
@@ -88,5 +93,5 @@ def read_settings() -> Settings:
         for problem in error.errors(include_input=False, include_url=False):
             name = str(problem["loc"][0])
             variable = name if name.isupper() else f"HEADRACE_{name.upper()}"
-            lines.append(f"{variable}: {problem['msg']}")
+            lines.append(f"{variable}: {problem['msg'].removeprefix('Value error, ')}")
         raise HeadraceError("settings: " + "; ".join(lines)) from None

@@ -21,6 +21,7 @@ import hashlib
 import importlib
 import os
 import pwd
+import re
 import shutil
 import signal
 import socket
@@ -47,7 +48,8 @@ MAJOR = 18
 
 _RECOVERING = "the database system is"  # … starting up, in recovery mode, not yet accepting connections
 _SYSTEM_USER = "pgserver"
-_SOCKET_NAME = ".s.PGSQL.5432"
+_PORT = 5432  # nobody listens there: it names the socket
+_SOCKET_NAME = f".s.PGSQL.{_PORT}"
 _SOCKET_PATH_LIMIT = 103 if sys.platform == "darwin" else 107  # bytes of sun_path without its final zero
 _START_SECONDS = 900  # a crash recovery replays up to max_wal_size; it is long, not stuck
 _STOP_SECONDS = 60
@@ -57,6 +59,7 @@ _SMALL_SHARED_MEMORY = 512_000_000  # bytes; containers get 64 MB unless told, t
 _CONF = """\
 # Written at every start by Headrace; for settings of your own use ALTER SYSTEM.
 listen_addresses = ''
+port = {port}
 unix_socket_directories = {socket_folder}
 unix_socket_permissions = 0700
 max_connections = 200
@@ -106,8 +109,8 @@ class EmbeddedServer:
     socket_folder: Path
 
     def url(self, database: str) -> str:
-        """`postgresql://postgres@/<database>?host=<socket folder>`, for libpq, psycopg and SQLAlchemy."""
-        return socket_url(self.socket_folder, database)
+        """`postgresql://postgres@/<database>?host=<socket folder>&port=5432`, for every client of ours."""
+        return _url(self.socket_folder, database)
 
 
 @dataclass(frozen=True)
@@ -139,6 +142,11 @@ class _Place:
         # the working folder of another user's process cannot be read in a container without CAP_SYS_PTRACE.
         mark = f"headrace-{hashlib.sha256(os.fsencode(data)).hexdigest()[:12]}"
         return cls(home, folder, data, folder / "server.log", home / "postgres.lock", mark)
+
+
+def _url(socket_folder: Path, database: str) -> str:
+    # The port is part of the socket's name, and would come from PGPORT if it were not said.
+    return f"{socket_url(socket_folder, database)}&port={_PORT}"
 
 
 def ensure_server(home: Path) -> EmbeddedServer:
@@ -204,6 +212,8 @@ def stop_server(home: Path) -> None:
                     "stop it as that user."
                 ) from None
         _end(_processes(place))
+        with contextlib.suppress(OSError):
+            _short_folder(place).rmdir()
 
 
 # --- finding it ---------------------------------------------------------------------------------------------
@@ -278,6 +288,8 @@ def _accepts(socket_folder: Path) -> bool:
         client.settimeout(5)
         try:
             client.connect(str(socket_folder / _SOCKET_NAME))
+        except (BlockingIOError, TimeoutError):
+            return True  # somebody does, with so many waiting that the queue is full
         except OSError:
             return False
     return True
@@ -288,7 +300,7 @@ def _answers(info: _PidFile) -> bool:
     if info.status != "ready" or info.socket_folder is None:
         return False
     try:
-        psycopg.connect(socket_url(info.socket_folder, "postgres"), connect_timeout=5).close()
+        psycopg.connect(_url(info.socket_folder, "postgres"), connect_timeout=5).close()
     except psycopg.OperationalError as error:
         return "FATAL" in str(error) and _RECOVERING not in str(error)
     return True
@@ -307,7 +319,7 @@ def _wait_until_settled(place: _Place) -> EmbeddedServer | None:
         if info.status == "ready":
             # Somebody removed its socket, or it just went away: given a moment, then replaced.
             unreachable_since = unreachable_since or time.monotonic()
-            if time.monotonic() - unreachable_since > 3:
+            if time.monotonic() - unreachable_since > 1:
                 return None
         time.sleep(0.05)
     raise HeadraceError(
@@ -444,7 +456,12 @@ def _make_cluster(place: _Place, account: _Account) -> None:
         place,
         account,
         [
-            *(str(binaries / "initdb"), f"--pgdata={unfinished}", "--username=postgres", "--encoding=UTF8"),
+            *(
+                str(binaries / "initdb"),
+                f"--pgdata={unfinished.name}",
+                "--username=postgres",
+                "--encoding=UTF8",
+            ),
             *("--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"),
             *("--auth-local=trust", "--auth-host=reject"),
         ],
@@ -474,7 +491,9 @@ def _start(place: _Place, account: _Account) -> None:
         stale.unlink(missing_ok=True)
     conf = place.data / "headrace.conf"
     conf.write_text(
-        _CONF.format(socket_folder=_quoted_folder(socket_folder), shared_memory=_shared_memory_type())
+        _CONF.format(
+            port=_PORT, socket_folder=_quoted_folder(socket_folder), shared_memory=_shared_memory_type()
+        )
     )
     conf.chmod(0o600)
     if account.switch:
@@ -487,7 +506,11 @@ def _start(place: _Place, account: _Account) -> None:
         account,
         [
             *(str(_binaries() / "pg_ctl"), "start", "--silent", "--wait", f"--timeout={_START_SECONDS}"),
-            *(f"--pgdata={place.data}", f"--log={place.log}", f"--options=-c cluster_name={place.mark}"),
+            *(
+                f"--pgdata={place.data.name}",
+                f"--log={place.log.name}",
+                f"--options=-c cluster_name={place.mark}",
+            ),
         ],
     )
     if started.returncode != 0:
@@ -503,23 +526,21 @@ def _failed_to_start(place: _Place) -> HeadraceError:
 
 
 def _last_words(output: str) -> str:
-    """The lines that say why, out of a tool's output."""
-    lines = [line.strip() for line in output.splitlines() if line.strip()]
-    telling = [
-        line for line in lines[-20:] if any(word in line for word in ("FATAL", "PANIC", "HINT", "error:"))
-    ]
-    return " ".join(telling[-3:] or lines[-3:]) or "no reason given"
+    """The last lines of a tool's output, without their time stamps."""
+    lines = [re.sub(r"^\S+ \S+ UTC \[\d+\]\s+", "", line.strip()) for line in output.splitlines()]
+    return " ".join([line for line in lines if line][-4:]) or "no reason given"
 
 
 def _socket_folder(place: _Place, account: _Account) -> Path:
-    """The server's own folder, or a private one with a short name where the path is too long for a socket.
+    """The server's own folder, or a private one with a short name where the path does not do for a socket.
 
     Raises:
         HeadraceError: somebody else sits on the short name.
     """
-    if len(os.fsencode(place.folder / _SOCKET_NAME)) <= _SOCKET_PATH_LIMIT:
+    fits = len(os.fsencode(place.folder / _SOCKET_NAME)) <= _SOCKET_PATH_LIMIT
+    if fits and "," not in str(place.folder):  # to libpq a comma begins another host
         return place.folder
-    short = Path("/tmp") / place.mark
+    short = _short_folder(place)
     try:
         short.mkdir(mode=0o700)
         if account.switch:
@@ -538,6 +559,10 @@ def _socket_folder(place: _Place, account: _Account) -> Path:
     return short
 
 
+def _short_folder(place: _Place) -> Path:
+    return Path("/tmp") / place.mark
+
+
 def _quoted_folder(folder: Path) -> str:
     """A folder as one element of a list in postgresql.conf: commas and quotes in it stay what they are."""
     element = '"' + str(folder).replace('"', '""') + '"'
@@ -553,7 +578,11 @@ def _shared_memory_type() -> str:
 
 
 def _run(place: _Place, account: _Account, command: list[str]) -> subprocess.CompletedProcess[str]:
-    """Runs one of PostgreSQL's tools as the server's user; its output, both kinds, is in `stdout`."""
+    """Runs one of PostgreSQL's tools as the server's user; its output, both kinds, is in `stdout`.
+
+    It runs in the server's folder and is to be given relative paths: pg_ctl puts them between double quotes
+    and has a shell read them, which would take a `$` or a quote in a parent folder's name for its own.
+    """
     # PGDATA, PGOPTIONS and the like are meant for other servers; ours (they hold passwords) are none of this
     # one's.
     others = ("PG", "HEADRACE_", "DAGSTER_")
@@ -583,7 +612,7 @@ def _run(place: _Place, account: _Account, command: list[str]) -> subprocess.Com
 
 
 def _make_databases(place: _Place, server: EmbeddedServer) -> None:
-    """Makes the databases that are missing, when the server answers: one that lost a process recovers first."""
+    """Makes the databases that are missing, once the server answers; it may have to recover first."""
     begun = time.monotonic()
     while True:
         try:
@@ -597,9 +626,13 @@ def _make_databases(place: _Place, server: EmbeddedServer) -> None:
             patience = _START_SECONDS if _RECOVERING in str(error) else 30
             if time.monotonic() - begun > patience or _postmaster(place, server.pid) is None:
                 raise HeadraceError(
-                    f"The embedded PostgreSQL (process {server.pid}) refuses connections: {str(error).strip()}"
+                    f"The embedded PostgreSQL (process {server.pid}) refuses connections: {_reason(error)}"
                 ) from None
         time.sleep(0.1)
+
+
+def _reason(error: psycopg.Error) -> str:
+    return " ".join(str(error).split())
 
 
 # --- ending processes ---------------------------------------------------------------------------------------

@@ -36,9 +36,10 @@ async def housekeep(
     cursor = await connection.execute("SELECT headrace.missing_change_log_days(%s)", [PARTITIONS_AHEAD])
     for (day,) in await cursor.fetchall():
         try:
-            await connection.execute("SELECT headrace.add_change_log_partition(%s)", [day])
-            added += 1
-        except (psycopg.errors.LockNotAvailable, psycopg.errors.DuplicateTable):
+            answer = await connection.execute("SELECT headrace.add_change_log_partition(%s)", [day])
+            row = await answer.fetchone()
+            added += row is not None and row[0]
+        except psycopg.errors.LockNotAvailable:
             postponed += 1
     cursor = await connection.execute("SELECT headrace.expired_change_log_days(%s)", [retention])
     for (day,) in await cursor.fetchall():

@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psycopg
 import pytest
@@ -19,6 +20,11 @@ from orchestration.demo.load import create_schema
 from orchestration.demo.server import ensure_server, stop_server
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+def with_database(url: str, name: str) -> str:
+    """The URL of another database of the same server."""
+    return urlsplit(url)._replace(path=f"/{name}").geturl()
 
 
 @pytest.fixture
@@ -31,32 +37,49 @@ def home() -> Iterator[Path]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-@pytest.fixture(scope="module")
-def demo_server() -> Iterator[str]:
-    """URL of the maintenance database of an embedded server for the tests of one module."""
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Path]:
+    """A HEADRACE_HOME with a cluster in it, for all tests that do not need a new one."""
     folder = Path(tempfile.mkdtemp(prefix="hr-", dir="/tmp"))
     folder.chmod(0o755)
     try:
-        yield ensure_server(folder).url("postgres")
+        ensure_server(folder)
+        yield folder
     finally:
         stop_server(folder)
         shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture
-def empty_database(demo_server: str) -> Iterator[Callable[[], str]]:
+def used_home(cluster: Path) -> Path:
+    """The session's home as somebody left it: a cluster in it, whose server may run, and nothing else."""
+    for entry in cluster.iterdir():
+        if entry.name not in ("postgres", "postgres.lock"):
+            shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+    return cluster
+
+
+@pytest.fixture
+def stopped_home(used_home: Path) -> Path:
+    """The same, with its server stopped."""
+    stop_server(used_home)
+    return used_home
+
+
+@pytest.fixture
+def empty_database(server_url: str) -> Iterator[Callable[[], str]]:
     """Makes databases without any table; they are dropped when the test ends."""
     made: list[str] = []
 
     def make() -> str:
         name = f"demo_{uuid.uuid4().hex[:12]}"
-        with psycopg.connect(demo_server, autocommit=True) as admin:
+        with psycopg.connect(server_url, autocommit=True) as admin:
             admin.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(sql.Identifier(name)))
         made.append(name)
-        return demo_server.replace("/postgres?", f"/{name}?")
+        return with_database(server_url, name)
 
     yield make
-    with psycopg.connect(demo_server, autocommit=True) as admin:
+    with psycopg.connect(server_url, autocommit=True) as admin:
         for name in made:
             admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 

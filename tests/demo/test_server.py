@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import site
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -17,6 +20,7 @@ import pytest
 
 from orchestration.demo.server import EmbeddedServer, ensure_server, running_server, stop_server
 from orchestration.errors import HeadraceError
+from tests.demo.conftest import REPOSITORY
 
 NOBODY = 65534
 
@@ -57,6 +61,8 @@ def wait_until_dead(pid: int) -> None:
 
 
 def test_a_new_home_gets_a_server_with_both_databases_and_no_tcp_port(home: Path) -> None:
+    assert running_server(home) is None
+
     server = ensure_server(home)
 
     assert value(server, "SELECT current_database()") == "app"
@@ -69,50 +75,49 @@ def test_a_new_home_gets_a_server_with_both_databases_and_no_tcp_port(home: Path
     assert server.socket_folder.stat().st_mode & 0o077 == 0
 
 
-def test_a_running_server_is_found_and_not_started_again(home: Path) -> None:
-    assert running_server(home) is None
-    server = ensure_server(home)
+def test_a_running_server_is_found_and_not_started_again(used_home: Path) -> None:
+    server = ensure_server(used_home)
 
-    assert ensure_server(home) == server
-    assert running_server(home) == server
+    assert ensure_server(used_home) == server
+    assert running_server(used_home) == server
 
 
-def test_a_stopped_server_is_gone_and_stopping_again_is_no_error(home: Path) -> None:
-    server = ensure_server(home)
+def test_a_stopped_server_is_gone_and_stopping_again_is_no_error(used_home: Path) -> None:
+    server = ensure_server(used_home)
 
-    stop_server(home)
+    stop_server(used_home)
 
-    assert running_server(home) is None
+    assert running_server(used_home) is None
     wait_until_dead(server.pid)
-    stop_server(home)
-    stop_server(home / "never")
+    stop_server(used_home)
+    stop_server(used_home / "never")
 
 
-def test_a_missing_database_is_made_again(home: Path) -> None:
-    server = ensure_server(home)
+def test_a_missing_database_is_made_again(used_home: Path) -> None:
+    server = ensure_server(used_home)
     with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
         connection.execute("DROP DATABASE dagster")
 
-    ensure_server(home)
+    ensure_server(used_home)
 
     assert value(server, "SELECT 1", "dagster") == 1
 
 
-def test_what_was_committed_survives_kill_9_of_every_process(home: Path) -> None:
-    server = ensure_server(home)
+def test_what_was_committed_survives_kill_9_of_every_process(used_home: Path) -> None:
+    server = ensure_server(used_home)
     with psycopg.connect(server.url("app")) as connection:
         connection.execute("CREATE TABLE kept AS SELECT generate_series(1, 1000) AS n")
     kill_all(server)
-    assert running_server(home) is None
+    assert running_server(used_home) is None
 
-    again = ensure_server(home)
+    again = ensure_server(used_home)
 
     assert again.pid != server.pid
     assert value(again, "SELECT count(*) FROM kept") == 1000
 
 
-def test_lock_files_whose_process_id_went_to_somebody_else_are_nobodys(home: Path) -> None:
-    server = ensure_server(home)
+def test_lock_files_whose_process_id_went_to_somebody_else_are_nobodys(used_home: Path) -> None:
+    server = ensure_server(used_home)
     kill_all(server)
     stranger = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     try:
@@ -120,20 +125,20 @@ def test_lock_files_whose_process_id_went_to_somebody_else_are_nobodys(home: Pat
             lines = lock.read_text().splitlines()
             lock.write_text("\n".join([str(stranger.pid), *lines[1:]]) + "\n")
 
-        assert running_server(home) is None
-        again = ensure_server(home)
+        assert running_server(used_home) is None
+        again = ensure_server(used_home)
 
         assert value(again, "SELECT 1") == 1
         assert stranger.poll() is None
-        stop_server(home)
+        stop_server(used_home)
         assert stranger.poll() is None
     finally:
         stranger.kill()
         stranger.wait()
 
 
-def test_a_backend_that_outlived_its_postmaster_does_not_stop_the_next_start(home: Path) -> None:
-    server = ensure_server(home)
+def test_a_backend_that_outlived_its_postmaster_does_not_stop_the_next_start(used_home: Path) -> None:
+    server = ensure_server(used_home)
     with psycopg.connect(server.url("app")) as connection:
         backend = psutil.Process(connection.info.backend_pid)
         backend.send_signal(signal.SIGSTOP)  # it holds the shared memory, and does not notice
@@ -141,28 +146,28 @@ def test_a_backend_that_outlived_its_postmaster_does_not_stop_the_next_start(hom
         wait_until_dead(server.pid)
         assert backend.is_running()
 
-        again = ensure_server(home)
+        again = ensure_server(used_home)
 
         assert value(again, "SELECT 1") == 1
         wait_until_dead(backend.pid)
 
 
-def test_a_server_that_lost_one_process_is_waited_for_while_it_recovers(home: Path) -> None:
-    server = ensure_server(home)
+def test_a_server_that_lost_one_process_is_waited_for_while_it_recovers(used_home: Path) -> None:
+    server = ensure_server(used_home)
     with psycopg.connect(server.url("app")) as connection:
         psutil.Process(connection.info.backend_pid).kill()
 
-        assert ensure_server(home) == server
+        assert ensure_server(used_home) == server
 
     assert value(server, "SELECT 1") == 1
 
 
-def test_a_server_whose_socket_was_removed_is_replaced(home: Path) -> None:
-    server = ensure_server(home)
+def test_a_server_whose_socket_was_removed_is_replaced(used_home: Path) -> None:
+    server = ensure_server(used_home)
     (server.socket_folder / ".s.PGSQL.5432").unlink()
-    assert running_server(home) is None
+    assert running_server(used_home) is None
 
-    again = ensure_server(home)
+    again = ensure_server(used_home)
 
     assert again.pid != server.pid
     assert value(again, "SELECT 1") == 1
@@ -196,32 +201,49 @@ def test_two_processes_that_start_it_at_once_get_the_same_server(
     assert answers == {f"{found.pid} {found.url('app')}\n"}
 
 
-def test_a_path_too_long_for_a_socket_gets_a_short_private_folder_for_it(home: Path) -> None:
-    deep = home / ("a folder, with 'odd' \"signs\"" * 3) / ("x" * 60)
+@contextmanager
+def moved(home: Path, path: Path) -> Iterator[Path]:
+    """The cluster of `home` under another path, as when somebody moves the whole folder, and back."""
+    stop_server(home)
+    path.mkdir(parents=True)
+    (home / "postgres").rename(path / "postgres")
     try:
+        yield path
+    finally:
+        stop_server(path)
+        (path / "postgres").rename(home / "postgres")
+
+
+def test_a_path_too_long_for_a_socket_gets_a_short_private_folder_for_it(used_home: Path) -> None:
+    with moved(used_home, used_home / ("x" * 60) / ("y" * 60)) as deep:
         server = ensure_server(deep)
 
         assert value(server, "SELECT 1") == 1
         assert len(str(server.socket_folder)) < 40
         assert server.socket_folder.stat().st_mode & 0o077 == 0
         assert running_server(deep) == server
-    finally:
+    assert not server.socket_folder.exists()
+
+
+def test_a_socket_folder_that_somebody_else_took_is_not_used(used_home: Path) -> None:
+    with moved(used_home, used_home / ("y" * 100)) as deep:
+        taken = ensure_server(deep).socket_folder
         stop_server(deep)
-        shutil.rmtree(server.socket_folder)
+        taken.mkdir()
+        taken.chmod(0o777)
+        try:
+            with pytest.raises(HeadraceError, match=r"belongs to somebody else.*HEADRACE_HOME"):
+                ensure_server(deep)
+        finally:
+            taken.rmdir()
 
 
-def test_a_socket_folder_that_somebody_else_took_is_not_used(home: Path) -> None:
-    deep = home / ("y" * 100)
-    server = ensure_server(deep)
-    stop_server(deep)
-    shutil.rmtree(server.socket_folder)
-    server.socket_folder.mkdir()
-    server.socket_folder.chmod(0o777)
-    try:
-        with pytest.raises(HeadraceError, match=r"belongs to somebody else.*HEADRACE_HOME"):
-            ensure_server(deep)
-    finally:
-        server.socket_folder.rmdir()
+@pytest.mark.parametrize("name", ["a 'b' \"c\" $HOME `d` \\ # %", "a,b"])
+def test_signs_that_mean_something_to_shells_and_settings_may_stand_in_the_path(
+    used_home: Path, name: str
+) -> None:
+    with moved(used_home, used_home / name) as odd:
+        assert value(ensure_server(odd), "SELECT 1") == 1
 
 
 def test_a_cluster_of_another_major_version_is_refused_in_words(home: Path) -> None:
@@ -235,14 +257,17 @@ def test_a_cluster_of_another_major_version_is_refused_in_words(home: Path) -> N
         ensure_server(home)
 
 
-def test_a_server_that_cannot_start_says_why_and_where_its_log_is(home: Path) -> None:
-    server = ensure_server(home)
-    stop_server(home)
-    with (server.data / "postgresql.auto.conf").open("a") as conf:
-        conf.write("shared_buffers = 'plenty'\n")
-
-    with pytest.raises(HeadraceError, match=r"did not start: .*shared_buffers.*server\.log"):
-        ensure_server(home)
+def test_a_server_that_cannot_start_says_why_and_where_its_log_is(used_home: Path) -> None:
+    server = ensure_server(used_home)
+    stop_server(used_home)
+    conf = server.data / "postgresql.auto.conf"
+    before = conf.read_text()
+    conf.write_text(before + "shared_buffers = 'plenty'\n")
+    try:
+        with pytest.raises(HeadraceError, match=r"did not start: .*shared_buffers.*server\.log"):
+            ensure_server(used_home)
+    finally:
+        conf.write_text(before)
 
 
 def test_a_folder_that_cannot_be_made_is_named(home: Path) -> None:
@@ -253,57 +278,52 @@ def test_a_folder_that_cannot_be_made_is_named(home: Path) -> None:
 
 
 def test_variables_meant_for_other_servers_do_not_reach_this_one(
-    home: Path, monkeypatch: pytest.MonkeyPatch
+    used_home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    stop_server(used_home)
     monkeypatch.setenv("PGDATA", "/nowhere")
     monkeypatch.setenv("PGPORT", "1")
 
-    assert value(ensure_server(home), "SHOW port") == "5432"
+    assert value(ensure_server(used_home), "SHOW port") == "5432"
 
 
-def as_nobody(home: Path, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-c", ENSURE, str(home)],
-        env=env,
-        cwd="/",
-        user=NOBODY,
-        group=NOBODY,
-        extra_groups=[],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+def as_nobody(code: str, home: Path, env: dict[str, str]) -> subprocess.CompletedProcess[str] | None:
+    """Runs Python code as an ordinary user; None without a Python which that user can run."""
+    same_version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    for python in (sys.executable, shutil.which(same_version, path="/usr/local/bin:/usr/bin:/bin")):
+        if python is None:
+            continue
+        try:
+            done = subprocess.run(
+                [python, "-c", "import orchestration.demo.server\n" + code, str(home)],
+                env=env | {"PYTHONPATH": os.pathsep.join([str(REPOSITORY), *site.getsitepackages()])},
+                cwd="/",
+                user=NOBODY,
+                group=NOBODY,
+                extra_groups=[],
+                capture_output=True,
+                text=True,
+                timeout=60,
+                check=False,
+            )
+        except PermissionError:
+            continue
+        if "ModuleNotFoundError" not in done.stderr and "PermissionError: [Errno 13]" not in done.stderr:
+            return done
+    return None
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can run something as another user")
 class TestUsers:
     """As root the whole module runs the server as a system user; here an ordinary user runs it."""
 
-    @pytest.fixture(autouse=True)
-    def _other_users_can_run_python(self, child_env: dict[str, str]) -> None:
-        check = [sys.executable, "-c", "import orchestration.demo.server"]
-        try:
-            done = subprocess.run(
-                check,
-                env=child_env,
-                cwd="/",
-                user=NOBODY,
-                group=NOBODY,
-                extra_groups=[],
-                capture_output=True,
-                check=False,
-            )
-        except PermissionError:
-            pytest.skip("this Python cannot be run by other users")
-        if done.returncode != 0:
-            pytest.skip("this clone or its Python cannot be read by other users")
-
     def test_an_ordinary_user_runs_the_server_as_itself(self, child_env: dict[str, str]) -> None:
         folder = Path(tempfile.mkdtemp(prefix="hr-", dir="/tmp"))
         try:
             os.chown(folder, NOBODY, NOBODY)
-            done = as_nobody(folder, child_env)
+            done = as_nobody(ENSURE, folder, child_env)
+            if done is None:
+                pytest.skip("no Python here that another user can run")
 
             assert done.returncode == 0, done.stderr
             found = running_server(folder)
@@ -319,11 +339,13 @@ class TestUsers:
             shutil.rmtree(folder)
 
     def test_roots_server_is_out_of_an_ordinary_users_reach_and_that_is_said(
-        self, home: Path, child_env: dict[str, str]
+        self, used_home: Path, child_env: dict[str, str]
     ) -> None:
-        ensure_server(home)
+        ensure_server(used_home)
 
-        done = as_nobody(home, child_env)
+        done = as_nobody(ENSURE, used_home, child_env)
+        if done is None:
+            pytest.skip("no Python here that another user can run")
 
         assert done.returncode != 0
         assert "HeadraceError" in done.stderr

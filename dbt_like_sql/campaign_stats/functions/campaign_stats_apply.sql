@@ -12,6 +12,7 @@ DECLARE
     v_named uuid[];
     v_renewed uuid[];
     v_all uuid[];
+    v_touched record;
 BEGIN
     SELECT
         bool_or(c.op = 'T'),
@@ -34,6 +35,7 @@ BEGIN
         ) x
         WHERE c.campaign_id = x.id AND (c.campaign_id = ANY (v_renewed) OR c.state <> 'live' OR NOT x.present);
     END IF;
-    RETURN headrace.fold_messages(headrace.touched_messages(p_changes));
+    SELECT * INTO v_touched FROM headrace.touched_messages(p_changes);
+    RETURN headrace.fold_messages(v_touched.messages, v_touched.campaigns);
 END
 $$;

@@ -1,79 +1,75 @@
 -- purpose: recounts messages from the source rows and adds the differences to the statistics of their campaigns
--- grain:   the send_queue ids named; the number of messages that count differently now
+-- grain:   the send_queue ids named, and a guess of their campaigns; the number of messages that count differently now
 -- reads:   stg_send_queue, stg_message_status_logs, stg_incoming_messages, headrace.campaign, headrace.message_outcome
 -- writes:  what apply_outcomes writes
 -- locks:   the campaigns' own rows, in id order, before the truth is read
 --
 -- The protocol that folds and rebuilds share: (a) lock the campaigns that the messages count for or will, (b) only then,
 -- in a new statement, read the truth and the stored outcomes, (c) make sure that the locks covered them, (d) apply the
--- differences. Holding a message's campaign is what makes its outcome stable; a message that moved meanwhile is retried.
-CREATE OR REPLACE FUNCTION headrace.fold_messages(p_messages text[]) RETURNS bigint
+-- differences. Holding a message's campaign is what makes its outcome stable. Where a message turns out to belong to a
+-- campaign that is not held, that one is locked too and the truth read again.
+CREATE OR REPLACE FUNCTION headrace.fold_messages(p_messages text[], p_campaigns uuid[]) RETURNS bigint
 LANGUAGE plpgsql
 SET search_path = pg_catalog, headrace, pg_temp
 SET enable_hashjoin = off
 SET enable_mergejoin = off
 SET enable_seqscan = off
+SET random_page_cost = 1.1
 SET jit = off
 AS $$
 DECLARE
-    v_campaigns uuid[];
+    v_campaigns uuid[] := array_remove(coalesce(p_campaigns, '{}'), NULL);
     v_unlocked uuid[];
     v_changes headrace.outcome_change[];
 BEGIN
     IF cardinality(p_messages) = 0 THEN
         RETURN 0;
     END IF;
-    v_campaigns := ARRAY(
-        SELECT o.campaign_id FROM unnest(p_messages) k (id) INNER JOIN headrace.message_outcome o ON o.message_id = k.id
-        UNION
-        SELECT q.campaign_id FROM unnest(p_messages) k (id)
-        INNER JOIN headrace.stg_send_queue q ON q.id = k.id::{{ type('send_queue', 'id') }}
-        WHERE q.campaign_id IS NOT NULL
-    );
-    PERFORM headrace.lock_campaigns(v_campaigns);
-
-    SELECT
-        array_agg(ROW(d.id, d.old_campaign, d.old_template, d.old_bits, d.new_campaign, d.new_template, d.new_bits)::headrace.outcome_change)
-            FILTER (WHERE (d.old_campaign, d.old_template, d.old_bits) IS DISTINCT FROM (d.new_campaign, d.new_template, d.new_bits)),
-        array_agg(DISTINCT d.old_campaign) FILTER (WHERE d.old_campaign IS NOT NULL AND d.old_campaign <> ALL (v_campaigns))
-            || array_agg(DISTINCT d.source_campaign) FILTER (WHERE d.source_campaign IS NOT NULL AND d.source_campaign <> ALL (v_campaigns))
-    INTO v_changes, v_unlocked
-    FROM (
+    LOOP
+        PERFORM headrace.lock_campaigns(v_campaigns);
         SELECT
-            k.id, o.campaign_id AS old_campaign, o.template_name AS old_template, o.bits AS old_bits,
-            q.campaign_id AS source_campaign,
-            CASE WHEN c.state = 'live' THEN q.campaign_id END AS new_campaign,
-            CASE WHEN c.state = 'live' THEN q.template_name END AS new_template,
-            CASE WHEN c.state = 'live' THEN (e.bits | CASE WHEN e.bits & 1 > 0 AND (
-                EXISTS (SELECT FROM headrace.stg_incoming_messages r WHERE r.context_message_id = q.whatsapp_message_id)
-                OR EXISTS (
-                    SELECT FROM headrace.stg_incoming_messages m
-                    WHERE m.user_phone = q.user_phone AND m.whatsapp_number_id = q.whatsapp_number_id
-                        AND m.created_at > q.at AND m.context_message_id IS NULL
-                        AND extract(EPOCH FROM m.created_at) - extract(EPOCH FROM q.at) <= headrace.reply_window()
-                        AND NOT EXISTS (
-                            SELECT FROM headrace.stg_send_queue n
-                            WHERE n.user_phone = q.user_phone AND n.whatsapp_number_id = q.whatsapp_number_id
-                                AND (n.at, n.id) > (q.at, q.id) AND n.at < m.created_at
-                                AND (n.status = 'sent' OR EXISTS (
-                                    SELECT FROM headrace.stg_message_status_logs l
-                                    WHERE l.whatsapp_message_id = n.whatsapp_message_id AND headrace.status_bits(l.status) & 1 > 0))))
-                ) THEN 32 ELSE 0 END)::smallint END AS new_bits
-        FROM unnest(p_messages) k (id)
-        LEFT JOIN headrace.message_outcome o ON o.message_id = k.id
-        LEFT JOIN headrace.stg_send_queue q ON q.id = k.id::{{ type('send_queue', 'id') }}
-        LEFT JOIN headrace.campaign c ON c.campaign_id = q.campaign_id
-        LEFT JOIN LATERAL (
-            SELECT headrace.message_bits(q.status, (
-                SELECT bit_or(headrace.status_bits(l.status)) FROM headrace.stg_message_status_logs l
-                WHERE l.whatsapp_message_id = q.whatsapp_message_id)) AS bits
-            WHERE c.state = 'live'
+            array_agg(ROW(d.id, d.old_campaign, d.old_template, d.old_bits, d.new_campaign, d.new_template, d.new_bits)::headrace.outcome_change)
+                FILTER (WHERE (d.old_campaign, d.old_template, d.old_bits) IS DISTINCT FROM (d.new_campaign, d.new_template, d.new_bits)),
+            array_agg(DISTINCT d.old_campaign) FILTER (WHERE d.old_campaign IS NOT NULL AND d.old_campaign <> ALL (v_campaigns))
+                || array_agg(DISTINCT d.source_campaign) FILTER (WHERE d.source_campaign IS NOT NULL AND d.source_campaign <> ALL (v_campaigns))
+        INTO v_changes, v_unlocked
+        FROM (
+            SELECT
+                k.id, o.campaign_id AS old_campaign, o.template_name AS old_template, o.bits AS old_bits,
+                q.campaign_id AS source_campaign,
+                CASE WHEN e.bits IS NOT NULL THEN q.campaign_id END AS new_campaign,
+                CASE WHEN e.bits IS NOT NULL THEN q.template_name END AS new_template,
+                (e.bits | CASE WHEN e.bits & 1 > 0 AND (
+                    EXISTS (SELECT FROM headrace.stg_incoming_messages r WHERE r.context_message_id = q.whatsapp_message_id)
+                    OR EXISTS (
+                        SELECT FROM headrace.stg_incoming_messages m
+                        WHERE m.user_phone = q.user_phone AND m.whatsapp_number_id = q.whatsapp_number_id
+                            AND m.created_at > q.at AND m.context_message_id IS NULL
+                            AND extract(EPOCH FROM m.created_at) - extract(EPOCH FROM q.at) <= headrace.reply_window()
+                            AND NOT EXISTS (
+                                SELECT FROM headrace.stg_send_queue n
+                                WHERE n.user_phone = q.user_phone AND n.whatsapp_number_id = q.whatsapp_number_id
+                                    AND (n.at, n.id) > (q.at, q.id) AND n.at < m.created_at
+                                    AND (n.status = 'sent' OR EXISTS (
+                                        SELECT FROM headrace.stg_message_status_logs l
+                                        WHERE l.whatsapp_message_id = n.whatsapp_message_id AND headrace.status_bits(l.status) & 1 > 0))))
+                    ) THEN 32 ELSE 0 END)::smallint AS new_bits
+            FROM unnest(p_messages) k (id)
+            LEFT JOIN headrace.message_outcome o ON o.message_id = k.id
+            LEFT JOIN headrace.stg_send_queue q ON q.id = k.id::{{ type('send_queue', 'id') }}
+            LEFT JOIN headrace.campaign c ON c.campaign_id = q.campaign_id
+            LEFT JOIN LATERAL (
+                SELECT headrace.message_bits(q.status, (
+                    SELECT bit_or(headrace.status_bits(l.status)) FROM headrace.stg_message_status_logs l
+                    WHERE l.whatsapp_message_id = q.whatsapp_message_id)) AS bits
+                WHERE c.state = 'live'
+                OFFSET 0  -- computed once, not once per mention
+            ) e ON true
             OFFSET 0
-        ) e ON true
-    ) d;
-    IF v_unlocked IS NOT NULL THEN
-        RAISE EXCEPTION 'messages moved between campaigns while they were being counted; trying again' USING ERRCODE = 'serialization_failure';
-    END IF;
+        ) d;
+        EXIT WHEN v_unlocked IS NULL;
+        v_campaigns := v_campaigns || v_unlocked;
+    END LOOP;
     RETURN headrace.apply_outcomes(v_changes);
 END
 $$;

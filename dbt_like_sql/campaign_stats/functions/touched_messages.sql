@@ -1,5 +1,5 @@
 -- purpose: which messages may count differently after these changes (design 3.1, "Touched also are")
--- grain:   send_queue ids as text, each once
+-- grain:   send_queue ids as text, each once; and a guess, to be verified, of the campaigns they count for
 -- reads:   stg_send_queue, stg_message_status_logs, by the contract's indexes
 -- writes:  nothing
 -- locks:   none
@@ -7,37 +7,52 @@
 -- A change that moves where a reply is attributed touches the message before it in the conversation: at the place it
 -- left (from the change), and at the place it is at now. A status touches the predecessor only where the queue row does
 -- not say sent: elsewhere the row had made it a campaign message already, by a change of its own.
-CREATE OR REPLACE FUNCTION headrace.touched_messages(p_changes headrace.change_log[]) RETURNS text[]
+CREATE OR REPLACE FUNCTION headrace.touched_messages(
+    p_changes headrace.change_log[], OUT messages text[], OUT campaigns uuid[]
+)
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, headrace, pg_temp
 SET enable_hashjoin = off
 SET enable_mergejoin = off
 SET enable_seqscan = off
+SET random_page_cost = 1.1
 SET jit = off
 AS $$
 DECLARE
     v_queue text[];
+    v_left headrace.change_log[];
     v_status_ids text[];
+    v_messages headrace.change_log[];
     v_by_status text[];
     v_unsent text[];
     v_neighbours text[];
     v_owners text[];
     v_referred text[];
+    v_more uuid[];
 BEGIN
-    SELECT array_agg(DISTINCT c.entity_id) INTO v_queue FROM unnest(p_changes) c WHERE c.source = 'send_queue' AND c.entity_id IS NOT NULL;
+    -- One pass over the batch; each search below then runs only on what concerns it.
+    SELECT
+        array_agg(c.entity_id) FILTER (WHERE c.source = 'send_queue' AND c.op <> 'T'),
+        array_agg(c) FILTER (WHERE c.source = 'send_queue' AND c.op IN ('U', 'D')),
+        array_agg(c.data -> 'new' ->> 'whatsapp_message_id') FILTER (WHERE c.source = 'message_status_logs' AND c.op IN ('I', 'U'))
+            || array_agg(c.data -> 'old' ->> 'whatsapp_message_id') FILTER (WHERE c.source = 'message_status_logs' AND c.op IN ('U', 'D')),
+        array_agg(c) FILTER (WHERE c.source = 'messages' AND c.op <> 'T'),
+        array_agg(DISTINCT c.scope::uuid) FILTER (WHERE c.source = 'send_queue' AND c.scope IS NOT NULL)
+    INTO v_queue, v_left, v_status_ids, v_messages, campaigns
+    FROM unnest(p_changes) c;
 
-    SELECT array_agg(DISTINCT k.id) INTO v_status_ids
-    FROM unnest(p_changes) c
-    CROSS JOIN LATERAL (VALUES (c.data #>> '{old,whatsapp_message_id}'), (c.data #>> '{new,whatsapp_message_id}')) k (id)
-    WHERE c.source = 'message_status_logs' AND k.id IS NOT NULL;
     IF v_status_ids IS NOT NULL THEN
-        SELECT array_agg(q.id::text), array_agg(q.id::text) FILTER (WHERE q.status IS DISTINCT FROM 'sent')
-        INTO v_by_status, v_unsent
-        FROM unnest(v_status_ids) k (id) INNER JOIN headrace.stg_send_queue q ON q.whatsapp_message_id = k.id;
+        SELECT
+            array_agg(q.id::text), array_agg(q.id::text) FILTER (WHERE q.status IS DISTINCT FROM 'sent'),
+            array_agg(DISTINCT q.campaign_id)
+        INTO v_by_status, v_unsent, v_more
+        FROM (SELECT DISTINCT id FROM unnest(v_status_ids) id) k
+        INNER JOIN headrace.stg_send_queue q ON q.whatsapp_message_id = k.id;
+        campaigns := campaigns || v_more;
     END IF;
 
     IF v_queue IS NOT NULL OR v_unsent IS NOT NULL THEN
-        SELECT array_agg(DISTINCT p.id) INTO v_neighbours
+        SELECT array_agg(p.id), array_agg(DISTINCT p.campaign_id) INTO v_neighbours, v_more
         FROM (
             SELECT q.user_phone, q.whatsapp_number_id, q.at, q.id
             FROM unnest(v_queue || v_unsent) k (id) INNER JOIN headrace.stg_send_queue q ON q.id = k.id::{{ type('send_queue', 'id') }}
@@ -45,10 +60,10 @@ BEGIN
             SELECT
                 c.data #>> '{old,user_phone}', c.data #>> '{old,whatsapp_number_id}',
                 coalesce(c.data #>> '{old,sent_at}', c.data #>> '{old,created_at}')::timestamptz, c.entity_id::{{ type('send_queue', 'id') }}
-            FROM unnest(p_changes) c WHERE c.source = 'send_queue' AND c.data ? 'old'
+            FROM unnest(v_left) c
         ) place
         CROSS JOIN LATERAL (
-            SELECT n.id::text AS id FROM headrace.stg_send_queue n
+            SELECT n.id::text AS id, n.campaign_id FROM headrace.stg_send_queue n
             WHERE n.user_phone = place.user_phone AND n.whatsapp_number_id = place.whatsapp_number_id
                 AND (n.at, n.id) < (place.at, place.id)
                 AND (n.status = 'sent' OR EXISTS (
@@ -56,33 +71,35 @@ BEGIN
                     WHERE l.whatsapp_message_id = n.whatsapp_message_id AND headrace.status_bits(l.status) & 1 > 0))
             ORDER BY n.at DESC, n.id DESC LIMIT 1
         ) p;
+        campaigns := campaigns || v_more;
     END IF;
 
-    SELECT array_agg(DISTINCT o.id) INTO v_owners
-    FROM (
-        SELECT DISTINCT k.phone, k.number, k.at
-        FROM unnest(p_changes) c
-        CROSS JOIN LATERAL (VALUES
-            (c.data #>> '{old,user_phone}', c.data #>> '{old,whatsapp_number_id}', (c.data #>> '{old,created_at}')::timestamptz),
-            (c.data #>> '{new,user_phone}', c.data #>> '{new,whatsapp_number_id}', (c.data #>> '{new,created_at}')::timestamptz)
-        ) k (phone, number, at)
-        WHERE c.source = 'messages' AND k.at IS NOT NULL
-    ) m
-    CROSS JOIN LATERAL (
-        SELECT n.id::text AS id FROM headrace.stg_send_queue n
-        WHERE n.user_phone = m.phone AND n.whatsapp_number_id = m.number AND n.at < m.at
-            AND (n.status = 'sent' OR EXISTS (
-                SELECT FROM headrace.stg_message_status_logs l
-                WHERE l.whatsapp_message_id = n.whatsapp_message_id AND headrace.status_bits(l.status) & 1 > 0))
-        ORDER BY n.at DESC, n.id DESC LIMIT 1
-    ) o;
+    IF v_messages IS NOT NULL THEN
+        SELECT array_agg(o.id), array_agg(DISTINCT o.campaign_id) INTO v_owners, v_more
+        FROM (
+            SELECT DISTINCT k.phone, k.number, k.at
+            FROM unnest(v_messages) c
+            CROSS JOIN LATERAL (VALUES
+                (c.data #>> '{old,user_phone}', c.data #>> '{old,whatsapp_number_id}', (c.data #>> '{old,created_at}')::timestamptz),
+                (c.data #>> '{new,user_phone}', c.data #>> '{new,whatsapp_number_id}', (c.data #>> '{new,created_at}')::timestamptz)
+            ) k (phone, number, at)
+            WHERE k.at IS NOT NULL
+        ) m
+        CROSS JOIN LATERAL (
+            SELECT n.id::text AS id, n.campaign_id FROM headrace.stg_send_queue n
+            WHERE n.user_phone = m.phone AND n.whatsapp_number_id = m.number AND n.at < m.at
+                AND (n.status = 'sent' OR EXISTS (
+                    SELECT FROM headrace.stg_message_status_logs l
+                    WHERE l.whatsapp_message_id = n.whatsapp_message_id AND headrace.status_bits(l.status) & 1 > 0))
+            ORDER BY n.at DESC, n.id DESC LIMIT 1
+        ) o;
+        campaigns := campaigns || v_more;
+        SELECT array_agg(q.id::text) INTO v_referred
+        FROM unnest(v_messages) c
+        CROSS JOIN LATERAL (VALUES (c.data #>> '{old,context_message_id}'), (c.data #>> '{new,context_message_id}')) k (id)
+        INNER JOIN headrace.stg_send_queue q ON q.whatsapp_message_id = k.id;
+    END IF;
 
-    SELECT array_agg(DISTINCT q.id::text) INTO v_referred
-    FROM unnest(p_changes) c
-    CROSS JOIN LATERAL (VALUES (c.data #>> '{old,context_message_id}'), (c.data #>> '{new,context_message_id}')) k (id)
-    INNER JOIN headrace.stg_send_queue q ON q.whatsapp_message_id = k.id
-    WHERE c.source = 'messages';
-
-    RETURN ARRAY(SELECT DISTINCT u FROM unnest(v_queue || v_by_status || v_neighbours || v_owners || v_referred) u);
+    messages := ARRAY(SELECT DISTINCT u FROM unnest(v_queue || v_by_status || v_neighbours || v_owners || v_referred) u);
 END
 $$;

@@ -83,11 +83,12 @@ BEGIN
             'CREATE OR REPLACE FUNCTION headrace.%I() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER'
             || ' SET search_path = pg_catalog, headrace, pg_temp AS $body$ BEGIN %s RETURN NULL; END $body$',
             'capture_' || p_source || '_' || v_op, v_body);
+        EXECUTE format('REVOKE ALL ON FUNCTION headrace.%I() FROM PUBLIC', 'capture_' || p_source || '_' || v_op);
 
         v_trigger := CASE
             WHEN v_op = 'truncate' THEN 'AFTER TRUNCATE ON %s FOR EACH STATEMENT'
             WHEN v_op = 'update' THEN 'AFTER UPDATE ON %s FOR EACH ROW WHEN (('
-                || v_watch || ')' || CASE WHEN v_only_old = '' THEN '' ELSE ' AND (' || replace(v_only_old, '%', '%%') || ')' END || ')'
+                || replace(v_watch, '%', '%%') || ')' || CASE WHEN v_only_old = '' THEN '' ELSE ' AND (' || replace(v_only_old, '%', '%%') || ')' END || ')'
             WHEN v_by_row THEN 'AFTER ' || upper(v_op) || ' ON %s FOR EACH ROW'
                 || CASE WHEN v_only_new = '' THEN '' ELSE ' WHEN (' || replace(replace(v_only_new, '$row$', v_alias), '%', '%%') || ')' END
             ELSE 'AFTER ' || upper(v_op) || ' ON %s REFERENCING '

@@ -13,6 +13,8 @@ DECLARE
     v_from constant timestamptz := p_day::timestamp AT TIME ZONE 'UTC';
     v_to constant timestamptz := (p_day + 1)::timestamp AT TIME ZONE 'UTC';
 BEGIN
+    -- What ATTACH takes below, but before looking: of two that make the partition at once, one waits and then finds it.
+    LOCK TABLE ONLY headrace.change_log IN SHARE UPDATE EXCLUSIVE MODE;
     IF to_regclass('headrace.' || v_name) IS NOT NULL THEN
         RETURN false;
     END IF;

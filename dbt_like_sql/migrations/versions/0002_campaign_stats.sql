@@ -16,7 +16,7 @@ COMMENT ON TABLE headrace.campaign IS
 CREATE INDEX campaign_rebuild_queue ON headrace.campaign (rebuild_requested_at) WHERE rebuild_requested_at IS NOT NULL;
 
 CREATE TABLE headrace.message_outcome (
-    message_id text PRIMARY KEY,
+    message_id text COLLATE "C" PRIMARY KEY,
     campaign_id uuid NOT NULL,
     bits smallint NOT NULL,
     template_name text

@@ -1,0 +1,34 @@
+# Needs make and Python 3.11 to 3.13; everything else is set up in .venv. ARGS=… goes to the command of the target.
+.DEFAULT_GOAL := help
+.PHONY: help up test check lock bench clean setup
+MAKEFLAGS += --no-print-directory
+# Another virtual environment may be active: it is none of ours.
+unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-7s %s\n", $$1, $$2}' Makefile
+
+up: setup ## Start everything on this machine: PostgreSQL, example data, worker, Dagster; Ctrl-C ends it
+	@exec .venv/bin/headrace up $(ARGS)
+
+test: setup ## Run the tests on an embedded PostgreSQL of their own; ARGS='-k fold' picks some
+	@exec env -u HEADRACE_DATABASE_URL -u HEADRACE_SOURCE_SCHEMA -u HEADRACE_HOME -u DAGSTER_PG_URL -u DAGSTER_HOME \
+		.venv/bin/python -m pytest -n logical --maxprocesses 4 $(ARGS)
+
+check: setup ## Check style, types and SQL: ruff, mypy, sqlfluff
+	.venv/bin/python -m ruff check .
+	.venv/bin/python -m ruff format --check .
+	.venv/bin/python -m mypy
+	.venv/bin/python -m sqlfluff lint --disable-progress-bar dbt_like_sql
+
+bench: setup ## Run the benchmarks; figures and what they mean are in benchmarks/README.md
+	@exec .venv/bin/python -m benchmarks $(ARGS)
+
+lock: ## Write requirements.lock from pyproject.toml; ARGS=--upgrade takes newer versions
+	@sh .ci/setup lock $(ARGS)
+
+clean: ## Remove .venv, caches and built files; var/, the data of `make up`, stays
+	@sh .ci/setup clean
+
+setup:
+	@sh .ci/setup

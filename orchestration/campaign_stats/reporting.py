@@ -1,0 +1,276 @@
+"""What the sensor stream_backlog reports and requests, decided from what was seen.
+
+The database keeps, per asset and UTC day, a running total of changed rows. The cursor remembers which totals
+Dagster was told of, and when. What is decided comes before the cursor: after a crash in between, the same is
+decided again.
+
+Here: the decision. Not here: reading (progress.py), and Dagster (sensors.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, NonNegativeInt, ValidationError
+
+from orchestration.campaign_stats.tables import ASSETS
+
+# An asset that Dagster has not heard of for so long is late. Quiet is not late: see REPORT_QUIET_EVERY.
+FRESHNESS_WINDOW = timedelta(minutes=10)
+FRESHNESS_WARNING = timedelta(minutes=8)
+
+REPORT_CHANGES_EVERY = timedelta(minutes=1)
+REPORT_QUIET_EVERY = FRESHNESS_WINDOW / 2
+REPORT_DAY_EVERY = timedelta(hours=1)
+# A new instance is about to materialize these days in a first run, which says more of them than we can.
+FIRST_DAYS_AFTER = timedelta(minutes=2)
+# After a lost cursor every day is due at once: not all in one tick.
+MOST_DAY_EVENTS = 50
+
+CATCH_UP_EVERY = timedelta(seconds=30)
+LONGEST_CATCH_UP_DELAY = timedelta(minutes=15)
+
+
+class Reported(BaseModel):
+    """What was reported last: the running total, and when (the database's clock)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    rows: NonNegativeInt
+    at: AwareDatetime
+
+
+class Cursor(BaseModel):
+    """What Dagster was told, as the sensor keeps it (JSON).
+
+    since: when this cursor began. assets: per asset, by the sum of its days. days: per asset and day.
+    catch_ups, catch_up_at: how many catch-up runs were requested, and when the last one was.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    since: AwareDatetime
+    assets: dict[str, Reported] = {}
+    days: dict[str, dict[date, Reported]] = {}
+    catch_ups: NonNegativeInt = 0
+    catch_up_at: AwareDatetime | None = None
+
+
+@dataclass(frozen=True)
+class Activity:
+    """rows_changed: of that asset and UTC day, outside Dagster's runs and in them, since ever."""
+
+    asset: str
+    day: date
+    rows_changed: int
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One look at the database.
+
+    Attributes:
+        now: the database's clock, with time zone.
+        rows_behind: committed changes that the stream has not applied.
+        seconds_behind: age of the oldest of them.
+        rebuilds: campaigns that wait for their rebuild.
+        rebuild_days: first and last UTC day of their creation; None where none has one.
+        blocked: the stream cannot go on before an operator rebases it.
+        worker_alive: a worker that serves the stream runs.
+    """
+
+    now: datetime
+    activity: tuple[Activity, ...] = ()
+    rows_behind: int = 0
+    seconds_behind: float = 0.0
+    rebuilds: int = 0
+    rebuild_days: tuple[date, date] | None = None
+    blocked: bool = False
+    worker_alive: bool = True
+
+    @property
+    def drained(self) -> bool:
+        return not (self.rows_behind or self.rebuilds or self.blocked)
+
+
+@dataclass(frozen=True)
+class CatchUpRuns:
+    """What Dagster knows of earlier catch-up runs. failures: how many of the latest ones failed in a row."""
+
+    in_progress: bool = False
+    failures: int = 0
+
+
+@dataclass(frozen=True)
+class Event:
+    """A materialization to report. day: its partition, None: all of it; rows_changed: since the last one."""
+
+    asset: str
+    day: date | None
+    rows_changed: int
+
+
+@dataclass(frozen=True)
+class CatchUp:
+    """A run to request, over the partitions first to last."""
+
+    first: date
+    last: date
+    run_key: str
+
+
+@dataclass(frozen=True)
+class Decision:
+    """cursor: to be stored after the rest was done. note: the state of things in a sentence, for the tick."""
+
+    events: tuple[Event, ...]
+    catch_up: CatchUp | None
+    cursor: Cursor
+    note: str
+
+
+def read_cursor(text: str | None, now: datetime) -> tuple[Cursor, str | None]:
+    """The cursor, a new one where there is none; and what is wrong with the old one if it was given up."""
+    if not text:
+        return Cursor(since=now), None
+    try:
+        return Cursor.model_validate_json(text), None
+    except ValidationError as error:
+        where = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(str(part) for part in where["loc"])
+        return Cursor(
+            since=now
+        ), f"the cursor is not one of ours ({place + ': ' if place else ''}{where['msg']})"
+
+
+def is_due(last: datetime | None, now: datetime, interval: timedelta) -> bool:
+    """Whether the interval is over; also where the last time lies in the future: a clock was set back."""
+    return last is None or not timedelta(0) <= now - last < interval
+
+
+def decide(
+    seen: Seen,
+    runs: CatchUpRuns,
+    partitions: tuple[date, date] | None,
+    cursor: Cursor,
+    assets: Sequence[str] = ASSETS,
+) -> Decision:
+    """What to report and to request now.
+
+    Args:
+        partitions: the first and the last day that exist as partitions; None where there are none yet.
+        assets: those that are reported on; activity of others is another domain's.
+    """
+    totals = {asset: sum(a.rows_changed for a in seen.activity if a.asset == asset) for asset in assets}
+    whole, assets_reported = _whole_assets(seen, cursor.assets, totals)
+    days, days_reported = _days(seen, cursor, partitions, assets)
+    catch_up = _catch_up(seen, runs, partitions, cursor)
+    return Decision(
+        events=(*whole, *days),
+        catch_up=catch_up,
+        cursor=Cursor(
+            since=cursor.since,
+            assets=assets_reported,
+            days=days_reported,
+            catch_ups=cursor.catch_ups + (catch_up is not None),
+            catch_up_at=seen.now if catch_up is not None else cursor.catch_up_at,
+        ),
+        note=_note(seen, runs, partitions),
+    )
+
+
+def _changed(total: int, reported: Reported | None) -> int:
+    """Rows changed since the report. A total that fell is a restored database's: it starts anew."""
+    if reported is None or total < reported.rows:
+        return total
+    return total - reported.rows
+
+
+def _whole_assets(
+    seen: Seen, reported: Mapping[str, Reported], totals: Mapping[str, int]
+) -> tuple[list[Event], dict[str, Reported]]:
+    events: list[Event] = []
+    after: dict[str, Reported] = {}
+    for asset, total in totals.items():
+        last = reported.get(asset)
+        at = last.at if last else None
+        changed = _changed(total, last)
+        if (changed and is_due(at, seen.now, REPORT_CHANGES_EVERY)) or (
+            not changed and seen.drained and is_due(at, seen.now, REPORT_QUIET_EVERY)
+        ):
+            events.append(Event(asset, None, changed))
+            after[asset] = Reported(rows=total, at=seen.now)
+        elif last is not None:
+            after[asset] = last
+    return events, after
+
+
+def _days(
+    seen: Seen, cursor: Cursor, partitions: tuple[date, date] | None, assets: Sequence[str]
+) -> tuple[list[Event], dict[str, dict[date, Reported]]]:
+    """Days that have no partition are kept out of the cursor: where one gets a partition, it is due."""
+    events: list[Event] = []
+    after: dict[str, dict[date, Reported]] = {asset: {} for asset in assets}
+    waiting = not is_due(cursor.since, seen.now, FIRST_DAYS_AFTER)
+    for activity in sorted(seen.activity, key=lambda a: (a.day, a.asset), reverse=True):
+        if (
+            activity.asset not in after
+            or partitions is None
+            or not partitions[0] <= activity.day <= partitions[1]
+        ):
+            continue
+        last = cursor.days.get(activity.asset, {}).get(activity.day)
+        changed = _changed(activity.rows_changed, last)
+        due = is_due(last.at if last else None, seen.now, REPORT_DAY_EVERY)
+        if changed and due and not waiting and len(events) < MOST_DAY_EVENTS:
+            events.append(Event(activity.asset, activity.day, changed))
+            last = Reported(rows=activity.rows_changed, at=seen.now)
+        if last is not None:
+            after[activity.asset][activity.day] = last
+    return events, {asset: days for asset, days in after.items() if days}
+
+
+def _catch_up(
+    seen: Seen, runs: CatchUpRuns, partitions: tuple[date, date] | None, cursor: Cursor
+) -> CatchUp | None:
+    if seen.drained or seen.blocked or seen.worker_alive or runs.in_progress or partitions is None:
+        return None
+    delay = min(CATCH_UP_EVERY * 2 ** min(runs.failures, 10), LONGEST_CATCH_UP_DELAY)
+    if not is_due(cursor.catch_up_at, seen.now, delay):
+        return None
+    affected = [*_inside(seen.rebuild_days or (), partitions)]
+    # Which days the changes behind touch, only applying them tells: most touch the latest.
+    if seen.rows_behind or not affected:
+        affected.append(partitions[1])
+    # `since` tells the keys of this cursor from those of one that was reset: a key is good once.
+    key = f"catch-up {cursor.since:%Y-%m-%dT%H:%M:%S.%f} {cursor.catch_ups + 1}"
+    return CatchUp(min(affected), max(affected), key)
+
+
+def _inside(days: Iterable[date], partitions: tuple[date, date]) -> Iterable[date]:
+    """A range's ends, cut to what exists; nothing where it lies outside."""
+    ends = tuple(days)
+    if ends and ends[0] <= partitions[1] and ends[-1] >= partitions[0]:
+        yield max(ends[0], partitions[0])
+        yield min(ends[-1], partitions[1])
+
+
+def _note(seen: Seen, runs: CatchUpRuns, partitions: tuple[date, date] | None) -> str:
+    if seen.blocked:
+        return (
+            "stream campaign_stats is blocked: the database was restored or cloned, or the stream was idle "
+            "for too long; run: headrace streams rebase campaign_stats"
+        )
+    if seen.drained:
+        return "everything is applied; nothing to report yet"
+    behind = f"{seen.rows_behind} changes ({seen.seconds_behind:.0f} s) and {seen.rebuilds} rebuilds behind"
+    if seen.worker_alive:
+        return f"{behind}; a worker is at it"
+    if runs.in_progress:
+        return f"{behind}, no worker; a catch-up run is at it"
+    if partitions is None:
+        return f"{behind}, no worker, and no partition to catch up: HEADRACE_PARTITIONS_START lies ahead"
+    failed = f" after {runs.failures} failed catch-up runs" if runs.failures else ""
+    return f"{behind}, no worker; the next catch-up run waits its turn{failed}"

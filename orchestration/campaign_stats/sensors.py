@@ -1,0 +1,108 @@
+"""The sensor that tells Dagster what the worker does, and steps in where none does.
+
+Here: reading, and putting the decision into Dagster's words. Not here: the decision (reporting.py).
+"""
+
+from datetime import date
+from typing import Any
+
+import dagster as dg
+
+from orchestration.campaign_stats.access import snapshot
+from orchestration.campaign_stats.assets import GROUP, column_schema
+from orchestration.campaign_stats.partitions import campaign_days
+from orchestration.campaign_stats.progress import RowCounts, look, row_counts
+from orchestration.campaign_stats.reporting import CatchUp, CatchUpRuns, Event, decide, read_cursor
+from orchestration.campaign_stats.resources import ApplicationDatabase
+from orchestration.campaign_stats.tables import ASSETS
+
+# Below what Dagster gives a tick (60 s): then the tick fails with the database's words.
+_READ_TIMEOUT_SECONDS = 20
+_CATCH_UP = "headrace/catch_up"
+_RUNS_REMEMBERED = 10
+
+
+@dg.sensor(
+    name="stream_backlog",
+    target=dg.AssetSelection.assets(*ASSETS),
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    minimum_interval_seconds=10,
+    tags={"domain": GROUP},
+)
+def stream_backlog(context: dg.SensorEvaluationContext, database: ApplicationDatabase) -> dg.SensorResult:
+    """Reports what the worker keeps up to date, and requests a run where changes wait and no worker lives.
+
+    Raises:
+        HeadraceError: the database could not be read: the tick fails, and nothing is reported as unchanged.
+    """
+    runs = catch_up_runs(context.instance)
+    with snapshot(database.engine(), timeout_seconds=_READ_TIMEOUT_SECONDS) as connection:
+        seen = look(connection)
+        if seen is None:
+            return dg.SensorResult(
+                skip_reason="campaign statistics are not active in this database; "
+                "once the application's tables are there, run: headrace migrate"
+            )
+        cursor, problem = read_cursor(context.cursor, seen.now)
+        if problem:
+            context.log.warning(f"starting anew: {problem}")
+        decision = decide(seen, runs, existing_partitions(), cursor)
+        counts = row_counts(connection, decision.events)
+    return dg.SensorResult(
+        asset_events=[materialization(event, counts[event.asset, event.day]) for event in decision.events],
+        run_requests=[run_request(decision.catch_up)] if decision.catch_up else None,
+        skip_reason=decision.note if decision.catch_up is None and not decision.events else None,
+        cursor=decision.cursor.model_dump_json(),
+    )
+
+
+def catch_up_runs(instance: dg.DagsterInstance) -> CatchUpRuns:
+    """What became of the latest catch-up runs."""
+    runs = instance.get_runs(dg.RunsFilter(tags={_CATCH_UP: GROUP}), limit=_RUNS_REMEMBERED)
+    failures = 0
+    for run in runs:
+        if run.status is not dg.DagsterRunStatus.FAILURE:
+            break
+        failures += 1
+    return CatchUpRuns(in_progress=any(not run.is_finished for run in runs), failures=failures)
+
+
+def existing_partitions() -> tuple[date, date] | None:
+    """The first and the last day that are partitions now; None where there are none yet."""
+    first, last = campaign_days.get_first_partition_key(), campaign_days.get_last_partition_key()
+    return None if first is None or last is None else (date.fromisoformat(first), date.fromisoformat(last))
+
+
+def materialization(event: Event, counts: RowCounts) -> dg.AssetMaterialization:
+    """The event as Dagster keeps it; each carries row count and columns: the UI shows the latest one's."""
+    metadata: dict[str, Any] = {
+        "dagster/row_count": counts.table,
+        "dagster/column_schema": column_schema(event.asset),
+        "rows_changed": event.rows_changed,
+    }
+    if counts.day is not None:
+        metadata["dagster/partition_row_count"] = counts.day
+    return dg.AssetMaterialization(
+        event.asset,
+        description=(
+            f"Kept up to date from the change stream: {event.rows_changed} messages counted anew."
+            if event.rows_changed
+            else "Every change is applied; nothing changed since the last report."
+        ),
+        partition=None if event.day is None else event.day.isoformat(),
+        metadata=metadata,
+    )
+
+
+def run_request(catch_up: CatchUp) -> dg.RunRequest:
+    """One run over the range, of both assets; without the check, which would recompute at every catch-up."""
+    return dg.RunRequest(
+        run_key=catch_up.run_key,
+        asset_selection=[dg.AssetKey(asset) for asset in ASSETS],
+        asset_check_keys=[],
+        tags={
+            _CATCH_UP: GROUP,
+            "dagster/asset_partition_range_start": catch_up.first.isoformat(),
+            "dagster/asset_partition_range_end": catch_up.last.isoformat(),
+        },
+    )

@@ -1,0 +1,381 @@
+"""Brings the statistics of a window of campaigns up to date, and says what is stored of them then.
+
+Here: which campaigns need work, in which portions, and the numbers to show. Not here: how a message is
+counted (SQL, dbt_like_sql/campaign_stats), and Dagster.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from itertools import groupby
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from orchestration.campaign_stats.access import execute, snapshot
+from orchestration.campaign_stats.tables import COUNTERS
+from orchestration.engine.stream import Drained, drain
+from orchestration.errors import HeadraceError
+
+STREAM = "campaign_stats"
+
+# A rebuild holds the campaigns of its transaction, and with them the stream: few, and not many messages.
+MOST_CAMPAIGNS_AT_ONCE = 20
+MOST_MESSAGES_AT_ONCE = 20_000
+# A table in the UI is for reading.
+MOST_ROWS_SHOWN = 30
+_LONGEST_NAME = 60
+
+_TIMED_OUT = 3
+
+_WINDOW = """
+    SELECT
+        c.campaign_id, (c.created_at AT TIME ZONE 'UTC')::date, coalesce(m.messages, 0)::bigint,
+        k.campaign_id IS NULL OR k.state IN ('pending', 'deleted') OR k.rebuild_requested_at IS NOT NULL
+    FROM headrace.stg_campaigns c
+    LEFT JOIN headrace.campaign k ON k.campaign_id = c.campaign_id
+    LEFT JOIN LATERAL (
+        SELECT sum(s.total) AS messages
+        FROM headrace.campaign_template_stats s WHERE s.campaign_id = c.campaign_id
+    ) m ON true
+    WHERE c.created_at >= %(start)s AND c.created_at < %(end)s
+    ORDER BY c.created_at DESC, c.campaign_id
+"""
+# Documents that are missing, or do not say what the counters say; both are written in one transaction.
+_WRONG_DOCUMENTS = """
+    SELECT c.campaign_id
+    FROM headrace.stg_campaigns c
+    LEFT JOIN headrace.campaign_computed_stats d ON d.campaign_id = c.campaign_id
+    CROSS JOIN LATERAL (
+        SELECT
+            coalesce(sum(s.total), 0) AS total, coalesce(sum(s.sent), 0) AS sent,
+            coalesce(sum(s.delivered), 0) AS delivered, coalesce(sum(s.read), 0) AS read,
+            coalesce(sum(s.replied), 0) AS replied, coalesce(sum(s.failed), 0) AS failed,
+            coalesce(sum(s.failed_queue), 0) AS failed_queue,
+            coalesce(jsonb_agg(jsonb_build_object(
+                'template_name', s.template_name, 'total', s.total, 'sent', s.sent, 'delivered', s.delivered,
+                'read', s.read, 'replied', s.replied, 'failed', s.failed, 'failed_queue', s.failed_queue
+            )) FILTER (WHERE s.campaign_id IS NOT NULL), '[]') AS templates
+        FROM headrace.campaign_template_stats s WHERE s.campaign_id = c.campaign_id
+    ) stored
+    WHERE c.created_at >= %(start)s AND c.created_at < %(end)s AND (
+        d.campaign_id IS NULL
+        OR NOT d.template_stats @> stored.templates
+        OR jsonb_array_length(d.template_stats) <> jsonb_array_length(stored.templates)
+        OR NOT d.totals @> to_jsonb(stored) - 'templates'
+    )
+    ORDER BY c.campaign_id
+"""
+_TEMPLATES = """
+    SELECT
+        (c.created_at AT TIME ZONE 'UTC')::date AS day, s.template_name, count(*),
+        sum(s.total)::bigint AS total, sum(s.sent)::bigint, sum(s.delivered)::bigint, sum(s.read)::bigint,
+        sum(s.replied)::bigint, sum(s.failed)::bigint, sum(s.failed_queue)::bigint
+    FROM headrace.stg_campaigns c JOIN headrace.campaign_template_stats s ON s.campaign_id = c.campaign_id
+    WHERE c.created_at >= %(start)s AND c.created_at < %(end)s
+    GROUP BY 1, 2 ORDER BY 1, total DESC, 2
+"""
+_TEMPLATE_ROWS = "SELECT count(*) FROM headrace.campaign_template_stats"
+_DOCUMENTS = """
+    SELECT
+        (c.created_at AT TIME ZONE 'UTC')::date, c.name, c.status, d.version, d.computed_at,
+        (d.totals ->> 'total')::bigint, (d.totals ->> 'sent')::bigint, (d.totals ->> 'delivered')::bigint,
+        (d.totals ->> 'read')::bigint, (d.totals ->> 'replied')::bigint, (d.totals ->> 'failed')::bigint,
+        (d.totals ->> 'failed_queue')::bigint
+    FROM headrace.stg_campaigns c JOIN headrace.campaign_computed_stats d ON d.campaign_id = c.campaign_id
+    WHERE c.created_at >= %(start)s AND c.created_at < %(end)s
+    ORDER BY 1, c.created_at DESC, c.campaign_id
+"""
+_DOCUMENT_ROWS = "SELECT count(*) FROM headrace.campaign_computed_stats"
+# What was there when the drain began, and is not applied yet.
+_STILL_BEHIND = """
+    SELECT EXISTS (
+        SELECT FROM headrace.stream_lag
+        WHERE stream = %(stream)s AND (state <> 'active'
+            OR rows_behind > 0 AND clock_timestamp() - make_interval(secs => seconds_behind) <= %(began)s))
+"""
+_REBUILD = "SELECT headrace.rebuild_campaign_stats(%(campaigns)s::uuid[])"
+
+
+@dataclass(frozen=True)
+class Window:
+    """Campaigns by their creation: from start, before end; both with time zone."""
+
+    start: datetime
+    end: datetime
+
+    @property
+    def parameters(self) -> dict[str, object]:
+        return {"start": self.start, "end": self.end}
+
+
+@dataclass(frozen=True)
+class Campaign:
+    """A campaign of the window. messages: as stored; due: never computed, or its rebuild is requested."""
+
+    id: UUID
+    day: date
+    messages: int
+    due: bool
+
+
+@dataclass(frozen=True)
+class Upkeep:
+    """What was done.
+
+    Attributes:
+        drained: what the stream had; None where changes kept coming (those there at the start are applied).
+        campaigns: in the window.
+        rebuilt: of them, recomputed from source.
+        corrected: messages or counters that a recompute changed.
+    """
+
+    drained: Drained | None
+    campaigns: int
+    rebuilt: int
+    corrected: int
+
+
+@dataclass(frozen=True)
+class Counters:
+    """Messages, as design 3.1 defines them."""
+
+    total: int = 0
+    sent: int = 0
+    delivered: int = 0
+    read: int = 0
+    replied: int = 0
+    failed: int = 0
+    failed_queue: int = 0
+
+    def __add__(self, other: Counters) -> Counters:
+        return Counters(*(getattr(self, name) + getattr(other, name) for name in COUNTERS))
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of a day's table: a template, or a campaign. label: its columns before the counters."""
+
+    label: Mapping[str, object]
+    rows: int
+    counters: Counters
+
+
+@dataclass(frozen=True)
+class Day:
+    """What is stored of the campaigns created on a UTC day. rows: of the table."""
+
+    day: date
+    campaigns: int
+    rows: int
+    counters: Counters
+    lines: tuple[Line, ...]
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What is stored of a window. table_rows: of the whole table, the window's and all others."""
+
+    table_rows: int
+    days: Mapping[date, Day]
+
+
+def bring_up_to_date(
+    engine: sa.Engine,
+    database_url: str,
+    window: Window,
+    *,
+    rebuild: bool,
+    timeout_seconds: float,
+    log: Callable[[str], None],
+    run_drain: Callable[[str, Sequence[str], float], Drained] | None = None,
+) -> Upkeep:
+    """Applies what the stream holds, then recomputes the window's campaigns that need it (`rebuild`: all).
+
+    Safe at any time, and twice at once: campaigns are locked while they are recomputed.
+
+    Args:
+        timeout_seconds: for the stream. Changes that came after the start are not waited for.
+
+    Raises:
+        HeadraceError: the stream is blocked, or not through in time with what was there at the start; the
+            database is out of reach, Headrace not installed, a right missing.
+    """
+    with snapshot(engine) as connection:
+        began = connection.exec_driver_sql("SELECT clock_timestamp()").scalar_one()
+    drained: Drained | None
+    try:
+        drained = (run_drain or _drain)(database_url, [STREAM], timeout_seconds)
+    except HeadraceError as error:
+        if error.exit_code != _TIMED_OUT or _is_behind(engine, began):
+            raise
+        drained = None
+        log(f"changes keep coming; all that were there at the start are applied ({error})")
+    else:
+        log(f"stream {STREAM}: {drained.changes} changes applied, {drained.rebuilt} campaigns rebuilt")
+    campaigns = window_campaigns(engine, window)
+    due = [campaign for campaign in campaigns if rebuild or campaign.due]
+    corrected = 0
+    done = 0
+    for portion in portions(due):
+        corrected += rebuild_campaigns(engine, [campaign.id for campaign in portion])
+        done += len(portion)
+        log(f"{done} of {len(due)} campaigns recomputed from source")
+    return Upkeep(drained, len(campaigns), done, corrected)
+
+
+def mend_documents(engine: sa.Engine, window: Window) -> int:
+    """Recomputes the window's campaigns whose document is missing or differs from the counters; how many.
+
+    Raises:
+        HeadraceError: documents still differ; it names their campaigns.
+    """
+    wrong = _wrong_documents(engine, window)
+    for start in range(0, len(wrong), MOST_CAMPAIGNS_AT_ONCE):
+        rebuild_campaigns(engine, wrong[start : start + MOST_CAMPAIGNS_AT_ONCE])
+    if wrong and (left := sorted(set(wrong) & set(_wrong_documents(engine, window)))):
+        names = ", ".join(map(str, left[:10]))
+        raise HeadraceError(
+            f"documents of {len(left)} campaigns differ from their counters and stay so ({names}): "
+            "delete their rows from headrace.campaign_computed_stats and materialize again"
+        )
+    return len(wrong)
+
+
+def window_campaigns(engine: sa.Engine, window: Window) -> list[Campaign]:
+    """The window's campaigns, newest first."""
+    with snapshot(engine) as connection:
+        return [Campaign(*row) for row in connection.exec_driver_sql(_WINDOW, window.parameters)]
+
+
+def portions(campaigns: Iterable[Campaign]) -> Iterator[list[Campaign]]:
+    """Portions of campaigns to recompute in one transaction each: few campaigns, and not many messages.
+
+    What is not stored yet is of unknown size, and goes alone.
+    """
+    portion: list[Campaign] = []
+    messages = 0
+    for campaign in campaigns:
+        size = campaign.messages or MOST_MESSAGES_AT_ONCE
+        if portion and (len(portion) >= MOST_CAMPAIGNS_AT_ONCE or messages + size > MOST_MESSAGES_AT_ONCE):
+            yield portion
+            portion, messages = [], 0
+        portion.append(campaign)
+        messages += size
+    if portion:
+        yield portion
+
+
+def rebuild_campaigns(engine: sa.Engine, campaigns: Sequence[UUID]) -> int:
+    """Recomputes campaigns from their source rows, in one transaction; how much changed by that.
+
+    Raises:
+        HeadraceError: it failed, also when tried again.
+    """
+    return int(execute(engine, _REBUILD, {"campaigns": list(campaigns)}))
+
+
+def template_contents(engine: sa.Engine, window: Window) -> Contents:
+    """The window's counters: per day, a line per template, most messages first."""
+    with snapshot(engine) as connection:
+        lines = [
+            (row[0], Line({"template": row[1], "campaigns": row[2]}, row[2], Counters(*row[3:])))
+            for row in connection.exec_driver_sql(_TEMPLATES, window.parameters)
+        ]
+        return _contents(connection, window, _TEMPLATE_ROWS, lines)
+
+
+def document_contents(engine: sa.Engine, window: Window) -> Contents:
+    """The window's documents: per day, a line per campaign, newest first."""
+    with snapshot(engine) as connection:
+        lines = [
+            (
+                row[0],
+                Line(
+                    {
+                        "campaign": row[1],
+                        "status": row[2],
+                        "version": row[3],
+                        "computed": f"{row[4]:%Y-%m-%d %H:%M:%S}",
+                    },
+                    1,
+                    Counters(*(value or 0 for value in row[5:])),
+                ),
+            )
+            for row in connection.exec_driver_sql(_DOCUMENTS, window.parameters)
+        ]
+        return _contents(connection, window, _DOCUMENT_ROWS, lines)
+
+
+def markdown(lines: Sequence[Line]) -> str:
+    """The lines as a markdown table with rates; at most `MOST_ROWS_SHOWN`, and how many more there are."""
+    if not lines:
+        return "No campaigns."
+    # Half a second to import, which neither the code server nor a sensor has to spend.
+    import pandas as pd
+
+    shown = lines[:MOST_ROWS_SHOWN]
+    frame = pd.DataFrame(
+        [
+            {name: _cell(value) for name, value in line.label.items()}
+            | {name: getattr(line.counters, name) for name in COUNTERS if name != "failed_queue"}
+            for line in shown
+        ]
+    )
+    for rate, part, whole in (
+        ("delivered %", "delivered", "sent"),
+        ("read %", "read", "delivered"),
+        ("replied %", "replied", "delivered"),
+    ):
+        frame[rate] = (100 * frame[part] / frame[whole].where(frame[whole] > 0)).round(1)
+    # A template may be called 1e5, and is to be shown so.
+    names = list(range(len(shown[0].label)))
+    text = str(
+        frame.to_markdown(index=False, missingval="", intfmt=",", floatfmt=".1f", disable_numparse=names)
+    )
+    more = len(lines) - len(shown)
+    return text + (f"\n\n… and {more} more." if more else "")
+
+
+def _cell(value: object) -> object:
+    """A value as a table's cell: names come from outside, and may hold whatever breaks a table."""
+    if not isinstance(value, str):
+        return "(none)" if value is None else value
+    text = " ".join(value.split())
+    text = text if len(text) <= _LONGEST_NAME else text[: _LONGEST_NAME - 1] + "…"
+    return "".join(f"\\{letter}" if letter in r"\|`*[]<>" else letter for letter in text)
+
+
+def _drain(database_url: str, streams: Sequence[str], timeout_seconds: float) -> Drained:
+    return asyncio.run(drain(database_url, streams, timeout_seconds=timeout_seconds))
+
+
+def _is_behind(engine: sa.Engine, began: datetime) -> bool:
+    with snapshot(engine) as connection:
+        parameters = {"stream": STREAM, "began": began}
+        return bool(connection.exec_driver_sql(_STILL_BEHIND, parameters).scalar_one())
+
+
+def _wrong_documents(engine: sa.Engine, window: Window) -> list[UUID]:
+    with snapshot(engine) as connection:
+        return [row[0] for row in connection.exec_driver_sql(_WRONG_DOCUMENTS, window.parameters)]
+
+
+def _contents(
+    connection: sa.Connection, window: Window, count: str, lines: Iterable[tuple[date, Line]]
+) -> Contents:
+    campaigns: dict[date, int] = {}
+    for row in connection.exec_driver_sql(_WINDOW, window.parameters):
+        campaigns[row[1]] = campaigns.get(row[1], 0) + 1
+    of_day = {
+        day: tuple(line for _, line in group) for day, group in groupby(lines, key=lambda item: item[0])
+    }
+    days = {}
+    for day, created in campaigns.items():
+        found = of_day.get(day, ())
+        counters = sum((line.counters for line in found), Counters())
+        days[day] = Day(day, created, sum(line.rows for line in found), counters, found)
+    return Contents(int(connection.exec_driver_sql(count).scalar_one()), days)

@@ -1,0 +1,46 @@
+"""A small example application, drained, and the environment that Dagster's code finds it by."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import psycopg
+import pytest
+
+from orchestration.demo.load import LoadedCampaign, load
+from orchestration.engine.stream import drain
+
+
+@dataclass(frozen=True)
+class Application:
+    """A database with campaigns on several days. url: its URL, also in HEADRACE_DATABASE_URL."""
+
+    url: str
+    campaigns: tuple[LoadedCampaign, ...]
+
+    def days(self) -> list[str]:
+        """The UTC days on which campaigns were created, in order, each once."""
+        return sorted({f"{campaign.created_at.astimezone(UTC):%Y-%m-%d}" for campaign in self.campaigns})
+
+    def of_day(self, day: str) -> list[LoadedCampaign]:
+        return [c for c in self.campaigns if f"{c.created_at.astimezone(UTC):%Y-%m-%d}" == day]
+
+    def rows(self, statement: str, parameters: object = None) -> list[tuple[Any, ...]]:
+        """One statement, committed; its rows."""
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            cursor = connection.execute(statement.encode(), parameters)  # type: ignore[arg-type]
+            return cursor.fetchall() if cursor.description else []
+
+    def drain(self) -> None:
+        asyncio.run(drain(self.url, timeout_seconds=60))
+
+
+@pytest.fixture
+def application(database: str, monkeypatch: pytest.MonkeyPatch) -> Application:
+    """Four small campaigns that are loaded and not yet counted."""
+    monkeypatch.setenv("HEADRACE_DATABASE_URL", database)
+    report = load(database, "public", 4, 7, datetime.now(UTC), scale=0.002)
+    return Application(database, report.campaigns)

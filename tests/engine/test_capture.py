@@ -1,0 +1,441 @@
+"""What the triggers write into the change log: everything watched, once, in order, whoever writes and however."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from tests.engine.sessions import as_role
+from tests.rows import insert
+
+Change = dict[str, Any]
+
+# Every watched column with another value for it, and some that nobody watches.
+WATCHED: dict[str, dict[str, str]] = {
+    "campaigns": {
+        "id": "'00000000-0000-4000-8000-00000000000c'",
+        "status": "'paused'",
+        "created_at": "'2026-01-01'",
+        "completed_at": "'2026-01-02'",
+    },
+    "send_queue": {
+        "id": "'00000000-0000-4000-8000-00000000000d'",
+        "campaign_id": "'00000000-0000-4000-8000-00000000000a'",
+        "template_name": "'other'",
+        "status": "'sent'",
+        "whatsapp_message_id": "'wamid.2'",
+        "user_phone": "'2'",
+        "whatsapp_number_id": "NULL",
+        "sent_at": "'2026-01-01'",
+        "created_at": "'2026-01-02'",
+    },
+    "message_status_logs": {"id": "77", "whatsapp_message_id": "'wamid.2'", "status": "'read'"},
+    "messages": {
+        "id": "'00000000-0000-4000-8000-00000000000e'",
+        "user_phone": "'2'",
+        "whatsapp_number_id": "NULL",
+        "created_at": "'2026-01-02'",
+        "direction": "'outgoing'",
+        "context_message_id": "'wamid.2'",
+    },
+}
+UNWATCHED = {
+    "campaigns": "name = 'other', user_id = gen_random_uuid()",
+    "message_status_logs": "errors = '{}', created_at = '2026-01-01', campaign_id = gen_random_uuid()",
+    "messages": "whatsapp_message_id = 'other'",
+    "campaign_contacts": "template_name = 'other'",
+}
+KEYS = {
+    "campaigns": None,
+    "send_queue": {"user_phone", "whatsapp_number_id", "sent_at", "created_at"},
+    "message_status_logs": {"whatsapp_message_id"},
+    "messages": {"user_phone", "whatsapp_number_id", "created_at", "context_message_id"},
+}
+OTHER_CAMPAIGN = "00000000-0000-4000-8000-00000000000a"
+
+
+def changes(connection: psycopg.Connection[Any]) -> list[Change]:
+    """The log since it was looked at last, in order; it is empty afterwards."""
+    cursor = connection.execute(
+        "SELECT source, op::text, entity_id, scope, data, cause FROM headrace.change_log ORDER BY pos"
+    )
+    assert cursor.description is not None
+    names = [column.name for column in cursor.description]
+    found = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+    connection.execute("DELETE FROM headrace.change_log")
+    return found
+
+
+def ops(found: list[Change]) -> list[tuple[str, str, str]]:
+    return [(change["source"], change["op"], change["entity_id"]) for change in found]
+
+
+@pytest.fixture
+def app(database: str) -> Any:
+    """A session of the application."""
+    with psycopg.connect(database, autocommit=True) as connection:
+        yield connection
+
+
+def one_of_each(connection: psycopg.Connection[Any]) -> dict[str, str]:
+    """One row in each table; their ids as text. The log is empty afterwards."""
+    campaign = insert(connection, "campaigns", name="c", status="running")
+    insert(connection, "campaigns", id=OTHER_CAMPAIGN)
+    ids = {
+        "campaigns": campaign,
+        "send_queue": insert(
+            connection,
+            "send_queue",
+            campaign_id=campaign,
+            user_phone="1",
+            whatsapp_number_id="n",
+            template_name="t",
+            whatsapp_message_id="wamid.1",
+        ),
+        "message_status_logs": insert(connection, "message_status_logs", whatsapp_message_id="wamid.1"),
+        "messages": insert(
+            connection, "messages", user_phone="1", whatsapp_number_id="n", direction="incoming"
+        ),
+        "campaign_contacts": insert(connection, "campaign_contacts", campaign_id=campaign, user_phone="1"),
+    }
+    assert [change["op"] for change in changes(connection)] == ["I"] * 5  # contacts are nobody's business
+    return {table: str(row_id) for table, row_id in ids.items()}
+
+
+# --- what is logged --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("table", WATCHED)
+def test_each_watched_column_is_logged_once_with_old_and_new_keys(
+    table: str, app: psycopg.Connection[Any]
+) -> None:
+    row_id = one_of_each(app)[table]
+    app.execute("DELETE FROM campaign_contacts")
+    app.execute("ALTER TABLE send_queue DROP CONSTRAINT send_queue_campaign_id_fkey")
+    for column, value in WATCHED[table].items():
+        before = app.execute(f"SELECT to_jsonb(t) FROM {table} t WHERE id::text = %s", [row_id]).fetchall()
+        app.execute(f"BEGIN; UPDATE {table} SET {column} = {value} WHERE id::text = '{row_id}'")
+        after = app.execute(f"SELECT to_jsonb(t) FROM {table} t").fetchall()
+        found = changes(app)
+        app.execute("ROLLBACK")
+        assert [change["op"] for change in found] == (["U", "U"] if column == "id" else ["U"]), column
+        assert {change["entity_id"] for change in found} == {
+            row_id,
+            value.strip("'") if column == "id" else row_id,
+        }
+        if KEYS[table] is None:
+            assert found[0]["data"] is None
+            continue
+        for change in found:
+            assert set(change["data"]) == {"old", "new"}
+            for side, rows in (("old", before), ("new", after)):
+                assert set(change["data"][side]) == KEYS[table]
+                assert any(change["data"][side].items() <= row[0].items() for row in rows), (column, side)
+
+
+@pytest.mark.parametrize("table", UNWATCHED)
+def test_an_unwatched_column_logs_nothing(table: str, app: psycopg.Connection[Any]) -> None:
+    one_of_each(app)
+    app.execute(f"UPDATE {table} SET {UNWATCHED[table]}")
+    assert changes(app) == []
+
+
+def test_an_update_that_sets_what_is_there_logs_nothing(app: psycopg.Connection[Any]) -> None:
+    one_of_each(app)
+    app.execute("UPDATE send_queue SET status = status, sent_at = sent_at, user_phone = user_phone")
+    assert changes(app) == []
+
+
+def test_a_changed_primary_key_logs_both_ids_and_both_scopes(app: psycopg.Connection[Any]) -> None:
+    ids = one_of_each(app)
+    new = WATCHED["send_queue"]["id"].strip("'")
+    app.execute("UPDATE send_queue SET id = %s, campaign_id = %s", [new, OTHER_CAMPAIGN])
+    assert [(change["entity_id"], change["scope"]) for change in changes(app)] == [
+        (new, OTHER_CAMPAIGN),
+        (ids["send_queue"], ids["campaigns"]),
+    ]
+
+
+def test_only_incoming_messages_are_logged_also_when_they_become_or_were_so(
+    app: psycopg.Connection[Any],
+) -> None:
+    app.execute("INSERT INTO messages (direction) VALUES ('outgoing'), (NULL), ('incoming'), ('outgoing')")
+    assert len(changes(app)) == 1
+    app.execute("UPDATE messages SET user_phone = '1' WHERE direction = 'outgoing'")
+    assert changes(app) == []
+    app.execute("UPDATE messages SET direction = 'incoming' WHERE direction IS NULL")
+    app.execute("UPDATE messages SET direction = 'outgoing' WHERE direction = 'incoming'")
+    assert [change["op"] for change in changes(app)] == ["U", "U", "U"]
+    app.execute("DELETE FROM messages")
+    assert changes(app) == []
+
+
+# --- every way to write ----------------------------------------------------------------------------------------
+
+
+def test_an_upsert_logs_what_it_did_to_each_row(app: psycopg.Connection[Any]) -> None:
+    ids = one_of_each(app)
+    other = WATCHED["send_queue"]["id"].strip("'")
+    app.execute(
+        "INSERT INTO send_queue (id, status) VALUES (%s, 'sent'), (%s, 'failed')"
+        " ON CONFLICT (id) DO UPDATE SET status = excluded.status",
+        [ids["send_queue"], other],
+    )
+    assert set(ops(changes(app))) == {("send_queue", "U", ids["send_queue"]), ("send_queue", "I", other)}
+    app.execute("INSERT INTO send_queue (id) VALUES (%s) ON CONFLICT DO NOTHING", [other])
+    assert changes(app) == []
+
+
+def test_copy_and_insert_from_select_log_each_row(app: psycopg.Connection[Any]) -> None:
+    with (
+        app.cursor() as cursor,
+        cursor.copy("COPY message_status_logs (whatsapp_message_id, status) FROM STDIN") as copy,
+    ):
+        for n in range(100):
+            copy.write_row((f"wamid.{n}", "sent"))
+    found = changes(app)
+    assert [change["data"] for change in found] == [
+        {"new": {"whatsapp_message_id": f"wamid.{n}"}} for n in range(100)
+    ]
+    app.execute("INSERT INTO message_status_logs (whatsapp_message_id) SELECT n FROM generate_series(1, 3) n")
+    assert len(changes(app)) == 3
+
+
+def test_merge_logs_inserts_updates_and_deletes(app: psycopg.Connection[Any]) -> None:
+    app.execute("INSERT INTO message_status_logs (id, status) VALUES (1, 'sent'), (2, 'sent')")
+    changes(app)
+    app.execute("""
+        MERGE INTO message_status_logs l USING (VALUES (1, 'read'), (2, NULL), (3, 'sent')) v (id, status) ON l.id = v.id
+        WHEN MATCHED AND v.status IS NULL THEN DELETE
+        WHEN MATCHED THEN UPDATE SET status = v.status
+        WHEN NOT MATCHED THEN INSERT (id, status) VALUES (v.id, v.status)
+    """)
+    assert {(change["op"], change["entity_id"]) for change in changes(app)} == {("U", "1"), ("D", "2"), ("I", "3")}
+
+
+def test_a_delete_logs_the_keys_that_were_and_cascades_are_seen(app: psycopg.Connection[Any]) -> None:
+    ids = one_of_each(app)
+    app.execute("DELETE FROM campaigns WHERE id = %s", [ids["campaigns"]])
+    found = {change["source"]: change for change in changes(app)}
+    assert {source: change["op"] for source, change in found.items()} == {"campaigns": "D", "send_queue": "D"}
+    assert found["send_queue"]["scope"] == ids["campaigns"]
+    assert found["send_queue"]["data"]["old"]["user_phone"] == "1"
+    assert set(found["send_queue"]["data"]) == {"old"}
+
+
+@pytest.mark.parametrize("option", ["", "CASCADE", "RESTART IDENTITY CASCADE"])
+def test_truncate_logs_one_change_per_table(option: str, app: psycopg.Connection[Any]) -> None:
+    one_of_each(app)
+    if option:
+        app.execute(f"TRUNCATE campaigns {option}")
+        expected = {"campaigns", "send_queue"}
+    else:
+        app.execute("TRUNCATE message_status_logs, messages")
+        expected = {"message_status_logs", "messages"}
+    assert sorted(ops(changes(app))) == [(source, "T", None) for source in sorted(expected)]
+
+
+def test_rows_applied_by_replication_are_captured(app: psycopg.Connection[Any]) -> None:
+    app.execute("SET session_replication_role = replica")
+    insert(app, "message_status_logs", whatsapp_message_id="1")
+    app.execute("UPDATE message_status_logs SET status = 'read'")
+    app.execute("DELETE FROM message_status_logs")
+    app.execute("TRUNCATE message_status_logs")
+    assert [change["op"] for change in changes(app)] == ["I", "U", "D", "T"]
+
+
+def test_a_rolled_back_transaction_and_savepoint_leave_nothing(app: psycopg.Connection[Any]) -> None:
+    with app.transaction(force_rollback=True):
+        insert(app, "messages", direction="incoming")
+    assert changes(app) == []
+    with app.transaction():
+        with app.transaction(force_rollback=True):
+            insert(app, "messages", direction="incoming", user_phone="undone")
+        insert(app, "messages", direction="incoming", user_phone="kept")
+    assert [change["data"]["new"]["user_phone"] for change in changes(app)] == ["kept"]
+
+
+def test_the_capture_fires_before_the_applications_trigger_that_updates_the_row_again(
+    app: psycopg.Connection[Any],
+) -> None:
+    one_of_each(app)
+    app.execute("""
+        CREATE FUNCTION finish() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+            UPDATE send_queue SET whatsapp_number_id = 'second' WHERE id = NEW.id; RETURN NULL;
+        END $$;
+        CREATE TRIGGER "#finish" AFTER UPDATE ON send_queue FOR EACH ROW
+            WHEN (NEW.whatsapp_number_id = 'first') EXECUTE FUNCTION finish()
+    """)
+    app.execute("UPDATE send_queue SET whatsapp_number_id = 'first'")
+    assert [change["data"]["new"]["whatsapp_number_id"] for change in changes(app)] == ["first", "second"]
+
+
+# --- the cause -------------------------------------------------------------------------------------------------
+
+
+def test_the_cause_of_a_transaction_is_logged_with_each_of_its_changes(app: psycopg.Connection[Any]) -> None:
+    with app.transaction():
+        app.execute("SET LOCAL headrace.cause = 'archive'")
+        insert(app, "message_status_logs", id=1)
+        app.execute("UPDATE message_status_logs SET status = 'read', id = 2")
+        app.execute("DELETE FROM message_status_logs")
+        app.execute("TRUNCATE messages")
+    found = changes(app)
+    assert [change["op"] for change in found] == ["I", "U", "U", "D", "T"]
+    assert {change["cause"] for change in found} == {"archive"}
+    insert(app, "message_status_logs", id=3)  # set once in a session, the setting is '' from then on, not unknown
+    assert [change["cause"] for change in changes(app)] == [None]
+
+
+# --- whoever writes --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def role_with_app_rights(database: str, plain_role: str) -> str:
+    """URL for a role that may do everything with the application's tables, and nothing else."""
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute(
+            sql.SQL(
+                "GRANT USAGE ON SCHEMA public TO {0}; GRANT ALL ON ALL TABLES IN SCHEMA public TO {0};"
+                " GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO {0}; GRANT TEMP, CREATE ON DATABASE {1} TO {0}"
+            ).format(sql.Identifier(plain_role), sql.Identifier(connection.info.dbname))
+        )
+    return as_role(database, plain_role)
+
+
+def test_a_role_that_knows_only_the_applications_tables_can_write_them(
+    role_with_app_rights: str, app: psycopg.Connection[Any]
+) -> None:
+    with psycopg.connect(role_with_app_rights, autocommit=True) as connection:
+        insert(connection, "campaigns", name="c")
+        insert(connection, "message_status_logs", id=1)
+        connection.execute("UPDATE message_status_logs SET status = 'read'")
+        connection.execute("DELETE FROM message_status_logs")
+        connection.execute("TRUNCATE messages")
+    assert [change["op"] for change in changes(app)] == ["I", "I", "U", "D", "T"]
+
+
+def test_the_same_role_can_neither_read_nor_write_nor_call_anything_in_schema_headrace(
+    role_with_app_rights: str, app: psycopg.Connection[Any]
+) -> None:
+    relations = app.execute(
+        "SELECT oid::regclass::text FROM pg_class WHERE relnamespace = 'headrace'::regnamespace AND relkind IN ('r', 'p', 'v')"
+    ).fetchall()
+    assert len(relations) > 20
+    with psycopg.connect(role_with_app_rights, autocommit=True) as connection:
+        for (relation,) in relations:
+            for statement in (f"SELECT FROM {relation}", f"DELETE FROM {relation}"):
+                with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                    connection.execute(statement)
+        for call in ("headrace.stream_poll()", "headrace.campaign_stats(gen_random_uuid())"):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                connection.execute(f"SELECT {call}")
+
+
+def test_nobody_can_hang_our_trigger_functions_on_a_table_of_their_own(
+    role_with_app_rights: str, plain_role: str, app: psycopg.Connection[Any]
+) -> None:
+    app.execute(f"GRANT USAGE ON SCHEMA headrace TO {plain_role}")
+    with psycopg.connect(role_with_app_rights, autocommit=True) as connection:
+        connection.execute("CREATE TEMP TABLE mine (id text, status text)")
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            connection.execute(
+                "CREATE TRIGGER t AFTER TRUNCATE ON mine EXECUTE FUNCTION headrace.capture_campaigns_truncate()"
+            )
+
+
+HOSTILE = {
+    "a temporary table of the log's name": "CREATE TEMP TABLE change_log (LIKE headrace.change_log)",
+    "a temporary schema in front": "CREATE TEMP TABLE change_log (source text);"
+    " SET search_path = pg_temp, public",
+    "functions in front of pg_catalog": """
+        CREATE SCHEMA evil;
+        CREATE FUNCTION evil.current_setting(text, boolean) RETURNS text LANGUAGE sql AS $$ SELECT 'diverted' $$;
+        CREATE FUNCTION evil.jsonb_build_object(VARIADIC "any") RETURNS jsonb LANGUAGE internal AS 'jsonb_build_object_noargs';
+        CREATE TABLE evil.change_log (LIKE headrace.change_log);
+        SET search_path = evil, pg_catalog, public""",
+}
+
+
+@pytest.mark.parametrize("trick", HOSTILE.values(), ids=HOSTILE.keys())
+def test_no_search_path_or_table_of_a_session_diverts_the_capture(
+    trick: str, database: str, app: psycopg.Connection[Any]
+) -> None:
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute(trick.encode())
+        row = insert(connection, "message_status_logs", whatsapp_message_id="w")
+        connection.execute("UPDATE public.message_status_logs SET status = 'read'")
+        connection.execute("DELETE FROM public.message_status_logs")
+    found = changes(app)
+    assert ops(found) == [("message_status_logs", op, str(row)) for op in "IUD"]
+    assert found[0]["data"] == {"new": {"whatsapp_message_id": "w"}}
+    assert {change["cause"] for change in found} == {None}
+
+
+# --- what it costs the application --------------------------------------------------------------------------------
+
+
+def test_nothing_in_schema_headrace_notifies(app: psycopg.Connection[Any]) -> None:
+    rows = app.execute(
+        "SELECT proname FROM pg_proc WHERE pronamespace = 'headrace'::regnamespace AND prosrc ~* 'notify'"
+    ).fetchall()
+    assert rows == []
+
+
+def test_writers_of_different_rows_do_not_wait_for_each_other(database: str) -> None:
+    with psycopg.connect(database) as one, psycopg.connect(database) as other:
+        for connection in (one, other):
+            connection.execute("SET lock_timeout = '100ms'")
+            insert(connection, "messages", direction="incoming")
+            insert(connection, "campaigns", name="c")
+        other.commit()
+        one.commit()
+
+
+def test_a_table_of_anybody_can_be_captured_and_captured_again(
+    app: psycopg.Connection[Any],
+) -> None:
+    app.execute('CREATE TABLE odd_table ("Key" text, "a b" int, "c%" text)')
+    capture = "SELECT headrace.capture_table('odd_table', 'odd', 'Key', NULL, %s, %s)"
+    assert app.execute(capture, [["a b"], ["Key", "a b"]]).fetchone() == (4,)
+    assert app.execute(capture, [["a b"], ["Key", "a b"]]).fetchone() == (0,)
+    app.execute('INSERT INTO odd_table VALUES (%s, 1, NULL)', ["k"])
+    app.execute('UPDATE odd_table SET "c%%" = %s', ["x"])
+    assert len(changes(app)) == 1
+    assert app.execute(capture, [["a b", "c%"], ["Key", "a b", "c%"]]).fetchone() == (1,)
+    app.execute('UPDATE odd_table SET "c%%" = %s', ["y"])
+    (change,) = changes(app)
+    assert change["data"] == {"old": {"a b": 1, "c%": "x"}, "new": {"a b": 1, "c%": "y"}}
+
+
+def test_a_table_filled_by_logical_replication_gets_row_triggers_for_no_others_fire_there(
+    app: psycopg.Connection[Any],
+) -> None:
+    app.execute("CREATE TABLE replicated (id integer PRIMARY KEY, n integer)")
+    capture = "SELECT headrace.capture_table('replicated', 'replicated', 'id', NULL, '{n}', '{n}')"
+    app.execute(capture)
+    app.execute("CREATE SUBSCRIPTION mirror CONNECTION 'dbname=none' PUBLICATION none WITH (connect = false)")
+    app.execute("ALTER SUBSCRIPTION mirror SET (slot_name = NONE)")
+    try:
+        app.execute("SET allow_system_table_mods = on")
+        app.execute(
+            "INSERT INTO pg_subscription_rel (srsubid, srrelid, srsubstate)"
+            " SELECT oid, 'replicated'::regclass, 'r' FROM pg_subscription WHERE subname = 'mirror'"
+        )
+        assert app.execute(capture).fetchone() == (2,)
+    finally:
+        app.execute("DROP SUBSCRIPTION mirror")
+    for_each_row = app.execute(
+        "SELECT tgname FROM pg_trigger WHERE tgrelid = 'replicated'::regclass AND tgtype & 1 = 1 ORDER BY 1"
+    ).fetchall()
+    assert for_each_row == [("!headrace_delete",), ("!headrace_insert",), ("!headrace_update",)]
+    app.execute("SET session_replication_role = replica")
+    app.execute("INSERT INTO replicated VALUES (1, 1), (2, 2); DELETE FROM replicated WHERE id = 1")
+    assert [(change["op"], change["entity_id"], change["data"]) for change in changes(app)] == [
+        ("I", "1", {"new": {"n": 1}}),
+        ("I", "2", {"new": {"n": 2}}),
+        ("D", "1", {"old": {"n": 1}}),
+    ]

@@ -1,0 +1,324 @@
+"""Partitions of the change log come in time and go when nobody needs them, and no writer waits for either."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+import time
+from typing import Any
+
+import psycopg
+import pytest
+
+from orchestration.doctor import diagnose
+from orchestration.engine.housekeeping import PARTITIONS_AHEAD, Housekeeping, housekeep, housekeep_once
+from orchestration.engine.stream import drain
+from orchestration.errors import HeadraceError
+from orchestration.migrate import migrate
+from orchestration.settings import Settings
+from tests.concurrency.items import make_items
+from tests.engine.sessions import InThread, open_transaction
+from tests.rows import insert
+
+WEEK, TWO_WEEKS = timedelta(days=7), timedelta(days=14)
+TODAY = datetime.now(UTC).date()
+
+
+@pytest.fixture
+def admin(database: str) -> Iterator[psycopg.Connection[Any]]:
+    with psycopg.connect(database, autocommit=True) as connection:
+        yield connection
+
+
+def keep_house(database: str) -> Housekeeping:
+    return asyncio.run(housekeep_once(database, WEEK, TWO_WEEKS))
+
+
+def days(admin: psycopg.Connection[Any]) -> list[date]:
+    """The days that have a partition, oldest first; every one of them attached with its bounds."""
+    rows = admin.execute("""
+        SELECT to_date(right(c.relname, 8), 'YYYYMMDD'), pg_get_expr(c.relpartbound, c.oid)
+        FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+        WHERE i.inhparent = 'headrace.change_log'::regclass AND c.relname <> 'change_log_default' ORDER BY 1
+    """).fetchall()
+    for day, bounds in rows:
+        assert bounds == f"FOR VALUES FROM ('{day} 00:00:00+00') TO ('{day + timedelta(days=1)} 00:00:00+00')"
+    return [day for day, _ in rows]
+
+
+def old_change(admin: psycopg.Connection[Any], age_days: int, source: str = "campaigns") -> date:
+    """A change of so many days ago in a partition of its own, committed now: no stream has seen it."""
+    day = TODAY - timedelta(days=age_days)
+    admin.execute("SELECT headrace.add_change_log_partition(%s)", [day])
+    admin.execute(
+        "INSERT INTO headrace.change_log (source, op, entity_id, changed_at)"
+        " VALUES (%s, 'D', gen_random_uuid(), %s::date + interval '12 hours')",
+        [source, day],
+    )
+    return day
+
+
+def in_default(admin: psycopg.Connection[Any]) -> int:
+    row = admin.execute("SELECT count(*) FROM ONLY headrace.change_log_default").fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+# --- coming ----------------------------------------------------------------------------------------------------
+
+
+def test_partitions_are_there_for_today_and_the_days_ahead(
+    database: str, admin: psycopg.Connection[Any]
+) -> None:
+    expected = [TODAY + timedelta(days=n) for n in range(PARTITIONS_AHEAD + 1)]
+    assert days(admin) == expected
+    for day in (TODAY, TODAY + timedelta(days=5), expected[-1]):
+        admin.execute(f"DROP TABLE headrace.change_log_{day:%Y%m%d}")
+    assert keep_house(database).added == 3
+    assert days(admin) == expected
+    assert keep_house(database) == Housekeeping()
+
+
+def test_a_partition_has_the_logs_indexes_and_check(admin: psycopg.Connection[Any]) -> None:
+    rows = admin.execute("""
+        SELECT i.inhrelid::regclass::text,
+            (SELECT count(*) FROM pg_index x JOIN pg_inherits p ON p.inhrelid = x.indexrelid WHERE x.indrelid = i.inhrelid),
+            (SELECT array_agg(conname::text) FROM pg_constraint c WHERE c.conrelid = i.inhrelid AND contype = 'c')
+        FROM pg_inherits i WHERE inhparent = 'headrace.change_log'::regclass
+    """).fetchall()
+    assert len(rows) == PARTITIONS_AHEAD + 2
+    for partition, indexes, checks in rows:
+        assert (indexes, checks) == (2, ["change_log_op_known"]), partition
+
+
+def test_rows_that_landed_in_default_are_moved_and_applied_once(
+    database: str, admin: psycopg.Connection[Any], settings: Settings
+) -> None:
+    make_items(database)
+    asyncio.run(drain(database))
+    admin.execute(f"DROP TABLE headrace.change_log_{TODAY:%Y%m%d}")
+    admin.execute("INSERT INTO items SELECT n, n FROM generate_series(1, 10) n")
+    assert in_default(admin) == 10
+    asyncio.run(drain(database))
+    admin.execute("UPDATE items SET n = n + 1")
+    before = admin.execute("SELECT * FROM headrace.change_log ORDER BY pos").fetchall()
+    stray = "the change log's DEFAULT partition holds 20 rows"
+    assert stray in [problem.what for problem in diagnose(database, settings).errors]
+    assert keep_house(database).added == 1
+    assert in_default(admin) == 0
+    assert admin.execute("SELECT * FROM headrace.change_log ORDER BY pos").fetchall() == before
+    asyncio.run(drain(database))
+    assert admin.execute("SELECT count(*), count(DISTINCT pos) FROM probe.applied").fetchone() == (20, 20)
+    assert diagnose(database, settings).errors == ()
+
+
+def test_migrate_moves_what_default_holds_too(
+    database: str, admin: psycopg.Connection[Any], settings: Settings
+) -> None:
+    admin.execute(
+        "INSERT INTO headrace.change_log (source, op, changed_at) VALUES ('x', 'I', now() - interval '400 days')"
+    )
+    assert in_default(admin) == 1
+    assert migrate(database, settings).changed
+    assert in_default(admin) == 0
+    assert days(admin)[0] == TODAY - timedelta(days=400)
+
+
+def test_adding_partitions_neither_waits_for_writers_nor_holds_them_up(
+    database: str, admin: psycopg.Connection[Any]
+) -> None:
+    ahead = TODAY + timedelta(days=PARTITIONS_AHEAD + 1)
+    adding = f"SELECT headrace.add_change_log_partition('{ahead}')"
+    with open_transaction(database, "INSERT INTO campaigns (name) VALUES ('under way')") as writer:
+        with open_transaction(database, adding) as adder:
+            admin.execute("SET lock_timeout = '500ms'")
+            insert(admin, "messages", direction="incoming")
+            admin.execute("UPDATE messages SET user_phone = '1'")
+            writer.execute("INSERT INTO messages (direction) VALUES ('incoming')")
+            adder.commit()
+        writer.commit()
+    assert days(admin)[-1] == ahead
+
+
+def test_default_that_is_written_at_the_moment_is_emptied_in_a_later_round(
+    database: str, admin: psycopg.Connection[Any]
+) -> None:
+    admin.execute(f"DROP TABLE headrace.change_log_{TODAY:%Y%m%d}")
+    insert(admin, "campaigns", name="stray")
+    with open_transaction(database, "INSERT INTO campaigns (name) VALUES ('stray too')") as writer:
+        done = keep_house(database)
+        assert (done.added, done.postponed) == (0, 1)
+        writer.commit()
+    assert keep_house(database).added == 1
+    assert in_default(admin) == 0
+
+
+def test_two_housekeepers_at_once_are_both_fine(database: str, admin: psycopg.Connection[Any]) -> None:
+    expected = days(admin)
+    for _ in range(3):
+        for day in expected:
+            admin.execute(f"DROP TABLE headrace.change_log_{day:%Y%m%d}")
+        threads = [InThread(lambda: keep_house(database)) for _ in range(3)]
+        done = [thread.outcome() for thread in threads]
+        done.append(keep_house(database))
+        assert sum(item.added for item in done) == len(expected)
+        assert days(admin) == expected
+
+
+def test_housekeeping_beside_migrations_is_fine(
+    database: str, admin: psycopg.Connection[Any], settings: Settings
+) -> None:
+    expected = days(admin)
+    for _ in range(3):
+        for day in expected:
+            admin.execute(f"DROP TABLE headrace.change_log_{day:%Y%m%d}")
+        threads = [InThread(lambda: keep_house(database)), InThread(lambda: migrate(database, settings))]
+        for thread in threads:
+            thread.outcome()
+        assert days(admin) == expected
+
+
+# --- going -----------------------------------------------------------------------------------------------------
+
+
+def test_an_expired_partition_goes_once_every_stream_has_read_it(
+    database: str, admin: psycopg.Connection[Any]
+) -> None:
+    make_items(database)
+    asyncio.run(drain(database))
+    needed_by_one, needed_by_other = old_change(admin, 10), old_change(admin, 9, "items")
+    assert keep_house(database).dropped == 0
+    asyncio.run(drain(database, ["campaign_stats"]))
+    assert keep_house(database).dropped == 0  # a stream needs what it has not read over, of whatever source
+    asyncio.run(drain(database))
+    assert keep_house(database).dropped == 2
+    assert {needed_by_one, needed_by_other}.isdisjoint(days(admin))
+    assert admin.execute("SELECT state FROM headrace.stream_cursor GROUP BY 1").fetchall() == [("active",)]
+
+
+def test_what_is_within_retention_stays(database: str, admin: psycopg.Connection[Any]) -> None:
+    kept = [old_change(admin, age) for age in (1, 6, 7)]
+    gone = old_change(admin, 9)
+    asyncio.run(drain(database))
+    assert keep_house(database).dropped == 1
+    assert gone not in days(admin)
+    assert set(kept) <= set(days(admin))
+
+
+def test_a_window_under_way_holds_the_partitions_it_reads(
+    database: str, admin: psycopg.Connection[Any]
+) -> None:
+    make_items(database)
+    asyncio.run(drain(database))
+    day = old_change(admin, 10, "items")
+    admin.execute("INSERT INTO items SELECT n, n FROM generate_series(1, 5) n")
+    admin.execute("SELECT headrace.stream_step('items', 0, 3)")
+    asyncio.run(drain(database, ["campaign_stats"]))
+    assert admin.execute("SELECT cur IS NOT NULL FROM headrace.stream_cursor WHERE stream = 'items'").fetchone() == (True,)
+    assert keep_house(database).dropped == 0
+    assert day in days(admin)
+    asyncio.run(drain(database))
+    assert keep_house(database).dropped == 1
+
+
+def test_a_stream_idle_for_too_long_is_lost_and_holds_the_log_no_longer(
+    database: str, admin: psycopg.Connection[Any], settings: Settings
+) -> None:
+    make_items(database)
+    asyncio.run(drain(database))
+    old_change(admin, 16, "items")
+    asyncio.run(drain(database, ["campaign_stats"]))
+    assert keep_house(database).dropped == 1
+    assert admin.execute("SELECT stream, state FROM headrace.stream_cursor ORDER BY 1").fetchall() == [
+        ("campaign_stats", "active"),
+        ("items", "lost"),
+    ]
+    (problem,) = diagnose(database, settings).errors
+    assert problem.what == "stream items was idle for too long and lost its place"
+    assert problem.remedy == "headrace streams rebase items"
+    with pytest.raises(HeadraceError, match="headrace streams rebase items"):
+        asyncio.run(drain(database))
+    admin.execute("SELECT headrace.rebase_stream('items')")
+    admin.execute("INSERT INTO items VALUES (1, 1)")
+    asyncio.run(drain(database))
+    assert admin.execute("SELECT entity_id FROM probe.applied").fetchall() == [("1",)]
+
+
+def test_dropping_gives_up_soon_while_a_writer_holds_the_log_and_succeeds_later(
+    database: str, admin: psycopg.Connection[Any]
+) -> None:
+    old_change(admin, 10)
+    asyncio.run(drain(database))
+    with open_transaction(database, "INSERT INTO campaigns (name) VALUES ('under way')") as writer:
+        began = time.monotonic()
+        done = keep_house(database)
+        assert time.monotonic() - began < 2
+        assert (done.dropped, done.postponed) == (0, 1)
+        writer.commit()
+    asyncio.run(drain(database))
+    assert keep_house(database).dropped == 1
+
+
+def test_dropping_gives_up_soon_while_a_worker_is_in_the_middle_of_a_step(
+    database: str, admin: psycopg.Connection[Any]
+) -> None:
+    old_change(admin, 10)
+    asyncio.run(drain(database))
+    insert(admin, "campaigns", name="c")
+    with open_transaction(database, "SELECT headrace.stream_step('campaign_stats', 0, 5000)") as worker:
+        assert keep_house(database).postponed == 1
+        worker.commit()
+    assert keep_house(database).dropped == 1
+
+
+def test_what_a_transaction_of_long_ago_commits_late_is_not_dropped_unread(
+    database: str, admin: psycopg.Connection[Any]
+) -> None:
+    make_items(database)
+    asyncio.run(drain(database))
+    day = TODAY - timedelta(days=10)
+    admin.execute("SELECT headrace.add_change_log_partition(%s)", [day])
+    late = "INSERT INTO headrace.change_log (source, op, entity_id, data, changed_at)" \
+        f" VALUES ('items', 'I', 'late', '{{\"new\": {{\"n\": 1}}}}', '{day} 23:59:59+00')"
+    with open_transaction(database, late) as writer:
+        admin.execute("INSERT INTO items VALUES (1, 1)")
+        asyncio.run(drain(database))  # the cursor's snapshot is now beyond the late transaction
+        assert keep_house(database).postponed == 1
+        writer.commit()
+    assert keep_house(database).dropped == 0
+    asyncio.run(drain(database))
+    assert keep_house(database).dropped == 1
+    assert admin.execute("SELECT entity_id FROM probe.applied ORDER BY seq").fetchall() == [("1",), ("late",)]
+
+
+# --- the rest of the round ---------------------------------------------------------------------------------------
+
+
+def test_due_dead_letters_are_tried_again_and_silent_workers_forgotten(
+    database: str, admin: psycopg.Connection[Any]
+) -> None:
+    make_items(database)
+    admin.execute("INSERT INTO probe.poison VALUES ('1'), ('2')")
+    admin.execute("INSERT INTO items VALUES (1, 1), (2, 2)")
+    asyncio.run(drain(database))
+    admin.execute("DELETE FROM probe.poison")
+    admin.execute("UPDATE headrace.dead_letter SET next_try_at = now() WHERE entity_id = '2'")
+    for worker, silent in (("old", "25 hours"), ("new", "23 hours")):
+        admin.execute("SELECT headrace.worker_heartbeat(%s, 'host', 1, 'running', '{*}', 0, NULL)", [worker])
+        admin.execute("UPDATE headrace.worker SET seen_at = now() - %s::interval WHERE worker_id = %s", [silent, worker])
+    assert keep_house(database).retried == 1
+    assert admin.execute("SELECT entity_id FROM headrace.dead_letter").fetchall() == [("1",)]
+    assert admin.execute("SELECT worker_id FROM headrace.worker").fetchall() == [("new",)]
+
+
+def test_a_dead_letter_is_not_needed_in_the_log(database: str, admin: psycopg.Connection[Any]) -> None:
+    make_items(database)
+    asyncio.run(drain(database))
+    admin.execute("INSERT INTO probe.poison SELECT entity_id FROM headrace.change_log")
+    old_change(admin, 10, "items")
+    admin.execute("INSERT INTO probe.poison SELECT entity_id FROM headrace.change_log ON CONFLICT DO NOTHING")
+    assert asyncio.run(drain(database)).dead_letters == 1
+    assert keep_house(database).dropped == 1
+    admin.execute("DELETE FROM probe.poison")
+    assert admin.execute("SELECT applied FROM headrace.dead_letter_retry()").fetchone() == (1,)

@@ -30,5 +30,5 @@ lock: ## Write requirements.lock from pyproject.toml; ARGS=--upgrade takes newer
 clean: ## Remove .venv, caches and built files; var/, the data of `make up`, stays
 	@sh .ci/setup clean
 
-setup:
+setup: ## Only make .venv, with the commands headrace and dagster in .venv/bin
 	@sh .ci/setup

@@ -41,6 +41,10 @@ def diagnose(database_url: str, settings: Settings) -> Diagnosis:
     except sa.exc.DBAPIError as error:
         if isinstance(error.orig, psycopg.OperationalError):
             raise cannot_connect(error) from error
+        if isinstance(error.orig, psycopg.errors.InsufficientPrivilege):
+            raise HeadraceError(
+                f"doctor: the role lacks a right ({connection_problem(error)}); run it as the role that migrates"
+            ) from error
         raise HeadraceError(f"doctor: {connection_problem(error)}") from error
     finally:
         database.dispose()

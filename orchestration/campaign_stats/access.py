@@ -6,7 +6,7 @@ Here: how a connection is had and a statement tried again. Not here: what the st
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -45,12 +45,12 @@ def snapshot(engine: sa.Engine, *, timeout_seconds: float = 0) -> Iterator[sa.Co
 
 def execute(
     engine: sa.Engine,
-    statement: str,
+    statements: Sequence[str],
     parameters: Mapping[str, object],
     *,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Any:
-    """One statement that may be repeated, in a transaction of its own; the first column of its first row.
+    """Statements that may be repeated, in a transaction of their own; the first value of the last one.
 
     Serialisation failures, deadlocks and lost connections are tried again, `MOST_ATTEMPTS` times in all.
 
@@ -61,7 +61,9 @@ def execute(
     while True:
         try:
             with engine.begin() as connection:
-                return connection.exec_driver_sql(statement, dict(parameters)).scalar()
+                for statement in statements[:-1]:
+                    connection.exec_driver_sql(statement, dict(parameters))
+                return connection.exec_driver_sql(statements[-1], dict(parameters)).scalar()
         except sa.exc.DBAPIError as error:
             failures += 1
             if failures >= MOST_ATTEMPTS or not (

@@ -25,7 +25,7 @@ from orchestration.demo.children import Child
 from orchestration.demo.server import ensure_server, running_server
 from orchestration.demo.up import Programs, run_up
 from orchestration.errors import HeadraceError
-from orchestration.settings import Settings
+from orchestration.settings import Settings, read_settings
 
 # A worker with a child of its own, which does not end when asked to; leaves a note of both in its home.
 WORKER = """
@@ -125,7 +125,7 @@ def settings_for(home: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     for name in [name for name in os.environ if name.startswith(("HEADRACE_", "DAGSTER_"))]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("HEADRACE_HOME", str(home))
-    return up_module.read_settings()
+    return read_settings()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -275,7 +275,7 @@ def test_no_demo_leaves_the_database_to_its_owner(
 
     with pytest.raises(HeadraceError, match="Dagster ended"):
         run_up(
-            up_module.read_settings(),
+            read_settings(),
             port=free_port,
             demo=False,
             programs=Programs(worker=(sys.executable, "-c", ""), dagster=(sys.executable, "-c", "")),

@@ -1,0 +1,215 @@
+"""The sensor stream_backlog on an ephemeral instance, against the real database."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from orchestration.campaign_stats.reporting import Cursor
+from orchestration.campaign_stats.sensors import stream_backlog
+from orchestration.campaign_stats.tables import ASSETS, COMPUTED_STATS, TEMPLATE_STATS
+from orchestration.definitions import defs
+from orchestration.errors import HeadraceError
+from tests.campaign_stats.conftest import Application
+
+ALIVE = (
+    "INSERT INTO headrace.worker (worker_id, hostname, pid, state, streams, seen_at)"
+    " VALUES ('w', 'h', 1, %s, %s, now() - %s::interval)"
+)
+
+
+def long_ago() -> str:
+    """A cursor that is past its first minutes, and was told of nothing."""
+    return Cursor(since=datetime.now(UTC) - timedelta(days=1)).model_dump_json()
+
+
+def tick(instance: dg.DagsterInstance, cursor: str | None = None) -> Any:
+    """A tick as Dagster evaluates it, run requests resolved."""
+    context = dg.build_sensor_context(instance=instance, cursor=cursor, definitions=defs)
+    return stream_backlog.evaluate_tick(context)
+
+
+def events(result: Any) -> dict[tuple[str, str | None], dict[str, Any]]:
+    """Metadata values by asset and partition."""
+    return {
+        (event.asset_key.to_user_string(), event.partition): {
+            name: value.value for name, value in event.metadata.items()
+        }
+        for event in result.asset_events
+    }
+
+
+def test_what_the_worker_did_becomes_events_with_counts_and_columns(application: Application) -> None:
+    application.drain()
+    with dg.DagsterInstance.ephemeral() as instance:
+        first = tick(instance, long_ago())
+        assert not first.run_requests
+        found = events(first)
+        assert set(found) == {(asset, day) for asset in ASSETS for day in (None, *application.days())}
+        whole = found[TEMPLATE_STATS, None]
+        stored = "SELECT count(*) FROM headrace.campaign_template_stats"
+        assert [(whole["dagster/row_count"],)] == application.rows(stored)
+        assert whole["rows_changed"] == sum(c.rows["send_queue"] for c in application.campaigns)
+        assert "dagster/partition_row_count" not in whole
+        for day in application.days():
+            told = found[COMPUTED_STATS, day]
+            assert told["dagster/row_count"] == len(application.campaigns)
+            assert told["dagster/partition_row_count"] == len(application.of_day(day))
+            assert told["rows_changed"] == sum(c.rows["send_queue"] for c in application.of_day(day))
+            assert told["dagster/column_schema"].columns
+
+        second = tick(instance, first.cursor)
+    assert not second.asset_events
+    assert not second.run_requests
+    assert second.skip_message == "everything is applied; nothing to report yet"
+
+
+def test_events_are_stored_as_materializations_of_their_partitions(application: Application) -> None:
+    application.drain()
+    with dg.DagsterInstance.ephemeral() as instance:
+        for event in tick(instance, long_ago()).asset_events:
+            instance.report_runless_asset_event(event)
+        there = instance.get_materialized_partitions(dg.AssetKey(TEMPLATE_STATS))
+    assert there == set(application.days())
+
+
+def test_a_backlog_without_a_worker_requests_one_run_and_that_run_catches_up(
+    application: Application,
+) -> None:
+    with dg.DagsterInstance.ephemeral() as instance:
+        first = tick(instance, long_ago())
+        (request,) = first.run_requests
+        assert [key.to_user_string() for key in request.asset_selection] == list(ASSETS)
+        assert request.run_key
+        last = request.tags["dagster/asset_partition_range_end"]
+        assert last == str(datetime.now(UTC).date())
+
+        # Queued: not requested again, whatever the cursor says.
+        run = instance.create_run_for_job(
+            defs.resolve_implicit_global_asset_job_def(),
+            tags=request.tags,
+            asset_selection=frozenset(request.asset_selection),
+            status=dg.DagsterRunStatus.QUEUED,
+        )
+        waiting = tick(instance, long_ago())
+        assert not waiting.run_requests
+        assert "a catch-up run is at it" in waiting.skip_message
+        instance.report_run_canceled(run)
+
+        result = defs.resolve_implicit_global_asset_job_def().execute_in_process(
+            instance=instance, asset_selection=list(request.asset_selection), tags=request.tags
+        )
+        assert result.success
+        after = tick(instance, first.cursor)
+    assert not after.run_requests
+    assert application.rows("SELECT sum(rows_behind)::int FROM headrace.stream_lag") == [(0,)]
+
+
+def test_failed_catch_up_runs_are_not_followed_at_once(application: Application) -> None:
+    with dg.DagsterInstance.ephemeral() as instance:
+        first = tick(instance, long_ago())
+        (request,) = first.run_requests
+        run = instance.create_run_for_job(
+            defs.resolve_implicit_global_asset_job_def(),
+            tags=request.tags,
+            asset_selection=frozenset(request.asset_selection),
+            status=dg.DagsterRunStatus.STARTED,
+        )
+        instance.report_run_failed(run)
+        after = tick(instance, first.cursor)
+    assert not after.run_requests
+    assert "after 1 failed catch-up runs" in after.skip_message
+
+
+@pytest.mark.parametrize(
+    ("state", "streams", "seen", "alive"),
+    [
+        ("running", ["*"], "1s", True),
+        ("running", ["other", "campaign_stats"], "14s", True),
+        ("running", ["other"], "1s", False),
+        ("running", ["*"], "16s", False),
+        ("stopping", ["*"], "1s", False),
+        ("stopped", ["*"], "1s", False),
+    ],
+)
+def test_a_worker_lives_that_serves_the_stream_and_was_seen_lately(
+    application: Application, state: str, streams: list[str], seen: str, alive: bool
+) -> None:
+    application.rows(ALIVE, [state, streams, seen])
+    with dg.DagsterInstance.ephemeral() as instance:
+        result = tick(instance, long_ago())
+    assert bool(result.run_requests) is not alive
+    if alive:
+        assert "a worker is at it" in result.skip_message
+
+
+def test_quiet_is_reported_before_it_counts_as_late(application: Application) -> None:
+    application.drain()
+    with dg.DagsterInstance.ephemeral() as instance:
+        first = tick(instance, long_ago())
+        earlier = datetime.now(UTC) - timedelta(minutes=5)
+        before = Cursor.model_validate_json(first.cursor)
+        aged = before.model_copy(
+            update={
+                "assets": {
+                    asset: told.model_copy(update={"at": earlier}) for asset, told in before.assets.items()
+                }
+            }
+        )
+        found = events(tick(instance, aged.model_dump_json()))
+    assert set(found) == {(asset, None) for asset in ASSETS}
+    assert {told["rows_changed"] for told in found.values()} == {0}
+    assert all(told["dagster/row_count"] > 0 for told in found.values())
+
+
+def test_a_cursor_that_is_not_ours_starts_anew(application: Application) -> None:
+    application.drain()
+    with dg.DagsterInstance.ephemeral() as instance:
+        result = tick(instance, "{ of another version")
+    assert {partition for _, partition in events(result)} == {None}
+    assert Cursor.model_validate_json(result.cursor).assets.keys() == set(ASSETS)
+
+
+def test_a_database_out_of_reach_fails_the_tick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HEADRACE_DATABASE_URL", "postgresql://nobody:secret@127.0.0.1:1/none")
+    with (
+        dg.DagsterInstance.ephemeral() as instance,
+        pytest.raises(Exception, match="stream_backlog") as raised,
+    ):
+        tick(instance)
+    cause = raised.value.__cause__
+    assert isinstance(cause, HeadraceError)
+    assert "cannot connect to the database" in str(cause)
+    assert "secret" not in str(cause)
+
+
+def test_a_database_without_headrace_fails_the_tick(
+    app_database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HEADRACE_DATABASE_URL", app_database)
+    with (
+        dg.DagsterInstance.ephemeral() as instance,
+        pytest.raises(Exception, match="stream_backlog") as raised,
+    ):
+        tick(instance)
+    assert "run: headrace migrate" in str(raised.value.__cause__)
+
+
+def test_a_database_without_the_stream_is_skipped_with_a_word(
+    database: str, application: Application
+) -> None:
+    application.rows("DELETE FROM headrace.stream_cursor")
+    with dg.DagsterInstance.ephemeral() as instance:
+        result = tick(instance)
+    assert "not active in this database" in result.skip_message
+
+
+def test_a_blocked_stream_is_said_and_no_run_is_requested(application: Application) -> None:
+    application.rows("UPDATE headrace.stream_cursor SET state = 'lost'")
+    with dg.DagsterInstance.ephemeral() as instance:
+        result = tick(instance, long_ago())
+    assert not result.run_requests
+    assert "headrace streams rebase campaign_stats" in result.skip_message

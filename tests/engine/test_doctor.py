@@ -1,0 +1,249 @@
+"""Every finding of doctor, provoked and read; what it prints to do is tried where it is a command of ours."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+import json
+from typing import Any
+
+from click.testing import CliRunner
+import psycopg
+import pytest
+
+from orchestration import doctor
+from orchestration.cli import main
+from orchestration.contract import Problem
+from orchestration.doctor import Diagnosis, diagnose
+from orchestration.engine.stream import drain
+from orchestration.errors import HeadraceError
+from orchestration.settings import Settings
+from tests.concurrency.items import make_items
+from tests.engine.sessions import as_role, open_transaction
+from tests.rows import insert
+
+NO_WORKER = Problem("no worker is running; Dagster's sensor catches up in tens of seconds", "headrace worker")
+
+
+@pytest.fixture
+def admin(database: str) -> Iterator[psycopg.Connection[Any]]:
+    with psycopg.connect(database, autocommit=True) as connection:
+        yield connection
+
+
+@pytest.fixture
+def examine(database: str, settings: Settings) -> Callable[[], Diagnosis]:
+    return lambda: diagnose(database, settings)
+
+
+def the_error(found: Diagnosis) -> Problem:
+    (problem,) = found.errors
+    return problem
+
+
+def test_a_healthy_database_has_no_errors_and_the_note_that_no_worker_runs(
+    examine: Callable[[], Diagnosis],
+) -> None:
+    found = examine()
+    assert (found.domains, found.errors, found.notes) == (("campaign_stats",), (), (NO_WORKER,))
+    assert int(found.server.split(".")[0]) >= 15
+
+
+def test_a_running_worker_is_seen_and_a_silent_or_stopped_one_is_not(
+    examine: Callable[[], Diagnosis], admin: psycopg.Connection[Any]
+) -> None:
+    admin.execute("SELECT headrace.worker_heartbeat('w', 'host', 1, 'running', '{*}', 0, NULL)")
+    assert examine().notes == ()
+    admin.execute("UPDATE headrace.worker SET seen_at = now() - interval '31 seconds'")
+    assert examine().notes == (NO_WORKER,)
+    admin.execute("SELECT headrace.worker_heartbeat('w', 'host', 1, 'stopped', '{*}', 0, NULL)")
+    assert examine().notes == (NO_WORKER,)
+
+
+def test_a_database_without_headrace_is_told_to_migrate(app_database: str, settings: Settings) -> None:
+    assert the_error(diagnose(app_database, settings)) == Problem("schema headrace is not installed", "headrace migrate")
+
+
+def test_an_empty_database_is_told_what_is_missing_to_be_active(
+    new_database: Callable[[str | None], str], settings: Settings
+) -> None:
+    found = diagnose(new_database(None), settings)
+    assert found.domains == ()
+    assert found.notes[0].what == "no domain is active: schema public has none of its tables"
+
+
+@pytest.mark.parametrize(
+    ("harm", "what", "remedy"),
+    [
+        (
+            "DROP INDEX send_queue_message",
+            "table send_queue lacks an index on (whatsapp_message_id); see dbt_like_sql/sources.yml",
+            'CREATE INDEX CONCURRENTLY ON "public"."send_queue" (whatsapp_message_id);',
+        ),
+        (
+            "DROP TABLE campaign_contacts CASCADE",
+            "table campaign_contacts is missing from schema public; see dbt_like_sql/sources.yml",
+            'CREATE TABLE "public"."campaign_contacts" ("campaign_id" uuid, "template_name" text);',
+        ),
+        (
+            'ALTER TABLE campaigns DISABLE TRIGGER "!headrace_update"',
+            "capture trigger for update is missing or disabled on table campaigns",
+            "headrace migrate",
+        ),
+        (
+            'DROP TRIGGER "!headrace_truncate" ON messages',
+            "capture trigger for truncate is missing or disabled on table messages",
+            "headrace migrate",
+        ),
+        (
+            "DROP FUNCTION headrace.get_campaign_template_stats(uuid)",
+            "functions and views differ from this version's",
+            "headrace migrate",
+        ),
+        (
+            "DROP VIEW headrace.campaign_template_stats_live CASCADE",
+            "functions and views differ from this version's",
+            "headrace migrate",
+        ),
+        (
+            f"DROP TABLE headrace.change_log_{datetime.now(UTC):%Y%m%d}",
+            "the change log lacks partitions for 1 days",
+            "headrace migrate",
+        ),
+    ],
+)
+def test_what_is_missing_is_named_with_what_mends_it(
+    harm: str,
+    what: str,
+    remedy: str,
+    examine: Callable[[], Diagnosis],
+    admin: psycopg.Connection[Any],
+    database: str,
+) -> None:
+    admin.execute(harm.encode())
+    assert the_error(examine()) == Problem(what, remedy)
+    if remedy == "headrace migrate":
+        assert CliRunner(env={"HEADRACE_DATABASE_URL": database}).invoke(main, ["migrate"]).exit_code == 0
+    else:
+        admin.execute(remedy.encode())
+    assert [problem for problem in examine().errors if problem.what == what] == []
+
+
+def test_dead_letters_are_counted_with_an_error_of_theirs(
+    database: str, examine: Callable[[], Diagnosis], admin: psycopg.Connection[Any]
+) -> None:
+    make_items(database)
+    admin.execute("INSERT INTO probe.poison VALUES ('1'), ('2')")
+    admin.execute("INSERT INTO items VALUES (1, 1), (2, 2), (3, 3)")
+    asyncio.run(drain(database))
+    letters = [problem for problem in examine().errors if problem.remedy == "headrace dead-letters list"]
+    assert [problem.what for problem in letters] == ["stream items has 2 dead letters (item 1 is poison)"]
+
+
+def test_a_stream_far_behind_is_named_with_how_far(
+    examine: Callable[[], Diagnosis], admin: psycopg.Connection[Any]
+) -> None:
+    insert(admin, "campaigns", name="c")
+    assert examine().errors == ()  # behind, but not for long
+    admin.execute("UPDATE headrace.change_log SET changed_at = changed_at - interval '2 minutes'")
+    problem = the_error(examine())
+    assert problem.what.startswith("stream campaign_stats shard 0 is 1 changes, 12")
+    assert problem.what.endswith(" s behind")
+    assert problem.remedy == "headrace worker"
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        "UPDATE headrace.stream_cursor SET system_identifier = 1",
+        "UPDATE headrace.stream_cursor SET database_name = 'another'",
+        "UPDATE headrace.stream_cursor SET prev = '999999999:999999999:'",
+    ],
+    ids=["another cluster", "another database", "the future"],
+)
+def test_a_restored_or_cloned_database_is_recognised_and_the_printed_command_mends_it(
+    harm: str, database: str, examine: Callable[[], Diagnosis], admin: psycopg.Connection[Any]
+) -> None:
+    admin.execute(harm.encode())
+    problem = the_error(examine())
+    assert problem == Problem(
+        "stream campaign_stats stands in another cluster or in the future: this database was restored or cloned",
+        "headrace streams rebase campaign_stats",
+    )
+    with pytest.raises(HeadraceError, match="headrace streams rebase campaign_stats"):
+        asyncio.run(drain(database))
+    runner = CliRunner(env={"HEADRACE_DATABASE_URL": database})
+    assert runner.invoke(main, problem.remedy.split()[1:]).exit_code == 0
+    assert examine().errors == ()
+    asyncio.run(drain(database))
+
+
+def test_an_old_writer_is_noted_with_its_pid(
+    database: str, examine: Callable[[], Diagnosis], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doctor, "OLD_WRITER_SECONDS", 0)
+    with open_transaction(database, "INSERT INTO campaigns (name) VALUES ('open')") as writer:
+        noted = [problem for problem in examine().notes if "has been writing" in problem.what]
+        (problem,) = noted
+        assert f"a transaction of pid {writer.info.backend_pid} " in problem.what
+        assert problem.remedy.startswith(f"SELECT pg_terminate_backend({writer.info.backend_pid});")
+    with open_transaction(database, "SELECT FROM campaigns"):
+        assert examine().notes == (NO_WORKER,)
+
+
+def test_row_level_security_that_would_hide_rows_is_an_error(
+    app_database: str, plain_role: str, settings: Settings
+) -> None:
+    with psycopg.connect(app_database, autocommit=True) as connection:
+        connection.execute("ALTER TABLE messages ENABLE ROW LEVEL SECURITY")
+        assert "row-level security" not in str(diagnose(app_database, settings).errors)  # a superuser sees all
+        as_plain = as_role(app_database, plain_role)
+        hidden = [problem for problem in diagnose(as_plain, settings).errors if "row-level" in problem.what]
+        assert [problem.what for problem in hidden] == [
+            "row-level security on messages hides rows from the role that runs migrate"
+        ]
+        connection.execute(f"ALTER TABLE messages OWNER TO {plain_role}")
+        assert "row-level security" not in str(diagnose(as_plain, settings).errors)
+        connection.execute("ALTER TABLE messages FORCE ROW LEVEL SECURITY")
+        assert "row-level security" in str(diagnose(as_plain, settings).errors)
+
+
+def test_a_role_without_rights_gets_a_sentence(database: str, plain_role: str, settings: Settings) -> None:
+    with pytest.raises(HeadraceError, match="^doctor: the role lacks a right .*run it as the role that migrates") as caught:
+        diagnose(as_role(database, plain_role), settings)
+    assert "\n" not in str(caught.value)
+
+
+def test_it_changes_and_locks_nothing(database: str, examine: Callable[[], Diagnosis]) -> None:
+    everything = (
+        "LOCK TABLE campaigns, send_queue, message_status_logs, messages, campaign_contacts,"
+        " headrace.stream_cursor, headrace.stream, headrace.change_log IN EXCLUSIVE MODE"
+    )
+    with open_transaction(database, everything):
+        assert examine().errors == ()
+
+
+def test_the_command_prints_what_is_wrong_and_exits_1(database: str, admin: psycopg.Connection[Any]) -> None:
+    runner = CliRunner(env={"HEADRACE_DATABASE_URL": database})
+    fine = runner.invoke(main, ["doctor"])
+    assert fine.exit_code == 0
+    assert fine.output.startswith("PostgreSQL ")
+    assert fine.output.endswith("nothing is wrong\n")
+    admin.execute("DROP INDEX send_queue_message")
+    wrong = runner.invoke(main, ["doctor"])
+    assert wrong.exit_code == 1
+    assert "wrong: table send_queue lacks an index on (whatsapp_message_id)" in wrong.output
+    assert '       CREATE INDEX CONCURRENTLY ON "public"."send_queue" (whatsapp_message_id);' in wrong.output
+
+
+def test_json_says_the_same_and_nothing_else(database: str, admin: psycopg.Connection[Any]) -> None:
+    runner = CliRunner(env={"HEADRACE_DATABASE_URL": database})
+    document = json.loads(runner.invoke(main, ["doctor", "--json"]).stdout)
+    assert set(document) == {"domains", "server", "errors", "notes"}
+    assert (document["domains"], document["errors"]) == (["campaign_stats"], [])
+    admin.execute("DROP INDEX send_queue_message")
+    result = runner.invoke(main, ["doctor", "--json"])
+    assert result.exit_code == 1
+    (error,) = json.loads(result.stdout)["errors"]
+    assert set(error) == {"what", "remedy"}

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 import importlib
 import json
 import logging
 import sys
-from typing import TYPE_CHECKING, Any
 import uuid
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -100,7 +100,7 @@ def _table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]])
         table.add_column(column, overflow="fold")
     for row in rows:
         table.add_row(*("" if value is None else str(value) for value in row))
-    Console().print(table)
+    Console(markup=False, emoji=False, highlight=False).print(table)
 
 
 def _campaign_id(value: str) -> uuid.UUID:
@@ -128,7 +128,8 @@ def settings() -> None:
 @click.option("--check", is_flag=True, help="Only say what would change; exit 1 if something would.")
 def migrate(check: bool) -> None:
     """Installs or upgrades schema headrace and its triggers. Safe to run again, and under traffic."""
-    from orchestration.migrate import check_migration, migrate as run
+    from orchestration.migrate import check_migration
+    from orchestration.migrate import migrate as run
 
     url, found = _target()
     if check:
@@ -196,6 +197,8 @@ def worker(until_idle: bool, timeout: float | None, streams: str | None, concurr
     url, found = _target()
     names = _split(streams)
     if until_idle:
+        if names is not None:
+            _require_streams(names)
         asyncio.run(housekeep_once(url, found.change_retention, found.stream_lost_after))
         done = asyncio.run(drain(url, names, timeout_seconds=timeout))
         click.echo(
@@ -211,6 +214,14 @@ def worker(until_idle: bool, timeout: float | None, streams: str | None, concurr
             lost_after=found.stream_lost_after,
         ).run()
     )
+
+
+def _require_streams(names: Sequence[str]) -> None:
+    there = [row[0] for row in _rows("SELECT stream FROM headrace.stream ORDER BY stream")]
+    if missing := [name for name in names if name not in there]:
+        raise HeadraceError(
+            f"there is no stream {', '.join(missing)}; there are: {', '.join(there) or 'none'}", exit_code=2
+        )
 
 
 def _configure_logs() -> None:
@@ -259,6 +270,13 @@ def rebuild(campaigns: tuple[str, ...], everything: bool) -> None:
         raise HeadraceError("name campaigns by id, or say --all", exit_code=2)
     if not everything:
         ids = [_campaign_id(campaign) for campaign in campaigns]
+        unknown = _rows(
+            "SELECT id FROM unnest(%s::uuid[]) id WHERE headrace.campaign_stats(id) IS NULL"
+            " AND NOT EXISTS (SELECT FROM headrace.campaign c WHERE c.campaign_id = id)",
+            [ids],
+        )
+        if unknown:
+            raise HeadraceError(f"there is no campaign {', '.join(str(row[0]) for row in unknown)}")
         changed = _rows("SELECT headrace.rebuild_campaign_stats(%s)", [ids])[0][0]
         click.echo(f"{len(ids)} campaigns rebuilt; {changed} messages or counters changed")
         return

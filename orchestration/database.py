@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from graphlib import TopologicalSorter
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
-import re
 
 import jinja2
 import psycopg
@@ -23,16 +23,22 @@ CONNECT_TIMEOUT_SECONDS = 10
 
 
 def engine(database_url: str) -> sa.Engine:
-    """A pool-less engine on psycopg 3, without prepared statements: it also works behind a transaction pooler."""
+    """A pool-less engine on psycopg 3, without prepared statements: it also works behind a transaction pooler.
+
+    Connecting raises HeadraceError where the URL is none; the message never quotes it.
+    """
 
     def connected() -> psycopg.Connection:
         # By libpq, which reads the URL as every other client does: several hosts, a port that is none.
-        return psycopg.connect(
-            with_driver(database_url, None),
-            prepare_threshold=None,
-            connect_timeout=CONNECT_TIMEOUT_SECONDS,
-            application_name="headrace",
-        )
+        try:
+            return psycopg.connect(
+                with_driver(database_url, None),
+                prepare_threshold=None,
+                connect_timeout=CONNECT_TIMEOUT_SECONDS,
+                application_name="headrace",
+            )
+        except psycopg.ProgrammingError as error:
+            raise cannot_connect(error) from None
 
     return sa.create_engine("postgresql+psycopg://", poolclass=sa.NullPool, creator=connected)
 
@@ -57,11 +63,11 @@ async def connect(database_url: str, application_name: str = "headrace") -> psyc
             application_name=application_name,
         )
     except psycopg.Error as error:
-        raise cannot_connect(error) from error
+        raise cannot_connect(error) from None
 
 
 def cannot_connect(error: Exception) -> HeadraceError:
-    if isinstance(getattr(error, "orig", None) or error, psycopg.ProgrammingError):
+    if isinstance(error, psycopg.ProgrammingError):
         # libpq could not read the URL; its message may quote it, and with it the password.
         return HeadraceError(
             "HEADRACE_DATABASE_URL is not a URL PostgreSQL understands: it looks like "

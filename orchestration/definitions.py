@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dagster as dg
 
-from orchestration.campaign_stats.definitions import definitions as campaign_stats
+from orchestration.campaign_stats import definitions as campaign_stats
 
-defs = dg.Definitions.merge(campaign_stats, dg.Definitions(executor=dg.in_process_executor))
+# The only Definitions object here by name: Dagster refuses to choose.
+defs = dg.Definitions.merge(campaign_stats.definitions, dg.Definitions(executor=dg.in_process_executor))

@@ -117,18 +117,24 @@ def _streams(connection: sa.Connection) -> list[Problem]:
 
 
 def _workers(connection: sa.Connection) -> list[Problem]:
-    alive = connection.exec_driver_sql(
-        "SELECT count(*) FROM headrace.worker WHERE state = 'running'"
-        f" AND seen_at > now() - interval '{WORKER_SILENT_SECONDS} seconds'"
+    alive = connection.execute(
+        sa.text(
+            "SELECT count(*) FROM headrace.worker"
+            " WHERE state = 'running' AND seen_at > now() - make_interval(secs => :silent)"
+        ),
+        {"silent": WORKER_SILENT_SECONDS},
     ).scalar_one()
     return [] if alive else [Problem("no worker is running; Dagster's sensor catches up in tens of seconds", "headrace worker")]
 
 
 def _old_writers(connection: sa.Connection) -> list[Problem]:
-    rows = connection.exec_driver_sql(
-        "SELECT pid, extract(epoch FROM now() - xact_start), coalesce(application_name, '') FROM pg_stat_activity"
-        " WHERE datname = current_database() AND backend_xid IS NOT NULL AND pid <> pg_backend_pid()"
-        f" AND xact_start < now() - interval '{OLD_WRITER_SECONDS} seconds'"
+    rows = connection.execute(
+        sa.text(
+            "SELECT pid, extract(epoch FROM now() - xact_start), coalesce(application_name, '') FROM pg_stat_activity"
+            " WHERE datname = current_database() AND backend_xid IS NOT NULL AND pid <> pg_backend_pid()"
+            " AND xact_start < now() - make_interval(secs => :old)"
+        ),
+        {"old": OLD_WRITER_SECONDS},
     )
     return [
         Problem(

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 import hashlib
 import logging
 import random
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
+import psycopg
+import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
-import psycopg
-import sqlalchemy as sa
 
 from orchestration.contract import (
     OLDEST_SERVER,
@@ -47,7 +47,6 @@ PARTITIONS_AHEAD = 14
 _ADVISORY_KEY = 7235316811  # any number: the one lock that all migrations of a database share
 # Folders in the order they are applied; objects are sorted by what they name, these are not.
 _BEFORE, _AFTER = ("roles",), ("grants",)
-_RUN = ("capture", "streams")
 
 
 @dataclass(frozen=True)
@@ -90,7 +89,7 @@ def migrate(
 
 
 def _explained(error: sa.exc.DBAPIError, code: str | None) -> HeadraceError:
-    if error.connection_invalidated or isinstance(error.orig, psycopg.OperationalError) and code is None:
+    if error.connection_invalidated or (isinstance(error.orig, psycopg.OperationalError) and code is None):
         return cannot_connect(error)
     problem = connection_problem(error)
     if code == "55P03":
@@ -143,7 +142,8 @@ def _alembic(connection: sa.Connection | None = None) -> Config:
 def _installed(connection: sa.Connection) -> dict[str, str]:
     if connection.exec_driver_sql("SELECT to_regclass('headrace.installation')").scalar() is None:
         return {}
-    return {name: value for name, value in connection.exec_driver_sql("SELECT name, value FROM headrace.installation")}
+    rows = connection.exec_driver_sql("SELECT name, value FROM headrace.installation")
+    return {row.name: row.value for row in rows}
 
 
 def fitting_domains(connection: sa.Connection, settings: Settings) -> tuple[list[Domain], dict[str, FoundTable]]:
@@ -181,10 +181,10 @@ def _fingerprint(objects: list[SqlObject]) -> str:
 
 
 def _split(objects: list[SqlObject]) -> tuple[list[SqlObject], list[SqlObject]]:
-    """Replaceable objects in dependency order, and what is run after them: capture triggers, then streams."""
-    engine_streams = [o for o in objects if o.kind == "streams" and o.domain != "engine"]
+    """Replaceable objects in dependency order, and what is run after them: streams, then capture triggers."""
+    streams = [o for o in objects if o.kind == "streams" and o.domain != "engine"]
     captures = [o for o in objects if o.kind == "capture" and o.domain != "engine"]
-    run = captures + engine_streams
+    run = streams + captures
     special = _BEFORE + _AFTER
     replaceable = in_dependency_order([o for o in objects if o not in run and o.name not in special])
     return replaceable, run
@@ -220,28 +220,17 @@ def _migrate(connection: sa.Connection, settings: Settings) -> Migrated:
         for item in special["grants"]:
             _execute(connection, item.sql)
 
+    names = tuple(domain.name for domain in domains)
+    # Rebuilds are queued before triggers are made: those hold the source tables' writers up until we commit.
+    rebuilds = _queue_rebuilds(connection, settings, domains, before, definition) if "campaign_stats" in names else 0
     repaired = 0
     for item in run:
         rows = _execute(connection, item.sql)
         repaired += int(rows[0][0]) if item.kind == "capture" else 0
-    names = tuple(domain.name for domain in domains)
-    rebuilds = 0
     if "campaign_stats" in names:
-        known = "campaign_stats" in before.get("domains", "").split(",")
-        if known and (repaired or before.get("definition") != definition):
-            # Triggers were missing for a while, or the definition is another one: what is stored may be wrong.
+        if repaired and not rebuilds:
             rebuilds = int(_execute(connection, "SELECT headrace.request_rebuild()")[0][0])
-        else:
-            rebuilds = len(
-                _execute(
-                    connection,
-                    "INSERT INTO headrace.campaign (campaign_id, rebuild_requested_at)"
-                    " SELECT campaign_id, clock_timestamp() FROM headrace.stg_campaigns ORDER BY created_at DESC"
-                    " ON CONFLICT (campaign_id) DO NOTHING RETURNING 1",
-                )
-            )
-            if not known:  # then registering the stream has queued them already
-                rebuilds = int(_execute(connection, "SELECT headrace.rebuilds_pending()")[0][0])
+        rebuilds += _queue_new_campaigns(connection)  # those that came before the triggers held
     for name, value in {
         "objects": fingerprint,
         "definition": definition,
@@ -258,6 +247,30 @@ def _migrate(connection: sa.Connection, settings: Settings) -> Migrated:
             {"name": name, "value": value},
         )
     return Migrated(names, rebuilds, changed or repaired > 0)
+
+
+def _queue_rebuilds(
+    connection: sa.Connection, settings: Settings, domains: list[Domain], before: dict[str, str], definition: str
+) -> int:
+    """At first all campaigns; later those whose stored numbers may be wrong, which is all of them or none."""
+    if "campaign_stats" not in before.get("domains", "").split(","):
+        return _queue_new_campaigns(connection)
+    if before.get("definition") == definition and not capture_problems(connection, domains, settings):
+        return 0
+    return int(_execute(connection, "SELECT headrace.request_rebuild()")[0][0])
+
+
+def _queue_new_campaigns(connection: sa.Connection) -> int:
+    """Newest first: they are looked at most."""
+    return len(
+        _execute(
+            connection,
+            "INSERT INTO headrace.campaign (campaign_id, rebuild_requested_at)"
+            " SELECT s.campaign_id, clock_timestamp() FROM headrace.stg_campaigns s"
+            " WHERE NOT EXISTS (SELECT FROM headrace.campaign c WHERE c.campaign_id = s.campaign_id)"
+            " ORDER BY s.created_at DESC ON CONFLICT (campaign_id) DO NOTHING RETURNING 1",
+        )
+    )
 
 
 def _apply(connection: sa.Connection, replaceable: list[SqlObject]) -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date, timedelta
 from pathlib import Path
-import re
 from typing import Annotated
 from urllib.parse import quote
 
@@ -87,7 +87,7 @@ def read_settings() -> Settings:
         HeadraceError: a variable does not have its type; the message names the variable, never its value.
     """
     try:
-        return Settings()  # type: ignore[call-arg]
+        return Settings()
     except ValidationError as error:
         lines = []
         for problem in error.errors(include_input=False, include_url=False):

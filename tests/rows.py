@@ -24,7 +24,9 @@ def insert(connection: psycopg.Connection[Any], table: str, schema: str = "publi
 def a_history(connection: psycopg.Connection[Any], schema: str = "public") -> list[UUID]:
     """Two campaigns writing to the same people, with statuses of every kind, replies and a reference; their ids."""
     source = sql.Identifier(schema)
-    campaigns = [insert(connection, "campaigns", schema, name=name, status="running") for name in ("first", "second")]
+    campaigns = [
+        insert(connection, "campaigns", schema, name=name, status="running") for name in ("first", "second")
+    ]
     for n, campaign in enumerate(campaigns):
         connection.execute(
             sql.SQL("""

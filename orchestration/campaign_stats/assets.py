@@ -12,22 +12,13 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
+from orchestration.campaign_stats.access import snapshot
+from orchestration.campaign_stats.contents import Summary, markdown, of_days, table_rows
 from orchestration.campaign_stats.partitions import campaign_days
 from orchestration.campaign_stats.reporting import FRESHNESS_WARNING, FRESHNESS_WINDOW
 from orchestration.campaign_stats.resources import ApplicationDatabase
-from orchestration.campaign_stats.statistics import (
-    Contents,
-    Counters,
-    Day,
-    Upkeep,
-    Window,
-    bring_up_to_date,
-    document_contents,
-    markdown,
-    mend_documents,
-    template_contents,
-)
 from orchestration.campaign_stats.tables import COLUMNS, COMPUTED_STATS, TEMPLATE_STATS
+from orchestration.campaign_stats.upkeep import Upkeep, Window, bring_up_to_date, mend_documents
 from orchestration.contract import Table, read_contract
 
 GROUP = "campaign_stats"
@@ -40,6 +31,9 @@ _SOURCE_DESCRIPTIONS: Mapping[str, str] = {
     "messages": "Chat messages; the incoming ones are what replies are found in.",
     "campaign_contacts": "Whom campaigns are to reach; headrace.campaign_contact_distribution() reads it.",
 }
+
+
+_TABLES = {TEMPLATE_STATS: "per_template", COMPUTED_STATS: "per_campaign"}
 
 
 class UpkeepConfig(dg.Config):
@@ -130,12 +124,8 @@ def campaign_template_stats(
     own rows.
     """
     began = time.monotonic()
-    window = _window(context)
-    engine = database.engine()
-    upkeep = _bring_up_to_date(context, config, database, window)
-    contents = template_contents(engine, window)
-    _describe_days(context, "per_template", contents)
-    return dg.MaterializeResult(metadata=_run_metadata(upkeep, contents, TEMPLATE_STATS, began))
+    upkeep = _bring_up_to_date(context, config, database)
+    return _result(context, database, TEMPLATE_STATS, {**_work(upkeep), "seconds": _since(began)})
 
 
 @dg.asset(
@@ -162,14 +152,35 @@ def campaign_computed_stats(
     these days have theirs, and that it says what the counters say. `headrace.campaign_stats(id)` serves it.
     """
     began = time.monotonic()
-    window = _window(context)
-    engine = database.engine()
-    upkeep = _bring_up_to_date(context, config, database, window)
-    mended = mend_documents(engine, window)
-    contents = document_contents(engine, window)
-    _describe_days(context, "per_campaign", contents)
-    metadata = _run_metadata(upkeep, contents, COMPUTED_STATS, began)
-    return dg.MaterializeResult(metadata={**metadata, "documents_mended": mended})
+    upkeep = _bring_up_to_date(context, config, database)
+    mended = mend_documents(database.engine(), _window(context))
+    work = {**_work(upkeep), "documents_mended": mended, "seconds": _since(began)}
+    return _result(context, database, COMPUTED_STATS, work)
+
+
+def table_metadata(table: str, rows: int) -> dict[str, Any]:
+    """What every event carries, for the UI shows the latest one's: rows of the whole table, and its columns."""
+    return {"dagster/row_count": rows, "dagster/column_schema": column_schema(table)}
+
+
+def summary_metadata(table: str, summary: Summary) -> dict[str, Any]:
+    """Numbers to plot, and the table of templates or campaigns to read."""
+    numbers = summary.counters
+    return {
+        "campaigns": summary.campaigns,
+        "messages": numbers.total,
+        "sent": numbers.sent,
+        "delivered": numbers.delivered,
+        "read": numbers.read,
+        "replied": numbers.replied,
+        "failed": numbers.failed,
+        _TABLES[table]: dg.MetadataValue.md(markdown(summary.lines, summary.all_lines)),
+    }
+
+
+def day_metadata(table: str, summary: Summary) -> dict[str, Any]:
+    """What an event says of its partition."""
+    return {"dagster/partition_row_count": summary.rows, **summary_metadata(table, summary)}
 
 
 def _window(context: dg.AssetExecutionContext) -> Window:
@@ -178,49 +189,39 @@ def _window(context: dg.AssetExecutionContext) -> Window:
 
 
 def _bring_up_to_date(
-    context: dg.AssetExecutionContext, config: UpkeepConfig, database: ApplicationDatabase, window: Window
+    context: dg.AssetExecutionContext, config: UpkeepConfig, database: ApplicationDatabase
 ) -> Upkeep:
     return bring_up_to_date(
         database.engine(),
         database.url(),
-        window,
+        _window(context),
         rebuild=config.rebuild,
         timeout_seconds=config.timeout_seconds,
         log=context.log.info,
     )
 
 
-def _run_metadata(upkeep: Upkeep, contents: Contents, table: str, began: float) -> dict[str, Any]:
-    """What is true of the run, and goes to each of its partitions."""
-    metadata: dict[str, Any] = {
-        "dagster/row_count": contents.table_rows,
-        "dagster/column_schema": column_schema(table),
-        "campaigns_rebuilt": upkeep.rebuilt,
-        "rows_corrected": upkeep.corrected,
-        "seconds": round(time.monotonic() - began, 3),
-    }
+def _work(upkeep: Upkeep) -> dict[str, Any]:
+    work = {"campaigns_rebuilt": upkeep.rebuilt, "rows_corrected": upkeep.corrected}
     if upkeep.drained is not None:
-        metadata["changes_applied"] = upkeep.drained.changes
-        metadata["rebuilds_applied"] = upkeep.drained.rebuilt
-        metadata["dead_letters"] = upkeep.drained.dead_letters
-    return metadata
+        work["changes_applied"] = upkeep.drained.changes
+        work["rebuilds_applied"] = upkeep.drained.rebuilt
+        work["dead_letters"] = upkeep.drained.dead_letters
+    return work
 
 
-def _describe_days(context: dg.AssetExecutionContext, lines: str, contents: Contents) -> None:
-    """A run over a range copies its metadata to each partition; what is a day's own is said of that day."""
+def _since(began: float) -> float:
+    return round(time.monotonic() - began, 3)
+
+
+def _result(
+    context: dg.AssetExecutionContext, database: ApplicationDatabase, table: str, work: dict[str, Any]
+) -> dg.MaterializeResult[None]:
+    """The run's metadata goes to each of its partitions; what is a day's own is said of that day alone."""
+    with snapshot(database.engine()) as connection:
+        rows = table_rows(connection, table)
+        days = of_days(connection, table, _window(context))
     for key in context.partition_keys:
-        day = date.fromisoformat(key)
-        found = contents.days.get(day) or Day(day, 0, 0, Counters(), ())
-        context.add_asset_metadata(
-            {
-                "dagster/partition_row_count": found.rows,
-                "campaigns": found.campaigns,
-                "messages": found.counters.total,
-                **{
-                    name: getattr(found.counters, name)
-                    for name in ("sent", "delivered", "read", "replied", "failed")
-                },
-                lines: dg.MetadataValue.md(markdown(found.lines)),
-            },
-            partition_key=key,
-        )
+        summary = days.get(date.fromisoformat(key), Summary())
+        context.add_asset_metadata(day_metadata(table, summary), partition_key=key)
+    return dg.MaterializeResult(metadata={**table_metadata(table, rows), **work})

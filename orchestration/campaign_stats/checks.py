@@ -9,7 +9,7 @@ from pydantic import Field
 from orchestration.campaign_stats.assets import campaign_template_stats
 from orchestration.campaign_stats.comparison import Comparison, compare
 from orchestration.campaign_stats.resources import ApplicationDatabase
-from orchestration.campaign_stats.statistics import STREAM
+from orchestration.campaign_stats.upkeep import STREAM
 from orchestration.engine.stream import drain
 from orchestration.errors import HeadraceError
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import date
 
 import sqlalchemy as sa
 
+from orchestration.campaign_stats.contents import Summary, of_all, of_days, table_rows
 from orchestration.campaign_stats.reporting import Activity, Event, Seen
-from orchestration.campaign_stats.statistics import STREAM
-from orchestration.campaign_stats.tables import ASSETS, COMPUTED_STATS, TEMPLATE_STATS
+from orchestration.campaign_stats.tables import ASSETS
+from orchestration.campaign_stats.upkeep import STREAM, Window
 
 # Workers say every 5 s that they live.
 WORKER_SILENT_SECONDS = 15
@@ -36,30 +36,13 @@ _REBUILDS = """
 """
 _ACTIVITY = "SELECT asset, partition_day, rows_changed FROM headrace.activity WHERE asset = ANY (%(assets)s)"
 
-_COUNTS = {
-    TEMPLATE_STATS: "SELECT count(*) FROM headrace.campaign_template_stats",
-    COMPUTED_STATS: "SELECT count(*) FROM headrace.campaign_computed_stats",
-}
-_DAY_COUNTS = {
-    TEMPLATE_STATS: """
-        SELECT (c.created_at AT TIME ZONE 'UTC')::date, count(*)
-        FROM headrace.stg_campaigns c JOIN headrace.campaign_template_stats s ON s.campaign_id = c.campaign_id
-        WHERE isfinite(c.created_at) AND (c.created_at AT TIME ZONE 'UTC')::date = ANY (%(days)s) GROUP BY 1
-    """,
-    COMPUTED_STATS: """
-        SELECT (c.created_at AT TIME ZONE 'UTC')::date, count(*)
-        FROM headrace.stg_campaigns c JOIN headrace.campaign_computed_stats s ON s.campaign_id = c.campaign_id
-        WHERE isfinite(c.created_at) AND (c.created_at AT TIME ZONE 'UTC')::date = ANY (%(days)s) GROUP BY 1
-    """,
-}
-
 
 @dataclass(frozen=True)
-class RowCounts:
-    """Rows of the whole table, and of the event's day; None for an event without one."""
+class Stored:
+    """What goes with an event. table_rows: of the whole table; summary: of the event's day, or of everything."""
 
-    table: int
-    day: int | None
+    table_rows: int
+    summary: Summary
 
 
 def look(connection: sa.Connection) -> Seen | None:
@@ -88,25 +71,19 @@ def look(connection: sa.Connection) -> Seen | None:
     )
 
 
-def row_counts(
-    connection: sa.Connection, events: Iterable[Event]
-) -> dict[tuple[str, date | None], RowCounts]:
-    """The row counts that go with the events, by asset and day.
+def stored(connection: sa.Connection, events: Iterable[Event]) -> dict[Event, Stored]:
+    """What is stored of the campaigns that the events are about.
 
     Raises:
         sqlalchemy.exc.DBAPIError: as `look`.
     """
-    days: dict[str, list[date | None]] = {}
+    found = {}
     for event in events:
-        days.setdefault(event.asset, []).append(event.day)
-    counts: dict[tuple[str, date | None], RowCounts] = {}
-    for asset, wanted in days.items():
-        table = connection.exec_driver_sql(_COUNTS[asset]).scalar_one()
-        dated = [day for day in wanted if day is not None]
-        of_day: dict[date, int] = {}
-        if dated:
-            found = connection.exec_driver_sql(_DAY_COUNTS[asset], {"days": dated})
-            of_day = {row[0]: row[1] for row in found}
-        for day in wanted:
-            counts[asset, day] = RowCounts(table, None if day is None else of_day.get(day, 0))
-    return counts
+        rows = table_rows(connection, event.asset)
+        if event.day is None:
+            summary = of_all(connection, event.asset)
+        else:
+            window = Window.of_day(event.day)
+            summary = of_days(connection, event.asset, window).get(event.day, Summary())
+        found[event] = Stored(rows, summary)
+    return found

@@ -177,7 +177,7 @@ def decide(
             catch_ups=cursor.catch_ups + (catch_up is not None),
             catch_up_at=seen.now if catch_up is not None else cursor.catch_up_at,
         ),
-        note=_note(seen, runs, partitions),
+        note=_note(seen, runs, partitions, len(whole) + len(days)),
     )
 
 
@@ -257,20 +257,23 @@ def _inside(days: Iterable[date], partitions: tuple[date, date]) -> Iterable[dat
         yield min(ends[-1], partitions[1])
 
 
-def _note(seen: Seen, runs: CatchUpRuns, partitions: tuple[date, date] | None) -> str:
+def _note(seen: Seen, runs: CatchUpRuns, partitions: tuple[date, date] | None, events: int) -> str:
+    reported = f"{events} materializations reported" if events else "nothing new to report"
     if seen.blocked:
         return (
             "stream campaign_stats is blocked: the database was restored or cloned, or the stream was idle "
-            "for too long; run: headrace streams rebase campaign_stats"
+            f"for too long; run: headrace streams rebase campaign_stats; {reported}"
         )
     if seen.drained:
-        return "everything is applied; nothing to report yet"
+        return f"everything is applied; {reported}"
     behind = f"{seen.rows_behind} changes ({seen.seconds_behind:.0f} s) and {seen.rebuilds} rebuilds behind"
     if seen.worker_alive:
-        return f"{behind}; a worker is at it"
+        return f"{behind}; a worker is at it; {reported}"
     if runs.in_progress:
-        return f"{behind}, no worker; a catch-up run is at it"
+        return f"{behind}, no worker; a catch-up run is at it; {reported}"
     if partitions is None:
-        return f"{behind}, no worker, and no partition to catch up: HEADRACE_PARTITIONS_START lies ahead"
+        return (
+            f"{behind}, no worker, and no day to catch up: HEADRACE_PARTITIONS_START lies ahead; {reported}"
+        )
     failed = f" after {runs.failures} failed catch-up runs" if runs.failures else ""
-    return f"{behind}, no worker; the next catch-up run waits its turn{failed}"
+    return f"{behind}, no worker; the next catch-up run waits its turn{failed}; {reported}"

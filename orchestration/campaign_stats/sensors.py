@@ -4,14 +4,13 @@ Here: reading, and putting the decision into Dagster's words. Not here: the deci
 """
 
 from datetime import date
-from typing import Any
 
 import dagster as dg
 
 from orchestration.campaign_stats.access import snapshot
-from orchestration.campaign_stats.assets import GROUP, column_schema
+from orchestration.campaign_stats.assets import GROUP, day_metadata, summary_metadata, table_metadata
 from orchestration.campaign_stats.partitions import campaign_days
-from orchestration.campaign_stats.progress import RowCounts, look, row_counts
+from orchestration.campaign_stats.progress import Stored, look, stored
 from orchestration.campaign_stats.reporting import CatchUp, CatchUpRuns, Event, decide, read_cursor
 from orchestration.campaign_stats.resources import ApplicationDatabase
 from orchestration.campaign_stats.tables import ASSETS
@@ -47,11 +46,12 @@ def stream_backlog(context: dg.SensorEvaluationContext, database: ApplicationDat
         if problem:
             context.log.warning(f"starting anew: {problem}")
         decision = decide(seen, runs, existing_partitions(), cursor)
-        counts = row_counts(connection, decision.events)
+        found = stored(connection, decision.events)
     return dg.SensorResult(
-        asset_events=[materialization(event, counts[event.asset, event.day]) for event in decision.events],
+        asset_events=[materialization(event, found[event]) for event in decision.events],
         run_requests=[run_request(decision.catch_up)] if decision.catch_up else None,
-        skip_reason=decision.note if decision.catch_up is None and not decision.events else None,
+        # Dagster takes a tick without a run for a skipped one, events or not, and wants to know why.
+        skip_reason=None if decision.catch_up else decision.note,
         cursor=decision.cursor.model_dump_json(),
     )
 
@@ -73,15 +73,9 @@ def existing_partitions() -> tuple[date, date] | None:
     return None if first is None or last is None else (date.fromisoformat(first), date.fromisoformat(last))
 
 
-def materialization(event: Event, counts: RowCounts) -> dg.AssetMaterialization:
-    """The event as Dagster keeps it; each carries row count and columns: the UI shows the latest one's."""
-    metadata: dict[str, Any] = {
-        "dagster/row_count": counts.table,
-        "dagster/column_schema": column_schema(event.asset),
-        "rows_changed": event.rows_changed,
-    }
-    if counts.day is not None:
-        metadata["dagster/partition_row_count"] = counts.day
+def materialization(event: Event, found: Stored) -> dg.AssetMaterialization:
+    """The event as Dagster keeps it: what changed, and what is stored now."""
+    describe = summary_metadata if event.day is None else day_metadata
     return dg.AssetMaterialization(
         event.asset,
         description=(
@@ -90,7 +84,11 @@ def materialization(event: Event, counts: RowCounts) -> dg.AssetMaterialization:
             else "Every change is applied; nothing changed since the last report."
         ),
         partition=None if event.day is None else event.day.isoformat(),
-        metadata=metadata,
+        metadata={
+            **table_metadata(event.asset, found.table_rows),
+            "rows_changed": event.rows_changed,
+            **describe(event.asset, found.summary),
+        },
     )
 
 

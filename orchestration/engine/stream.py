@@ -13,7 +13,9 @@ import psycopg
 from orchestration.database import connect
 from orchestration.errors import HeadraceError
 
-FULL_BATCH = 5000
+FIRST_BATCH = 2_500
+# In a backlog batches grow up to this: what changed several times is then looked at once.
+FULL_BATCH = 20_000
 # From here on down a batch is not halved again: its changes are applied one by one, the culprits put aside.
 ISOLATED_BATCH = 16
 STEPS_PER_POLL = 20
@@ -31,7 +33,7 @@ _PASSING_CODES = frozenset({"55P03", "25006"})
 class Batch:
     """How many changes to ask for, and whether to apply them one by one."""
 
-    limit: int = FULL_BATCH
+    limit: int = FIRST_BATCH
     isolate: bool = False
 
 
@@ -82,7 +84,7 @@ def after_data_error(batch: Batch) -> Batch:
 
 
 def after_success(batch: Batch) -> Batch:
-    """Doubles a batch that had been cut, back to the full size."""
+    """Doubles the batch, up to the full size."""
     return Batch(min(FULL_BATCH, batch.limit * 2))
 
 

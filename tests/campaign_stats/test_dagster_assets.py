@@ -12,22 +12,20 @@ import dagster as dg
 import psycopg
 import pytest
 
-from orchestration.campaign_stats import statistics
+from orchestration.campaign_stats import upkeep
 from orchestration.campaign_stats.assets import campaign_computed_stats, campaign_template_stats
+from orchestration.campaign_stats.contents import MOST_LINES, Counters, Line, markdown
 from orchestration.campaign_stats.resources import ApplicationDatabase
-from orchestration.campaign_stats.statistics import (
+from orchestration.campaign_stats.tables import COMPUTED_STATS, COUNTERS, TEMPLATE_STATS
+from orchestration.campaign_stats.upkeep import (
     MOST_CAMPAIGNS_AT_ONCE,
     MOST_MESSAGES_AT_ONCE,
-    MOST_ROWS_SHOWN,
     Campaign,
-    Counters,
-    Line,
+    Upkeep,
     Window,
     bring_up_to_date,
-    markdown,
     portions,
 )
-from orchestration.campaign_stats.tables import COMPUTED_STATS, COUNTERS, TEMPLATE_STATS
 from orchestration.database import engine
 from orchestration.engine.stream import Drained
 from orchestration.errors import HeadraceError
@@ -127,7 +125,7 @@ def test_a_range_is_one_run_and_tells_each_partition_its_own_row_count(applicati
         assert per_day[day]["messages"] == sum(row[2] for row in rows)
         assert documents[day]["dagster/partition_row_count"] == len(campaigns)
         if not campaigns:
-            assert per_day[day]["per_template"] == "No campaigns."
+            assert per_day[day]["per_template"] == documents[day]["per_campaign"] == "No campaigns."
     assert sum(told["dagster/partition_row_count"] for told in per_day.values()) == len(
         application.rows(STORED)
     )
@@ -215,7 +213,7 @@ def timed_out(url: str, streams: Sequence[str], seconds: float) -> Drained:
     raise HeadraceError("not idle after 1 s: changes kept coming", exit_code=3)
 
 
-def upkeep(application: Application, said: list[str] | None = None) -> statistics.Upkeep:
+def keep_up(application: Application, said: list[str] | None = None) -> Upkeep:
     return bring_up_to_date(
         engine(application.url),
         application.url,
@@ -230,13 +228,13 @@ def upkeep(application: Application, said: list[str] | None = None) -> statistic
 def test_changes_that_keep_coming_do_not_fail_a_run(application: Application) -> None:
     application.drain()
     said: list[str] = []
-    assert upkeep(application, said).drained is None
+    assert keep_up(application, said).drained is None
     assert "changes keep coming" in said[0]
 
 
 def test_a_stream_that_does_not_get_through_fails_the_run(application: Application) -> None:
     with pytest.raises(HeadraceError, match="not idle after 1 s"):
-        upkeep(application)
+        keep_up(application)
 
 
 def test_a_blocked_stream_fails_the_run_with_what_to_do(application: Application) -> None:
@@ -255,7 +253,7 @@ def test_a_rebuild_that_meets_a_lock_conflict_is_tried_again(application: Applic
     with psycopg.connect(application.url) as other, ThreadPoolExecutor(1) as pool:
         other.execute("SET deadlock_timeout = '10s'")
         other.execute(lock, [second])
-        done = pool.submit(statistics.rebuild_campaigns, engine(application.url), [first, second])
+        done = pool.submit(upkeep.rebuild_campaigns, engine(application.url), [first, second])
         waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted"
         while application.rows(waiting) == [(0,)]:
             assert not done.done()
@@ -287,11 +285,11 @@ def test_portions_are_few_campaigns_and_not_many_messages(messages: list[int], e
 
 
 def line(name: str | None, sent: int = 0) -> Line:
-    return Line({"template": name, "campaigns": 1}, 1, Counters(total=1234, sent=sent, delivered=sent))
+    return Line({"template": name, "campaigns": 1}, Counters(total=1234, sent=sent, delivered=sent))
 
 
 def test_a_table_shows_names_as_they_are_and_no_rate_of_nothing() -> None:
-    text = markdown([line("1e5"), line("a|b\nc", 1000), line(None)])
+    text = markdown([line("1e5"), line("a|b\nc", 1000), line(None)], 3)
     rows = [[cell.strip() for cell in row.split(" | ")] for row in text.splitlines()]
     assert rows[2][0] == "| 1e5"
     assert "nan" not in text
@@ -301,14 +299,31 @@ def test_a_table_shows_names_as_they_are_and_no_rate_of_nothing() -> None:
     assert rows[4][0] == "| (none)"
 
 
-def test_a_long_table_says_how_much_more_there_is() -> None:
-    text = markdown([line(f"t{number}") for number in range(MOST_ROWS_SHOWN + 3)])
-    assert text.endswith("… and 3 more.")
-    assert f"t{MOST_ROWS_SHOWN - 1} " in text
-    assert f"t{MOST_ROWS_SHOWN} " not in text
+def test_a_table_says_how_much_more_there_is() -> None:
+    assert markdown([line("a"), line("b")], 5).endswith("… and 3 more.")
+    assert markdown([], 0) == "No campaigns."
+
+
+def test_long_tables_are_cut_after_the_largest_templates(application: Application) -> None:
+    campaign = application.campaigns[0]
+    application.rows(
+        "INSERT INTO send_queue (campaign_id, template_name) SELECT %s, 't' || n FROM generate_series(1, 40) n,"
+        " generate_series(1, n)",
+        [campaign.id],
+    )
+    day = f"{campaign.created_at.astimezone(UTC):%Y-%m-%d}"
+    with dg.DagsterInstance.ephemeral() as instance:
+        told = metadata(materialize(instance, partition=day), TEMPLATE_STATS)[day]
+    assert told["per_template"].count("\n| ") == MOST_LINES
+    assert "| t40 " in told["per_template"]
+    assert "| t1 " not in told["per_template"]
+    templates = {
+        row[1] for row in application.rows(STORED) if row[0] in [c.id for c in application.of_day(day)]
+    }
+    assert f"… and {len(templates) - MOST_LINES} more." in told["per_template"]
 
 
 def test_ids_are_uuids(application: Application) -> None:
-    found = statistics.window_campaigns(engine(application.url), window())
+    found = upkeep.window_campaigns(engine(application.url), window())
     assert {campaign.id for campaign in found} == {campaign.id for campaign in application.campaigns}
     assert all(isinstance(campaign.id, UUID) and campaign.due for campaign in found)

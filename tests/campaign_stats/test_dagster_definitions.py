@@ -14,6 +14,7 @@ import psycopg
 import pytest
 
 import orchestration
+from orchestration import definitions
 from orchestration.campaign_stats.partitions import START, first_day
 from orchestration.campaign_stats.tables import ASSETS, COLUMNS, COMPUTED_STATS, TEMPLATE_STATS
 from orchestration.definitions import defs
@@ -91,7 +92,12 @@ def test_dagster_is_imported_only_in_the_files_that_are_named_for_it() -> None:
 def test_every_domain_that_has_definitions_is_merged() -> None:
     text = (ROOT / "definitions.py").read_text(encoding="utf-8")
     for path in ROOT.glob("*/definitions.py"):
-        assert f"from orchestration.{path.parent.name}.definitions import" in text
+        assert f"from orchestration.{path.parent.name} import definitions as" in text
+
+
+def test_dagster_finds_one_definitions_object_in_the_module() -> None:
+    found = [value for value in vars(definitions).values() if isinstance(value, dg.Definitions)]
+    assert found == [defs]
 
 
 def test_the_graph_goes_from_the_application_to_counters_to_documents() -> None:

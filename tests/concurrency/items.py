@@ -30,5 +30,5 @@ def make_items(database: str, *, shards: int = 1, ordered: bool = False) -> None
         connection.execute(ITEMS)
         connection.execute("SELECT headrace.capture_table('public.items', 'items', 'id', NULL, '{n}', '{n}')")
         connection.execute(
-            "SELECT headrace.register_stream('items', '{items}', 'probe.note', %s, 5000, %s)", [shards, ordered]
+            "SELECT headrace.register_stream('items', '{items}', 'probe.note', %s, %s)", [shards, ordered]
         )

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 import uuid
+from collections.abc import Iterator
 
 import psycopg
-from psycopg import sql
 import pytest
+from psycopg import sql
 
 
 @pytest.fixture(scope="session")
@@ -19,4 +19,3 @@ def plain_role(server_url: str) -> Iterator[str]:
     yield name
     with psycopg.connect(server_url, autocommit=True) as admin:
         admin.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(name)))
-

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import importlib
-from pathlib import Path
 import re
 import subprocess
 import warnings
+from pathlib import Path
 
 from orchestration.demo.server import MAJOR
 

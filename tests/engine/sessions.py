@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 import threading
 import time
-from typing import Any, Generic, TypeVar
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Generic, TypeVar, cast
 
 import psycopg
 
@@ -55,4 +55,4 @@ class InThread(threading.Thread, Generic[Result]):
         assert not self.is_alive(), "still running"
         if self._error is not None:
             raise self._error
-        return self._result  # type: ignore[return-value]
+        return cast(Result, self._result)

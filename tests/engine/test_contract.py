@@ -33,7 +33,11 @@ QUEUE = Table(
         Column("note", "text", optional=True),
         Column("errors", "jsonb", optional=True),
     ),
-    (Index(("phone", "coalesce(sent_at, created_at)", "id")), Index(("note",), "note is not null"), Index(("owner",))),
+    (
+        Index(("phone", "coalesce(sent_at, created_at)", "id")),
+        Index(("note",), "note is not null"),
+        Index(("owner",)),
+    ),
 )
 DOMAIN = Domain("mail", ("queue",), (QUEUE,))
 COLUMNS = {
@@ -135,7 +139,12 @@ def test_whole_numbers_where_a_uuid_must_be_get_words_instead_of_a_statement_tha
 
 @pytest.mark.parametrize("column", ["note", "errors"])
 def test_optional_columns_may_be_absent_and_so_may_their_indexes(column: str) -> None:
-    assert problems(replace(without(column), indexes=(CONVERSATION, OWNER, *([NOTE] if column != "note" else [])))) == []
+    assert (
+        problems(
+            replace(without(column), indexes=(CONVERSATION, OWNER, *([NOTE] if column != "note" else [])))
+        )
+        == []
+    )
 
 
 def test_an_optional_column_that_is_there_needs_its_index() -> None:
@@ -154,7 +163,9 @@ def test_a_partitioned_table_gets_its_index_by_a_statement_that_it_accepts() -> 
     [
         CONVERSATION,
         FoundIndex(("phone", "COALESCE(sent_at, created_at)", "id", "owner"), None, "btree"),
-        FoundIndex(("phone", "COALESCE(sent_at, (created_at)::timestamp with time zone)", "id"), None, "btree"),
+        FoundIndex(
+            ("phone", "COALESCE(sent_at, (created_at)::timestamp with time zone)", "id"), None, "btree"
+        ),
     ],
 )
 def test_an_index_serves_with_other_spelling_or_further_columns(index: FoundIndex) -> None:
@@ -173,22 +184,29 @@ def test_an_index_serves_with_other_spelling_or_further_columns(index: FoundInde
     ],
 )
 def test_an_index_that_does_not_lead_with_the_keys_for_all_rows_does_not_serve(index: FoundIndex) -> None:
-    assert the_only(problems(with_indexes(index, NOTE, OWNER))).what.startswith("table queue lacks an index on (phone,")
+    assert the_only(problems(with_indexes(index, NOTE, OWNER))).what.startswith(
+        "table queue lacks an index on (phone,"
+    )
 
 
 @pytest.mark.parametrize(
-    "predicate", [None, "note is not null", "(NOTE IS NOT NULL)", '("note" IS NOT NULL)', "((note)::text IS NOT NULL)"]
+    "predicate",
+    [None, "note is not null", "(NOTE IS NOT NULL)", '("note" IS NOT NULL)', "((note)::text IS NOT NULL)"],
 )
 def test_a_partial_index_serves_where_its_predicate_says_the_same(predicate: str | None) -> None:
     assert problems(with_indexes(CONVERSATION, OWNER, FoundIndex(("note",), predicate, "btree"))) == []
 
 
-@pytest.mark.parametrize("predicate", ["(note IS NULL)", "(note <> ''::text)", "((note IS NOT NULL) AND (id > 5))"])
+@pytest.mark.parametrize(
+    "predicate", ["(note IS NULL)", "(note <> ''::text)", "((note IS NOT NULL) AND (id > 5))"]
+)
 def test_a_partial_index_with_another_predicate_does_not_serve(predicate: str) -> None:
     the_only(problems(with_indexes(CONVERSATION, OWNER, FoundIndex(("note",), predicate, "btree"))))
 
 
-@pytest.mark.parametrize(("method", "serves"), [("btree", True), ("hash", True), ("gin", False), ("brin", False)])
+@pytest.mark.parametrize(
+    ("method", "serves"), [("btree", True), ("hash", True), ("gin", False), ("brin", False)]
+)
 def test_a_single_column_may_be_hashed(method: str, serves: bool) -> None:
     found = problems(with_indexes(CONVERSATION, NOTE, FoundIndex(("owner",), None, method)))
     assert (found == []) is serves

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-import json
+from types import SimpleNamespace
 from typing import Any
 
-from click.testing import CliRunner
 import psycopg
 import pytest
+from click.testing import CliRunner
 
 from orchestration import doctor
 from orchestration.cli import main
 from orchestration.contract import Problem
+from orchestration.database import engine
 from orchestration.doctor import Diagnosis, diagnose
 from orchestration.engine.stream import drain
 from orchestration.errors import HeadraceError
@@ -62,7 +64,9 @@ def test_a_running_worker_is_seen_and_a_silent_or_stopped_one_is_not(
 
 
 def test_a_database_without_headrace_is_told_to_migrate(app_database: str, settings: Settings) -> None:
-    assert the_error(diagnose(app_database, settings)) == Problem("schema headrace is not installed", "headrace migrate")
+    assert the_error(diagnose(app_database, settings)) == Problem(
+        "schema headrace is not installed", "headrace migrate"
+    )
 
 
 def test_an_empty_database_is_told_what_is_missing_to_be_active(
@@ -197,7 +201,9 @@ def test_row_level_security_that_would_hide_rows_is_an_error(
 ) -> None:
     with psycopg.connect(app_database, autocommit=True) as connection:
         connection.execute("ALTER TABLE messages ENABLE ROW LEVEL SECURITY")
-        assert "row-level security" not in str(diagnose(app_database, settings).errors)  # a superuser sees all
+        assert "row-level security" not in str(
+            diagnose(app_database, settings).errors
+        )  # a superuser sees all
         as_plain = as_role(app_database, plain_role)
         hidden = [problem for problem in diagnose(as_plain, settings).errors if "row-level" in problem.what]
         assert [problem.what for problem in hidden] == [
@@ -210,9 +216,25 @@ def test_row_level_security_that_would_hide_rows_is_an_error(
 
 
 def test_a_role_without_rights_gets_a_sentence(database: str, plain_role: str, settings: Settings) -> None:
-    with pytest.raises(HeadraceError, match="^doctor: the role lacks a right .*run it as the role that migrates") as caught:
+    with pytest.raises(
+        HeadraceError, match=r"^doctor: the role lacks a right .*run it as the role that migrates"
+    ) as caught:
         diagnose(as_role(database, plain_role), settings)
     assert "\n" not in str(caught.value)
+
+
+def test_a_pooler_is_told_by_the_process_id_it_invented(database: str) -> None:
+    with engine(database).connect() as connection:
+        assert doctor._pooler(connection) == []
+        invented = SimpleNamespace(
+            connection=SimpleNamespace(
+                driver_connection=SimpleNamespace(info=SimpleNamespace(backend_pid=4711))
+            ),
+            exec_driver_sql=connection.exec_driver_sql,
+        )
+        (problem,) = doctor._pooler(invented)  # type: ignore[arg-type]
+        assert "a connection pooler stands between" in problem.what
+        assert "direct connection" in problem.remedy
 
 
 def test_it_changes_and_locks_nothing(database: str, examine: Callable[[], Diagnosis]) -> None:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
-import time
 from typing import Any
 
 import psycopg
 import pytest
 
 from orchestration.doctor import diagnose
-from orchestration.engine.housekeeping import PARTITIONS_AHEAD, Housekeeping, housekeep, housekeep_once
+from orchestration.engine.housekeeping import PARTITIONS_AHEAD, Housekeeping, housekeep_once
 from orchestration.engine.stream import drain
 from orchestration.errors import HeadraceError
 from orchestration.migrate import migrate
@@ -173,7 +173,10 @@ def test_housekeeping_beside_migrations_is_fine(
     for _ in range(3):
         for day in expected:
             admin.execute(f"DROP TABLE headrace.change_log_{day:%Y%m%d}")
-        threads = [InThread(lambda: keep_house(database)), InThread(lambda: migrate(database, settings))]
+        threads: list[InThread[Any]] = [
+            InThread(lambda: keep_house(database)),
+            InThread(lambda: migrate(database, settings)),
+        ]
         for thread in threads:
             thread.outcome()
         assert days(admin) == expected
@@ -215,7 +218,9 @@ def test_a_window_under_way_holds_the_partitions_it_reads(
     admin.execute("INSERT INTO items SELECT n, n FROM generate_series(1, 5) n")
     admin.execute("SELECT headrace.stream_step('items', 0, 3)")
     asyncio.run(drain(database, ["campaign_stats"]))
-    assert admin.execute("SELECT cur IS NOT NULL FROM headrace.stream_cursor WHERE stream = 'items'").fetchone() == (True,)
+    assert admin.execute(
+        "SELECT cur IS NOT NULL FROM headrace.stream_cursor WHERE stream = 'items'"
+    ).fetchone() == (True,)
     assert keep_house(database).dropped == 0
     assert day in days(admin)
     asyncio.run(drain(database))
@@ -279,8 +284,10 @@ def test_what_a_transaction_of_long_ago_commits_late_is_not_dropped_unread(
     asyncio.run(drain(database))
     day = TODAY - timedelta(days=10)
     admin.execute("SELECT headrace.add_change_log_partition(%s)", [day])
-    late = "INSERT INTO headrace.change_log (source, op, entity_id, data, changed_at)" \
+    late = (
+        "INSERT INTO headrace.change_log (source, op, entity_id, data, changed_at)"
         f" VALUES ('items', 'I', 'late', '{{\"new\": {{\"n\": 1}}}}', '{day} 23:59:59+00')"
+    )
     with open_transaction(database, late) as writer:
         admin.execute("INSERT INTO items VALUES (1, 1)")
         asyncio.run(drain(database))  # the cursor's snapshot is now beyond the late transaction
@@ -306,7 +313,9 @@ def test_due_dead_letters_are_tried_again_and_silent_workers_forgotten(
     admin.execute("UPDATE headrace.dead_letter SET next_try_at = now() WHERE entity_id = '2'")
     for worker, silent in (("old", "25 hours"), ("new", "23 hours")):
         admin.execute("SELECT headrace.worker_heartbeat(%s, 'host', 1, 'running', '{*}', 0, NULL)", [worker])
-        admin.execute("UPDATE headrace.worker SET seen_at = now() - %s::interval WHERE worker_id = %s", [silent, worker])
+        admin.execute(
+            "UPDATE headrace.worker SET seen_at = now() - %s::interval WHERE worker_id = %s", [silent, worker]
+        )
     assert keep_house(database).retried == 1
     assert admin.execute("SELECT entity_id FROM headrace.dead_letter").fetchall() == [("1",)]
     assert admin.execute("SELECT worker_id FROM headrace.worker").fetchall() == [("new",)]

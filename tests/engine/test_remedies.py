@@ -112,17 +112,25 @@ def test_the_servers_spelling_of_a_partial_index_is_understood(create: str, app_
 
 def test_a_hash_index_serves_a_single_column(app_database: str) -> None:
     with psycopg.connect(app_database, autocommit=True) as connection:
-        connection.execute("DROP INDEX send_queue_message; CREATE INDEX ON send_queue USING hash (whatsapp_message_id)")
+        connection.execute(
+            "DROP INDEX send_queue_message; CREATE INDEX ON send_queue USING hash (whatsapp_message_id)"
+        )
     assert contract_problems(app_database) == []
 
 
 def test_an_index_whose_building_failed_does_not_count(app_database: str) -> None:
     with psycopg.connect(app_database, autocommit=True) as connection:
         connection.execute("DROP INDEX message_status_logs_message")
-        connection.execute("INSERT INTO message_status_logs (whatsapp_message_id) VALUES ('twice'), ('twice')")
+        connection.execute(
+            "INSERT INTO message_status_logs (whatsapp_message_id) VALUES ('twice'), ('twice')"
+        )
         with pytest.raises(psycopg.errors.UniqueViolation):
-            connection.execute("CREATE UNIQUE INDEX CONCURRENTLY failed ON message_status_logs (whatsapp_message_id)")
-        row = connection.execute("SELECT indisvalid FROM pg_index WHERE indexrelid = 'failed'::regclass").fetchone()
+            connection.execute(
+                "CREATE UNIQUE INDEX CONCURRENTLY failed ON message_status_logs (whatsapp_message_id)"
+            )
+        row = connection.execute(
+            "SELECT indisvalid FROM pg_index WHERE indexrelid = 'failed'::regclass"
+        ).fetchone()
         assert row == (False,)
     (problem,) = contract_problems(app_database)
     assert problem.what.startswith("table message_status_logs lacks an index on (whatsapp_message_id)")

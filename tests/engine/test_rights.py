@@ -24,7 +24,16 @@ READABLE = {
     },
     "headrace_app": {"campaign_template_stats", "campaign_computed_stats", "campaign_template_stats_live"},
     "headrace_worker": {
-        *("stream_lag", "stream", "worker", "activity", "dead_letter", "stream_cursor", "installation", "campaign"),
+        *(
+            "stream_lag",
+            "stream",
+            "worker",
+            "activity",
+            "dead_letter",
+            "stream_cursor",
+            "installation",
+            "campaign",
+        ),
         *("campaign_template_stats", "campaign_computed_stats", "campaign_template_stats_live"),
     },
 }
@@ -53,7 +62,9 @@ def test_a_role_reads_what_is_granted_to_it_and_nothing_else(role: str, filled: 
                 readable.add(relation)
             except psycopg.errors.InsufficientPrivilege:
                 pass
-            with pytest.raises((psycopg.errors.InsufficientPrivilege, psycopg.errors.ObjectNotInPrerequisiteState)):
+            with pytest.raises(
+                (psycopg.errors.InsufficientPrivilege, psycopg.errors.ObjectNotInPrerequisiteState)
+            ):
                 connection.execute(f"DELETE FROM headrace.{relation}")
         assert readable == READABLE[role]
 
@@ -64,7 +75,10 @@ def test_every_role_calls_the_functions_that_serve(filled: str) -> None:
     for role in READABLE:
         with psycopg.connect(as_role(filled, role)) as connection:
             for function in FOR_ALL:
-                assert connection.execute(f"SELECT headrace.{function}(%s)", [campaign]).fetchall(), (role, function)
+                assert connection.execute(f"SELECT headrace.{function}(%s)", [campaign]).fetchall(), (
+                    role,
+                    function,
+                )
 
 
 @pytest.mark.parametrize("role", ["headrace_reader", "headrace_app"])
@@ -74,15 +88,25 @@ def test_readers_and_applications_call_nothing_that_writes(role: str, filled: st
             "SELECT proname FROM pg_proc WHERE pronamespace = 'headrace'::regnamespace"
             " AND has_function_privilege(oid, 'EXECUTE')"
         ).fetchall()
-        assert {function for (function,) in functions} - {"message_bits", "status_bits", "reply_window"} == set(FOR_ALL)
+        assert {function for (function,) in functions} - {
+            "message_bits",
+            "status_bits",
+            "reply_window",
+        } == set(FOR_ALL)
 
 
 def test_a_worker_needs_only_its_role(database: str, plain_role: str, settings: Settings) -> None:
     with psycopg.connect(database, autocommit=True) as admin:
         a_history(admin)
         url = as_role(database, plain_role)
-        for use in (drain(url), Worker(url).run(), housekeep_once(url, settings.change_retention, settings.stream_lost_after)):
-            with pytest.raises(HeadraceError, match="grant it headrace_worker: GRANT headrace_worker TO") as caught:
+        for use in (
+            drain(url),
+            Worker(url).run(),
+            housekeep_once(url, settings.change_retention, settings.stream_lost_after),
+        ):
+            with pytest.raises(
+                HeadraceError, match="grant it headrace_worker: GRANT headrace_worker TO"
+            ) as caught:
                 asyncio.run(use)
             assert "\n" not in str(caught.value)
         admin.execute(f"GRANT headrace_worker TO {plain_role}")
@@ -96,14 +120,18 @@ def test_a_worker_needs_only_its_role(database: str, plain_role: str, settings: 
 
 def catalog(admin: psycopg.Connection[Any], condition: str) -> list[str]:
     rows = admin.execute(
-        "SELECT oid::regprocedure::text FROM pg_proc WHERE pronamespace = 'headrace'::regnamespace AND " + condition
+        "SELECT oid::regprocedure::text FROM pg_proc WHERE pronamespace = 'headrace'::regnamespace AND "
+        + condition
     )
     return [name for (name,) in rows]
 
 
 def test_nothing_in_the_schema_is_open_to_everybody(filled: str) -> None:
     with psycopg.connect(filled) as admin:
-        assert catalog(admin, "proacl IS NULL OR EXISTS (SELECT FROM aclexplode(proacl) WHERE grantee = 0)") == []
+        assert (
+            catalog(admin, "proacl IS NULL OR EXISTS (SELECT FROM aclexplode(proacl) WHERE grantee = 0)")
+            == []
+        )
         open_relations = admin.execute(
             "SELECT relname FROM pg_class, aclexplode(relacl) WHERE relnamespace = 'headrace'::regnamespace AND grantee = 0"
         ).fetchall()

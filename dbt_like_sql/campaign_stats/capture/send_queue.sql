@@ -5,6 +5,7 @@
 -- locks:   SHARE ROW EXCLUSIVE on the table, only where a trigger is missing or differs
 SELECT headrace.capture_table(
     {{ regclass('send_queue') }}, 'send_queue', 'id', 'campaign_id',
-    '{user_phone,whatsapp_number_id,sent_at,created_at}',
-    '{id,campaign_id,template_name,status,whatsapp_message_id,user_phone,whatsapp_number_id,sent_at,created_at}'
+    '{}',
+    '{id,campaign_id,template_name,status,whatsapp_message_id,user_phone,whatsapp_number_id,sent_at,created_at}',
+    p_left => '{user_phone,whatsapp_number_id,sent_at,created_at}'
 );

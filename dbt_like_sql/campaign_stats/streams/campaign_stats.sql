@@ -4,7 +4,7 @@
 -- writes:  headrace.stream, headrace.stream_cursor
 -- locks:   the stream's row
 SELECT headrace.register_stream(
-    'campaign_stats', '{campaigns,send_queue,message_status_logs,messages}', 'headrace.campaign_stats_apply', 1, 5000,
+    'campaign_stats', '{campaigns,send_queue,message_status_logs,messages}', 'headrace.campaign_stats_apply', 1,
     p_rebuild_step => 'headrace.rebuild_step', p_rebuilds_pending => 'headrace.rebuilds_pending',
     p_rebuild_all => 'headrace.request_rebuild'
 );

@@ -3,6 +3,9 @@
 -- reads:   pg_class, pg_trigger, pg_subscription_rel
 -- writes:  functions headrace.capture_<source>_<op>, triggers "!headrace_<op>" ('!' sorts, and so fires, first)
 -- locks:   SHARE ROW EXCLUSIVE on the table, only where a trigger is missing or differs
+--
+-- p_keys are logged with every change, old and new. p_left are columns whose old values matter only where a row leaves
+-- them behind: logged by an UPDATE that changes one of them, and by DELETE (building JSON is a third of a change's cost).
 CREATE OR REPLACE FUNCTION headrace.capture_table(
     p_table regclass,
     p_source text,
@@ -11,7 +14,8 @@ CREATE OR REPLACE FUNCTION headrace.capture_table(
     p_keys name[],
     p_watch name[],
     p_only_column name DEFAULT NULL,
-    p_only_value text DEFAULT NULL
+    p_only_value text DEFAULT NULL,
+    p_left name[] DEFAULT '{}'
 ) RETURNS integer
 LANGUAGE plpgsql
 SET search_path = pg_catalog, headrace, pg_temp
@@ -22,75 +26,74 @@ DECLARE
         OR EXISTS (SELECT FROM pg_subscription_rel s WHERE s.srrelid = p_table);
     v_columns constant text := 'source, op, entity_id, scope, data, cause';
     v_cause constant text := 'NULLIF(current_setting(''headrace.cause'', true), '''')';
+    v_values constant text := '%1$L, %2$L, %3$s.%4$I::text, ' || CASE WHEN p_scope IS NULL THEN 'NULL' ELSE '%3$s.%5$I::text' END || ', %6$s, %7$s';
+    v_keys constant text := (SELECT string_agg(format('%L, $row$.%I::text', k, k), ', ') FROM unnest(p_keys) k);
+    v_left constant text := (SELECT string_agg(format('%L, $row$.%I::text', k, k), ', ') FROM unnest(p_left) k);
+    v_left_changed constant text := (SELECT string_agg(format('OLD.%1$I IS DISTINCT FROM NEW.%1$I', k), ' OR ') FROM unnest(p_left) k);
+    v_watch constant text := (SELECT string_agg(format('OLD.%1$I IS DISTINCT FROM NEW.%1$I', w), ' OR ') FROM unnest(p_watch) w);
+    v_only constant text := CASE WHEN p_only_column IS NOT NULL THEN format('$row$.%I = %L', p_only_column, p_only_value) END;
     v_op text;
-    v_alias text;
+    v_row text;  -- what a row is called: NEW, OLD, or r, one of the transition table
+    v_data text;
     v_body text;
     v_trigger text;
     v_fingerprint text;
     v_changed integer := 0;
     v_target regclass;
-
-    v_values_new text;
-    v_values_old text;
-    v_only_new text := '';
-    v_only_old text := '';
-    v_keys_of text;
-    v_watch text;
 BEGIN
-    SELECT string_agg(format('OLD.%1$I IS DISTINCT FROM NEW.%1$I', w), ' OR ') INTO v_watch FROM unnest(p_watch) w;
-    SELECT coalesce(string_agg(format('%L, $row$.%I', k, k), ', '), '') INTO v_keys_of FROM unnest(p_keys) k;
-    v_values_new := format(
-        '%L, ''$op$'', $row$.%I::text, %s, %s, %s',
-        p_source, p_entity,
-        CASE WHEN p_scope IS NULL THEN 'NULL' ELSE format('$row$.%I::text', p_scope) END,
-        CASE WHEN cardinality(p_keys) = 0 THEN 'NULL' ELSE 'jsonb_build_object(''$side$'', jsonb_build_object(' || v_keys_of || '))' END,
-        v_cause);
-    IF p_only_column IS NOT NULL THEN
-        v_only_new := format('$row$.%I = %L', p_only_column, p_only_value);
+    IF v_keys IS NOT NULL AND v_left IS NOT NULL THEN
+        RAISE EXCEPTION 'capture of %: name either p_keys or p_left', p_source USING ERRCODE = 'invalid_parameter_value';
     END IF;
-
     FOREACH v_op IN ARRAY ARRAY['insert', 'update', 'delete', 'truncate'] LOOP
-        v_values_old := replace(replace(replace(v_values_new,
-            '$op$', upper(left(v_op, 1))),
-            '$side$', CASE v_op WHEN 'delete' THEN 'old' ELSE 'new' END),
-            '$row$', CASE WHEN v_op = 'delete' THEN 'OLD' ELSE 'NEW' END);
-        IF v_op = 'truncate' THEN
-            v_body := format('INSERT INTO headrace.change_log (%s) VALUES (%L, ''T'', NULL, NULL, NULL, %s);', v_columns, p_source, v_cause);
-        ELSIF v_op = 'update' THEN
-            v_only_old := CASE WHEN v_only_new = '' THEN '' ELSE replace(v_only_new, '$row$', 'OLD') || ' OR ' || replace(v_only_new, '$row$', 'NEW') END;
-            v_body := format(
-                'INSERT INTO headrace.change_log (%1$s) VALUES (%2$L, ''U'', NEW.%3$I::text, %4$s, %5$s, %6$s);'
-                || ' IF OLD.%3$I IS DISTINCT FROM NEW.%3$I THEN'
-                || ' INSERT INTO headrace.change_log (%1$s) VALUES (%2$L, ''U'', OLD.%3$I::text, %7$s, %5$s, %6$s); END IF;',
-                v_columns, p_source, p_entity,
-                CASE WHEN p_scope IS NULL THEN 'NULL' ELSE format('NEW.%I::text', p_scope) END,
-                CASE WHEN cardinality(p_keys) = 0 THEN 'NULL' ELSE 'jsonb_build_object(''old'', jsonb_build_object('
-                    || replace(v_keys_of, '$row$', 'OLD') || '), ''new'', jsonb_build_object(' || replace(v_keys_of, '$row$', 'NEW') || '))' END,
-                v_cause,
-                CASE WHEN p_scope IS NULL THEN 'NULL' ELSE format('OLD.%I::text', p_scope) END);
-        ELSIF v_by_row THEN
-            v_alias := CASE v_op WHEN 'delete' THEN 'OLD' ELSE 'NEW' END;
-            v_body := format('INSERT INTO headrace.change_log (%s) VALUES (%s);', v_columns, v_values_old);
-        ELSE
-            v_body := format(
-                'INSERT INTO headrace.change_log (%s) SELECT %s FROM changed_rows r%s;',
+        v_row := CASE WHEN v_op <> 'update' AND NOT v_by_row THEN 'r' WHEN v_op = 'delete' THEN 'OLD' ELSE 'NEW' END;
+        v_data := CASE
+            WHEN v_op = 'update' AND v_keys IS NOT NULL THEN format(
+                'jsonb_build_object(''old'', jsonb_object(ARRAY[%s]), ''new'', jsonb_object(ARRAY[%s]))',
+                replace(v_keys, '$row$', 'OLD'), replace(v_keys, '$row$', 'NEW'))
+            WHEN v_op = 'update' AND v_left IS NOT NULL THEN format(
+                'CASE WHEN %s THEN jsonb_build_object(''old'', jsonb_object(ARRAY[%s])) END', v_left_changed, replace(v_left, '$row$', 'OLD'))
+            WHEN v_op = 'delete' AND coalesce(v_keys, v_left) IS NOT NULL THEN format(
+                'jsonb_build_object(''old'', jsonb_object(ARRAY[%s]))', replace(coalesce(v_keys, v_left), '$row$', v_row))
+            WHEN v_op = 'insert' AND v_keys IS NOT NULL THEN format(
+                'jsonb_build_object(''new'', jsonb_object(ARRAY[%s]))', replace(v_keys, '$row$', v_row))
+            ELSE 'NULL'
+        END;
+        v_body := CASE
+            WHEN v_op = 'truncate' THEN format(
+                'INSERT INTO headrace.change_log (%s) VALUES (%L, ''T'', NULL, NULL, NULL, %s);', v_columns, p_source, v_cause)
+            WHEN v_op = 'update' THEN format(
+                -- a row that changes its id is a change of two entities
+                'INSERT INTO headrace.change_log (%1$s) VALUES (%2$s); IF OLD.%4$I IS DISTINCT FROM NEW.%4$I THEN'
+                || ' INSERT INTO headrace.change_log (%1$s) VALUES (%3$s); END IF;',
                 v_columns,
-                replace(replace(v_values_old, 'NEW.', 'r.'), 'OLD.', 'r.'),
-                CASE WHEN v_only_new = '' THEN '' ELSE ' WHERE ' || replace(v_only_new, '$row$', 'r') END);
-        END IF;
+                format(v_values, p_source, 'U', 'NEW', p_entity, p_scope, v_data, v_cause),
+                format(v_values, p_source, 'U', 'OLD', p_entity, p_scope, v_data, v_cause),
+                p_entity)
+            WHEN v_by_row THEN format(
+                'INSERT INTO headrace.change_log (%s) VALUES (%s);',
+                v_columns, format(v_values, p_source, upper(left(v_op, 1)), v_row, p_entity, p_scope, v_data, v_cause))
+            ELSE format(
+                'INSERT INTO headrace.change_log (%s) SELECT %s FROM changed_rows r%s;',
+                v_columns, format(v_values, p_source, upper(left(v_op, 1)), v_row, p_entity, p_scope, v_data, v_cause),
+                coalesce(' WHERE ' || replace(v_only, '$row$', 'r'), ''))
+        END;
 
         EXECUTE format(
             'CREATE OR REPLACE FUNCTION headrace.%I() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER'
-            || ' SET search_path = pg_catalog, headrace, pg_temp AS $body$ BEGIN %s RETURN NULL; END $body$',
+            -- times are written as text: in a way that every session reads alike
+            || ' SET search_path = pg_catalog, headrace, pg_temp SET datestyle = ''ISO, MDY'''
+            || ' AS $body$ BEGIN %s RETURN NULL; END $body$',
             'capture_' || p_source || '_' || v_op, v_body);
         EXECUTE format('REVOKE ALL ON FUNCTION headrace.%I() FROM PUBLIC', 'capture_' || p_source || '_' || v_op);
 
+        -- %s stands for the table: whatever else bears a % is doubled.
         v_trigger := CASE
             WHEN v_op = 'truncate' THEN 'AFTER TRUNCATE ON %s FOR EACH STATEMENT'
-            WHEN v_op = 'update' THEN 'AFTER UPDATE ON %s FOR EACH ROW WHEN (('
-                || replace(v_watch, '%', '%%') || ')' || CASE WHEN v_only_old = '' THEN '' ELSE ' AND (' || replace(v_only_old, '%', '%%') || ')' END || ')'
+            WHEN v_op = 'update' THEN 'AFTER UPDATE ON %s FOR EACH ROW WHEN (' || replace(
+                '(' || v_watch || ')' || coalesce(' AND (' || replace(v_only, '$row$', 'OLD') || ' OR ' || replace(v_only, '$row$', 'NEW') || ')', ''),
+                '%', '%%') || ')'
             WHEN v_by_row THEN 'AFTER ' || upper(v_op) || ' ON %s FOR EACH ROW'
-                || CASE WHEN v_only_new = '' THEN '' ELSE ' WHEN (' || replace(replace(v_only_new, '$row$', v_alias), '%', '%%') || ')' END
+                || coalesce(' WHEN (' || replace(replace(v_only, '$row$', v_row), '%', '%%') || ')', '')
             ELSE 'AFTER ' || upper(v_op) || ' ON %s REFERENCING '
                 || CASE v_op WHEN 'delete' THEN 'OLD' ELSE 'NEW' END || ' TABLE AS changed_rows FOR EACH STATEMENT'
         END;

@@ -4,7 +4,7 @@
 -- writes:  headrace.stream, headrace.stream_cursor
 -- locks:   the stream's row
 CREATE OR REPLACE FUNCTION headrace.register_stream(
-    p_stream text, p_sources text[], p_handler text, p_shards integer DEFAULT 1, p_batch_size integer DEFAULT 5000, p_ordered boolean DEFAULT false,
+    p_stream text, p_sources text[], p_handler text, p_shards integer DEFAULT 1, p_ordered boolean DEFAULT false,
     p_rebuild_step text DEFAULT NULL, p_rebuilds_pending text DEFAULT NULL, p_rebuild_all text DEFAULT NULL
 ) RETURNS void
 LANGUAGE plpgsql
@@ -15,10 +15,10 @@ BEGIN
         RAISE EXCEPTION 'stream %: there is no function %(headrace.change_log[]); create it first', p_stream, p_handler
             USING ERRCODE = 'undefined_function';
     END IF;
-    INSERT INTO headrace.stream AS s (stream, sources, handler, shards, batch_size, ordered, rebuild_step, rebuilds_pending, rebuild_all)
-    VALUES (p_stream, p_sources, p_handler, p_shards, p_batch_size, p_ordered, p_rebuild_step, p_rebuilds_pending, p_rebuild_all)
+    INSERT INTO headrace.stream AS s (stream, sources, handler, shards, ordered, rebuild_step, rebuilds_pending, rebuild_all)
+    VALUES (p_stream, p_sources, p_handler, p_shards, p_ordered, p_rebuild_step, p_rebuilds_pending, p_rebuild_all)
     ON CONFLICT (stream) DO UPDATE SET
-        sources = excluded.sources, handler = excluded.handler, batch_size = excluded.batch_size, ordered = excluded.ordered,
+        sources = excluded.sources, handler = excluded.handler, ordered = excluded.ordered,
         rebuild_step = excluded.rebuild_step, rebuilds_pending = excluded.rebuilds_pending, rebuild_all = excluded.rebuild_all;
     IF NOT EXISTS (SELECT FROM headrace.stream_cursor WHERE stream = p_stream) THEN
         PERFORM headrace.rebase_stream(p_stream, p_shards);

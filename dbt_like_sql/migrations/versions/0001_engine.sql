@@ -29,13 +29,11 @@ CREATE TABLE headrace.stream (
     sources text[] NOT NULL,
     handler text NOT NULL,
     shards integer NOT NULL DEFAULT 1,
-    batch_size integer NOT NULL DEFAULT 5000,
     ordered boolean NOT NULL DEFAULT false,
     rebuild_step text,
     rebuilds_pending text,
     rebuild_all text,
-    CONSTRAINT stream_shards_positive CHECK (shards BETWEEN 1 AND 1024),
-    CONSTRAINT stream_batch_size_positive CHECK (batch_size BETWEEN 1 AND 100000)
+    CONSTRAINT stream_shards_positive CHECK (shards BETWEEN 1 AND 1024)
 );
 COMMENT ON TABLE headrace.stream IS
     'A consumer of the change log: its sources and the SQL function (change_log[]) -> bigint that applies a batch. '

@@ -1,22 +1,20 @@
-"""Brings the statistics of a window of campaigns up to date, and says what is stored of them then.
+"""Brings the statistics of a window of campaigns up to date.
 
-Here: which campaigns need work, in which portions, and the numbers to show. Not here: how a message is
-counted (SQL, dbt_like_sql/campaign_stats), and Dagster.
+Here: which campaigns need work, and in which portions. Not here: how a message is counted (SQL,
+dbt_like_sql/campaign_stats), what to show of it (contents.py), and Dagster.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
-from itertools import groupby
+from datetime import UTC, date, datetime, timedelta
 from uuid import UUID
 
 import sqlalchemy as sa
 
 from orchestration.campaign_stats.access import execute, snapshot
-from orchestration.campaign_stats.tables import COUNTERS
 from orchestration.engine.stream import Drained, drain
 from orchestration.errors import HeadraceError
 
@@ -25,10 +23,6 @@ STREAM = "campaign_stats"
 # A rebuild holds the campaigns of its transaction, and with them the stream: few, and not many messages.
 MOST_CAMPAIGNS_AT_ONCE = 20
 MOST_MESSAGES_AT_ONCE = 20_000
-# A table in the UI is for reading.
-MOST_ROWS_SHOWN = 30
-_LONGEST_NAME = 60
-
 _TIMED_OUT = 3
 
 _WINDOW = """
@@ -69,27 +63,6 @@ _WRONG_DOCUMENTS = """
     )
     ORDER BY c.campaign_id
 """
-_TEMPLATES = """
-    SELECT
-        (c.created_at AT TIME ZONE 'UTC')::date AS day, s.template_name, count(*),
-        sum(s.total)::bigint AS total, sum(s.sent)::bigint, sum(s.delivered)::bigint, sum(s.read)::bigint,
-        sum(s.replied)::bigint, sum(s.failed)::bigint, sum(s.failed_queue)::bigint
-    FROM headrace.stg_campaigns c JOIN headrace.campaign_template_stats s ON s.campaign_id = c.campaign_id
-    WHERE c.created_at >= %(start)s AND c.created_at < %(end)s
-    GROUP BY 1, 2 ORDER BY 1, total DESC, 2
-"""
-_TEMPLATE_ROWS = "SELECT count(*) FROM headrace.campaign_template_stats"
-_DOCUMENTS = """
-    SELECT
-        (c.created_at AT TIME ZONE 'UTC')::date, c.name, c.status, d.version, d.computed_at,
-        (d.totals ->> 'total')::bigint, (d.totals ->> 'sent')::bigint, (d.totals ->> 'delivered')::bigint,
-        (d.totals ->> 'read')::bigint, (d.totals ->> 'replied')::bigint, (d.totals ->> 'failed')::bigint,
-        (d.totals ->> 'failed_queue')::bigint
-    FROM headrace.stg_campaigns c JOIN headrace.campaign_computed_stats d ON d.campaign_id = c.campaign_id
-    WHERE c.created_at >= %(start)s AND c.created_at < %(end)s
-    ORDER BY 1, c.created_at DESC, c.campaign_id
-"""
-_DOCUMENT_ROWS = "SELECT count(*) FROM headrace.campaign_computed_stats"
 # What was there when the drain began, and is not applied yet.
 _STILL_BEHIND = """
     SELECT EXISTS (
@@ -111,6 +84,12 @@ class Window:
 
     start: datetime
     end: datetime
+
+    @staticmethod
+    def of_day(day: date) -> Window:
+        """The campaigns created on a UTC day."""
+        start = datetime(day.year, day.month, day.day, tzinfo=UTC)
+        return Window(start, start + timedelta(days=1))
 
     @property
     def parameters(self) -> dict[str, object]:
@@ -142,50 +121,6 @@ class Upkeep:
     campaigns: int
     rebuilt: int
     corrected: int
-
-
-@dataclass(frozen=True)
-class Counters:
-    """Messages, as design 3.1 defines them."""
-
-    total: int = 0
-    sent: int = 0
-    delivered: int = 0
-    read: int = 0
-    replied: int = 0
-    failed: int = 0
-    failed_queue: int = 0
-
-    def __add__(self, other: Counters) -> Counters:
-        return Counters(*(getattr(self, name) + getattr(other, name) for name in COUNTERS))
-
-
-@dataclass(frozen=True)
-class Line:
-    """A line of a day's table: a template, or a campaign. label: its columns before the counters."""
-
-    label: Mapping[str, object]
-    rows: int
-    counters: Counters
-
-
-@dataclass(frozen=True)
-class Day:
-    """What is stored of the campaigns created on a UTC day. rows: of the table."""
-
-    day: date
-    campaigns: int
-    rows: int
-    counters: Counters
-    lines: tuple[Line, ...]
-
-
-@dataclass(frozen=True)
-class Contents:
-    """What is stored of a window. table_rows: of the whole table, the window's and all others."""
-
-    table_rows: int
-    days: Mapping[date, Day]
 
 
 def bring_up_to_date(
@@ -285,78 +220,6 @@ def rebuild_campaigns(engine: sa.Engine, campaigns: Sequence[UUID]) -> int:
     return int(execute(engine, [_REBUILD], {"campaigns": list(campaigns)}))
 
 
-def template_contents(engine: sa.Engine, window: Window) -> Contents:
-    """The window's counters: per day, a line per template, most messages first."""
-    with snapshot(engine) as connection:
-        lines = [
-            (row[0], Line({"template": row[1], "campaigns": row[2]}, row[2], Counters(*row[3:])))
-            for row in connection.exec_driver_sql(_TEMPLATES, window.parameters)
-        ]
-        return _contents(connection, window, _TEMPLATE_ROWS, lines)
-
-
-def document_contents(engine: sa.Engine, window: Window) -> Contents:
-    """The window's documents: per day, a line per campaign, newest first."""
-    with snapshot(engine) as connection:
-        lines = [
-            (
-                row[0],
-                Line(
-                    {
-                        "campaign": row[1],
-                        "status": row[2],
-                        "version": row[3],
-                        "computed": f"{row[4]:%Y-%m-%d %H:%M:%S}",
-                    },
-                    1,
-                    Counters(*(value or 0 for value in row[5:])),
-                ),
-            )
-            for row in connection.exec_driver_sql(_DOCUMENTS, window.parameters)
-        ]
-        return _contents(connection, window, _DOCUMENT_ROWS, lines)
-
-
-def markdown(lines: Sequence[Line]) -> str:
-    """The lines as a markdown table with rates; at most `MOST_ROWS_SHOWN`, and how many more there are."""
-    if not lines:
-        return "No campaigns."
-    # Half a second to import, which neither the code server nor a sensor has to spend.
-    import pandas as pd
-
-    shown = lines[:MOST_ROWS_SHOWN]
-    frame = pd.DataFrame(
-        [
-            {name: _cell(value) for name, value in line.label.items()}
-            | {name: getattr(line.counters, name) for name in COUNTERS if name != "failed_queue"}
-            for line in shown
-        ]
-    )
-    for rate, part, whole in (
-        ("delivered %", "delivered", "sent"),
-        ("read %", "read", "delivered"),
-        ("replied %", "replied", "delivered"),
-    ):
-        percent = (100 * frame[part] / frame[whole].where(frame[whole] > 0)).round(1)
-        frame[rate] = percent.astype(object).where(percent.notna(), None)
-    # A template may be called 1e5, and is to be shown so.
-    names = list(range(len(shown[0].label)))
-    text = str(
-        frame.to_markdown(index=False, missingval="", intfmt=",", floatfmt=".1f", disable_numparse=names)
-    )
-    more = len(lines) - len(shown)
-    return text + (f"\n\n… and {more} more." if more else "")
-
-
-def _cell(value: object) -> object:
-    """A value as a table's cell: names come from outside, and may hold whatever breaks a table."""
-    if not isinstance(value, str):
-        return "(none)" if value is None else value
-    text = " ".join(value.split())
-    text = text if len(text) <= _LONGEST_NAME else text[: _LONGEST_NAME - 1] + "…"
-    return "".join(f"\\{letter}" if letter in r"\|`*[]<>" else letter for letter in text)
-
-
 def _drain(database_url: str, streams: Sequence[str], timeout_seconds: float) -> Drained:
     return asyncio.run(drain(database_url, streams, timeout_seconds=timeout_seconds))
 
@@ -370,20 +233,3 @@ def _is_behind(engine: sa.Engine, began: datetime) -> bool:
 def _wrong_documents(engine: sa.Engine, window: Window) -> list[UUID]:
     with snapshot(engine) as connection:
         return [row[0] for row in connection.exec_driver_sql(_WRONG_DOCUMENTS, window.parameters)]
-
-
-def _contents(
-    connection: sa.Connection, window: Window, count: str, lines: Iterable[tuple[date, Line]]
-) -> Contents:
-    campaigns: dict[date, int] = {}
-    for row in connection.exec_driver_sql(_WINDOW, window.parameters):
-        campaigns[row[1]] = campaigns.get(row[1], 0) + 1
-    of_day = {
-        day: tuple(line for _, line in group) for day, group in groupby(lines, key=lambda item: item[0])
-    }
-    days = {}
-    for day, created in campaigns.items():
-        found = of_day.get(day, ())
-        counters = sum((line.counters for line in found), Counters())
-        days[day] = Day(day, created, sum(line.rows for line in found), counters, found)
-    return Contents(int(connection.exec_driver_sql(count).scalar_one()), days)

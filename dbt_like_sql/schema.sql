@@ -1,0 +1,2170 @@
+-- PostgreSQL database dump
+
+-- Name: headrace; Type: SCHEMA; Schema: -; Owner: -
+
+CREATE SCHEMA headrace;
+
+-- Name: outcome_change; Type: TYPE; Schema: headrace; Owner: -
+
+CREATE TYPE headrace.outcome_change AS (
+	message_id text,
+	old_campaign uuid,
+	old_template text,
+	old_bits smallint,
+	new_campaign uuid,
+	new_template text,
+	new_bits smallint
+);
+
+-- Name: add_change_log_partition(date); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.add_change_log_partition(p_day date) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    SET lock_timeout TO '100ms'
+    AS $_$
+DECLARE
+    v_name constant text := 'change_log_' || to_char(p_day, 'YYYYMMDD');
+    v_from constant timestamptz := p_day::timestamp AT TIME ZONE 'UTC';
+    v_to constant timestamptz := (p_day + 1)::timestamp AT TIME ZONE 'UTC';
+BEGIN
+    -- What ATTACH takes below, but before looking: of two that make the partition at once, one waits and then finds it.
+    LOCK TABLE ONLY headrace.change_log IN SHARE UPDATE EXCLUSIVE MODE;
+    IF to_regclass('headrace.' || v_name) IS NOT NULL THEN
+        RETURN false;
+    END IF;
+    EXECUTE format('CREATE TABLE headrace.%I (LIKE headrace.change_log INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING INDEXES)', v_name);
+    EXECUTE format('ALTER TABLE headrace.%I ADD CONSTRAINT %I CHECK (changed_at >= %L AND changed_at < %L)', v_name, v_name || '_day', v_from, v_to);
+    IF EXISTS (SELECT FROM headrace.change_log_default WHERE changed_at >= v_from AND changed_at < v_to) THEN
+        LOCK TABLE headrace.change_log_default IN ACCESS EXCLUSIVE MODE;
+        EXECUTE format(
+            'WITH moved AS (DELETE FROM headrace.change_log_default WHERE changed_at >= $1 AND changed_at < $2 RETURNING *)'
+            || ' INSERT INTO headrace.%I SELECT * FROM moved', v_name) USING v_from, v_to;
+    END IF;
+    EXECUTE format('ALTER TABLE headrace.change_log ATTACH PARTITION headrace.%I FOR VALUES FROM (%L) TO (%L)', v_name, v_from, v_to);
+    EXECUTE format('ALTER TABLE headrace.%I DROP CONSTRAINT %I', v_name, v_name || '_day');
+    RETURN true;
+END
+$_$;
+
+-- Name: apply_outcomes(headrace.outcome_change[]); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.apply_outcomes(p_changes headrace.outcome_change[]) RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    AS $$
+DECLARE
+    v_expected bigint;
+    v_inserted bigint;
+    v_campaigns uuid[];
+BEGIN
+    IF coalesce(cardinality(p_changes), 0) = 0 THEN
+        RETURN 0;
+    END IF;
+
+    INSERT INTO headrace.message_outcome (message_id, campaign_id, template_name, bits)
+    SELECT d.message_id, d.new_campaign, d.new_template, d.new_bits FROM unnest(p_changes) d
+    WHERE d.old_campaign IS NULL AND d.new_campaign IS NOT NULL
+    ON CONFLICT (message_id) DO NOTHING;
+    GET DIAGNOSTICS v_inserted = ROW_COUNT;
+    SELECT count(*) INTO v_expected FROM unnest(p_changes) d WHERE d.old_campaign IS NULL AND d.new_campaign IS NOT NULL;
+    IF v_inserted <> v_expected AND v_expected <> (
+        SELECT count(DISTINCT d.message_id) FROM unnest(p_changes) d WHERE d.old_campaign IS NULL AND d.new_campaign IS NOT NULL)
+    THEN
+        RAISE EXCEPTION 'send_queue holds rows with the same id' USING ERRCODE = 'unique_violation';
+    ELSIF v_inserted <> v_expected THEN
+        RAISE EXCEPTION 'messages were counted elsewhere at the same time; trying again' USING ERRCODE = 'serialization_failure';
+    END IF;
+    UPDATE headrace.message_outcome o SET campaign_id = d.new_campaign, template_name = d.new_template, bits = d.new_bits
+    FROM unnest(p_changes) d
+    WHERE o.message_id = d.message_id AND d.old_campaign IS NOT NULL AND d.new_campaign IS NOT NULL;
+    DELETE FROM headrace.message_outcome o USING unnest(p_changes) d
+    WHERE o.message_id = d.message_id AND d.old_campaign IS NOT NULL AND d.new_campaign IS NULL;
+
+    WITH delta AS (
+        SELECT
+            x.campaign_id, x.template_name,
+            sum(x.sign) AS total,
+            sum(x.sign) FILTER (WHERE x.bits & 1 > 0) AS sent,
+            sum(x.sign) FILTER (WHERE x.bits & 2 > 0) AS delivered,
+            sum(x.sign) FILTER (WHERE x.bits & 4 > 0) AS read,
+            sum(x.sign) FILTER (WHERE x.bits & 32 > 0) AS replied,
+            sum(x.sign) FILTER (WHERE x.bits & 8 > 0) AS failed,
+            sum(x.sign) FILTER (WHERE x.bits & 16 > 0) AS failed_queue
+        FROM unnest(p_changes) d
+        CROSS JOIN LATERAL (VALUES
+            (d.new_campaign, d.new_template, d.new_bits, 1), (d.old_campaign, d.old_template, d.old_bits, -1)
+        ) x (campaign_id, template_name, bits, sign)
+        WHERE x.campaign_id IS NOT NULL
+        GROUP BY x.campaign_id, x.template_name
+    ), added AS (
+        UPDATE headrace.campaign_template_stats s SET
+            total = s.total + d.total, sent = s.sent + coalesce(d.sent, 0), delivered = s.delivered + coalesce(d.delivered, 0),
+            read = s.read + coalesce(d.read, 0), replied = s.replied + coalesce(d.replied, 0),
+            failed = s.failed + coalesce(d.failed, 0), failed_queue = s.failed_queue + coalesce(d.failed_queue, 0),
+            updated_at = clock_timestamp()
+        FROM delta d
+        WHERE s.campaign_id = d.campaign_id AND s.template_name IS NOT DISTINCT FROM d.template_name
+        RETURNING s.campaign_id
+    ), made AS (
+        INSERT INTO headrace.campaign_template_stats
+            (campaign_id, template_name, total, sent, delivered, read, replied, failed, failed_queue)
+        SELECT
+            d.campaign_id, d.template_name, d.total, coalesce(d.sent, 0), coalesce(d.delivered, 0), coalesce(d.read, 0),
+            coalesce(d.replied, 0), coalesce(d.failed, 0), coalesce(d.failed_queue, 0)
+        FROM delta d
+        WHERE NOT EXISTS (
+            SELECT FROM headrace.campaign_template_stats s
+            WHERE s.campaign_id = d.campaign_id AND s.template_name IS NOT DISTINCT FROM d.template_name)
+        RETURNING campaign_id
+    )
+    SELECT array_agg(DISTINCT u.campaign_id) INTO v_campaigns
+    FROM (SELECT campaign_id FROM added UNION ALL SELECT campaign_id FROM made) u;
+    DELETE FROM headrace.campaign_template_stats s WHERE s.campaign_id = ANY (v_campaigns) AND s.total = 0;
+
+    PERFORM headrace.refresh_documents(v_campaigns);
+    PERFORM headrace.record_activity(
+        ARRAY['campaign_template_stats', 'campaign_computed_stats'], array_agg(a.day), array_agg(a.n))
+    FROM (
+        SELECT (c.created_at AT TIME ZONE 'UTC')::date AS day, count(*) AS n
+        FROM unnest(p_changes) d INNER JOIN headrace.stg_campaigns c ON c.campaign_id = coalesce(d.new_campaign, d.old_campaign)
+        WHERE isfinite(c.created_at)
+        GROUP BY 1
+    ) a;
+    RETURN cardinality(p_changes);
+END
+$$;
+
+-- Name: campaign_contact_distribution(uuid); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.campaign_contact_distribution(p_campaign_id uuid) RETURNS TABLE(template_name text, assigned bigint, queued bigint)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    AS $$
+    SELECT u.template_name, count(*) FILTER (WHERE u.assigned), count(*) FILTER (WHERE NOT u.assigned)
+    FROM (
+        SELECT k.template_name, true AS assigned FROM headrace.stg_campaign_contacts k WHERE k.campaign_id = p_campaign_id
+        UNION ALL
+        SELECT q.template_name, false FROM headrace.stg_send_queue q WHERE q.campaign_id = p_campaign_id
+    ) u
+    GROUP BY u.template_name
+    ORDER BY u.template_name
+$$;
+
+-- Name: campaign_stats(uuid); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.campaign_stats(p_campaign_id uuid) RETURNS jsonb
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    SET jit TO 'off'
+    AS $$
+DECLARE
+    v_facts jsonb;
+    v_status text;
+    v_state text;
+    d headrace.campaign_computed_stats;
+BEGIN
+    SELECT
+        c.status, k.state,
+        jsonb_build_object(
+            'campaign_id', c.campaign_id, 'name', c.name, 'status', c.status, 'created_at', c.created_at, 'completed_at', c.completed_at)
+    INTO v_status, v_state, v_facts
+    FROM headrace.stg_campaigns c LEFT JOIN headrace.campaign k ON k.campaign_id = c.campaign_id
+    WHERE c.campaign_id = p_campaign_id;
+    IF NOT FOUND THEN
+        RETURN NULL;
+    END IF;
+    IF v_status IN ('scheduled', 'failed') THEN
+        RETURN v_facts || jsonb_build_object(
+            'source', 'none', 'state', NULL, 'version', NULL, 'computed_at', NULL, 'age_seconds', NULL, 'totals', NULL, 'template_stats', NULL);
+    END IF;
+    IF v_state = 'live' THEN
+        SELECT * INTO d FROM headrace.campaign_computed_stats s WHERE s.campaign_id = p_campaign_id;
+        IF FOUND THEN
+            RETURN v_facts || jsonb_build_object(
+                'source', 'computed', 'state', d.state, 'version', d.version, 'computed_at', d.computed_at,
+                'age_seconds', round(extract(EPOCH FROM clock_timestamp() - d.computed_at), 3),
+                'totals', d.totals, 'template_stats', d.template_stats);
+        END IF;
+    END IF;
+    RETURN v_facts || jsonb_build_object(
+        'source', 'live', 'state', 'live', 'version', NULL, 'computed_at', clock_timestamp(), 'age_seconds', 0
+    ) || (
+        SELECT jsonb_build_object(
+            'totals', headrace.counters_json(
+                coalesce(sum(s.total), 0)::bigint, coalesce(sum(s.sent), 0)::bigint, coalesce(sum(s.delivered), 0)::bigint,
+                coalesce(sum(s.read), 0)::bigint, coalesce(sum(s.replied), 0)::bigint, coalesce(sum(s.failed), 0)::bigint,
+                coalesce(sum(s.failed_queue), 0)::bigint),
+            'template_stats', coalesce(jsonb_agg(
+                jsonb_build_object('template_name', s.template_name)
+                || headrace.counters_json(s.total, s.sent, s.delivered, s.read, s.replied, s.failed, s.failed_queue)
+                ORDER BY s.template_name COLLATE "C"), '[]'))
+        FROM headrace.campaign_template_stats_live s WHERE s.campaign_id = p_campaign_id
+    );
+END
+$$;
+
+-- Name: change_log; Type: TABLE; Schema: headrace; Owner: -
+
+CREATE TABLE headrace.change_log (
+    pos bigint NOT NULL,
+    xid xid8 DEFAULT pg_current_xact_id() NOT NULL,
+    changed_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    source text NOT NULL,
+    op "char" NOT NULL,
+    entity_id text,
+    scope text,
+    data jsonb,
+    cause text,
+    CONSTRAINT change_log_op_known CHECK ((op = ANY (ARRAY['I'::"char", 'U'::"char", 'D'::"char", 'T'::"char"])))
+)
+PARTITION BY RANGE (changed_at);
+
+-- Name: TABLE change_log; Type: COMMENT; Schema: headrace; Owner: -
+
+COMMENT ON TABLE headrace.change_log IS 'One row per captured change of a source row (op T: a whole table was truncated). Partitioned by UTC day.';
+
+-- Name: campaign_stats_apply(headrace.change_log[]); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.campaign_stats_apply(p_changes headrace.change_log[]) RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    AS $$
+DECLARE
+    v_emptied boolean;
+    v_named uuid[];
+    v_renewed uuid[];
+    v_all uuid[];
+    v_touched record;
+BEGIN
+    SELECT
+        bool_or(c.op = 'T'),
+        array_agg(DISTINCT c.entity_id::uuid) FILTER (WHERE c.source = 'campaigns' AND c.op <> 'T'),
+        array_agg(DISTINCT c.entity_id::uuid) FILTER (WHERE c.source = 'campaigns' AND c.op IN ('I', 'D'))
+    INTO v_emptied, v_named, v_renewed FROM unnest(p_changes) c;
+    IF v_emptied THEN
+        v_all := ARRAY(SELECT campaign_id FROM headrace.campaign UNION SELECT campaign_id FROM headrace.stg_campaigns);
+        PERFORM headrace.lock_campaigns(v_all);
+        UPDATE headrace.campaign SET rebuild_requested_at = clock_timestamp() WHERE campaign_id = ANY (v_all);
+    END IF;
+    IF v_named IS NOT NULL THEN
+        -- What came or went is counted by its rebuild; until then folds leave a campaign alone that is not live.
+        PERFORM headrace.lock_campaigns(v_named);
+        UPDATE headrace.campaign c SET
+            rebuild_requested_at = clock_timestamp(),
+            state = CASE WHEN c.state = 'live' AND x.present THEN 'live' ELSE 'pending' END
+        FROM (
+            SELECT n.id, EXISTS (SELECT FROM headrace.stg_campaigns s WHERE s.campaign_id = n.id) AS present FROM unnest(v_named) n (id)
+        ) x
+        WHERE c.campaign_id = x.id AND (c.campaign_id = ANY (v_renewed) OR c.state <> 'live' OR NOT x.present);
+    END IF;
+    SELECT * INTO v_touched FROM headrace.touched_messages(p_changes);
+    RETURN headrace.fold_messages(v_touched.messages, v_touched.campaigns);
+END
+$$;
+
+-- Name: capture_campaigns_delete(); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.capture_campaigns_delete() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    SET "DateStyle" TO 'ISO, MDY'
+    AS $$ BEGIN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) SELECT 'campaigns', 'D', r.id::text, NULL, NULL, NULLIF(current_setting('headrace.cause', true), '') FROM changed_rows r; RETURN NULL; END $$;
+
+-- Name: capture_campaigns_insert(); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.capture_campaigns_insert() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    SET "DateStyle" TO 'ISO, MDY'
+    AS $$ BEGIN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) SELECT 'campaigns', 'I', r.id::text, NULL, NULL, NULLIF(current_setting('headrace.cause', true), '') FROM changed_rows r; RETURN NULL; END $$;
+
+-- Name: capture_campaigns_truncate(); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.capture_campaigns_truncate() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    SET "DateStyle" TO 'ISO, MDY'
+    AS $$ BEGIN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) VALUES ('campaigns', 'T', NULL, NULL, NULL, NULLIF(current_setting('headrace.cause', true), '')); RETURN NULL; END $$;
+
+-- Name: capture_campaigns_update(); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.capture_campaigns_update() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    SET "DateStyle" TO 'ISO, MDY'
+    AS $$ BEGIN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) VALUES ('campaigns', 'U', NEW.id::text, NULL, NULL, NULLIF(current_setting('headrace.cause', true), '')); IF OLD.id IS DISTINCT FROM NEW.id THEN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) VALUES ('campaigns', 'U', OLD.id::text, NULL, NULL, NULLIF(current_setting('headrace.cause', true), '')); END IF; RETURN NULL; END $$;
+
+-- Name: capture_message_status_logs_delete(); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.capture_message_status_logs_delete() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    SET "DateStyle" TO 'ISO, MDY'
+    AS $$ BEGIN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) SELECT 'message_status_logs', 'D', r.id::text, NULL, jsonb_build_object('old', jsonb_object(ARRAY['whatsapp_message_id', r.whatsapp_message_id::text])), NULLIF(current_setting('headrace.cause', true), '') FROM changed_rows r; RETURN NULL; END $$;
+
+-- Name: capture_message_status_logs_insert(); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.capture_message_status_logs_insert() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    SET "DateStyle" TO 'ISO, MDY'
+    AS $$ BEGIN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) SELECT 'message_status_logs', 'I', r.id::text, NULL, jsonb_build_object('new', jsonb_object(ARRAY['whatsapp_message_id', r.whatsapp_message_id::text])), NULLIF(current_setting('headrace.cause', true), '') FROM changed_rows r; RETURN NULL; END $$;
+
+-- Name: capture_message_status_logs_truncate(); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.capture_message_status_logs_truncate() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    SET "DateStyle" TO 'ISO, MDY'
+    AS $$ BEGIN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) VALUES ('message_status_logs', 'T', NULL, NULL, NULL, NULLIF(current_setting('headrace.cause', true), '')); RETURN NULL; END $$;
+
+-- Name: capture_message_status_logs_update(); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.capture_message_status_logs_update() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    SET "DateStyle" TO 'ISO, MDY'
+    AS $$ BEGIN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) VALUES ('message_status_logs', 'U', NEW.id::text, NULL, jsonb_build_object('old', jsonb_object(ARRAY['whatsapp_message_id', OLD.whatsapp_message_id::text]), 'new', jsonb_object(ARRAY['whatsapp_message_id', NEW.whatsapp_message_id::text])), NULLIF(current_setting('headrace.cause', true), '')); IF OLD.id IS DISTINCT FROM NEW.id THEN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) VALUES ('message_status_logs', 'U', OLD.id::text, NULL, jsonb_build_object('old', jsonb_object(ARRAY['whatsapp_message_id', OLD.whatsapp_message_id::text]), 'new', jsonb_object(ARRAY['whatsapp_message_id', NEW.whatsapp_message_id::text])), NULLIF(current_setting('headrace.cause', true), '')); END IF; RETURN NULL; END $$;
+
+-- Name: capture_messages_delete(); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.capture_messages_delete() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    SET "DateStyle" TO 'ISO, MDY'
+    AS $$ BEGIN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) SELECT 'messages', 'D', r.id::text, NULL, jsonb_build_object('old', jsonb_object(ARRAY['user_phone', r.user_phone::text, 'whatsapp_number_id', r.whatsapp_number_id::text, 'created_at', r.created_at::text, 'context_message_id', r.context_message_id::text])), NULLIF(current_setting('headrace.cause', true), '') FROM changed_rows r WHERE r.direction = 'incoming'; RETURN NULL; END $$;
+
+-- Name: capture_messages_insert(); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.capture_messages_insert() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    SET "DateStyle" TO 'ISO, MDY'
+    AS $$ BEGIN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) SELECT 'messages', 'I', r.id::text, NULL, jsonb_build_object('new', jsonb_object(ARRAY['user_phone', r.user_phone::text, 'whatsapp_number_id', r.whatsapp_number_id::text, 'created_at', r.created_at::text, 'context_message_id', r.context_message_id::text])), NULLIF(current_setting('headrace.cause', true), '') FROM changed_rows r WHERE r.direction = 'incoming'; RETURN NULL; END $$;
+
+-- Name: capture_messages_truncate(); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.capture_messages_truncate() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    SET "DateStyle" TO 'ISO, MDY'
+    AS $$ BEGIN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) VALUES ('messages', 'T', NULL, NULL, NULL, NULLIF(current_setting('headrace.cause', true), '')); RETURN NULL; END $$;
+
+-- Name: capture_messages_update(); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.capture_messages_update() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    SET "DateStyle" TO 'ISO, MDY'
+    AS $$ BEGIN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) VALUES ('messages', 'U', NEW.id::text, NULL, jsonb_build_object('old', jsonb_object(ARRAY['user_phone', OLD.user_phone::text, 'whatsapp_number_id', OLD.whatsapp_number_id::text, 'created_at', OLD.created_at::text, 'context_message_id', OLD.context_message_id::text]), 'new', jsonb_object(ARRAY['user_phone', NEW.user_phone::text, 'whatsapp_number_id', NEW.whatsapp_number_id::text, 'created_at', NEW.created_at::text, 'context_message_id', NEW.context_message_id::text])), NULLIF(current_setting('headrace.cause', true), '')); IF OLD.id IS DISTINCT FROM NEW.id THEN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) VALUES ('messages', 'U', OLD.id::text, NULL, jsonb_build_object('old', jsonb_object(ARRAY['user_phone', OLD.user_phone::text, 'whatsapp_number_id', OLD.whatsapp_number_id::text, 'created_at', OLD.created_at::text, 'context_message_id', OLD.context_message_id::text]), 'new', jsonb_object(ARRAY['user_phone', NEW.user_phone::text, 'whatsapp_number_id', NEW.whatsapp_number_id::text, 'created_at', NEW.created_at::text, 'context_message_id', NEW.context_message_id::text])), NULLIF(current_setting('headrace.cause', true), '')); END IF; RETURN NULL; END $$;
+
+-- Name: capture_send_queue_delete(); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.capture_send_queue_delete() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    SET "DateStyle" TO 'ISO, MDY'
+    AS $$ BEGIN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) SELECT 'send_queue', 'D', r.id::text, r.campaign_id::text, jsonb_build_object('old', jsonb_object(ARRAY['user_phone', r.user_phone::text, 'whatsapp_number_id', r.whatsapp_number_id::text, 'sent_at', r.sent_at::text, 'created_at', r.created_at::text])), NULLIF(current_setting('headrace.cause', true), '') FROM changed_rows r; RETURN NULL; END $$;
+
+-- Name: capture_send_queue_insert(); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.capture_send_queue_insert() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    SET "DateStyle" TO 'ISO, MDY'
+    AS $$ BEGIN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) SELECT 'send_queue', 'I', r.id::text, r.campaign_id::text, NULL, NULLIF(current_setting('headrace.cause', true), '') FROM changed_rows r; RETURN NULL; END $$;
+
+-- Name: capture_send_queue_truncate(); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.capture_send_queue_truncate() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    SET "DateStyle" TO 'ISO, MDY'
+    AS $$ BEGIN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) VALUES ('send_queue', 'T', NULL, NULL, NULL, NULLIF(current_setting('headrace.cause', true), '')); RETURN NULL; END $$;
+
+-- Name: capture_send_queue_update(); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.capture_send_queue_update() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    SET "DateStyle" TO 'ISO, MDY'
+    AS $$ BEGIN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) VALUES ('send_queue', 'U', NEW.id::text, NEW.campaign_id::text, CASE WHEN OLD.user_phone IS DISTINCT FROM NEW.user_phone OR OLD.whatsapp_number_id IS DISTINCT FROM NEW.whatsapp_number_id OR OLD.sent_at IS DISTINCT FROM NEW.sent_at OR OLD.created_at IS DISTINCT FROM NEW.created_at THEN jsonb_build_object('old', jsonb_object(ARRAY['user_phone', OLD.user_phone::text, 'whatsapp_number_id', OLD.whatsapp_number_id::text, 'sent_at', OLD.sent_at::text, 'created_at', OLD.created_at::text])) END, NULLIF(current_setting('headrace.cause', true), '')); IF OLD.id IS DISTINCT FROM NEW.id THEN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) VALUES ('send_queue', 'U', OLD.id::text, OLD.campaign_id::text, CASE WHEN OLD.user_phone IS DISTINCT FROM NEW.user_phone OR OLD.whatsapp_number_id IS DISTINCT FROM NEW.whatsapp_number_id OR OLD.sent_at IS DISTINCT FROM NEW.sent_at OR OLD.created_at IS DISTINCT FROM NEW.created_at THEN jsonb_build_object('old', jsonb_object(ARRAY['user_phone', OLD.user_phone::text, 'whatsapp_number_id', OLD.whatsapp_number_id::text, 'sent_at', OLD.sent_at::text, 'created_at', OLD.created_at::text])) END, NULLIF(current_setting('headrace.cause', true), '')); END IF; RETURN NULL; END $$;
+
+-- Name: capture_table(regclass, text, name, name, name[], name[], name, text, name[]); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.capture_table(p_table regclass, p_source text, p_entity name, p_scope name, p_keys name[], p_watch name[], p_only_column name DEFAULT NULL::name, p_only_value text DEFAULT NULL::text, p_left name[] DEFAULT '{}'::name[]) RETURNS integer
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    AS $_$
+DECLARE
+    -- Statement triggers fire neither for logical apply nor for rows that an UPDATE moves between partitions.
+    v_by_row boolean := (SELECT c.relkind = 'p' FROM pg_class c WHERE c.oid = p_table)
+        OR EXISTS (SELECT FROM pg_subscription_rel s WHERE s.srrelid = p_table);
+    v_columns constant text := 'source, op, entity_id, scope, data, cause';
+    v_cause constant text := 'NULLIF(current_setting(''headrace.cause'', true), '''')';
+    v_values constant text := '%1$L, %2$L, %3$s.%4$I::text, ' || CASE WHEN p_scope IS NULL THEN 'NULL' ELSE '%3$s.%5$I::text' END || ', %6$s, %7$s';
+    v_keys constant text := (SELECT string_agg(format('%L, $row$.%I::text', k, k), ', ') FROM unnest(p_keys) k);
+    v_left constant text := (SELECT string_agg(format('%L, $row$.%I::text', k, k), ', ') FROM unnest(p_left) k);
+    v_left_changed constant text := (SELECT string_agg(format('OLD.%1$I IS DISTINCT FROM NEW.%1$I', k), ' OR ') FROM unnest(p_left) k);
+    v_watch constant text := (SELECT string_agg(format('OLD.%1$I IS DISTINCT FROM NEW.%1$I', w), ' OR ') FROM unnest(p_watch) w);
+    v_only constant text := CASE WHEN p_only_column IS NOT NULL THEN format('$row$.%I = %L', p_only_column, p_only_value) END;
+    v_op text;
+    v_row text;  -- what a row is called: NEW, OLD, or r, one of the transition table
+    v_data text;
+    v_body text;
+    v_trigger text;
+    v_fingerprint text;
+    v_changed integer := 0;
+    v_target regclass;
+BEGIN
+    IF v_keys IS NOT NULL AND v_left IS NOT NULL THEN
+        RAISE EXCEPTION 'capture of %: name either p_keys or p_left', p_source USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    FOREACH v_op IN ARRAY ARRAY['insert', 'update', 'delete', 'truncate'] LOOP
+        v_row := CASE WHEN v_op <> 'update' AND NOT v_by_row THEN 'r' WHEN v_op = 'delete' THEN 'OLD' ELSE 'NEW' END;
+        v_data := CASE
+            WHEN v_op = 'update' AND v_keys IS NOT NULL THEN format(
+                'jsonb_build_object(''old'', jsonb_object(ARRAY[%s]), ''new'', jsonb_object(ARRAY[%s]))',
+                replace(v_keys, '$row$', 'OLD'), replace(v_keys, '$row$', 'NEW'))
+            WHEN v_op = 'update' AND v_left IS NOT NULL THEN format(
+                'CASE WHEN %s THEN jsonb_build_object(''old'', jsonb_object(ARRAY[%s])) END', v_left_changed, replace(v_left, '$row$', 'OLD'))
+            WHEN v_op = 'delete' AND coalesce(v_keys, v_left) IS NOT NULL THEN format(
+                'jsonb_build_object(''old'', jsonb_object(ARRAY[%s]))', replace(coalesce(v_keys, v_left), '$row$', v_row))
+            WHEN v_op = 'insert' AND v_keys IS NOT NULL THEN format(
+                'jsonb_build_object(''new'', jsonb_object(ARRAY[%s]))', replace(v_keys, '$row$', v_row))
+            ELSE 'NULL'
+        END;
+        v_body := CASE
+            WHEN v_op = 'truncate' THEN format(
+                'INSERT INTO headrace.change_log (%s) VALUES (%L, ''T'', NULL, NULL, NULL, %s);', v_columns, p_source, v_cause)
+            WHEN v_op = 'update' THEN format(
+                -- a row that changes its id is a change of two entities
+                'INSERT INTO headrace.change_log (%1$s) VALUES (%2$s); IF OLD.%4$I IS DISTINCT FROM NEW.%4$I THEN'
+                || ' INSERT INTO headrace.change_log (%1$s) VALUES (%3$s); END IF;',
+                v_columns,
+                format(v_values, p_source, 'U', 'NEW', p_entity, p_scope, v_data, v_cause),
+                format(v_values, p_source, 'U', 'OLD', p_entity, p_scope, v_data, v_cause),
+                p_entity)
+            WHEN v_by_row THEN format(
+                'INSERT INTO headrace.change_log (%s) VALUES (%s);',
+                v_columns, format(v_values, p_source, upper(left(v_op, 1)), v_row, p_entity, p_scope, v_data, v_cause))
+            ELSE format(
+                'INSERT INTO headrace.change_log (%s) SELECT %s FROM changed_rows r%s;',
+                v_columns, format(v_values, p_source, upper(left(v_op, 1)), v_row, p_entity, p_scope, v_data, v_cause),
+                coalesce(' WHERE ' || replace(v_only, '$row$', 'r'), ''))
+        END;
+
+        EXECUTE format(
+            'CREATE OR REPLACE FUNCTION headrace.%I() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER'
+            -- times are written as text: in a way that every session reads alike
+            || ' SET search_path = pg_catalog, headrace, pg_temp SET datestyle = ''ISO, MDY'''
+            || ' AS $body$ BEGIN %s RETURN NULL; END $body$',
+            'capture_' || p_source || '_' || v_op, v_body);
+        EXECUTE format('REVOKE ALL ON FUNCTION headrace.%I() FROM PUBLIC', 'capture_' || p_source || '_' || v_op);
+
+        -- %s stands for the table: whatever else bears a % is doubled.
+        v_trigger := CASE
+            WHEN v_op = 'truncate' THEN 'AFTER TRUNCATE ON %s FOR EACH STATEMENT'
+            WHEN v_op = 'update' THEN 'AFTER UPDATE ON %s FOR EACH ROW WHEN (' || replace(
+                '(' || v_watch || ')' || coalesce(' AND (' || replace(v_only, '$row$', 'OLD') || ' OR ' || replace(v_only, '$row$', 'NEW') || ')', ''),
+                '%', '%%') || ')'
+            WHEN v_by_row THEN 'AFTER ' || upper(v_op) || ' ON %s FOR EACH ROW'
+                || coalesce(' WHEN (' || replace(replace(v_only, '$row$', v_row), '%', '%%') || ')', '')
+            ELSE 'AFTER ' || upper(v_op) || ' ON %s REFERENCING '
+                || CASE v_op WHEN 'delete' THEN 'OLD' ELSE 'NEW' END || ' TABLE AS changed_rows FOR EACH STATEMENT'
+        END;
+        v_fingerprint := 'headrace ' || md5(v_trigger);
+
+        -- TRUNCATE of a partition does not fire its parent's trigger: every leaf bears its own.
+        FOR v_target IN
+            SELECT t.relid FROM pg_partition_tree(p_table) t WHERE v_op = 'truncate'
+            UNION SELECT p_table
+        LOOP
+            CONTINUE WHEN EXISTS (
+                SELECT FROM pg_trigger g
+                WHERE g.tgrelid = v_target AND g.tgname = '!headrace_' || v_op AND g.tgenabled = 'A'
+                    AND obj_description(g.oid, 'pg_trigger') = v_fingerprint);
+            EXECUTE format('CREATE OR REPLACE TRIGGER %I ', '!headrace_' || v_op)
+                || format(v_trigger, v_target) || format(' EXECUTE FUNCTION headrace.%I()', 'capture_' || p_source || '_' || v_op);
+            EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', v_target, '!headrace_' || v_op);
+            EXECUTE format('COMMENT ON TRIGGER %I ON %s IS %L', '!headrace_' || v_op, v_target, v_fingerprint);
+            v_changed := v_changed + 1;
+        END LOOP;
+    END LOOP;
+    RETURN v_changed;
+END
+$_$;
+
+-- Name: counters_json(bigint, bigint, bigint, bigint, bigint, bigint, bigint); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.counters_json(p_total bigint, p_sent bigint, p_delivered bigint, p_read bigint, p_replied bigint, p_failed bigint, p_failed_queue bigint) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    SELECT jsonb_build_object(
+        'total', p_total, 'sent', p_sent, 'delivered', p_delivered, 'read', p_read, 'replied', p_replied, 'failed', p_failed,
+        'failed_queue', p_failed_queue, 'failed_delivery', p_failed - p_failed_queue,
+        'delivered_rate', round(p_delivered::numeric / nullif(p_sent, 0), 6),
+        'read_rate', round(p_read::numeric / nullif(p_delivered, 0), 6),
+        'replied_rate', round(p_replied::numeric / nullif(p_delivered, 0), 6)
+    )
+$$;
+
+-- Name: dead_letter_discard(bigint[]); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.dead_letter_discard(p_ids bigint[]) RETURNS bigint
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    AS $$
+    WITH gone AS (DELETE FROM headrace.dead_letter WHERE id = ANY (p_ids) RETURNING 1)
+    SELECT count(*) FROM gone
+$$;
+
+-- Name: dead_letter_next_try(integer); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.dead_letter_next_try(p_attempts integer) RETURNS timestamp with time zone
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    SELECT CASE WHEN p_attempts < 10 THEN now() + least(interval '1 minute' * 2 ^ (p_attempts - 1), interval '1 day') END
+$$;
+
+-- Name: dead_letter_retry(bigint[], boolean); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.dead_letter_retry(p_ids bigint[] DEFAULT NULL::bigint[], p_due boolean DEFAULT false, OUT applied integer, OUT failed integer) RETURNS record
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    AS $_$
+DECLARE
+    d record;
+    v_code text;
+    v_message text;
+BEGIN
+    applied := 0;
+    failed := 0;
+    FOR d IN
+        SELECT l.*, s.handler, s.ordered FROM headrace.dead_letter l JOIN headrace.stream s USING (stream)
+        WHERE (p_ids IS NULL OR l.id = ANY (p_ids)) AND (NOT p_due OR l.status = 'waiting' OR l.next_try_at <= now())
+        ORDER BY l.stream, l.pos
+        FOR UPDATE OF l SKIP LOCKED
+    LOOP
+        CONTINUE WHEN d.ordered AND EXISTS (
+            SELECT FROM headrace.dead_letter e WHERE e.stream = d.stream AND e.entity_id = d.entity_id AND e.pos < d.pos);
+        BEGIN
+            EXECUTE format('SELECT %s($1)', d.handler) USING ARRAY[d.change];
+            DELETE FROM headrace.dead_letter l WHERE l.id = d.id;
+            applied := applied + 1;
+        EXCEPTION WHEN OTHERS THEN
+            GET STACKED DIAGNOSTICS v_code = RETURNED_SQLSTATE, v_message = MESSAGE_TEXT;
+            IF NOT headrace.is_data_error(v_code) THEN
+                RAISE;
+            END IF;
+            UPDATE headrace.dead_letter l SET
+                status = 'failed', error_code = v_code, error = v_message, attempts = l.attempts + 1,
+                last_failed_at = clock_timestamp(), next_try_at = headrace.dead_letter_next_try(l.attempts + 1)
+            WHERE l.id = d.id;
+            failed := failed + 1;
+        END;
+    END LOOP;
+END
+$_$;
+
+-- Name: drop_change_log_partition(date, interval); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.drop_change_log_partition(p_day date, p_lost_after interval) RETURNS text
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    SET lock_timeout TO '100ms'
+    AS $_$
+DECLARE
+    v_name constant text := 'change_log_' || to_char(p_day, 'YYYYMMDD');
+    v_needed boolean;
+    c record;
+BEGIN
+    IF to_regclass('headrace.' || v_name) IS NULL THEN
+        RETURN 'gone';
+    END IF;
+    -- Cursors first, as a step does; then the log; then, in new statements, what is needed: a transaction from before
+    -- midnight may have committed into the partition while we waited.
+    PERFORM FROM headrace.stream_cursor ORDER BY stream, shard FOR UPDATE;
+    LOCK TABLE headrace.change_log IN ACCESS EXCLUSIVE MODE;
+    FOR c IN SELECT * FROM headrace.stream_cursor WHERE state = 'active' LOOP
+        EXECUTE format(
+            'SELECT EXISTS (SELECT FROM headrace.%1$I WHERE xid >= pg_snapshot_xmax($1))'
+            || ' OR EXISTS (SELECT FROM headrace.%1$I WHERE xid = ANY (ARRAY(SELECT pg_snapshot_xip($1))))', v_name)
+        INTO v_needed USING c.prev;
+        IF v_needed AND (p_day + 1)::timestamp AT TIME ZONE 'UTC' >= now() - p_lost_after THEN
+            RETURN 'needed';
+        ELSIF v_needed THEN
+            UPDATE headrace.stream_cursor SET state = 'lost' WHERE stream = c.stream AND shard = c.shard;
+        END IF;
+    END LOOP;
+    EXECUTE format('DROP TABLE headrace.%I', v_name);
+    RETURN 'dropped';
+END
+$_$;
+
+-- Name: expired_change_log_days(interval); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.expired_change_log_days(p_retention interval) RETURNS SETOF date
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    AS $_$
+    SELECT d.day FROM (
+        SELECT to_date(right(c.relname, 8), 'YYYYMMDD') AS day
+        FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+        WHERE i.inhparent = 'headrace.change_log'::regclass AND c.relname ~ '^change_log_\d{8}$'
+    ) d
+    WHERE (d.day + 1)::timestamp AT TIME ZONE 'UTC' < now() - p_retention
+    ORDER BY d.day
+$_$;
+
+-- Name: fold_messages(text[], uuid[]); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.fold_messages(p_messages text[], p_campaigns uuid[]) RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET random_page_cost TO '1.1'
+    SET jit TO 'off'
+    AS $$
+DECLARE
+    v_campaigns uuid[] := array_remove(coalesce(p_campaigns, '{}'), NULL);
+    v_unlocked uuid[];
+    v_changes headrace.outcome_change[];
+BEGIN
+    IF cardinality(p_messages) = 0 THEN
+        RETURN 0;
+    END IF;
+    LOOP
+        PERFORM headrace.lock_campaigns(v_campaigns);
+        SELECT
+            array_agg(ROW(d.id, d.old_campaign, d.old_template, d.old_bits, d.new_campaign, d.new_template, d.new_bits)::headrace.outcome_change)
+                FILTER (WHERE (d.old_campaign, d.old_template, d.old_bits) IS DISTINCT FROM (d.new_campaign, d.new_template, d.new_bits)),
+            array_agg(DISTINCT d.old_campaign) FILTER (WHERE d.old_campaign IS NOT NULL AND d.old_campaign <> ALL (v_campaigns))
+                || array_agg(DISTINCT d.source_campaign) FILTER (WHERE d.source_campaign IS NOT NULL AND d.source_campaign <> ALL (v_campaigns))
+        INTO v_changes, v_unlocked
+        FROM (
+            SELECT
+                k.id, o.campaign_id AS old_campaign, o.template_name AS old_template, o.bits AS old_bits,
+                q.campaign_id AS source_campaign,
+                CASE WHEN e.bits IS NOT NULL THEN q.campaign_id END AS new_campaign,
+                CASE WHEN e.bits IS NOT NULL THEN q.template_name END AS new_template,
+                (e.bits | CASE WHEN e.bits & 1 > 0 AND (
+                    EXISTS (SELECT FROM headrace.stg_incoming_messages r WHERE r.context_message_id = q.whatsapp_message_id)
+                    OR EXISTS (
+                        SELECT FROM headrace.stg_incoming_messages m
+                        WHERE m.user_phone = q.user_phone AND m.whatsapp_number_id = q.whatsapp_number_id
+                            AND m.created_at > q.at AND m.context_message_id IS NULL
+                            AND extract(EPOCH FROM m.created_at) - extract(EPOCH FROM q.at) <= headrace.reply_window()
+                            AND NOT EXISTS (
+                                SELECT FROM headrace.stg_send_queue n
+                                WHERE n.user_phone = q.user_phone AND n.whatsapp_number_id = q.whatsapp_number_id
+                                    AND (n.at, n.id) > (q.at, q.id) AND n.at < m.created_at
+                                    AND (n.status = 'sent' OR EXISTS (
+                                        SELECT FROM headrace.stg_message_status_logs l
+                                        WHERE l.whatsapp_message_id = n.whatsapp_message_id AND headrace.status_bits(l.status) & 1 > 0))))
+                    ) THEN 32 ELSE 0 END)::smallint AS new_bits
+            FROM unnest(p_messages) k (id)
+            LEFT JOIN headrace.message_outcome o ON o.message_id = k.id
+            LEFT JOIN headrace.stg_send_queue q ON q.id = k.id::uuid
+            LEFT JOIN headrace.campaign c ON c.campaign_id = q.campaign_id
+            LEFT JOIN LATERAL (
+                SELECT headrace.message_bits(q.status, (
+                    SELECT bit_or(headrace.status_bits(l.status)) FROM headrace.stg_message_status_logs l
+                    WHERE l.whatsapp_message_id = q.whatsapp_message_id)) AS bits
+                WHERE c.state = 'live'
+                OFFSET 0  -- computed once, not once per mention
+            ) e ON true
+            OFFSET 0
+        ) d;
+        EXIT WHEN v_unlocked IS NULL;
+        v_campaigns := v_campaigns || v_unlocked;
+    END LOOP;
+    RETURN headrace.apply_outcomes(v_changes);
+END
+$$;
+
+-- Name: forget_old_workers(); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.forget_old_workers() RETURNS bigint
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    AS $$
+    WITH removed AS (DELETE FROM headrace.worker WHERE seen_at < now() - interval '1 day' RETURNING 1)
+    SELECT count(*) FROM removed
+$$;
+
+-- Name: get_campaign_template_stats(uuid); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.get_campaign_template_stats(p_campaign_id uuid) RETURNS TABLE(template_name text, total bigint, sent bigint, delivered bigint, read bigint, replied bigint, failed bigint)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    AS $$
+    SELECT s.template_name, s.total, s.sent, s.delivered, s.read, s.replied, s.failed
+    FROM headrace.campaign_template_stats_live s
+    WHERE s.campaign_id = p_campaign_id
+    ORDER BY s.template_name
+$$;
+
+-- Name: is_data_error(text); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.is_data_error(p_code text) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    -- 22 data exception, 23 integrity, 54 program limit, P0 raised by a trigger or function, 21 cardinality, 2F/38/39 routines, 44 WITH CHECK
+    SELECT left(p_code, 2) IN ('21', '22', '23', '2F', '38', '39', '44', '54', 'P0') AND p_code <> 'P0002'
+$$;
+
+-- Name: lock_campaigns(uuid[]); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.lock_campaigns(p_campaigns uuid[]) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    AS $$
+BEGIN
+    INSERT INTO headrace.campaign (campaign_id, rebuild_requested_at)
+    SELECT u.id, clock_timestamp() FROM (SELECT DISTINCT id FROM unnest(p_campaigns) id WHERE id IS NOT NULL) u
+    WHERE NOT EXISTS (SELECT FROM headrace.campaign c WHERE c.campaign_id = u.id)
+    ORDER BY u.id
+    ON CONFLICT (campaign_id) DO NOTHING;
+    PERFORM FROM headrace.campaign c WHERE c.campaign_id = ANY (p_campaigns) ORDER BY c.campaign_id FOR NO KEY UPDATE;
+END
+$$;
+
+-- Name: message_bits(text, integer); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.message_bits(p_queue_status text, p_evidence integer) RETURNS integer
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+    SELECT CASE WHEN p_evidence & 2 > 0 THEN p_evidence & 7
+        ELSE coalesce(p_evidence, 0) & 9
+            | CASE p_queue_status WHEN 'sent' THEN 1 WHEN 'failed' THEN 24 ELSE 0 END
+    END
+$$;
+
+-- Name: missing_change_log_days(integer); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.missing_change_log_days(p_ahead integer DEFAULT 14) RETURNS SETOF date
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    AS $$
+    SELECT d.day FROM (
+        SELECT (now() AT TIME ZONE 'UTC')::date + n AS day FROM generate_series(0, p_ahead) n
+        UNION SELECT DISTINCT (changed_at AT TIME ZONE 'UTC')::date FROM headrace.change_log_default
+    ) d
+    WHERE to_regclass('headrace.change_log_' || to_char(d.day, 'YYYYMMDD')) IS NULL
+    ORDER BY d.day
+$$;
+
+-- Name: rebase_stream(text, integer); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.rebase_stream(p_stream text, p_shards integer DEFAULT NULL::integer) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    AS $$
+DECLARE
+    v_shards integer;
+    v_rebuild_all text;
+BEGIN
+    UPDATE headrace.stream SET shards = coalesce(p_shards, shards) WHERE stream = p_stream
+    RETURNING shards, rebuild_all INTO v_shards, v_rebuild_all;
+    IF v_shards IS NULL THEN
+        RAISE EXCEPTION 'there is no stream %', p_stream USING ERRCODE = 'no_data_found';
+    END IF;
+    DELETE FROM headrace.stream_cursor WHERE stream = p_stream;
+    DELETE FROM headrace.dead_letter WHERE stream = p_stream;
+    -- Rows that a restore brought along bear transaction ids of another life; those would be read again when ids come round.
+    IF NOT EXISTS (SELECT FROM headrace.stream_cursor) THEN
+        DELETE FROM headrace.change_log WHERE xid >= pg_snapshot_xmax(pg_current_snapshot());
+    END IF;
+    INSERT INTO headrace.stream_cursor (stream, shard, prev, system_identifier, database_name)
+    SELECT p_stream, n, pg_current_snapshot(), (SELECT system_identifier FROM pg_control_system()), current_database()
+    FROM generate_series(0, v_shards - 1) n;
+    IF v_rebuild_all IS NOT NULL THEN
+        EXECUTE format('SELECT %s()', v_rebuild_all);
+    END IF;
+END
+$$;
+
+-- Name: rebuild_campaign_stats(uuid[]); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.rebuild_campaign_stats(p_campaigns uuid[]) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    SET jit TO 'off'
+    AS $$
+DECLARE
+    v_locked uuid[];
+    v_campaign uuid;
+    v_exists boolean;
+    v_changes headrace.outcome_change[];
+    v_changed bigint := 0;
+    v_healed bigint;
+BEGIN
+    -- Messages of these campaigns may still count for another one: their fold is to come. That one is held too.
+    v_locked := ARRAY(
+        SELECT id FROM unnest(p_campaigns) id WHERE id IS NOT NULL
+        UNION
+        SELECT o.campaign_id FROM headrace.stg_send_queue q
+        INNER JOIN headrace.message_outcome o ON o.message_id = q.id::text
+        WHERE q.campaign_id = ANY (p_campaigns) AND o.campaign_id <> q.campaign_id
+    );
+    PERFORM headrace.lock_campaigns(v_locked);
+
+    FOR v_campaign IN SELECT DISTINCT id FROM unnest(p_campaigns) id WHERE id IS NOT NULL ORDER BY id LOOP
+        -- Before the truth is read: what appears or goes after this has a change of its own, which asks for a rebuild.
+        v_exists := EXISTS (SELECT FROM headrace.stg_campaigns c WHERE c.campaign_id = v_campaign);
+        -- OFFSET 0: both sides are campaign-sized sets, to be hashed once each.
+        SELECT array_agg(ROW(
+                coalesce(o.message_id, t.message_id), o.campaign_id, o.template_name, o.bits,
+                t.campaign_id, t.template_name, t.bits)::headrace.outcome_change)
+        INTO v_changes
+        FROM (
+            SELECT v.id::text AS message_id, v.campaign_id, v.template_name, v.bits::smallint AS bits
+            FROM headrace.message_outcome_live v WHERE v.campaign_id = v_campaign OFFSET 0
+        ) t
+        FULL JOIN (
+            SELECT s.* FROM headrace.message_outcome s WHERE s.campaign_id = v_campaign
+            UNION ALL
+            SELECT s.* FROM headrace.stg_send_queue q INNER JOIN headrace.message_outcome s ON s.message_id = q.id::text
+            WHERE q.campaign_id = v_campaign AND s.campaign_id <> v_campaign
+            OFFSET 0
+        ) o ON o.message_id = t.message_id
+        WHERE (o.campaign_id, o.template_name, o.bits) IS DISTINCT FROM (t.campaign_id, t.template_name, t.bits)
+            -- without a campaign to count for, a message that counts elsewhere is left to its own fold
+            AND (t.message_id IS NOT NULL OR o.campaign_id = v_campaign);
+        IF EXISTS (SELECT FROM unnest(v_changes) d WHERE d.old_campaign <> ALL (v_locked)) THEN
+            RAISE EXCEPTION 'messages moved between campaigns while they were being counted; trying again' USING ERRCODE = 'serialization_failure';
+        END IF;
+        v_changed := v_changed + headrace.apply_outcomes(v_changes);
+
+        -- A rebuild trusts no counter: what the outcomes do not add up to is set right.
+        WITH counted AS (
+            SELECT
+                o.template_name, count(*) AS total,
+                count(*) FILTER (WHERE o.bits & 1 > 0) AS sent, count(*) FILTER (WHERE o.bits & 2 > 0) AS delivered,
+                count(*) FILTER (WHERE o.bits & 4 > 0) AS read, count(*) FILTER (WHERE o.bits & 32 > 0) AS replied,
+                count(*) FILTER (WHERE o.bits & 8 > 0) AS failed, count(*) FILTER (WHERE o.bits & 16 > 0) AS failed_queue
+            FROM headrace.message_outcome o WHERE o.campaign_id = v_campaign GROUP BY o.template_name
+        ), gone AS (
+            DELETE FROM headrace.campaign_template_stats s
+            WHERE s.campaign_id = v_campaign
+                AND NOT EXISTS (SELECT FROM counted k WHERE k.template_name IS NOT DISTINCT FROM s.template_name)
+            RETURNING 1
+        ), healed AS (
+            UPDATE headrace.campaign_template_stats s SET
+                total = k.total, sent = k.sent, delivered = k.delivered, read = k.read, replied = k.replied,
+                failed = k.failed, failed_queue = k.failed_queue, updated_at = clock_timestamp()
+            FROM counted k
+            WHERE s.campaign_id = v_campaign AND s.template_name IS NOT DISTINCT FROM k.template_name
+                AND (s.total, s.sent, s.delivered, s.read, s.replied, s.failed, s.failed_queue)
+                IS DISTINCT FROM (k.total, k.sent, k.delivered, k.read, k.replied, k.failed, k.failed_queue)
+            RETURNING 1
+        ), made AS (
+            INSERT INTO headrace.campaign_template_stats
+                (campaign_id, template_name, total, sent, delivered, read, replied, failed, failed_queue)
+            SELECT v_campaign, k.template_name, k.total, k.sent, k.delivered, k.read, k.replied, k.failed, k.failed_queue FROM counted k
+            WHERE NOT EXISTS (
+                SELECT FROM headrace.campaign_template_stats s
+                WHERE s.campaign_id = v_campaign AND s.template_name IS NOT DISTINCT FROM k.template_name)
+            RETURNING 1
+        )
+        SELECT (SELECT count(*) FROM gone) + (SELECT count(*) FROM healed) + (SELECT count(*) FROM made) INTO v_healed;
+        v_changed := v_changed + v_healed;
+
+        IF v_exists THEN
+            PERFORM headrace.refresh_documents(ARRAY[v_campaign]);
+        ELSE
+            DELETE FROM headrace.campaign_computed_stats WHERE campaign_id = v_campaign;
+        END IF;
+        UPDATE headrace.campaign SET
+            state = CASE WHEN v_exists THEN 'live' ELSE 'deleted' END, rebuild_requested_at = NULL, rebuilt_at = clock_timestamp()
+        WHERE campaign_id = v_campaign;
+    END LOOP;
+    RETURN v_changed;
+END
+$$;
+
+-- Name: rebuild_step(bigint); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.rebuild_step(p_messages bigint DEFAULT 5000) RETURNS integer
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    AS $$
+DECLARE
+    v_done integer := 0;
+    v_counted bigint := 0;
+    v_campaign uuid;
+BEGIN
+    LOOP
+        SELECT c.campaign_id INTO v_campaign FROM headrace.campaign c
+        WHERE c.rebuild_requested_at IS NOT NULL
+        ORDER BY c.rebuild_requested_at LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED;
+        EXIT WHEN NOT FOUND;
+        PERFORM headrace.rebuild_campaign_stats(ARRAY[v_campaign]);
+        v_done := v_done + 1;
+        v_counted := v_counted + coalesce((SELECT sum(s.total) FROM headrace.campaign_template_stats s WHERE s.campaign_id = v_campaign), 0);
+        EXIT WHEN v_counted >= p_messages OR v_done >= 100;
+    END LOOP;
+    RETURN v_done;
+END
+$$;
+
+-- Name: rebuilds_pending(); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.rebuilds_pending() RETURNS bigint
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    AS $$
+    SELECT count(*) FROM headrace.campaign WHERE rebuild_requested_at IS NOT NULL
+$$;
+
+-- Name: record_activity(text[], date[], bigint[]); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.record_activity(p_assets text[], p_days date[], p_rows bigint[]) RETURNS void
+    LANGUAGE sql
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    AS $$
+    INSERT INTO headrace.activity AS a (asset, partition_day, rows_changed, changed_at)
+    SELECT s.asset, d.day, sum(d.n), clock_timestamp()
+    FROM unnest(p_assets) s (asset) CROSS JOIN unnest(p_days, p_rows) d (day, n)
+    GROUP BY s.asset, d.day ORDER BY s.asset, d.day
+    ON CONFLICT (asset, partition_day) DO UPDATE SET
+        rows_changed = a.rows_changed + excluded.rows_changed, changed_at = excluded.changed_at
+$$;
+
+-- Name: refresh_documents(uuid[]); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.refresh_documents(p_campaigns uuid[]) RETURNS bigint
+    LANGUAGE sql
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    AS $$
+    WITH document AS (
+        SELECT
+            k.id AS campaign_id,
+            coalesce(jsonb_agg(
+                jsonb_build_object('template_name', s.template_name)
+                || headrace.counters_json(s.total, s.sent, s.delivered, s.read, s.replied, s.failed, s.failed_queue)
+                ORDER BY s.template_name COLLATE "C") FILTER (WHERE s.campaign_id IS NOT NULL), '[]') AS template_stats,
+            headrace.counters_json(
+                coalesce(sum(s.total), 0)::bigint, coalesce(sum(s.sent), 0)::bigint, coalesce(sum(s.delivered), 0)::bigint,
+                coalesce(sum(s.read), 0)::bigint, coalesce(sum(s.replied), 0)::bigint, coalesce(sum(s.failed), 0)::bigint,
+                coalesce(sum(s.failed_queue), 0)::bigint) AS totals
+        FROM unnest(p_campaigns) k (id) LEFT JOIN headrace.campaign_template_stats s ON s.campaign_id = k.id
+        GROUP BY k.id
+    ), written AS (
+        INSERT INTO headrace.campaign_computed_stats AS d (campaign_id, template_stats, totals, checksum)
+        SELECT n.campaign_id, n.template_stats, n.totals, md5(n.template_stats::text) FROM document n ORDER BY n.campaign_id
+        ON CONFLICT (campaign_id) DO UPDATE SET
+            template_stats = excluded.template_stats, totals = excluded.totals, checksum = excluded.checksum,
+            version = d.version + 1, computed_at = clock_timestamp()
+        WHERE d.checksum <> excluded.checksum
+        RETURNING 1
+    )
+    SELECT count(*) FROM written
+$$;
+
+-- Name: register_stream(text, text[], text, integer, boolean, text, text, text); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.register_stream(p_stream text, p_sources text[], p_handler text, p_shards integer DEFAULT 1, p_ordered boolean DEFAULT false, p_rebuild_step text DEFAULT NULL::text, p_rebuilds_pending text DEFAULT NULL::text, p_rebuild_all text DEFAULT NULL::text) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    AS $$
+BEGIN
+    IF to_regprocedure(p_handler || '(headrace.change_log[])') IS NULL THEN
+        RAISE EXCEPTION 'stream %: there is no function %(headrace.change_log[]); create it first', p_stream, p_handler
+            USING ERRCODE = 'undefined_function';
+    END IF;
+    INSERT INTO headrace.stream AS s (stream, sources, handler, shards, ordered, rebuild_step, rebuilds_pending, rebuild_all)
+    VALUES (p_stream, p_sources, p_handler, p_shards, p_ordered, p_rebuild_step, p_rebuilds_pending, p_rebuild_all)
+    ON CONFLICT (stream) DO UPDATE SET
+        sources = excluded.sources, handler = excluded.handler, ordered = excluded.ordered,
+        rebuild_step = excluded.rebuild_step, rebuilds_pending = excluded.rebuilds_pending, rebuild_all = excluded.rebuild_all;
+    IF NOT EXISTS (SELECT FROM headrace.stream_cursor WHERE stream = p_stream) THEN
+        PERFORM headrace.rebase_stream(p_stream, p_shards);
+    END IF;
+END
+$$;
+
+-- Name: reply_window(); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.reply_window() RETURNS numeric
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+    SELECT 604800.0::numeric
+$$;
+
+-- Name: request_rebuild(uuid[]); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.request_rebuild(p_campaigns uuid[] DEFAULT NULL::uuid[]) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    AS $$
+DECLARE
+    v_campaigns constant uuid[] := coalesce(
+        p_campaigns, ARRAY(SELECT campaign_id FROM headrace.stg_campaigns UNION SELECT campaign_id FROM headrace.campaign WHERE state <> 'deleted'));
+    v_count bigint;
+BEGIN
+    PERFORM headrace.lock_campaigns(v_campaigns);
+    UPDATE headrace.campaign SET rebuild_requested_at = clock_timestamp() WHERE campaign_id = ANY (v_campaigns);
+    GET DIAGNOSTICS v_count = ROW_COUNT;
+    RETURN v_count;
+END
+$$;
+
+-- Name: status_bits(text); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.status_bits(p_status text) RETURNS integer
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+    SELECT CASE p_status
+        WHEN 'sent' THEN 1 WHEN 'delivered' THEN 3 WHEN 'read' THEN 7 WHEN 'played' THEN 7 WHEN 'failed' THEN 8 ELSE 0
+    END
+$$;
+
+-- Name: stream_poll(text[]); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.stream_poll(p_streams text[] DEFAULT NULL::text[]) RETURNS TABLE(stream text, shard integer, work text)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    AS $$
+DECLARE
+    v_now constant pg_snapshot := pg_current_snapshot();
+    v_xmax constant xid8 := pg_snapshot_xmax(v_now);
+    v_cluster constant bigint := (SELECT system_identifier FROM pg_control_system());
+    v_committed xid8[];
+    v_low xid8;
+    v_high xid8;
+    v_first boolean;
+    v_pending bigint;
+    c record;
+BEGIN
+    FOR c IN
+        SELECT k.* FROM headrace.stream_cursor k WHERE p_streams IS NULL OR k.stream = ANY (p_streams) ORDER BY k.stream, k.shard
+    LOOP
+        stream := c.stream;
+        shard := c.shard;
+        work := NULL;
+        v_low := pg_snapshot_xmax(c.prev);
+        IF c.system_identifier <> v_cluster OR c.database_name <> current_database() OR v_low > v_xmax THEN
+            work := 'mismatch';
+        ELSIF c.state = 'lost' THEN
+            work := 'lost';
+        ELSIF c.cur IS NOT NULL THEN
+            work := 'change';
+        ELSE
+            v_committed := ARRAY(SELECT x FROM pg_snapshot_xip(c.prev) x WHERE pg_visible_in_snapshot(x, v_now));
+            IF v_committed <> '{}' AND EXISTS (SELECT FROM headrace.change_log l WHERE l.xid = ANY (v_committed)) THEN
+                work := 'change';
+            END IF;
+            -- Between the transactions that still run, so that a bulk load under way is not read over at every poll.
+            v_first := true;
+            IF work IS NULL AND v_low < v_xmax THEN
+                FOR v_high IN
+                    SELECT x FROM pg_snapshot_xip(v_now) x WHERE x >= v_low UNION ALL SELECT v_xmax ORDER BY 1
+                LOOP
+                    IF v_first AND EXISTS (SELECT FROM headrace.change_log l WHERE l.xid >= v_low AND l.xid < v_high)
+                        OR NOT v_first AND EXISTS (SELECT FROM headrace.change_log l WHERE l.xid > v_low AND l.xid < v_high)
+                    THEN
+                        work := 'change';
+                        EXIT;
+                    END IF;
+                    v_low := v_high;
+                    v_first := false;
+                END LOOP;
+            END IF;
+        END IF;
+        IF work IS NOT NULL THEN
+            RETURN NEXT;
+        END IF;
+    END LOOP;
+    FOR c IN
+        SELECT s.* FROM headrace.stream s
+        WHERE s.rebuilds_pending IS NOT NULL AND (p_streams IS NULL OR s.stream = ANY (p_streams)) ORDER BY s.stream
+    LOOP
+        EXECUTE format('SELECT %s()', c.rebuilds_pending) INTO v_pending;
+        IF v_pending > 0 THEN
+            stream := c.stream;
+            shard := -1;
+            work := 'rebuild';
+            RETURN NEXT;
+        END IF;
+    END LOOP;
+END
+$$;
+
+-- Name: stream_read(text, integer, integer); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.stream_read(p_stream text, p_shard integer, p_limit integer) RETURNS headrace.change_log[]
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    AS $$
+DECLARE
+    s headrace.stream;
+    c headrace.stream_cursor;
+    v_opened boolean := false;
+    v_scanned bigint;
+    v_committed xid8[];
+    v_low xid8;
+    v_high xid8;
+    v_batch headrace.change_log[];
+BEGIN
+    IF current_setting('transaction_isolation') <> 'read committed' THEN
+        RAISE EXCEPTION 'streams are read in READ COMMITTED transactions, not %', current_setting('transaction_isolation')
+            USING ERRCODE = 'invalid_transaction_state';
+    END IF;
+    SELECT * INTO c FROM headrace.stream_cursor k WHERE k.stream = p_stream AND k.shard = p_shard FOR UPDATE SKIP LOCKED;
+    IF NOT FOUND THEN
+        RETURN NULL;
+    END IF;
+    IF c.system_identifier <> (SELECT system_identifier FROM pg_control_system())
+        OR c.database_name <> current_database() OR pg_snapshot_xmax(c.prev) > pg_snapshot_xmax(pg_current_snapshot())
+    THEN
+        RAISE EXCEPTION 'stream % stands in another cluster or in the future (restored or cloned database?); run: headrace streams rebase %', p_stream, p_stream
+            USING ERRCODE = 'object_not_in_prerequisite_state';
+    END IF;
+    IF c.state = 'lost' THEN
+        RAISE EXCEPTION 'stream % was idle for too long and lost its place; run: headrace streams rebase %', p_stream, p_stream
+            USING ERRCODE = 'object_not_in_prerequisite_state';
+    END IF;
+    SELECT * INTO s FROM headrace.stream t WHERE t.stream = p_stream;
+    IF c.cur IS NULL THEN
+        SELECT pg_current_snapshot() INTO c.cur;
+        v_opened := true;
+    END IF;
+    v_committed := ARRAY(SELECT x FROM pg_snapshot_xip(c.prev) x WHERE pg_visible_in_snapshot(x, c.cur));
+    v_low := pg_snapshot_xmax(c.prev);
+    v_high := pg_snapshot_xmax(c.cur);
+
+    IF v_opened THEN
+        -- OFFSET 0 keeps the planner from answering min and max by walking the index on pos through the whole log.
+        SELECT count(*), count(*) FILTER (WHERE w.ours), coalesce(min(w.pos) FILTER (WHERE w.ours) - 1, 0), coalesce(max(w.pos) FILTER (WHERE w.ours), 0)
+        INTO v_scanned, c.window_rows, c.pos, c.last_pos
+        FROM (
+            SELECT u.pos, u.source = ANY (s.sources)
+                AND (s.shards = 1 OR mod(hashtextextended(coalesce(u.entity_id, ''), 0) & 9223372036854775807, s.shards) = p_shard) AS ours
+            FROM (
+                SELECT l.pos, l.xid, l.source, l.entity_id FROM headrace.change_log l WHERE l.xid = ANY (v_committed)
+                UNION ALL
+                SELECT l.pos, l.xid, l.source, l.entity_id FROM headrace.change_log l WHERE l.xid >= v_low AND l.xid < v_high
+            ) u
+            WHERE pg_visible_in_snapshot(u.xid, c.cur)
+            OFFSET 0
+        ) w;
+    END IF;
+
+    IF c.window_rows = 0 THEN
+        v_batch := '{}';
+        IF v_scanned = 0 THEN
+            RETURN v_batch;  -- nothing was there at all: leave the cursor, write no WAL
+        END IF;
+    ELSIF c.window_rows <= 4 * p_limit THEN
+        SELECT array_agg(w.change ORDER BY w.pos) INTO v_batch FROM (
+            SELECT u.pos, u.change FROM (
+                SELECT l.pos, l.xid, l.source, l.entity_id, l AS change FROM headrace.change_log l WHERE l.xid = ANY (v_committed)
+                UNION ALL
+                SELECT l.pos, l.xid, l.source, l.entity_id, l AS change FROM headrace.change_log l WHERE l.xid >= v_low AND l.xid < v_high
+                OFFSET 0
+            ) u
+            WHERE u.pos > c.pos AND pg_visible_in_snapshot(u.xid, c.cur) AND u.source = ANY (s.sources)
+                AND (s.shards = 1 OR mod(hashtextextended(coalesce(u.entity_id, ''), 0) & 9223372036854775807, s.shards) = p_shard)
+            ORDER BY u.pos LIMIT p_limit
+        ) w;
+    ELSE
+        -- A large window is mostly one bulk transaction: dense in pos, so that pos is the way through it.
+        SELECT array_agg(w.change ORDER BY w.pos) INTO v_batch FROM (
+            SELECT l.pos, l AS change FROM headrace.change_log l
+            WHERE l.pos > c.pos AND l.pos <= c.last_pos
+                AND (l.xid = ANY (v_committed) OR l.xid >= v_low AND l.xid < v_high)
+                AND pg_visible_in_snapshot(l.xid, c.cur) AND l.source = ANY (s.sources)
+                AND (s.shards = 1 OR mod(hashtextextended(coalesce(l.entity_id, ''), 0) & 9223372036854775807, s.shards) = p_shard)
+            ORDER BY l.pos LIMIT p_limit
+        ) w;
+    END IF;
+    v_batch := coalesce(v_batch, '{}');
+
+    IF cardinality(v_batch) < p_limit OR (v_batch[cardinality(v_batch)]).pos >= c.last_pos THEN
+        UPDATE headrace.stream_cursor k SET
+            prev = c.cur, cur = NULL, pos = 0, last_pos = NULL, window_rows = NULL,
+            changes_applied = k.changes_applied + cardinality(v_batch), advanced_at = clock_timestamp()
+        WHERE k.stream = p_stream AND k.shard = p_shard;
+    ELSE
+        UPDATE headrace.stream_cursor k SET
+            cur = c.cur, pos = (v_batch[cardinality(v_batch)]).pos, last_pos = c.last_pos, window_rows = c.window_rows,
+            changes_applied = k.changes_applied + cardinality(v_batch), advanced_at = clock_timestamp()
+        WHERE k.stream = p_stream AND k.shard = p_shard;
+    END IF;
+    RETURN v_batch;
+END
+$$;
+
+-- Name: stream_rebuild(text); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.stream_rebuild(p_stream text) RETURNS integer
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    AS $$
+DECLARE
+    v_step text;
+    v_done integer;
+BEGIN
+    SELECT s.rebuild_step INTO v_step FROM headrace.stream s WHERE s.stream = p_stream;
+    IF v_step IS NULL THEN
+        RETURN 0;
+    END IF;
+    EXECUTE format('SELECT %s()', v_step) INTO v_done;
+    RETURN v_done;
+END
+$$;
+
+-- Name: stream_step(text, integer, integer, boolean); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.stream_step(p_stream text, p_shard integer, p_limit integer, p_isolate boolean DEFAULT false, OUT status text, OUT changes integer, OUT dead_letters integer, OUT more boolean) RETURNS record
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    AS $_$
+DECLARE
+    s headrace.stream;
+    v_batch headrace.change_log[];
+    v_waiting headrace.change_log[];
+    v_change headrace.change_log;
+    v_code text;
+    v_message text;
+BEGIN
+    dead_letters := 0;
+    SELECT * INTO s FROM headrace.stream t WHERE t.stream = p_stream;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'there is no stream %', p_stream USING ERRCODE = 'no_data_found';
+    END IF;
+    v_batch := headrace.stream_read(p_stream, p_shard, p_limit);
+    status := CASE WHEN v_batch IS NULL THEN 'busy' WHEN v_batch = '{}' THEN 'idle' ELSE 'applied' END;
+    changes := coalesce(cardinality(v_batch), 0);
+    more := coalesce((SELECT k.cur IS NOT NULL FROM headrace.stream_cursor k WHERE k.stream = p_stream AND k.shard = p_shard), false);
+    IF changes = 0 THEN
+        RETURN;
+    END IF;
+
+    IF s.ordered AND EXISTS (SELECT FROM headrace.dead_letter d WHERE d.stream = p_stream) THEN
+        SELECT array_agg(b ORDER BY b.pos) FILTER (WHERE d.waits), coalesce(array_agg(b ORDER BY b.pos) FILTER (WHERE NOT d.waits), '{}')
+        INTO v_waiting, v_batch
+        FROM unnest(v_batch) b CROSS JOIN LATERAL (
+            SELECT EXISTS (SELECT FROM headrace.dead_letter d WHERE d.stream = p_stream AND d.entity_id = b.entity_id) AS waits
+        ) d;
+        INSERT INTO headrace.dead_letter (stream, shard, change, pos, entity_id, status, error_code, error, attempts)
+        SELECT p_stream, p_shard, w, w.pos, w.entity_id, 'waiting', '00000', 'waits behind an earlier change of the same entity', 0
+        FROM unnest(v_waiting) w;
+    END IF;
+
+    IF NOT p_isolate THEN
+        EXECUTE format('SELECT %s($1)', s.handler) USING v_batch;
+        RETURN;
+    END IF;
+    FOREACH v_change IN ARRAY v_batch LOOP
+        IF s.ordered AND EXISTS (SELECT FROM headrace.dead_letter d WHERE d.stream = p_stream AND d.entity_id = v_change.entity_id) THEN
+            INSERT INTO headrace.dead_letter (stream, shard, change, pos, entity_id, status, error_code, error, attempts)
+            VALUES (p_stream, p_shard, v_change, v_change.pos, v_change.entity_id, 'waiting', '00000', 'waits behind an earlier change of the same entity', 0);
+            CONTINUE;
+        END IF;
+        BEGIN
+            EXECUTE format('SELECT %s($1)', s.handler) USING ARRAY[v_change];
+        EXCEPTION WHEN OTHERS THEN
+            GET STACKED DIAGNOSTICS v_code = RETURNED_SQLSTATE, v_message = MESSAGE_TEXT;
+            IF NOT headrace.is_data_error(v_code) THEN
+                RAISE;
+            END IF;
+            INSERT INTO headrace.dead_letter (stream, shard, change, pos, entity_id, error_code, error, next_try_at)
+            VALUES (p_stream, p_shard, v_change, v_change.pos, v_change.entity_id, v_code, v_message, headrace.dead_letter_next_try(1));
+            dead_letters := dead_letters + 1;
+        END;
+    END LOOP;
+END
+$_$;
+
+-- Name: touched_messages(headrace.change_log[]); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.touched_messages(p_changes headrace.change_log[], OUT messages text[], OUT campaigns uuid[]) RETURNS record
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET random_page_cost TO '1.1'
+    SET jit TO 'off'
+    AS $$
+DECLARE
+    v_queue text[];
+    v_left headrace.change_log[];
+    v_status_ids text[];
+    v_messages headrace.change_log[];
+    v_by_status text[];
+    v_unsent text[];
+    v_neighbours text[];
+    v_owners text[];
+    v_referred text[];
+    v_more uuid[];
+BEGIN
+    -- One pass over the batch; each search below then runs only on what concerns it.
+    SELECT
+        array_agg(c.entity_id) FILTER (WHERE c.source = 'send_queue' AND c.op <> 'T'),
+        array_agg(c) FILTER (WHERE c.source = 'send_queue' AND c.op IN ('U', 'D')),
+        array_agg(c.data -> 'new' ->> 'whatsapp_message_id') FILTER (WHERE c.source = 'message_status_logs' AND c.op IN ('I', 'U'))
+            || array_agg(c.data -> 'old' ->> 'whatsapp_message_id') FILTER (WHERE c.source = 'message_status_logs' AND c.op IN ('U', 'D')),
+        array_agg(c) FILTER (WHERE c.source = 'messages' AND c.op <> 'T'),
+        array_agg(DISTINCT c.scope::uuid) FILTER (WHERE c.source = 'send_queue' AND c.scope IS NOT NULL)
+    INTO v_queue, v_left, v_status_ids, v_messages, campaigns
+    FROM unnest(p_changes) c;
+
+    IF v_status_ids IS NOT NULL THEN
+        SELECT
+            array_agg(q.id::text), array_agg(q.id::text) FILTER (WHERE q.status IS DISTINCT FROM 'sent'),
+            array_agg(DISTINCT q.campaign_id)
+        INTO v_by_status, v_unsent, v_more
+        FROM (SELECT DISTINCT id FROM unnest(v_status_ids) id) k
+        INNER JOIN headrace.stg_send_queue q ON q.whatsapp_message_id = k.id;
+        campaigns := campaigns || v_more;
+    END IF;
+
+    IF v_queue IS NOT NULL OR v_unsent IS NOT NULL THEN
+        SELECT array_agg(p.id), array_agg(DISTINCT p.campaign_id) INTO v_neighbours, v_more
+        FROM (
+            SELECT q.user_phone, q.whatsapp_number_id, q.at, q.id
+            FROM unnest(v_queue || v_unsent) k (id) INNER JOIN headrace.stg_send_queue q ON q.id = k.id::uuid
+            UNION
+            SELECT
+                c.data #>> '{old,user_phone}', c.data #>> '{old,whatsapp_number_id}',
+                coalesce(c.data #>> '{old,sent_at}', c.data #>> '{old,created_at}')::timestamptz, c.entity_id::uuid
+            FROM unnest(v_left) c
+        ) place
+        CROSS JOIN LATERAL (
+            SELECT n.id::text AS id, n.campaign_id FROM headrace.stg_send_queue n
+            WHERE n.user_phone = place.user_phone AND n.whatsapp_number_id = place.whatsapp_number_id
+                AND (n.at, n.id) < (place.at, place.id)
+                AND (n.status = 'sent' OR EXISTS (
+                    SELECT FROM headrace.stg_message_status_logs l
+                    WHERE l.whatsapp_message_id = n.whatsapp_message_id AND headrace.status_bits(l.status) & 1 > 0))
+            ORDER BY n.at DESC, n.id DESC LIMIT 1
+        ) p;
+        campaigns := campaigns || v_more;
+    END IF;
+
+    IF v_messages IS NOT NULL THEN
+        SELECT array_agg(o.id), array_agg(DISTINCT o.campaign_id) INTO v_owners, v_more
+        FROM (
+            SELECT DISTINCT k.phone, k.number, k.at
+            FROM unnest(v_messages) c
+            CROSS JOIN LATERAL (VALUES
+                (c.data #>> '{old,user_phone}', c.data #>> '{old,whatsapp_number_id}', (c.data #>> '{old,created_at}')::timestamptz),
+                (c.data #>> '{new,user_phone}', c.data #>> '{new,whatsapp_number_id}', (c.data #>> '{new,created_at}')::timestamptz)
+            ) k (phone, number, at)
+            WHERE k.at IS NOT NULL
+        ) m
+        CROSS JOIN LATERAL (
+            SELECT n.id::text AS id, n.campaign_id FROM headrace.stg_send_queue n
+            WHERE n.user_phone = m.phone AND n.whatsapp_number_id = m.number AND n.at < m.at
+                AND (n.status = 'sent' OR EXISTS (
+                    SELECT FROM headrace.stg_message_status_logs l
+                    WHERE l.whatsapp_message_id = n.whatsapp_message_id AND headrace.status_bits(l.status) & 1 > 0))
+            ORDER BY n.at DESC, n.id DESC LIMIT 1
+        ) o;
+        campaigns := campaigns || v_more;
+        SELECT array_agg(q.id::text) INTO v_referred
+        FROM unnest(v_messages) c
+        CROSS JOIN LATERAL (VALUES (c.data #>> '{old,context_message_id}'), (c.data #>> '{new,context_message_id}')) k (id)
+        INNER JOIN headrace.stg_send_queue q ON q.whatsapp_message_id = k.id;
+    END IF;
+
+    messages := ARRAY(SELECT DISTINCT u FROM unnest(v_queue || v_by_status || v_neighbours || v_owners || v_referred) u);
+END
+$$;
+
+-- Name: worker_heartbeat(text, text, integer, text, text[], bigint, text); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.worker_heartbeat(p_worker_id text, p_hostname text, p_pid integer, p_state text, p_streams text[], p_changes_applied bigint, p_last_error text) RETURNS void
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    AS $$
+    INSERT INTO headrace.worker AS w (worker_id, hostname, pid, state, streams, changes_applied, last_error)
+    VALUES (p_worker_id, p_hostname, p_pid, p_state, p_streams, p_changes_applied, p_last_error)
+    ON CONFLICT (worker_id) DO UPDATE SET
+        seen_at = clock_timestamp(), state = excluded.state, streams = excluded.streams,
+        changes_applied = excluded.changes_applied, last_error = excluded.last_error
+$$;
+
+-- Name: activity; Type: TABLE; Schema: headrace; Owner: -
+
+CREATE TABLE headrace.activity (
+    asset text NOT NULL,
+    partition_day date NOT NULL,
+    rows_changed bigint NOT NULL,
+    changed_at timestamp with time zone NOT NULL
+)
+WITH (fillfactor='50');
+
+-- Name: TABLE activity; Type: COMMENT; Schema: headrace; Owner: -
+
+COMMENT ON TABLE headrace.activity IS 'What was changed outside Dagster runs, per asset and UTC day partition: a running total that never falls.';
+
+-- Name: campaign; Type: TABLE; Schema: headrace; Owner: -
+
+CREATE TABLE headrace.campaign (
+    campaign_id uuid NOT NULL,
+    state text DEFAULT 'pending'::text NOT NULL,
+    rebuild_requested_at timestamp with time zone,
+    rebuilt_at timestamp with time zone,
+    CONSTRAINT campaign_state_known CHECK ((state = ANY (ARRAY['pending'::text, 'live'::text, 'deleted'::text])))
+)
+WITH (fillfactor='70');
+
+-- Name: TABLE campaign; Type: COMMENT; Schema: headrace; Owner: -
+
+COMMENT ON TABLE headrace.campaign IS 'Headrace''s own row of a campaign: the lock that folds and rebuilds share. pending: not computed yet, served live.';
+
+-- Name: campaign_computed_stats; Type: TABLE; Schema: headrace; Owner: -
+
+CREATE TABLE headrace.campaign_computed_stats (
+    campaign_id uuid NOT NULL,
+    template_stats jsonb NOT NULL,
+    totals jsonb NOT NULL,
+    state text DEFAULT 'live'::text NOT NULL,
+    version bigint DEFAULT 1 NOT NULL,
+    checksum text NOT NULL,
+    computed_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    frozen_at timestamp with time zone,
+    CONSTRAINT campaign_computed_stats_state_known CHECK ((state = ANY (ARRAY['live'::text, 'settling'::text, 'frozen'::text, 'amended'::text])))
+)
+WITH (fillfactor='50');
+
+-- Name: TABLE campaign_computed_stats; Type: COMMENT; Schema: headrace; Owner: -
+
+COMMENT ON TABLE headrace.campaign_computed_stats IS 'One document per campaign for serving: per-template counters and rates, totals. version rises when numbers change.';
+
+-- Name: campaign_template_stats; Type: TABLE; Schema: headrace; Owner: -
+
+CREATE TABLE headrace.campaign_template_stats (
+    campaign_id uuid NOT NULL,
+    template_name text,
+    total bigint NOT NULL,
+    sent bigint NOT NULL,
+    delivered bigint NOT NULL,
+    read bigint NOT NULL,
+    replied bigint NOT NULL,
+    failed bigint NOT NULL,
+    failed_queue bigint NOT NULL,
+    updated_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    CONSTRAINT campaign_template_stats_failed CHECK (((failed >= 0) AND (failed <= (total - delivered)))),
+    CONSTRAINT campaign_template_stats_failed_queue CHECK (((failed_queue >= 0) AND (failed_queue <= failed))),
+    CONSTRAINT campaign_template_stats_funnel CHECK (((total >= sent) AND (sent >= delivered) AND (delivered >= read) AND (read >= 0))),
+    CONSTRAINT campaign_template_stats_replied CHECK (((replied >= 0) AND (replied <= sent)))
+)
+WITH (fillfactor='50');
+
+-- Name: TABLE campaign_template_stats; Type: COMMENT; Schema: headrace; Owner: -
+
+COMMENT ON TABLE headrace.campaign_template_stats IS 'Messages per campaign and template, kept incrementally. failed_queue: the part of failed that the queue row says.';
+
+-- Name: stg_campaigns; Type: VIEW; Schema: headrace; Owner: -
+
+CREATE VIEW headrace.stg_campaigns AS
+ SELECT id AS campaign_id,
+    name,
+    status,
+    (user_id)::text AS user_id,
+    created_at,
+    completed_at
+   FROM public.campaigns c;
+
+-- Name: stg_incoming_messages; Type: VIEW; Schema: headrace; Owner: -
+
+CREATE VIEW headrace.stg_incoming_messages AS
+ SELECT id,
+    user_phone,
+    whatsapp_number_id,
+    created_at,
+    context_message_id
+   FROM public.messages m
+  WHERE (direction = 'incoming'::text);
+
+-- Name: stg_message_status_logs; Type: VIEW; Schema: headrace; Owner: -
+
+CREATE VIEW headrace.stg_message_status_logs AS
+ SELECT id,
+    whatsapp_message_id,
+    status,
+    created_at
+   FROM public.message_status_logs l;
+
+-- Name: stg_send_queue; Type: VIEW; Schema: headrace; Owner: -
+
+CREATE VIEW headrace.stg_send_queue AS
+ SELECT id,
+    campaign_id,
+    template_name,
+    status,
+    whatsapp_message_id,
+    user_phone,
+    whatsapp_number_id,
+    COALESCE(sent_at, created_at) AS at
+   FROM public.send_queue q;
+
+-- Name: message_outcome_live; Type: VIEW; Schema: headrace; Owner: -
+
+CREATE VIEW headrace.message_outcome_live AS
+ SELECT s.id,
+    s.campaign_id,
+    s.template_name,
+    (s.bits |
+        CASE
+            WHEN (((s.bits & 1) > 0) AND (r.id IS NOT NULL)) THEN 32
+            ELSE 0
+        END) AS bits
+   FROM ((( SELECT q.id,
+            q.campaign_id,
+            q.template_name,
+            headrace.message_bits(q.status, bit_or(headrace.status_bits(l.status))) AS bits
+           FROM (public.send_queue q
+             LEFT JOIN headrace.stg_message_status_logs l ON ((q.whatsapp_message_id = l.whatsapp_message_id)))
+          GROUP BY q.id, q.campaign_id, q.template_name, q.status) s
+     JOIN headrace.stg_campaigns c ON ((s.campaign_id = c.campaign_id)))
+     LEFT JOIN ( SELECT q.id,
+            q.campaign_id
+           FROM (headrace.stg_incoming_messages m
+             JOIN headrace.stg_send_queue q ON (((m.user_phone = q.user_phone) AND (m.whatsapp_number_id = q.whatsapp_number_id) AND (m.created_at > q.at) AND ((EXTRACT(epoch FROM m.created_at) - EXTRACT(epoch FROM q.at)) <= headrace.reply_window()))))
+          WHERE ((m.context_message_id IS NULL) AND (NOT (EXISTS ( SELECT
+                   FROM headrace.stg_send_queue n
+                  WHERE ((n.user_phone = q.user_phone) AND (n.whatsapp_number_id = q.whatsapp_number_id) AND (ROW(n.at, n.id) > ROW(q.at, q.id)) AND (n.at < m.created_at) AND ((n.status = 'sent'::text) OR (EXISTS ( SELECT
+                           FROM headrace.stg_message_status_logs l
+                          WHERE ((l.whatsapp_message_id = n.whatsapp_message_id) AND ((headrace.status_bits(l.status) & 1) > 0))))))))))
+        UNION
+         SELECT q.id,
+            q.campaign_id
+           FROM (headrace.stg_incoming_messages m
+             JOIN headrace.stg_send_queue q ON ((m.context_message_id = q.whatsapp_message_id)))) r ON (((s.id = r.id) AND (s.campaign_id = r.campaign_id))));
+
+-- Name: campaign_template_stats_live; Type: VIEW; Schema: headrace; Owner: -
+
+CREATE VIEW headrace.campaign_template_stats_live AS
+ SELECT campaign_id,
+    template_name,
+    (sum(messages))::bigint AS total,
+    (COALESCE(sum(messages) FILTER (WHERE ((bits & 1) > 0)), (0)::numeric))::bigint AS sent,
+    (COALESCE(sum(messages) FILTER (WHERE ((bits & 2) > 0)), (0)::numeric))::bigint AS delivered,
+    (COALESCE(sum(messages) FILTER (WHERE ((bits & 4) > 0)), (0)::numeric))::bigint AS read,
+    (COALESCE(sum(messages) FILTER (WHERE ((bits & 32) > 0)), (0)::numeric))::bigint AS replied,
+    (COALESCE(sum(messages) FILTER (WHERE ((bits & 8) > 0)), (0)::numeric))::bigint AS failed,
+    (COALESCE(sum(messages) FILTER (WHERE ((bits & 16) > 0)), (0)::numeric))::bigint AS failed_queue
+   FROM ( SELECT o.campaign_id,
+            o.template_name,
+            o.bits,
+            count(*) AS messages
+           FROM headrace.message_outcome_live o
+          GROUP BY o.campaign_id, o.template_name, o.bits) b
+  GROUP BY campaign_id, template_name;
+
+-- Name: change_log_default; Type: TABLE; Schema: headrace; Owner: -
+
+CREATE TABLE headrace.change_log_default (
+    pos bigint CONSTRAINT change_log_pos_not_null NOT NULL,
+    xid xid8 DEFAULT pg_current_xact_id() CONSTRAINT change_log_xid_not_null NOT NULL,
+    changed_at timestamp with time zone DEFAULT clock_timestamp() CONSTRAINT change_log_changed_at_not_null NOT NULL,
+    source text CONSTRAINT change_log_source_not_null NOT NULL,
+    op "char" CONSTRAINT change_log_op_not_null NOT NULL,
+    entity_id text,
+    scope text,
+    data jsonb,
+    cause text,
+    CONSTRAINT change_log_op_known CHECK ((op = ANY (ARRAY['I'::"char", 'U'::"char", 'D'::"char", 'T'::"char"])))
+);
+
+-- Name: TABLE change_log_default; Type: COMMENT; Schema: headrace; Owner: -
+
+COMMENT ON TABLE headrace.change_log_default IS 'Changes of days that have no partition; normally empty. headrace migrate moves what it holds.';
+
+-- Name: change_log_pos_seq; Type: SEQUENCE; Schema: headrace; Owner: -
+
+ALTER TABLE headrace.change_log ALTER COLUMN pos ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME headrace.change_log_pos_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+-- Name: dead_letter; Type: TABLE; Schema: headrace; Owner: -
+
+CREATE TABLE headrace.dead_letter (
+    id bigint NOT NULL,
+    stream text NOT NULL,
+    shard integer NOT NULL,
+    change headrace.change_log NOT NULL,
+    pos bigint NOT NULL,
+    entity_id text,
+    status text DEFAULT 'failed'::text NOT NULL,
+    error_code text NOT NULL,
+    error text NOT NULL,
+    attempts integer DEFAULT 1 NOT NULL,
+    first_failed_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    last_failed_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    next_try_at timestamp with time zone,
+    CONSTRAINT dead_letter_status_known CHECK ((status = ANY (ARRAY['failed'::text, 'waiting'::text])))
+);
+
+-- Name: TABLE dead_letter; Type: COMMENT; Schema: headrace; Owner: -
+
+COMMENT ON TABLE headrace.dead_letter IS 'A change that a stream could not apply (failed), or that waits behind one of the same entity (waiting). Kept until a retry succeeds or an operator discards it; next_try_at null: no further try by itself.';
+
+-- Name: dead_letter_id_seq; Type: SEQUENCE; Schema: headrace; Owner: -
+
+ALTER TABLE headrace.dead_letter ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME headrace.dead_letter_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+-- Name: installation; Type: TABLE; Schema: headrace; Owner: -
+
+CREATE TABLE headrace.installation (
+    name text NOT NULL,
+    value text NOT NULL
+);
+
+-- Name: TABLE installation; Type: COMMENT; Schema: headrace; Owner: -
+
+COMMENT ON TABLE headrace.installation IS 'What the last migrate rendered into the replaceable objects: their fingerprint, source schema, settings.';
+
+-- Name: message_outcome; Type: TABLE; Schema: headrace; Owner: -
+
+CREATE TABLE headrace.message_outcome (
+    message_id text NOT NULL COLLATE pg_catalog."C",
+    campaign_id uuid NOT NULL,
+    bits smallint NOT NULL,
+    template_name text
+)
+WITH (fillfactor='85');
+
+-- Name: TABLE message_outcome; Type: COMMENT; Schema: headrace; Owner: -
+
+COMMENT ON TABLE headrace.message_outcome IS 'What each queued message of a live campaign counts as. bits: 1 sent, 2 delivered, 4 read, 8 failed, 16 failed in the queue, 32 replied. message_id: send_queue.id as text.';
+
+-- Name: schema_version; Type: TABLE; Schema: headrace; Owner: -
+
+CREATE TABLE headrace.schema_version (
+    version_num character varying(32) NOT NULL
+);
+
+-- Name: stg_campaign_contacts; Type: VIEW; Schema: headrace; Owner: -
+
+CREATE VIEW headrace.stg_campaign_contacts AS
+ SELECT campaign_id,
+    template_name
+   FROM public.campaign_contacts k;
+
+-- Name: stream; Type: TABLE; Schema: headrace; Owner: -
+
+CREATE TABLE headrace.stream (
+    stream text NOT NULL,
+    sources text[] NOT NULL,
+    handler text NOT NULL,
+    shards integer DEFAULT 1 NOT NULL,
+    ordered boolean DEFAULT false NOT NULL,
+    rebuild_step text,
+    rebuilds_pending text,
+    rebuild_all text,
+    CONSTRAINT stream_shards_positive CHECK (((shards >= 1) AND (shards <= 1024)))
+);
+
+-- Name: TABLE stream; Type: COMMENT; Schema: headrace; Owner: -
+
+COMMENT ON TABLE headrace.stream IS 'A consumer of the change log: its sources and the SQL function (change_log[]) -> bigint that applies a batch. ordered: behind a dead letter, later changes of the same entity wait. rebuild_step() -> integer and rebuilds_pending() -> bigint: what the stream derives and is queued to be recomputed; rebuild_all(): queues it all.';
+
+-- Name: stream_cursor; Type: TABLE; Schema: headrace; Owner: -
+
+CREATE TABLE headrace.stream_cursor (
+    stream text NOT NULL,
+    shard integer NOT NULL,
+    prev pg_snapshot NOT NULL,
+    cur pg_snapshot,
+    pos bigint DEFAULT 0 NOT NULL,
+    last_pos bigint,
+    window_rows bigint,
+    state text DEFAULT 'active'::text NOT NULL,
+    system_identifier bigint NOT NULL,
+    database_name name NOT NULL,
+    changes_applied bigint DEFAULT 0 NOT NULL,
+    advanced_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    CONSTRAINT stream_cursor_state_known CHECK ((state = ANY (ARRAY['active'::text, 'lost'::text]))),
+    CONSTRAINT stream_cursor_window_whole CHECK (((cur IS NULL) = (last_pos IS NULL)))
+)
+WITH (fillfactor='50');
+
+-- Name: TABLE stream_cursor; Type: COMMENT; Schema: headrace; Owner: -
+
+COMMENT ON TABLE headrace.stream_cursor IS 'Where a shard of a stream stands: everything visible in prev is applied; while cur is set, the window of what cur sees and prev did not is being applied, up to pos.';
+
+-- Name: stream_lag; Type: VIEW; Schema: headrace; Owner: -
+
+CREATE VIEW headrace.stream_lag AS
+ SELECT k.stream,
+    k.shard,
+        CASE
+            WHEN ((k.system_identifier <> ( SELECT pg_control_system.system_identifier
+               FROM pg_control_system() pg_control_system(pg_control_version, catalog_version_no, system_identifier, pg_control_last_modified))) OR (k.database_name <> current_database()) OR (pg_snapshot_xmax(k.prev) > pg_snapshot_xmax(pg_current_snapshot()))) THEN 'mismatch'::text
+            ELSE k.state
+        END AS state,
+    p.rows_behind,
+    (COALESCE(EXTRACT(epoch FROM (clock_timestamp() - p.oldest_change)), (0)::numeric))::double precision AS seconds_behind,
+    w.oldest_writer_pid,
+    w.oldest_writer_seconds,
+    k.changes_applied,
+    k.advanced_at
+   FROM (((headrace.stream_cursor k
+     JOIN headrace.stream s ON ((k.stream = s.stream)))
+     CROSS JOIN LATERAL ( SELECT count(*) AS rows_behind,
+            min(u.changed_at) AS oldest_change
+           FROM ( SELECT l.pos,
+                    l.xid,
+                    l.source,
+                    l.entity_id,
+                    l.changed_at
+                   FROM headrace.change_log l
+                  WHERE (l.xid = ANY (ARRAY( SELECT x.x
+                           FROM pg_snapshot_xip(k.prev) x(x))))
+                UNION ALL
+                 SELECT l.pos,
+                    l.xid,
+                    l.source,
+                    l.entity_id,
+                    l.changed_at
+                   FROM headrace.change_log l
+                  WHERE (l.xid >= pg_snapshot_xmax(k.prev))
+         OFFSET 0) u
+          WHERE ((u.source = ANY (s.sources)) AND ((k.cur IS NULL) OR (u.pos > k.pos) OR (NOT pg_visible_in_snapshot(u.xid, k.cur))) AND ((s.shards = 1) OR (mod((hashtextextended(COALESCE(u.entity_id, ''::text), (0)::bigint) & '9223372036854775807'::bigint), (s.shards)::bigint) = k.shard)))) p)
+     LEFT JOIN LATERAL ( SELECT a.pid AS oldest_writer_pid,
+            (EXTRACT(epoch FROM (clock_timestamp() - a.xact_start)))::double precision AS oldest_writer_seconds
+           FROM pg_stat_activity a
+          WHERE ((a.datname = current_database()) AND (a.backend_xid IS NOT NULL) AND (a.pid <> pg_backend_pid()))
+          ORDER BY a.xact_start
+         LIMIT 1) w ON (true));
+
+-- Name: worker; Type: TABLE; Schema: headrace; Owner: -
+
+CREATE TABLE headrace.worker (
+    worker_id text NOT NULL,
+    hostname text NOT NULL,
+    pid integer NOT NULL,
+    started_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    seen_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    state text NOT NULL,
+    streams text[] NOT NULL,
+    changes_applied bigint DEFAULT 0 NOT NULL,
+    last_error text,
+    CONSTRAINT worker_state_known CHECK ((state = ANY (ARRAY['running'::text, 'stopping'::text, 'stopped'::text])))
+);
+
+-- Name: TABLE worker; Type: COMMENT; Schema: headrace; Owner: -
+
+COMMENT ON TABLE headrace.worker IS 'One row per resident worker: its heartbeat. Kept a day after the last one.';
+
+-- Name: change_log_default; Type: TABLE ATTACH; Schema: headrace; Owner: -
+
+ALTER TABLE ONLY headrace.change_log ATTACH PARTITION headrace.change_log_default DEFAULT;
+
+-- Name: activity activity_pkey; Type: CONSTRAINT; Schema: headrace; Owner: -
+
+ALTER TABLE ONLY headrace.activity
+    ADD CONSTRAINT activity_pkey PRIMARY KEY (asset, partition_day);
+
+-- Name: campaign_computed_stats campaign_computed_stats_pkey; Type: CONSTRAINT; Schema: headrace; Owner: -
+
+ALTER TABLE ONLY headrace.campaign_computed_stats
+    ADD CONSTRAINT campaign_computed_stats_pkey PRIMARY KEY (campaign_id);
+
+-- Name: campaign campaign_pkey; Type: CONSTRAINT; Schema: headrace; Owner: -
+
+ALTER TABLE ONLY headrace.campaign
+    ADD CONSTRAINT campaign_pkey PRIMARY KEY (campaign_id);
+
+-- Name: dead_letter dead_letter_once; Type: CONSTRAINT; Schema: headrace; Owner: -
+
+ALTER TABLE ONLY headrace.dead_letter
+    ADD CONSTRAINT dead_letter_once UNIQUE (stream, pos);
+
+-- Name: dead_letter dead_letter_pkey; Type: CONSTRAINT; Schema: headrace; Owner: -
+
+ALTER TABLE ONLY headrace.dead_letter
+    ADD CONSTRAINT dead_letter_pkey PRIMARY KEY (id);
+
+-- Name: installation installation_pkey; Type: CONSTRAINT; Schema: headrace; Owner: -
+
+ALTER TABLE ONLY headrace.installation
+    ADD CONSTRAINT installation_pkey PRIMARY KEY (name);
+
+-- Name: message_outcome message_outcome_pkey; Type: CONSTRAINT; Schema: headrace; Owner: -
+
+ALTER TABLE ONLY headrace.message_outcome
+    ADD CONSTRAINT message_outcome_pkey PRIMARY KEY (message_id);
+
+-- Name: schema_version schema_version_pkc; Type: CONSTRAINT; Schema: headrace; Owner: -
+
+ALTER TABLE ONLY headrace.schema_version
+    ADD CONSTRAINT schema_version_pkc PRIMARY KEY (version_num);
+
+-- Name: stream_cursor stream_cursor_pkey; Type: CONSTRAINT; Schema: headrace; Owner: -
+
+ALTER TABLE ONLY headrace.stream_cursor
+    ADD CONSTRAINT stream_cursor_pkey PRIMARY KEY (stream, shard);
+
+-- Name: stream stream_pkey; Type: CONSTRAINT; Schema: headrace; Owner: -
+
+ALTER TABLE ONLY headrace.stream
+    ADD CONSTRAINT stream_pkey PRIMARY KEY (stream);
+
+-- Name: worker worker_pkey; Type: CONSTRAINT; Schema: headrace; Owner: -
+
+ALTER TABLE ONLY headrace.worker
+    ADD CONSTRAINT worker_pkey PRIMARY KEY (worker_id);
+
+-- Name: activity_changed; Type: INDEX; Schema: headrace; Owner: -
+
+CREATE INDEX activity_changed ON headrace.activity USING btree (changed_at);
+
+-- Name: campaign_rebuild_queue; Type: INDEX; Schema: headrace; Owner: -
+
+CREATE INDEX campaign_rebuild_queue ON headrace.campaign USING btree (rebuild_requested_at) WHERE (rebuild_requested_at IS NOT NULL);
+
+-- Name: campaign_template_stats_key; Type: INDEX; Schema: headrace; Owner: -
+
+CREATE UNIQUE INDEX campaign_template_stats_key ON headrace.campaign_template_stats USING btree (campaign_id, md5(template_name)) NULLS NOT DISTINCT;
+
+-- Name: change_log_pos; Type: INDEX; Schema: headrace; Owner: -
+
+CREATE INDEX change_log_pos ON ONLY headrace.change_log USING btree (pos);
+
+-- Name: change_log_default_pos_idx; Type: INDEX; Schema: headrace; Owner: -
+
+CREATE INDEX change_log_default_pos_idx ON headrace.change_log_default USING btree (pos);
+
+-- Name: change_log_xid; Type: INDEX; Schema: headrace; Owner: -
+
+CREATE INDEX change_log_xid ON ONLY headrace.change_log USING btree (xid);
+
+-- Name: change_log_default_xid_idx; Type: INDEX; Schema: headrace; Owner: -
+
+CREATE INDEX change_log_default_xid_idx ON headrace.change_log_default USING btree (xid);
+
+-- Name: dead_letter_entity; Type: INDEX; Schema: headrace; Owner: -
+
+CREATE INDEX dead_letter_entity ON headrace.dead_letter USING btree (stream, entity_id, pos);
+
+-- Name: message_outcome_campaign; Type: INDEX; Schema: headrace; Owner: -
+
+CREATE INDEX message_outcome_campaign ON headrace.message_outcome USING btree (campaign_id);
+
+-- Name: change_log_default_pos_idx; Type: INDEX ATTACH; Schema: headrace; Owner: -
+
+ALTER INDEX headrace.change_log_pos ATTACH PARTITION headrace.change_log_default_pos_idx;
+
+-- Name: change_log_default_xid_idx; Type: INDEX ATTACH; Schema: headrace; Owner: -
+
+ALTER INDEX headrace.change_log_xid ATTACH PARTITION headrace.change_log_default_xid_idx;
+
+-- Name: stream_cursor stream_cursor_stream_fkey; Type: FK CONSTRAINT; Schema: headrace; Owner: -
+
+ALTER TABLE ONLY headrace.stream_cursor
+    ADD CONSTRAINT stream_cursor_stream_fkey FOREIGN KEY (stream) REFERENCES headrace.stream(stream) ON DELETE CASCADE;
+
+-- Name: SCHEMA headrace; Type: ACL; Schema: -; Owner: -
+
+GRANT USAGE ON SCHEMA headrace TO headrace_reader;
+GRANT USAGE ON SCHEMA headrace TO headrace_app;
+GRANT USAGE ON SCHEMA headrace TO headrace_worker;
+
+-- Name: FUNCTION add_change_log_partition(p_day date); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.add_change_log_partition(p_day date) FROM PUBLIC;
+GRANT ALL ON FUNCTION headrace.add_change_log_partition(p_day date) TO headrace_worker;
+
+-- Name: FUNCTION apply_outcomes(p_changes headrace.outcome_change[]); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.apply_outcomes(p_changes headrace.outcome_change[]) FROM PUBLIC;
+
+-- Name: FUNCTION campaign_contact_distribution(p_campaign_id uuid); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.campaign_contact_distribution(p_campaign_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION headrace.campaign_contact_distribution(p_campaign_id uuid) TO headrace_reader;
+GRANT ALL ON FUNCTION headrace.campaign_contact_distribution(p_campaign_id uuid) TO headrace_app;
+GRANT ALL ON FUNCTION headrace.campaign_contact_distribution(p_campaign_id uuid) TO headrace_worker;
+
+-- Name: FUNCTION campaign_stats(p_campaign_id uuid); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.campaign_stats(p_campaign_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION headrace.campaign_stats(p_campaign_id uuid) TO headrace_reader;
+GRANT ALL ON FUNCTION headrace.campaign_stats(p_campaign_id uuid) TO headrace_app;
+GRANT ALL ON FUNCTION headrace.campaign_stats(p_campaign_id uuid) TO headrace_worker;
+
+-- Name: FUNCTION campaign_stats_apply(p_changes headrace.change_log[]); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.campaign_stats_apply(p_changes headrace.change_log[]) FROM PUBLIC;
+
+-- Name: FUNCTION capture_campaigns_delete(); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.capture_campaigns_delete() FROM PUBLIC;
+
+-- Name: FUNCTION capture_campaigns_insert(); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.capture_campaigns_insert() FROM PUBLIC;
+
+-- Name: FUNCTION capture_campaigns_truncate(); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.capture_campaigns_truncate() FROM PUBLIC;
+
+-- Name: FUNCTION capture_campaigns_update(); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.capture_campaigns_update() FROM PUBLIC;
+
+-- Name: FUNCTION capture_message_status_logs_delete(); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.capture_message_status_logs_delete() FROM PUBLIC;
+
+-- Name: FUNCTION capture_message_status_logs_insert(); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.capture_message_status_logs_insert() FROM PUBLIC;
+
+-- Name: FUNCTION capture_message_status_logs_truncate(); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.capture_message_status_logs_truncate() FROM PUBLIC;
+
+-- Name: FUNCTION capture_message_status_logs_update(); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.capture_message_status_logs_update() FROM PUBLIC;
+
+-- Name: FUNCTION capture_messages_delete(); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.capture_messages_delete() FROM PUBLIC;
+
+-- Name: FUNCTION capture_messages_insert(); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.capture_messages_insert() FROM PUBLIC;
+
+-- Name: FUNCTION capture_messages_truncate(); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.capture_messages_truncate() FROM PUBLIC;
+
+-- Name: FUNCTION capture_messages_update(); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.capture_messages_update() FROM PUBLIC;
+
+-- Name: FUNCTION capture_send_queue_delete(); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.capture_send_queue_delete() FROM PUBLIC;
+
+-- Name: FUNCTION capture_send_queue_insert(); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.capture_send_queue_insert() FROM PUBLIC;
+
+-- Name: FUNCTION capture_send_queue_truncate(); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.capture_send_queue_truncate() FROM PUBLIC;
+
+-- Name: FUNCTION capture_send_queue_update(); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.capture_send_queue_update() FROM PUBLIC;
+
+-- Name: FUNCTION capture_table(p_table regclass, p_source text, p_entity name, p_scope name, p_keys name[], p_watch name[], p_only_column name, p_only_value text, p_left name[]); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.capture_table(p_table regclass, p_source text, p_entity name, p_scope name, p_keys name[], p_watch name[], p_only_column name, p_only_value text, p_left name[]) FROM PUBLIC;
+
+-- Name: FUNCTION counters_json(p_total bigint, p_sent bigint, p_delivered bigint, p_read bigint, p_replied bigint, p_failed bigint, p_failed_queue bigint); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.counters_json(p_total bigint, p_sent bigint, p_delivered bigint, p_read bigint, p_replied bigint, p_failed bigint, p_failed_queue bigint) FROM PUBLIC;
+
+-- Name: FUNCTION dead_letter_discard(p_ids bigint[]); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.dead_letter_discard(p_ids bigint[]) FROM PUBLIC;
+
+-- Name: FUNCTION dead_letter_next_try(p_attempts integer); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.dead_letter_next_try(p_attempts integer) FROM PUBLIC;
+
+-- Name: FUNCTION dead_letter_retry(p_ids bigint[], p_due boolean, OUT applied integer, OUT failed integer); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.dead_letter_retry(p_ids bigint[], p_due boolean, OUT applied integer, OUT failed integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION headrace.dead_letter_retry(p_ids bigint[], p_due boolean, OUT applied integer, OUT failed integer) TO headrace_worker;
+
+-- Name: FUNCTION drop_change_log_partition(p_day date, p_lost_after interval); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.drop_change_log_partition(p_day date, p_lost_after interval) FROM PUBLIC;
+GRANT ALL ON FUNCTION headrace.drop_change_log_partition(p_day date, p_lost_after interval) TO headrace_worker;
+
+-- Name: FUNCTION expired_change_log_days(p_retention interval); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.expired_change_log_days(p_retention interval) FROM PUBLIC;
+GRANT ALL ON FUNCTION headrace.expired_change_log_days(p_retention interval) TO headrace_worker;
+
+-- Name: FUNCTION fold_messages(p_messages text[], p_campaigns uuid[]); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.fold_messages(p_messages text[], p_campaigns uuid[]) FROM PUBLIC;
+
+-- Name: FUNCTION forget_old_workers(); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.forget_old_workers() FROM PUBLIC;
+GRANT ALL ON FUNCTION headrace.forget_old_workers() TO headrace_worker;
+
+-- Name: FUNCTION get_campaign_template_stats(p_campaign_id uuid); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.get_campaign_template_stats(p_campaign_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION headrace.get_campaign_template_stats(p_campaign_id uuid) TO headrace_reader;
+GRANT ALL ON FUNCTION headrace.get_campaign_template_stats(p_campaign_id uuid) TO headrace_app;
+GRANT ALL ON FUNCTION headrace.get_campaign_template_stats(p_campaign_id uuid) TO headrace_worker;
+
+-- Name: FUNCTION is_data_error(p_code text); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.is_data_error(p_code text) FROM PUBLIC;
+
+-- Name: FUNCTION lock_campaigns(p_campaigns uuid[]); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.lock_campaigns(p_campaigns uuid[]) FROM PUBLIC;
+
+-- Name: FUNCTION message_bits(p_queue_status text, p_evidence integer); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.message_bits(p_queue_status text, p_evidence integer) FROM PUBLIC;
+
+-- Name: FUNCTION missing_change_log_days(p_ahead integer); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.missing_change_log_days(p_ahead integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION headrace.missing_change_log_days(p_ahead integer) TO headrace_worker;
+
+-- Name: FUNCTION rebase_stream(p_stream text, p_shards integer); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.rebase_stream(p_stream text, p_shards integer) FROM PUBLIC;
+
+-- Name: FUNCTION rebuild_campaign_stats(p_campaigns uuid[]); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.rebuild_campaign_stats(p_campaigns uuid[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION headrace.rebuild_campaign_stats(p_campaigns uuid[]) TO headrace_worker;
+
+-- Name: FUNCTION rebuild_step(p_messages bigint); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.rebuild_step(p_messages bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION headrace.rebuild_step(p_messages bigint) TO headrace_worker;
+
+-- Name: FUNCTION rebuilds_pending(); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.rebuilds_pending() FROM PUBLIC;
+
+-- Name: FUNCTION record_activity(p_assets text[], p_days date[], p_rows bigint[]); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.record_activity(p_assets text[], p_days date[], p_rows bigint[]) FROM PUBLIC;
+
+-- Name: FUNCTION refresh_documents(p_campaigns uuid[]); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.refresh_documents(p_campaigns uuid[]) FROM PUBLIC;
+
+-- Name: FUNCTION register_stream(p_stream text, p_sources text[], p_handler text, p_shards integer, p_ordered boolean, p_rebuild_step text, p_rebuilds_pending text, p_rebuild_all text); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.register_stream(p_stream text, p_sources text[], p_handler text, p_shards integer, p_ordered boolean, p_rebuild_step text, p_rebuilds_pending text, p_rebuild_all text) FROM PUBLIC;
+
+-- Name: FUNCTION reply_window(); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.reply_window() FROM PUBLIC;
+
+-- Name: FUNCTION request_rebuild(p_campaigns uuid[]); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.request_rebuild(p_campaigns uuid[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION headrace.request_rebuild(p_campaigns uuid[]) TO headrace_worker;
+
+-- Name: FUNCTION status_bits(p_status text); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.status_bits(p_status text) FROM PUBLIC;
+
+-- Name: FUNCTION stream_poll(p_streams text[]); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.stream_poll(p_streams text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION headrace.stream_poll(p_streams text[]) TO headrace_worker;
+
+-- Name: FUNCTION stream_read(p_stream text, p_shard integer, p_limit integer); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.stream_read(p_stream text, p_shard integer, p_limit integer) FROM PUBLIC;
+
+-- Name: FUNCTION stream_rebuild(p_stream text); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.stream_rebuild(p_stream text) FROM PUBLIC;
+GRANT ALL ON FUNCTION headrace.stream_rebuild(p_stream text) TO headrace_worker;
+
+-- Name: FUNCTION stream_step(p_stream text, p_shard integer, p_limit integer, p_isolate boolean, OUT status text, OUT changes integer, OUT dead_letters integer, OUT more boolean); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.stream_step(p_stream text, p_shard integer, p_limit integer, p_isolate boolean, OUT status text, OUT changes integer, OUT dead_letters integer, OUT more boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION headrace.stream_step(p_stream text, p_shard integer, p_limit integer, p_isolate boolean, OUT status text, OUT changes integer, OUT dead_letters integer, OUT more boolean) TO headrace_worker;
+
+-- Name: FUNCTION touched_messages(p_changes headrace.change_log[], OUT messages text[], OUT campaigns uuid[]); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.touched_messages(p_changes headrace.change_log[], OUT messages text[], OUT campaigns uuid[]) FROM PUBLIC;
+
+-- Name: FUNCTION worker_heartbeat(p_worker_id text, p_hostname text, p_pid integer, p_state text, p_streams text[], p_changes_applied bigint, p_last_error text); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.worker_heartbeat(p_worker_id text, p_hostname text, p_pid integer, p_state text, p_streams text[], p_changes_applied bigint, p_last_error text) FROM PUBLIC;
+GRANT ALL ON FUNCTION headrace.worker_heartbeat(p_worker_id text, p_hostname text, p_pid integer, p_state text, p_streams text[], p_changes_applied bigint, p_last_error text) TO headrace_worker;
+
+-- Name: TABLE activity; Type: ACL; Schema: headrace; Owner: -
+
+GRANT SELECT ON TABLE headrace.activity TO headrace_reader;
+GRANT SELECT ON TABLE headrace.activity TO headrace_worker;
+
+-- Name: TABLE campaign; Type: ACL; Schema: headrace; Owner: -
+
+GRANT SELECT ON TABLE headrace.campaign TO headrace_worker;
+
+-- Name: TABLE campaign_computed_stats; Type: ACL; Schema: headrace; Owner: -
+
+GRANT SELECT ON TABLE headrace.campaign_computed_stats TO headrace_reader;
+GRANT SELECT ON TABLE headrace.campaign_computed_stats TO headrace_app;
+GRANT SELECT ON TABLE headrace.campaign_computed_stats TO headrace_worker;
+
+-- Name: TABLE campaign_template_stats; Type: ACL; Schema: headrace; Owner: -
+
+GRANT SELECT ON TABLE headrace.campaign_template_stats TO headrace_reader;
+GRANT SELECT ON TABLE headrace.campaign_template_stats TO headrace_app;
+GRANT SELECT ON TABLE headrace.campaign_template_stats TO headrace_worker;
+
+-- Name: TABLE campaign_template_stats_live; Type: ACL; Schema: headrace; Owner: -
+
+GRANT SELECT ON TABLE headrace.campaign_template_stats_live TO headrace_reader;
+GRANT SELECT ON TABLE headrace.campaign_template_stats_live TO headrace_app;
+GRANT SELECT ON TABLE headrace.campaign_template_stats_live TO headrace_worker;
+
+-- Name: TABLE dead_letter; Type: ACL; Schema: headrace; Owner: -
+
+GRANT SELECT ON TABLE headrace.dead_letter TO headrace_worker;
+
+-- Name: TABLE installation; Type: ACL; Schema: headrace; Owner: -
+
+GRANT SELECT ON TABLE headrace.installation TO headrace_worker;
+
+-- Name: TABLE stream; Type: ACL; Schema: headrace; Owner: -
+
+GRANT SELECT ON TABLE headrace.stream TO headrace_reader;
+GRANT SELECT ON TABLE headrace.stream TO headrace_worker;
+
+-- Name: TABLE stream_cursor; Type: ACL; Schema: headrace; Owner: -
+
+GRANT SELECT ON TABLE headrace.stream_cursor TO headrace_worker;
+
+-- Name: TABLE stream_lag; Type: ACL; Schema: headrace; Owner: -
+
+GRANT SELECT ON TABLE headrace.stream_lag TO headrace_reader;
+GRANT SELECT ON TABLE headrace.stream_lag TO headrace_worker;
+
+-- Name: TABLE worker; Type: ACL; Schema: headrace; Owner: -
+
+GRANT SELECT ON TABLE headrace.worker TO headrace_reader;
+GRANT SELECT ON TABLE headrace.worker TO headrace_worker;
+
+-- PostgreSQL database dump complete

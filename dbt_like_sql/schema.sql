@@ -941,9 +941,13 @@ $$;
 -- Name: refresh_documents(uuid[]); Type: FUNCTION; Schema: headrace; Owner: -
 
 CREATE FUNCTION headrace.refresh_documents(p_campaigns uuid[]) RETURNS bigint
-    LANGUAGE sql
+    LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
     AS $$
+DECLARE
+    v_written bigint;
+BEGIN
+    PERFORM headrace.lock_campaigns(p_campaigns);
     WITH document AS (
         SELECT
             k.id AS campaign_id,
@@ -963,10 +967,12 @@ CREATE FUNCTION headrace.refresh_documents(p_campaigns uuid[]) RETURNS bigint
         ON CONFLICT (campaign_id) DO UPDATE SET
             template_stats = excluded.template_stats, totals = excluded.totals, checksum = excluded.checksum,
             version = d.version + 1, computed_at = clock_timestamp()
-        WHERE d.checksum <> excluded.checksum
+        WHERE (d.template_stats, d.totals, d.checksum) IS DISTINCT FROM (excluded.template_stats, excluded.totals, excluded.checksum)
         RETURNING 1
     )
-    SELECT count(*) FROM written
+    SELECT count(*) INTO v_written FROM written;
+    RETURN v_written;
+END
 $$;
 
 -- Name: register_stream(text, text[], text, integer, boolean, text, text, text); Type: FUNCTION; Schema: headrace; Owner: -
@@ -2036,6 +2042,9 @@ REVOKE ALL ON FUNCTION headrace.lock_campaigns(p_campaigns uuid[]) FROM PUBLIC;
 -- Name: FUNCTION message_bits(p_queue_status text, p_evidence integer); Type: ACL; Schema: headrace; Owner: -
 
 REVOKE ALL ON FUNCTION headrace.message_bits(p_queue_status text, p_evidence integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION headrace.message_bits(p_queue_status text, p_evidence integer) TO headrace_reader;
+GRANT ALL ON FUNCTION headrace.message_bits(p_queue_status text, p_evidence integer) TO headrace_app;
+GRANT ALL ON FUNCTION headrace.message_bits(p_queue_status text, p_evidence integer) TO headrace_worker;
 
 -- Name: FUNCTION missing_change_log_days(p_ahead integer); Type: ACL; Schema: headrace; Owner: -
 
@@ -2067,6 +2076,7 @@ REVOKE ALL ON FUNCTION headrace.record_activity(p_assets text[], p_days date[], 
 -- Name: FUNCTION refresh_documents(p_campaigns uuid[]); Type: ACL; Schema: headrace; Owner: -
 
 REVOKE ALL ON FUNCTION headrace.refresh_documents(p_campaigns uuid[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION headrace.refresh_documents(p_campaigns uuid[]) TO headrace_worker;
 
 -- Name: FUNCTION register_stream(p_stream text, p_sources text[], p_handler text, p_shards integer, p_ordered boolean, p_rebuild_step text, p_rebuilds_pending text, p_rebuild_all text); Type: ACL; Schema: headrace; Owner: -
 
@@ -2075,6 +2085,9 @@ REVOKE ALL ON FUNCTION headrace.register_stream(p_stream text, p_sources text[],
 -- Name: FUNCTION reply_window(); Type: ACL; Schema: headrace; Owner: -
 
 REVOKE ALL ON FUNCTION headrace.reply_window() FROM PUBLIC;
+GRANT ALL ON FUNCTION headrace.reply_window() TO headrace_reader;
+GRANT ALL ON FUNCTION headrace.reply_window() TO headrace_app;
+GRANT ALL ON FUNCTION headrace.reply_window() TO headrace_worker;
 
 -- Name: FUNCTION request_rebuild(p_campaigns uuid[]); Type: ACL; Schema: headrace; Owner: -
 
@@ -2084,6 +2097,9 @@ GRANT ALL ON FUNCTION headrace.request_rebuild(p_campaigns uuid[]) TO headrace_w
 -- Name: FUNCTION status_bits(p_status text); Type: ACL; Schema: headrace; Owner: -
 
 REVOKE ALL ON FUNCTION headrace.status_bits(p_status text) FROM PUBLIC;
+GRANT ALL ON FUNCTION headrace.status_bits(p_status text) TO headrace_reader;
+GRANT ALL ON FUNCTION headrace.status_bits(p_status text) TO headrace_app;
+GRANT ALL ON FUNCTION headrace.status_bits(p_status text) TO headrace_worker;
 
 -- Name: FUNCTION stream_poll(p_streams text[]); Type: ACL; Schema: headrace; Owner: -
 
@@ -2133,6 +2149,10 @@ GRANT SELECT ON TABLE headrace.campaign_computed_stats TO headrace_worker;
 GRANT SELECT ON TABLE headrace.campaign_template_stats TO headrace_reader;
 GRANT SELECT ON TABLE headrace.campaign_template_stats TO headrace_app;
 GRANT SELECT ON TABLE headrace.campaign_template_stats TO headrace_worker;
+
+-- Name: TABLE stg_campaigns; Type: ACL; Schema: headrace; Owner: -
+
+GRANT SELECT ON TABLE headrace.stg_campaigns TO headrace_worker;
 
 -- Name: TABLE campaign_template_stats_live; Type: ACL; Schema: headrace; Owner: -
 

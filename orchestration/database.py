@@ -44,8 +44,12 @@ def engine(database_url: str) -> sa.Engine:
 
 
 def connection_problem(error: Exception) -> str:
-    """A driver's message on one line."""
-    return " ".join(str(getattr(error, "orig", None) or error).split())
+    """A driver's or server's message on one line: what and which, without the statement and where in it."""
+    problem = getattr(error, "orig", None) or error
+    if isinstance(problem, psycopg.Error) and problem.diag.message_primary:
+        told = [problem.diag.message_primary, problem.diag.message_detail]
+        return " ".join(": ".join(filter(None, told)).split())
+    return " ".join(str(problem).split())
 
 
 async def connect(database_url: str, application_name: str = "headrace") -> psycopg.AsyncConnection:

@@ -104,7 +104,6 @@ def _explained(error: sa.exc.DBAPIError, code: str | None) -> HeadraceError:
             "headrace_worker exist (CREATE ROLE headrace_reader NOLOGIN; …)"
         )
     if code == "2BP01":
-        problem = problem.partition(" HINT:")[0]
         return HeadraceError(
             f"migrate: {problem}; drop what others built upon Headrace's views and functions, run migrate again, "
             "and make it anew"

@@ -8,7 +8,13 @@ headrace.campaign_template_stats,
 headrace.campaign_computed_stats,
 headrace.campaign_template_stats_live
 TO headrace_reader, headrace_app, headrace_worker;
-GRANT SELECT ON headrace.campaign TO headrace_worker;
+-- A view's functions run with the rights of who reads it.
+GRANT EXECUTE ON FUNCTION
+headrace.status_bits(text),
+headrace.message_bits(text, integer),
+headrace.reply_window()
+TO headrace_reader, headrace_app, headrace_worker;
+GRANT SELECT ON headrace.campaign, headrace.stg_campaigns TO headrace_worker;
 GRANT EXECUTE ON FUNCTION
 headrace.campaign_stats(uuid),
 headrace.get_campaign_template_stats(uuid),
@@ -16,6 +22,7 @@ headrace.campaign_contact_distribution(uuid)
 TO headrace_reader, headrace_app, headrace_worker;
 GRANT EXECUTE ON FUNCTION
 headrace.rebuild_step(bigint),
+headrace.refresh_documents(uuid[]),
 headrace.rebuild_campaign_stats(uuid[]),
 headrace.request_rebuild(uuid[])
 TO headrace_worker;

@@ -12,10 +12,12 @@ from pathlib import Path
 import dagster as dg
 import psycopg
 import pytest
+from dagster._core.definitions.freshness import TimeWindowFreshnessPolicy
 
 import orchestration
 from orchestration import definitions
 from orchestration.campaign_stats.partitions import START, first_day
+from orchestration.campaign_stats.reporting import REPORT_QUIET_EVERY
 from orchestration.campaign_stats.tables import ASSETS, COLUMNS, COMPUTED_STATS, TEMPLATE_STATS
 from orchestration.definitions import defs
 from orchestration.errors import HeadraceError
@@ -124,7 +126,9 @@ def test_every_asset_says_what_it_is() -> None:
 def test_assets_are_fresh_for_longer_than_the_sensor_is_silent() -> None:
     for name in ASSETS:
         policy = defs.resolve_asset_graph().get(dg.AssetKey(name)).freshness_policy
-        assert isinstance(policy, type(dg.FreshnessPolicy.time_window(timedelta(minutes=10))))
+        assert isinstance(policy, TimeWindowFreshnessPolicy)
+        assert policy.warn_window is not None
+        assert REPORT_QUIET_EVERY < policy.warn_window.to_timedelta() < policy.fail_window.to_timedelta()
 
 
 def test_sensor_and_check_are_there_and_the_sensor_runs_by_itself() -> None:

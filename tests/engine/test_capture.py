@@ -141,9 +141,10 @@ def test_each_watched_column_is_logged_once_with_old_and_new_keys(
 
 def same(values: dict[str, Any]) -> dict[str, str | None]:
     """Values as text, times as one and the same writing of them."""
+    written = {name: None if value is None else str(value) for name, value in values.items()}
     return {
-        name: value if value is None else str(datetime.fromisoformat(value)) if name.endswith("_at") else str(value)
-        for name, value in values.items()
+        name: str(datetime.fromisoformat(value)) if value and name.endswith("_at") else value
+        for name, value in written.items()
     }
 
 

@@ -2,11 +2,15 @@
 -- grain:   one document per campaign named
 -- reads:   headrace.campaign_template_stats
 -- writes:  headrace.campaign_computed_stats; how many documents changed
--- locks:   the documents' rows; the caller holds the campaigns
+-- locks:   the campaigns' own rows, in id order, before the counters are read; the documents' rows
 CREATE OR REPLACE FUNCTION headrace.refresh_documents(p_campaigns uuid[]) RETURNS bigint
-LANGUAGE sql
+LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, headrace, pg_temp
 AS $$
+DECLARE
+    v_written bigint;
+BEGIN
+    PERFORM headrace.lock_campaigns(p_campaigns);
     WITH document AS (
         SELECT
             k.id AS campaign_id,
@@ -26,8 +30,10 @@ AS $$
         ON CONFLICT (campaign_id) DO UPDATE SET
             template_stats = excluded.template_stats, totals = excluded.totals, checksum = excluded.checksum,
             version = d.version + 1, computed_at = clock_timestamp()
-        WHERE d.checksum <> excluded.checksum
+        WHERE (d.template_stats, d.totals, d.checksum) IS DISTINCT FROM (excluded.template_stats, excluded.totals, excluded.checksum)
         RETURNING 1
     )
-    SELECT count(*) FROM written
+    SELECT count(*) INTO v_written FROM written;
+    RETURN v_written;
+END
 $$;

@@ -365,7 +365,7 @@ CREATE FUNCTION headrace.capture_send_queue_delete() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
     SET "DateStyle" TO 'ISO, MDY'
-    AS $$ BEGIN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) SELECT 'send_queue', 'D', r.id::text, r.campaign_id::text, jsonb_build_object('old', jsonb_object(ARRAY['user_phone', r.user_phone::text, 'whatsapp_number_id', r.whatsapp_number_id::text, 'sent_at', r.sent_at::text, 'created_at', r.created_at::text])), NULLIF(current_setting('headrace.cause', true), '') FROM changed_rows r; RETURN NULL; END $$;
+    AS $$ BEGIN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) SELECT 'send_queue', 'D', r.id::text, r.campaign_id::text, jsonb_build_object('old', jsonb_object(ARRAY['id', r.id::text, 'user_phone', r.user_phone::text, 'whatsapp_number_id', r.whatsapp_number_id::text, 'sent_at', r.sent_at::text, 'created_at', r.created_at::text])), NULLIF(current_setting('headrace.cause', true), '') FROM changed_rows r; RETURN NULL; END $$;
 
 -- Name: capture_send_queue_insert(); Type: FUNCTION; Schema: headrace; Owner: -
 
@@ -389,7 +389,7 @@ CREATE FUNCTION headrace.capture_send_queue_update() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
     SET "DateStyle" TO 'ISO, MDY'
-    AS $$ BEGIN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) VALUES ('send_queue', 'U', NEW.id::text, NEW.campaign_id::text, CASE WHEN OLD.user_phone IS DISTINCT FROM NEW.user_phone OR OLD.whatsapp_number_id IS DISTINCT FROM NEW.whatsapp_number_id OR OLD.sent_at IS DISTINCT FROM NEW.sent_at OR OLD.created_at IS DISTINCT FROM NEW.created_at THEN jsonb_build_object('old', jsonb_object(ARRAY['user_phone', OLD.user_phone::text, 'whatsapp_number_id', OLD.whatsapp_number_id::text, 'sent_at', OLD.sent_at::text, 'created_at', OLD.created_at::text])) END, NULLIF(current_setting('headrace.cause', true), '')); IF OLD.id IS DISTINCT FROM NEW.id THEN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) VALUES ('send_queue', 'U', OLD.id::text, OLD.campaign_id::text, CASE WHEN OLD.user_phone IS DISTINCT FROM NEW.user_phone OR OLD.whatsapp_number_id IS DISTINCT FROM NEW.whatsapp_number_id OR OLD.sent_at IS DISTINCT FROM NEW.sent_at OR OLD.created_at IS DISTINCT FROM NEW.created_at THEN jsonb_build_object('old', jsonb_object(ARRAY['user_phone', OLD.user_phone::text, 'whatsapp_number_id', OLD.whatsapp_number_id::text, 'sent_at', OLD.sent_at::text, 'created_at', OLD.created_at::text])) END, NULLIF(current_setting('headrace.cause', true), '')); END IF; RETURN NULL; END $$;
+    AS $$ BEGIN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) VALUES ('send_queue', 'U', NEW.id::text, NEW.campaign_id::text, CASE WHEN OLD.id IS DISTINCT FROM NEW.id OR OLD.user_phone IS DISTINCT FROM NEW.user_phone OR OLD.whatsapp_number_id IS DISTINCT FROM NEW.whatsapp_number_id OR OLD.sent_at IS DISTINCT FROM NEW.sent_at OR OLD.created_at IS DISTINCT FROM NEW.created_at THEN jsonb_build_object('old', jsonb_object(ARRAY['id', OLD.id::text, 'user_phone', OLD.user_phone::text, 'whatsapp_number_id', OLD.whatsapp_number_id::text, 'sent_at', OLD.sent_at::text, 'created_at', OLD.created_at::text])) END, NULLIF(current_setting('headrace.cause', true), '')); IF OLD.id IS DISTINCT FROM NEW.id THEN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) VALUES ('send_queue', 'U', OLD.id::text, OLD.campaign_id::text, CASE WHEN OLD.id IS DISTINCT FROM NEW.id OR OLD.user_phone IS DISTINCT FROM NEW.user_phone OR OLD.whatsapp_number_id IS DISTINCT FROM NEW.whatsapp_number_id OR OLD.sent_at IS DISTINCT FROM NEW.sent_at OR OLD.created_at IS DISTINCT FROM NEW.created_at THEN jsonb_build_object('old', jsonb_object(ARRAY['id', OLD.id::text, 'user_phone', OLD.user_phone::text, 'whatsapp_number_id', OLD.whatsapp_number_id::text, 'sent_at', OLD.sent_at::text, 'created_at', OLD.created_at::text])) END, NULLIF(current_setting('headrace.cause', true), '')); END IF; RETURN NULL; END $$;
 
 -- Name: capture_table(regclass, text, name, name, name[], name[], name, text, name[]); Type: FUNCTION; Schema: headrace; Owner: -
 
@@ -1343,7 +1343,7 @@ BEGIN
             UNION
             SELECT
                 c.data #>> '{old,user_phone}', c.data #>> '{old,whatsapp_number_id}',
-                coalesce(c.data #>> '{old,sent_at}', c.data #>> '{old,created_at}')::timestamptz, c.entity_id::uuid
+                coalesce(c.data #>> '{old,sent_at}', c.data #>> '{old,created_at}')::timestamptz, (c.data #>> '{old,id}')::uuid
             FROM unnest(v_left) c
         ) place
         CROSS JOIN LATERAL (

@@ -182,9 +182,13 @@ def _split(value: str | None) -> list[str] | None:
 
 @main.command()
 @click.option("--until-idle", is_flag=True, help="Drain what is there, then exit 0.")
-@click.option("--timeout", type=click.FloatRange(min=0), help="With --until-idle: exit 3 after so many seconds.")
+@click.option(
+    "--timeout", type=click.FloatRange(min=0), help="With --until-idle: exit 3 after so many seconds."
+)
 @click.option("--streams", help="Only these streams, comma-separated.")
-@click.option("--concurrency", type=click.IntRange(1, 32), default=1, show_default=True, help="Connections that drain.")
+@click.option(
+    "--concurrency", type=click.IntRange(1, 32), default=1, show_default=True, help="Connections that drain."
+)
 def worker(until_idle: bool, timeout: float | None, streams: str | None, concurrency: int) -> None:
     """The resident worker: keeps statistics up to date within milliseconds. Run as many as you like."""
     from orchestration.engine.housekeeping import housekeep_once
@@ -227,7 +231,9 @@ def _require_streams(names: Sequence[str]) -> None:
 def _configure_logs() -> None:
     import structlog
 
-    renderer: Any = structlog.dev.ConsoleRenderer() if sys.stderr.isatty() else structlog.processors.JSONRenderer()
+    renderer: Any = (
+        structlog.dev.ConsoleRenderer() if sys.stderr.isatty() else structlog.processors.JSONRenderer()
+    )
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -241,10 +247,13 @@ def _configure_logs() -> None:
 
 
 @main.command()
-@click.argument("campaign")
+@click.argument("campaign", required=False)
 @click.option("--json", "as_json", is_flag=True, help="The document as headrace.campaign_stats() gives it.")
-def stats(campaign: str, as_json: bool) -> None:
-    """Shows the statistics of CAMPAIGN (its id): where they come from and how old they are."""
+def stats(campaign: str | None, as_json: bool) -> None:
+    """Shows the statistics of CAMPAIGN (its id): where they come from and how old they are. Without: the newest."""
+    if campaign is None:
+        _newest_campaigns(as_json)
+        return
     document = _rows("SELECT headrace.campaign_stats(%s)", [_campaign_id(campaign)])[0][0]
     if document is None:
         raise HeadraceError(f"there is no campaign {campaign}")
@@ -259,6 +268,23 @@ def stats(campaign: str, as_json: bool) -> None:
     rows = [[row["template_name"], *(row[name] for name in counters)] for row in document["template_stats"]]
     rows.append(["all", *(document["totals"][name] for name in counters)])
     _table(f"{document['source']}, {document['age_seconds']} s old", ("template", *counters), rows)
+
+
+def _newest_campaigns(as_json: bool, limit: int = 20) -> None:
+    columns = ("campaign", "name", "status", "total", "sent", "delivered", "read", "replied", "failed")
+    rows = _rows(
+        "SELECT c.campaign_id::text, c.name, c.status, d.totals -> 'total', d.totals -> 'sent', d.totals -> 'delivered',"
+        " d.totals -> 'read', d.totals -> 'replied', d.totals -> 'failed'"
+        " FROM headrace.stg_campaigns c LEFT JOIN headrace.campaign_computed_stats d USING (campaign_id)"
+        " ORDER BY c.created_at DESC, c.campaign_id DESC LIMIT %s",
+        [limit],
+    )
+    if as_json:
+        click.echo(json.dumps([dict(zip(columns, row, strict=True)) for row in rows], indent=2))
+    elif rows:
+        _table(f"The newest {len(rows)} campaigns", columns, rows)
+    else:
+        click.echo("there are no campaigns")
 
 
 @main.command()
@@ -294,7 +320,15 @@ def rebuild(campaigns: tuple[str, ...], everything: bool) -> None:
 def streams(context: click.Context) -> None:
     """Lists the streams: how far behind each shard is, and what holds it."""
     if context.invoked_subcommand is None:
-        columns = ("stream", "shard", "state", "rows_behind", "seconds_behind", "oldest_writer_pid", "changes_applied")
+        columns = (
+            "stream",
+            "shard",
+            "state",
+            "rows_behind",
+            "seconds_behind",
+            "oldest_writer_pid",
+            "changes_applied",
+        )
         rows = _rows(
             "SELECT stream, shard, state, rows_behind, round(seconds_behind::numeric, 1), oldest_writer_pid,"
             " changes_applied FROM headrace.stream_lag ORDER BY stream, shard"
@@ -308,7 +342,9 @@ def streams(context: click.Context) -> None:
 def rebase(stream: str, shards: int | None) -> None:
     """Starts STREAM anew at this moment (after a restore or clone) and queues what it derives for rebuild."""
     _rows("SELECT headrace.rebase_stream(%s, %s)", [stream, shards])
-    click.echo(f"stream {stream} starts anew; what it derives is queued for rebuild: headrace worker --until-idle")
+    click.echo(
+        f"stream {stream} starts anew; what it derives is queued for rebuild: headrace worker --until-idle"
+    )
 
 
 @main.group("dead-letters")
@@ -322,7 +358,7 @@ def list_letters(as_json: bool) -> None:
     """Lists dead letters, oldest first."""
     columns = ("id", "stream", "status", "source", "op", "entity", "attempts", "next try", "error")
     rows = _rows(
-        'SELECT id, stream, status, (change).source, (change).op::text, entity_id, attempts, next_try_at, error_code || \' \' || error'
+        "SELECT id, stream, status, (change).source, (change).op::text, entity_id, attempts, next_try_at, error_code || ' ' || error"
         " FROM headrace.dead_letter ORDER BY stream, pos"
     )
     if as_json:
@@ -344,7 +380,9 @@ def _ids(ids: tuple[int, ...], everything: bool) -> list[int] | None:
 @click.option("--all", "everything", is_flag=True, help="All there are.")
 def retry(ids: tuple[int, ...], everything: bool) -> None:
     """Tries dead letters again; what applies is removed. Exit 1 if some still fail."""
-    applied, failed = _rows("SELECT applied, failed FROM headrace.dead_letter_retry(%s)", [_ids(ids, everything)])[0]
+    applied, failed = _rows(
+        "SELECT applied, failed FROM headrace.dead_letter_retry(%s)", [_ids(ids, everything)]
+    )[0]
     click.echo(f"{applied} applied, {failed} failed again")
     if failed:
         sys.exit(1)

@@ -25,7 +25,14 @@ ACCEPTED: Mapping[str, tuple[str, ...]] = {
     "timestamptz": ("timestamp with time zone",),
     "jsonb": ("jsonb", "json"),
 }
-_DECLARED = {"id": "uuid", "text": "text", "uuid": "uuid", "timestamptz": "timestamptz", "jsonb": "jsonb", "bigint": "bigint"}
+_DECLARED = {
+    "id": "uuid",
+    "text": "text",
+    "uuid": "uuid",
+    "timestamptz": "timestamptz",
+    "jsonb": "jsonb",
+    "bigint": "bigint",
+}
 
 
 @dataclass(frozen=True)
@@ -103,7 +110,10 @@ def _domain(name: str, body: Mapping[str, Any]) -> Domain:
 
 
 def active_domains(
-    contract: Mapping[str, Domain], catalog: Catalog, asked: Iterable[str] | None, installed: Iterable[str] = ()
+    contract: Mapping[str, Domain],
+    catalog: Catalog,
+    asked: Iterable[str] | None,
+    installed: Iterable[str] = (),
 ) -> list[Domain]:
     """Those asked for, or else those one of whose telling tables exists, and those that are installed already.
 
@@ -133,7 +143,9 @@ def check_contract(domains: Iterable[Domain], catalog: Catalog, source_schema: s
             place = f"{quoted(source_schema)}.{quoted(table.name)}"
             found = catalog.get(table.name)
             if found is None:
-                columns = ", ".join(f"{quoted(c.name)} {_DECLARED[c.type]}" for c in table.columns if not c.optional)
+                columns = ", ".join(
+                    f"{quoted(c.name)} {_DECLARED[c.type]}" for c in table.columns if not c.optional
+                )
                 problems.append(
                     Problem(
                         f"table {table.name} is missing from schema {source_schema}; see dbt_like_sql/sources.yml",
@@ -197,9 +209,17 @@ def _column_problem(table: str, place: str, column: Column, found: str | None) -
         "see dbt_like_sql/sources.yml"
     )
     if declared == "uuid" and whole_number:
-        return Problem(what, f"give the rows of {table} a uuid as {column.name}: {found} does not convert to one")
-    how = f"{quoted(column.name)} AT TIME ZONE 'UTC'" if found == "timestamp without time zone" else f"{quoted(column.name)}::{declared}"
-    return Problem(what, f"ALTER TABLE {place} ALTER COLUMN {quoted(column.name)} TYPE {declared} USING {how};")
+        return Problem(
+            what, f"give the rows of {table} a uuid as {column.name}: {found} does not convert to one"
+        )
+    how = (
+        f"{quoted(column.name)} AT TIME ZONE 'UTC'"
+        if found == "timestamp without time zone"
+        else f"{quoted(column.name)}::{declared}"
+    )
+    return Problem(
+        what, f"ALTER TABLE {place} ALTER COLUMN {quoted(column.name)} TYPE {declared} USING {how};"
+    )
 
 
 _CAST = r"::(?:timestamp with(?:out)? time zone|character varying|[a-z_]+)(?:\(\d+\))?"

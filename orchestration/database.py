@@ -59,13 +59,16 @@ async def connect(database_url: str, application_name: str = "headrace") -> psyc
         HeadraceError: no connection could be made; the message never quotes the URL.
     """
     try:
-        return await psycopg.AsyncConnection.connect(
+        connection = await psycopg.AsyncConnection.connect(
             with_driver(database_url, None),
             autocommit=True,
             prepare_threshold=None,
             connect_timeout=CONNECT_TIMEOUT_SECONDS,
             application_name=application_name,
         )
+        # Whatever the database's default is: streams lock first and read then, with a snapshot for each.
+        await connection.set_isolation_level(psycopg.IsolationLevel.READ_COMMITTED)
+        return connection
     except psycopg.Error as error:
         raise cannot_connect(error) from None
 
@@ -87,7 +90,9 @@ def cannot_connect(error: Exception) -> HeadraceError:
 
 def migration_sql(name: str) -> list[str]:
     """The statements of a migration's SQL file, in order."""
-    return split_statements(SQL_ROOT.joinpath("migrations", "versions", f"{name}.sql").read_text(encoding="utf-8"))
+    return split_statements(
+        SQL_ROOT.joinpath("migrations", "versions", f"{name}.sql").read_text(encoding="utf-8")
+    )
 
 
 def split_statements(script: str) -> list[str]:
@@ -141,7 +146,9 @@ def load_objects(
     def regclass(table: str) -> str:
         return "'" + f"{quoted(source_schema)}.{quoted(table)}".replace("'", "''") + "'"
 
-    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, autoescape=False, keep_trailing_newline=True)
+    environment = jinja2.Environment(
+        undefined=jinja2.StrictUndefined, autoescape=False, keep_trailing_newline=True
+    )
     context = {
         "source": quoted(source_schema),
         "optional": optional,

@@ -58,7 +58,8 @@ def _diagnose(connection: sa.Connection, settings: Settings) -> Diagnosis:
     installed = connection.exec_driver_sql("SELECT to_regclass('headrace.installation')").scalar() is not None
     catalog = read_catalog(connection, settings.source_schema)
     recorded = (
-        connection.exec_driver_sql("SELECT value FROM headrace.installation WHERE name = 'domains'").scalar() or ""
+        connection.exec_driver_sql("SELECT value FROM headrace.installation WHERE name = 'domains'").scalar()
+        or ""
         if installed
         else ""
     )
@@ -90,7 +91,9 @@ def _pending(connection: sa.Connection, settings: Settings) -> list[str]:
 
 def _streams(connection: sa.Connection) -> list[Problem]:
     problems = []
-    rows = connection.exec_driver_sql("SELECT stream, shard, state, rows_behind, seconds_behind FROM headrace.stream_lag")
+    rows = connection.exec_driver_sql(
+        "SELECT stream, shard, state, rows_behind, seconds_behind FROM headrace.stream_lag"
+    )
     for stream, shard, state, behind, seconds in rows:
         if state == "mismatch":
             problems.append(
@@ -101,15 +104,25 @@ def _streams(connection: sa.Connection) -> list[Problem]:
             )
         elif state == "lost":
             problems.append(
-                Problem(f"stream {stream} was idle for too long and lost its place", f"headrace streams rebase {stream}")
+                Problem(
+                    f"stream {stream} was idle for too long and lost its place",
+                    f"headrace streams rebase {stream}",
+                )
             )
         elif seconds > LAG_SECONDS:
             problems.append(
-                Problem(f"stream {stream} shard {shard} is {behind} changes, {seconds:.0f} s behind", "headrace worker")
+                Problem(
+                    f"stream {stream} shard {shard} is {behind} changes, {seconds:.0f} s behind",
+                    "headrace worker",
+                )
             )
-    letters = connection.exec_driver_sql("SELECT stream, count(*), min(error) FROM headrace.dead_letter GROUP BY 1")
+    letters = connection.exec_driver_sql(
+        "SELECT stream, count(*), min(error) FROM headrace.dead_letter GROUP BY 1"
+    )
     for stream, count, error in letters:
-        problems.append(Problem(f"stream {stream} has {count} dead letters ({error})", "headrace dead-letters list"))
+        problems.append(
+            Problem(f"stream {stream} has {count} dead letters ({error})", "headrace dead-letters list")
+        )
     stray = connection.exec_driver_sql("SELECT count(*) FROM headrace.change_log_default").scalar_one()
     if stray:
         problems.append(Problem(f"the change log's DEFAULT partition holds {stray} rows", "headrace migrate"))
@@ -124,7 +137,13 @@ def _workers(connection: sa.Connection) -> list[Problem]:
         ),
         {"silent": WORKER_SILENT_SECONDS},
     ).scalar_one()
-    return [] if alive else [Problem("no worker is running; Dagster's sensor catches up in tens of seconds", "headrace worker")]
+    return (
+        []
+        if alive
+        else [
+            Problem("no worker is running; Dagster's sensor catches up in tens of seconds", "headrace worker")
+        ]
+    )
 
 
 def _old_writers(connection: sa.Connection) -> list[Problem]:

@@ -145,7 +145,9 @@ def _installed(connection: sa.Connection) -> dict[str, str]:
     return {row.name: row.value for row in rows}
 
 
-def fitting_domains(connection: sa.Connection, settings: Settings) -> tuple[list[Domain], dict[str, FoundTable]]:
+def fitting_domains(
+    connection: sa.Connection, settings: Settings
+) -> tuple[list[Domain], dict[str, FoundTable]]:
     """The domains that are to be active and the source tables as they are.
 
     Raises:
@@ -221,7 +223,9 @@ def _migrate(connection: sa.Connection, settings: Settings) -> Migrated:
 
     names = tuple(domain.name for domain in domains)
     # Rebuilds are queued before triggers are made: those hold the source tables' writers up until we commit.
-    rebuilds = _queue_rebuilds(connection, settings, domains, before, definition) if "campaign_stats" in names else 0
+    rebuilds = (
+        _queue_rebuilds(connection, settings, domains, before, definition) if "campaign_stats" in names else 0
+    )
     repaired = 0
     for item in run:
         rows = _execute(connection, item.sql)
@@ -249,7 +253,11 @@ def _migrate(connection: sa.Connection, settings: Settings) -> Migrated:
 
 
 def _queue_rebuilds(
-    connection: sa.Connection, settings: Settings, domains: list[Domain], before: dict[str, str], definition: str
+    connection: sa.Connection,
+    settings: Settings,
+    domains: list[Domain],
+    before: dict[str, str],
+    definition: str,
 ) -> int:
     """At first all campaigns; later those whose stored numbers may be wrong, which is all of them or none."""
     if "campaign_stats" not in before.get("domains", "").split(","):
@@ -382,7 +390,10 @@ def capture_problems(connection: sa.Connection, domains: list[Domain], settings:
         for source, leaf, operation in rows:
             of = "" if leaf.split(".")[-1].strip('"') == source else f" (a partition of {source})"
             problems.append(
-                Problem(f"capture trigger for {operation} is missing or disabled on table {leaf}{of}", "headrace migrate")
+                Problem(
+                    f"capture trigger for {operation} is missing or disabled on table {leaf}{of}",
+                    "headrace migrate",
+                )
             )
     return problems
 

@@ -36,13 +36,17 @@ class Settings(BaseSettings):
         None, description="first daily partition in Dagster (UTC day); unset: 30 days before today"
     )
     reply_window: timedelta = Field(
-        timedelta(days=7), gt=timedelta(0), description="a reply counts this long after its message (ISO 8601, P7D)"
+        timedelta(days=7),
+        gt=timedelta(0),
+        description="a reply counts this long after its message (ISO 8601, P7D)",
     )
     change_retention: timedelta = Field(
         timedelta(days=7), gt=timedelta(0), description="how long the change log is kept (ISO 8601, P7D)"
     )
     stream_lost_after: timedelta = Field(
-        timedelta(days=14), gt=timedelta(0), description="a stream idle this long no longer holds the log (P14D)"
+        timedelta(days=14),
+        gt=timedelta(0),
+        description="a stream idle this long no longer holds the log (P14D)",
     )
 
     @field_validator("domains", mode="before")

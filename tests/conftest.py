@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 import os
-from pathlib import Path
 import shutil
 import tempfile
 import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import psycopg
-from psycopg import sql
 import pytest
+from psycopg import sql
 
 from orchestration.demo.load import create_schema
 from orchestration.demo.server import ensure_server, stop_server

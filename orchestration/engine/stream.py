@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
 import random
 import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
 
 import psycopg
 
@@ -105,25 +105,27 @@ def blocked_message(work: Work) -> str:
 async def poll(connection: psycopg.AsyncConnection, streams: Sequence[str] | None) -> list[Work]:
     """What there is to do, in one statement that locks and writes nothing."""
     cursor = await connection.execute(
-        "SELECT stream, shard, work FROM headrace.stream_poll(%s)", [list(streams) if streams is not None else None]
+        "SELECT stream, shard, work FROM headrace.stream_poll(%s)",
+        [list(streams) if streams is not None else None],
     )
     return [Work(*row) for row in await cursor.fetchall()]
 
 
 async def step(connection: psycopg.AsyncConnection, work: Work, batch: Batch) -> Step:
-    """Applies one batch of a shard, or one piece of a rebuild, in one transaction (autocommit: the statement is it)."""
-    if work.kind == "rebuild":
-        cursor = await connection.execute("SELECT headrace.stream_rebuild(%s)", [work.stream])
+    """Applies one batch of a shard, or one piece of a rebuild, in one transaction of the connection's isolation level."""
+    async with connection.transaction():
+        if work.kind == "rebuild":
+            cursor = await connection.execute("SELECT headrace.stream_rebuild(%s)", [work.stream])
+            row = await cursor.fetchone()
+            assert row is not None
+            return Step("applied" if row[0] else "busy", changes=row[0])
+        cursor = await connection.execute(
+            "SELECT status, changes, dead_letters, more FROM headrace.stream_step(%s, %s, %s, %s)",
+            [work.stream, work.shard, batch.limit, batch.isolate],
+        )
         row = await cursor.fetchone()
         assert row is not None
-        return Step("applied" if row[0] else "busy", changes=row[0])
-    cursor = await connection.execute(
-        "SELECT status, changes, dead_letters, more FROM headrace.stream_step(%s, %s, %s, %s)",
-        [work.stream, work.shard, batch.limit, batch.isolate],
-    )
-    row = await cursor.fetchone()
-    assert row is not None
-    return Step(*row)
+        return Step(*row)
 
 
 class Drainer:
@@ -233,7 +235,9 @@ async def drain(
                 if connection.closed:
                     drainer.connection = connection = await _reconnected(database_url, deadline, sleep, clock)
             if deadline is not None and clock() >= deadline:
-                raise HeadraceError(await _in_the_way(connection, found, timeout_seconds, last_problem), exit_code=3)
+                raise HeadraceError(
+                    await _in_the_way(connection, found, timeout_seconds, last_problem), exit_code=3
+                )
             await sleep(pause)
     finally:
         await connection.close()
@@ -259,7 +263,10 @@ async def _reconnected(
 
 
 async def _in_the_way(
-    connection: psycopg.AsyncConnection, found: Sequence[Work], timeout_seconds: float | None, last_problem: str
+    connection: psycopg.AsyncConnection,
+    found: Sequence[Work],
+    timeout_seconds: float | None,
+    last_problem: str,
 ) -> str:
     parts = []
     try:
@@ -285,13 +292,13 @@ async def _in_the_way(
 
 
 def explain(error: psycopg.Error) -> str:
-    """A database error as a sentence that says what to do."""
-    problem = " ".join(str(error).split())
+    """A database error as a sentence that says what to do: the server's message, without the statement it ran."""
+    problem = " ".join((error.diag.message_primary or str(error)).split())
     match error.sqlstate:
         case "42501":
             return (
-                f"the role of HEADRACE_DATABASE_URL may not do this ({problem}); "
-                "grant it headrace_worker: GRANT headrace_worker TO <role>;"
+                f"the role of HEADRACE_DATABASE_URL may not do this ({problem}); a worker's needs "
+                "GRANT headrace_worker TO <role>; and this version's rights: headrace migrate"
             )
         case "3F000" | "42883" | "42P01" if "headrace" in problem:
             return f"schema headrace is not installed, or older than this version ({problem}); run: headrace migrate"

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
 import contextlib
-from datetime import timedelta
 import os
 import signal
 import socket
 import time
-from typing import TypeVar
 import uuid
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import timedelta
 
 import psycopg
 import structlog
@@ -28,12 +27,12 @@ LONGEST_IDLE_PAUSE_SECONDS = 0.05
 HEARTBEAT_SECONDS = 5.0
 HOUSEKEEPING_SECONDS = 60.0
 
-Result = TypeVar("Result")
-
 
 def next_pause(pause: float, moved: bool) -> float:
     """Seconds until the next poll: 2 ms while there is work, then doubling to 50 ms while there is none."""
-    return BUSY_PAUSE_SECONDS if moved else min(LONGEST_IDLE_PAUSE_SECONDS, max(pause, BUSY_PAUSE_SECONDS) * 2)
+    return (
+        BUSY_PAUSE_SECONDS if moved else min(LONGEST_IDLE_PAUSE_SECONDS, max(pause, BUSY_PAUSE_SECONDS) * 2)
+    )
 
 
 class Worker:
@@ -72,10 +71,12 @@ class Worker:
             HeadraceError: at the start the database is out of reach, not installed, or refuses the role.
         """
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self.stop)
+        for name in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(name, self.stop)
         await self._first_contact()
-        log.info("worker started", worker=self._id, streams=self._streams or "all", concurrency=self._concurrency)
+        log.info(
+            "worker started", worker=self._id, streams=self._streams or "all", concurrency=self._concurrency
+        )
         async with asyncio.TaskGroup() as group:
             for number in range(self._concurrency):
                 group.create_task(self._keep(f"drain {number}", self._drain_loop))
@@ -100,7 +101,7 @@ class Worker:
         finally:
             await connection.close()
 
-    async def _keep(self, name: str, loop: Callable[[psycopg.AsyncConnection], asyncio.Future[None]]) -> None:
+    async def _keep(self, name: str, loop: Callable[[psycopg.AsyncConnection], Awaitable[None]]) -> None:
         """Runs a loop on a connection of its own, again and again while connections break and errors pass."""
         failures = 0
         while not self._stopping.is_set():
@@ -117,7 +118,9 @@ class Worker:
                 problem = explain(error) if isinstance(error, psycopg.Error) else str(error)
                 self._last_error = problem
                 passing = not isinstance(error, psycopg.Error) or is_passing(error)
-                log.log(30 if passing else 40, "worker tries again", loop=name, error=problem, failures=failures)
+                log.log(
+                    30 if passing else 40, "worker tries again", loop=name, error=problem, failures=failures
+                )
                 await self._pause(retry_delay(failures if passing else 10))
 
     async def _drain_loop(self, connection: psycopg.AsyncConnection) -> None:

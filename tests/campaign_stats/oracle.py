@@ -15,12 +15,16 @@ Stats = dict[tuple[Any, Any], tuple[int, ...]]
 def recompute(connection: psycopg.Connection[Any], window: timedelta = timedelta(days=7)) -> Stats:
     """(campaign id, template) to counters in the order of COUNTERS, from everything this transaction sees."""
     campaigns = {row[0] for row in connection.execute("SELECT id FROM campaigns")}
+    # In UTC: Python subtracts the wall clocks of two times in one zone, whatever its clocks did in between.
+    connection.execute("SET timezone = 'UTC'")
     queue = connection.execute(
         "SELECT id, campaign_id, template_name, status, whatsapp_message_id, user_phone, whatsapp_number_id,"
         " coalesce(sent_at, created_at) FROM send_queue"
     ).fetchall()
     statuses: dict[str, set[str]] = defaultdict(set)
-    for message_id, status in connection.execute("SELECT whatsapp_message_id, status FROM message_status_logs"):
+    for message_id, status in connection.execute(
+        "SELECT whatsapp_message_id, status FROM message_status_logs"
+    ):
         if message_id is not None:
             statuses[message_id].add(status)
     incoming = connection.execute(
@@ -31,9 +35,7 @@ def recompute(connection: psycopg.Connection[Any], window: timedelta = timedelta
     def came(message_id: str | None, *wanted: str) -> bool:
         return message_id is not None and not statuses[message_id].isdisjoint(wanted)
 
-    sent = {
-        row[0]: row[3] == "sent" or came(row[4], "sent", "delivered", "read", "played") for row in queue
-    }
+    sent = {row[0]: row[3] == "sent" or came(row[4], "sent", "delivered", "read", "played") for row in queue}
     replied = set()
     for phone, number, at, reference in incoming:
         if reference is not None:
@@ -41,7 +43,9 @@ def recompute(connection: psycopg.Connection[Any], window: timedelta = timedelta
             continue
         if phone is None or number is None:
             continue
-        before = [row for row in queue if sent[row[0]] and row[5] == phone and row[6] == number and row[7] < at]
+        before = [
+            row for row in queue if sent[row[0]] and row[5] == phone and row[6] == number and row[7] < at
+        ]
         if before:
             last = max(before, key=lambda row: (row[7], row[0]))
             if at - last[7] <= window:
@@ -83,7 +87,9 @@ def _read(connection: psycopg.Connection[Any], relation: str) -> Stats:
 def documents(connection: psycopg.Connection[Any]) -> Stats:
     """The same numbers as the serving documents say them."""
     found: Stats = {}
-    for campaign, templates in connection.execute("SELECT campaign_id, template_stats FROM headrace.campaign_computed_stats"):
+    for campaign, templates in connection.execute(
+        "SELECT campaign_id, template_stats FROM headrace.campaign_computed_stats"
+    ):
         for entry in templates:
             found[campaign, entry["template_name"]] = tuple(entry[counter] for counter in COUNTERS)
     return found

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable
 from typing import Any
-import uuid
 
 import psycopg
 import pytest
@@ -24,7 +24,9 @@ def app(database: str) -> Connection:
 
 def _campaign(app: Connection, status: str = "running", rows: int = 4) -> uuid.UUID:
     """A campaign with one template: all rows sent but the last, which failed; the first is read and answered."""
-    found = app.execute("INSERT INTO campaigns (name, status) VALUES ('c', %s) RETURNING id", [status]).fetchone()
+    found = app.execute(
+        "INSERT INTO campaigns (name, status) VALUES ('c', %s) RETURNING id", [status]
+    ).fetchone()
     assert found is not None
     app.execute(
         "INSERT INTO send_queue (campaign_id, template_name, status, whatsapp_message_id, user_phone, whatsapp_number_id)"
@@ -32,8 +34,12 @@ def _campaign(app: Connection, status: str = "running", rows: int = 4) -> uuid.U
         " FROM generate_series(1, %s) n",
         [found[0], rows, rows],
     )
-    app.execute("INSERT INTO message_status_logs (whatsapp_message_id, status) VALUES ('m1', 'read'), ('m2', 'delivered')")
-    app.execute("INSERT INTO messages (user_phone, whatsapp_number_id, direction) VALUES ('p1', 'n', 'incoming')")
+    app.execute(
+        "INSERT INTO message_status_logs (whatsapp_message_id, status) VALUES ('m1', 'read'), ('m2', 'delivered')"
+    )
+    app.execute(
+        "INSERT INTO messages (user_phone, whatsapp_number_id, direction) VALUES ('p1', 'n', 'incoming')"
+    )
     campaign: uuid.UUID = found[0]
     return campaign
 
@@ -79,7 +85,9 @@ def test_the_version_rises_only_when_numbers_change(app: Connection) -> None:
     campaign = _campaign(app)
     drain(app)
     before = _document(app, campaign)
-    app.execute("INSERT INTO message_status_logs (whatsapp_message_id, status) VALUES ('m1', 'read'), ('m1', 'delivered')")
+    app.execute(
+        "INSERT INTO message_status_logs (whatsapp_message_id, status) VALUES ('m1', 'read'), ('m1', 'delivered')"
+    )
     app.execute("SELECT headrace.rebuild_campaign_stats(ARRAY[%s])", [campaign])
     drain(app)
     same = _document(app, campaign)
@@ -102,7 +110,9 @@ def test_a_campaign_that_does_not_run_is_served_with_basic_facts(app: Connection
 
 
 def test_a_campaign_without_messages_has_zeros_and_rates_of_null(app: Connection) -> None:
-    row = app.execute("INSERT INTO campaigns (name, status) VALUES ('empty', 'draft') RETURNING id").fetchone()
+    row = app.execute(
+        "INSERT INTO campaigns (name, status) VALUES ('empty', 'draft') RETURNING id"
+    ).fetchone()
     assert row is not None
     drain(app)
     document = _document(app, row[0])
@@ -119,7 +129,9 @@ def test_a_campaign_that_does_not_exist_has_no_document(app: Connection) -> None
 
 def test_the_seeds_function_keeps_its_name_and_columns(app: Connection) -> None:
     campaign = _campaign(app)
-    cursor = app.execute("SELECT * FROM headrace.get_campaign_template_stats(p_campaign_id => %s)", [campaign])
+    cursor = app.execute(
+        "SELECT * FROM headrace.get_campaign_template_stats(p_campaign_id => %s)", [campaign]
+    )
     assert cursor.description is not None
     names = [column.name for column in cursor.description]
     assert names == ["template_name", "total", "sent", "delivered", "read", "replied", "failed"]
@@ -129,14 +141,19 @@ def test_the_seeds_function_keeps_its_name_and_columns(app: Connection) -> None:
 def test_contacts_are_distributed_over_templates_assigned_and_queued(app: Connection) -> None:
     campaign = _campaign(app)
     app.execute(
-        "INSERT INTO campaign_contacts (campaign_id, template_name) VALUES (%(c)s, 'hello'), (%(c)s, 'hello'), (%(c)s, 'bye'), (%(c)s, NULL)",
+        "INSERT INTO campaign_contacts (campaign_id, template_name) VALUES "
+        "(%(c)s, 'hello'), (%(c)s, 'hello'), (%(c)s, 'bye'), (%(c)s, NULL)",
         {"c": campaign},
     )
-    rows = app.execute("SELECT * FROM headrace.campaign_contact_distribution(p_campaign_id => %s)", [campaign]).fetchall()
+    rows = app.execute(
+        "SELECT * FROM headrace.campaign_contact_distribution(p_campaign_id => %s)", [campaign]
+    ).fetchall()
     assert sorted(rows, key=str) == [("bye", 1, 0), ("hello", 2, 4), (None, 1, 0)]
 
 
-def test_rows_from_before_the_installation_count_and_are_served_live_until_their_turn(app_database: str, settings: Settings) -> None:
+def test_rows_from_before_the_installation_count_and_are_served_live_until_their_turn(
+    app_database: str, settings: Settings
+) -> None:
     app = psycopg.connect(app_database, autocommit=True)
     campaigns = [_campaign(app, rows=4), *(_campaign(app, rows=3) for _ in range(2))]
     done = migrate(app_database, settings)
@@ -184,7 +201,9 @@ def test_each_role_may_do_what_it_needs_and_no_more(app: Connection, role: str) 
     login = f"login_{uuid.uuid4().hex[:8]}"
     app.execute(sql.SQL("CREATE ROLE {}").format(sql.Identifier(login)))
     try:
-        cases = ROLES.get(role, lambda c: [(statement, False) for r in ROLES.values() for statement, _ in r(c)])(campaign)
+        cases = ROLES.get(
+            role, lambda c: [(statement, False) for r in ROLES.values() for statement, _ in r(c)]
+        )(campaign)
         if role in ROLES:
             app.execute(sql.SQL("GRANT {} TO {}").format(sql.Identifier(role), sql.Identifier(login)))
         for statement, allowed in cases:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 import contextlib
 import random
 import threading
 import time
-from typing import Any
 import uuid
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
 
 import psycopg
 import pytest
@@ -49,11 +49,15 @@ def _until_blocked(watcher: psycopg.Connection[Any], pid: int) -> None:
         time.sleep(0.005)
 
 
-def _in_background(pool: ThreadPoolExecutor, connection: psycopg.Connection[Any], statement: str) -> Future[Any]:
+def _in_background(
+    pool: ThreadPoolExecutor, connection: psycopg.Connection[Any], statement: str
+) -> Future[Any]:
     return pool.submit(lambda: connection.execute(statement).fetchall())
 
 
-def test_a_fold_that_waited_behind_a_rebuild_reads_the_truth_after_it(app: psycopg.Connection[Any], connect: Connect) -> None:
+def test_a_fold_that_waited_behind_a_rebuild_reads_the_truth_after_it(
+    app: psycopg.Connection[Any], connect: Connect
+) -> None:
     rebuild, fold = connect(), connect()
     app.execute("INSERT INTO message_status_logs (whatsapp_message_id, status) VALUES ('m1', 'read')")
     with ThreadPoolExecutor() as pool:
@@ -71,13 +75,17 @@ def test_a_fold_that_waited_behind_a_rebuild_reads_the_truth_after_it(app: psyco
     assert assert_all_agree(app) == {(A, "t"): (2, 1, 1, 1, 0, 1, 1)}
 
 
-def test_a_rebuild_that_waited_behind_a_fold_counts_nothing_twice(app: psycopg.Connection[Any], connect: Connect) -> None:
+def test_a_rebuild_that_waited_behind_a_fold_counts_nothing_twice(
+    app: psycopg.Connection[Any], connect: Connect
+) -> None:
     rebuild, fold = connect(), connect()
     app.execute("INSERT INTO message_status_logs (whatsapp_message_id, status) VALUES ('m1', 'read')")
     with ThreadPoolExecutor() as pool:
         with fold.transaction():
             fold.execute(FOLD)
-            waiting = _in_background(pool, rebuild, f"SELECT headrace.rebuild_campaign_stats(ARRAY['{A}']::uuid[])")
+            waiting = _in_background(
+                pool, rebuild, f"SELECT headrace.rebuild_campaign_stats(ARRAY['{A}']::uuid[])"
+            )
             _until_blocked(app, rebuild.info.backend_pid)
             app.execute("UPDATE send_queue SET template_name = 'u'")
         waiting.result(timeout=20)
@@ -85,7 +93,9 @@ def test_a_rebuild_that_waited_behind_a_fold_counts_nothing_twice(app: psycopg.C
     assert assert_all_agree(app) == {(A, "u"): (1, 1, 1, 1, 0, 0, 0)}
 
 
-def test_a_fold_behind_the_delete_of_its_campaign_leaves_nothing(app: psycopg.Connection[Any], connect: Connect) -> None:
+def test_a_fold_behind_the_delete_of_its_campaign_leaves_nothing(
+    app: psycopg.Connection[Any], connect: Connect
+) -> None:
     rebuild, fold = connect(), connect()
     app.execute("INSERT INTO message_status_logs (whatsapp_message_id, status) VALUES ('m1', 'read')")
     with ThreadPoolExecutor() as pool:
@@ -102,7 +112,9 @@ def test_a_fold_behind_the_delete_of_its_campaign_leaves_nothing(app: psycopg.Co
     assert app.execute("SELECT campaign_id FROM headrace.campaign_computed_stats").fetchall() == [(B,)]
 
 
-def test_a_message_that_moves_while_its_fold_waits_is_counted_where_it_went(app: psycopg.Connection[Any], connect: Connect) -> None:
+def test_a_message_that_moves_while_its_fold_waits_is_counted_where_it_went(
+    app: psycopg.Connection[Any], connect: Connect
+) -> None:
     holder, fold = connect(), connect()
     app.execute("INSERT INTO message_status_logs (whatsapp_message_id, status) VALUES ('m1', 'read')")
     with ThreadPoolExecutor() as pool:
@@ -124,7 +136,9 @@ def test_two_folds_with_the_same_campaigns_wait_for_each_other_instead_of_deadlo
     first, second = connect(), connect()
     ids = [uuid.UUID(int=n) for n in (21, 22)]
     for row, campaign in zip(ids, (A, B), strict=True):
-        app.execute("INSERT INTO send_queue (id, campaign_id, template_name) VALUES (%s, %s, 't')", [row, campaign])
+        app.execute(
+            "INSERT INTO send_queue (id, campaign_id, template_name) VALUES (%s, %s, 't')", [row, campaign]
+        )
     fold = "SELECT headrace.fold_messages(ARRAY['{}', '{}'], ARRAY['{}', '{}']::uuid[])"
     with ThreadPoolExecutor() as pool:
         with first.transaction():
@@ -136,7 +150,9 @@ def test_two_folds_with_the_same_campaigns_wait_for_each_other_instead_of_deadlo
     assert_all_agree(app)
 
 
-def test_under_stress_from_all_sides_no_counter_is_wrong_and_no_deadlock_stays(database: str, connect: Connect) -> None:
+def test_under_stress_from_all_sides_no_counter_is_wrong_and_no_deadlock_stays(
+    database: str, connect: Connect
+) -> None:
     admin = connect()
     campaigns = [uuid.UUID(int=n) for n in range(1, 5)]
     rows = [uuid.UUID(int=n) for n in range(100, 130)]
@@ -169,7 +185,13 @@ def test_under_stress_from_all_sides_no_counter_is_wrong_and_no_deadlock_stays(d
                             "INSERT INTO send_queue (id, campaign_id, template_name, status, whatsapp_message_id,"
                             " user_phone, whatsapp_number_id) VALUES (%s, %s, %s, 'sent', %s, %s, 'n')"
                             " ON CONFLICT (id) DO UPDATE SET campaign_id = excluded.campaign_id",
-                            [row, campaign, rng.choice("tu"), f"m{rng.randrange(30)}", rng.choice(["p", "q"])],
+                            [
+                                row,
+                                campaign,
+                                rng.choice("tu"),
+                                f"m{rng.randrange(30)}",
+                                rng.choice(["p", "q"]),
+                            ],
                         )
                     case 2:
                         connection.execute(

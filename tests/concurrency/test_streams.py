@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 import random
 import signal
 import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -30,7 +30,9 @@ def _worker(database: str) -> subprocess.Popen[bytes]:
     )
 
 
-def _wait_until_all_work(admin: psycopg.Connection[tuple[int]], workers: list[subprocess.Popen[bytes]]) -> None:
+def _wait_until_all_work(
+    admin: psycopg.Connection[tuple[int]], workers: list[subprocess.Popen[bytes]]
+) -> None:
     deadline = time.monotonic() + 60
     pids = [worker.pid for worker in workers]
     alive = "SELECT count(*) FROM headrace.worker WHERE pid = ANY (%s) AND state = 'running'"
@@ -77,7 +79,8 @@ def test_every_committed_change_is_applied_once_and_in_order_while_workers_are_k
         failed: list[BaseException] = []
         done = threading.Event()
         writers = [
-            threading.Thread(target=_write_at_random, args=(database, seed, done, failed)) for seed in range(WRITERS)
+            threading.Thread(target=_write_at_random, args=(database, seed, done, failed))
+            for seed in range(WRITERS)
         ]
         workers = [_worker(database) for _ in range(3)]
         try:
@@ -143,7 +146,9 @@ def test_windows_below_the_oldest_transaction_stall_and_misorder_where_ours_do_n
         early.execute("UPDATE items SET n = 2 WHERE id = 1")
         early.commit()
 
-        assert reader.execute(by_xmin).fetchall() == []  # stalled behind a transaction that has nothing to do with it
+        assert (
+            reader.execute(by_xmin).fetchall() == []
+        )  # stalled behind a transaction that has nothing to do with it
         reader.execute("SELECT headrace.stream_step('items', 0, 100)")
         ours = reader.execute("SELECT n FROM probe.applied WHERE op = 'U' ORDER BY seq").fetchall()
         assert ours == [(1,), (2,)]
@@ -163,7 +168,10 @@ def test_a_change_that_commits_late_comes_in_a_later_window(database: str) -> No
         assert reader.execute("SELECT count(*) FROM headrace.stream_poll('{items}')").fetchone() == (0,)
         slow.commit()
         assert reader.execute(step).fetchone() == ("applied", 1)
-        assert reader.execute("SELECT entity_id FROM probe.applied ORDER BY seq").fetchall() == [("2",), ("1",)]
+        assert reader.execute("SELECT entity_id FROM probe.applied ORDER BY seq").fetchall() == [
+            ("2",),
+            ("1",),
+        ]
 
 
 def test_effects_and_cursor_commit_together_or_not_at_all(database: str) -> None:
@@ -175,7 +183,9 @@ def test_effects_and_cursor_commit_together_or_not_at_all(database: str) -> None
         assert busy == ("busy",)
         reader.rollback()
         assert writer.execute("SELECT count(*) FROM probe.applied").fetchone() == (0,)
-        assert writer.execute("SELECT status, changes FROM headrace.stream_step('items', 0, 100)").fetchone() == (
+        assert writer.execute(
+            "SELECT status, changes FROM headrace.stream_step('items', 0, 100)"
+        ).fetchone() == (
             "applied",
             1,
         )
@@ -201,7 +211,9 @@ def test_a_bulk_transaction_is_drained_in_bounded_batches_and_flat_memory(databa
         applied, most_memory, steps = 0, 0, 0
         memory = "SELECT sum(total_bytes) FROM pg_backend_memory_contexts"
         while True:
-            step = worker.execute("SELECT changes, more FROM headrace.stream_step('items', 0, 5000)").fetchone()
+            step = worker.execute(
+                "SELECT changes, more FROM headrace.stream_step('items', 0, 5000)"
+            ).fetchone()
             assert step is not None
             assert step[0] <= 5000
             applied, steps = applied + step[0], steps + 1

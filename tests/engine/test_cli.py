@@ -366,6 +366,20 @@ def test_stats_shows_a_campaign_by_template_and_in_all(
     }
 
 
+def test_stats_without_a_campaign_lists_the_newest_with_their_ids(
+    headrace: Headrace, database: str, admin: psycopg.Connection[Any]
+) -> None:
+    assert headrace("stats").output == "there are no campaigns\n"
+    first, second = a_history(admin)
+    asyncio.run(drain(database))
+    listed = json.loads(headrace("stats", "--json").output)
+    assert {row["campaign"] for row in listed} == {str(first), str(second)}
+    totals = "SELECT totals -> 'total' FROM headrace.campaign_computed_stats WHERE campaign_id = %s"
+    for row in listed:
+        assert admin.execute(totals, [row["campaign"]]).fetchone() == (row["total"],)
+    assert "The newest 2 campaigns" in headrace("stats").output
+
+
 def test_stats_of_a_campaign_that_has_not_run_says_so(
     headrace: Headrace, admin: psycopg.Connection[Any]
 ) -> None:

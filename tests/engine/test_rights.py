@@ -17,25 +17,14 @@ from tests.campaign_stats.oracle import assert_all_agree
 from tests.engine.sessions import as_role
 from tests.rows import a_history
 
+STATISTICS = {"campaign_template_stats", "campaign_computed_stats", "campaign_template_stats_live"}
+OPERATIONS = {"stream_lag", "stream", "worker", "activity"}
 READABLE = {
-    "headrace_reader": {
-        *("stream_lag", "stream", "worker", "activity"),
-        *("campaign_template_stats", "campaign_computed_stats", "campaign_template_stats_live"),
-    },
-    "headrace_app": {"campaign_template_stats", "campaign_computed_stats", "campaign_template_stats_live"},
-    "headrace_worker": {
-        *(
-            "stream_lag",
-            "stream",
-            "worker",
-            "activity",
-            "dead_letter",
-            "stream_cursor",
-            "installation",
-            "campaign",
-        ),
-        *("campaign_template_stats", "campaign_computed_stats", "campaign_template_stats_live"),
-    },
+    "headrace_reader": STATISTICS | OPERATIONS,
+    "headrace_app": STATISTICS,
+    "headrace_worker": STATISTICS
+    | OPERATIONS
+    | {"dead_letter", "stream_cursor", "installation", "campaign", "stg_campaigns"},
 }
 FOR_ALL = ("campaign_stats", "get_campaign_template_stats", "campaign_contact_distribution")
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-from click.testing import CliRunner
 import psycopg
+from click.testing import CliRunner
 
 from orchestration.cli import main
 from orchestration.engine.stream import (
@@ -33,7 +33,21 @@ def test_a_batch_is_halved_until_it_is_small_enough_to_be_taken_apart_and_grows_
 
 
 def test_python_and_sql_tell_data_errors_from_passing_ones_alike(database: str) -> None:
-    codes = ["22P02", "23505", "23514", "54000", "P0001", "P0002", "40001", "40P01", "55P03", "57014", "08006", "42501", "53100"]
+    codes = [
+        "22P02",
+        "23505",
+        "23514",
+        "54000",
+        "P0001",
+        "P0002",
+        "40001",
+        "40P01",
+        "55P03",
+        "57014",
+        "08006",
+        "42501",
+        "53100",
+    ]
     with psycopg.connect(database) as connection:
         for code in codes:
             row = connection.execute("SELECT headrace.is_data_error(%s)", [code]).fetchone()
@@ -47,7 +61,10 @@ def test_poison_among_thousands_is_found_and_all_others_are_applied(database: st
         connection.execute("INSERT INTO items SELECT n, n FROM generate_series(1, 6000) n")
         done = asyncio.run(drain(database))
         assert done.dead_letters == 2
-        assert connection.execute("SELECT count(*), count(DISTINCT pos) FROM probe.applied").fetchone() == (5998, 5998)
+        assert connection.execute("SELECT count(*), count(DISTINCT pos) FROM probe.applied").fetchone() == (
+            5998,
+            5998,
+        )
         letters = connection.execute(
             "SELECT entity_id, status, error_code, error, attempts, next_try_at > now() FROM headrace.dead_letter ORDER BY pos"
         ).fetchall()
@@ -84,11 +101,15 @@ def test_in_an_ordered_stream_later_changes_of_the_entity_wait_behind_the_dead_l
         connection.execute("DELETE FROM probe.poison")
         connection.execute("UPDATE items SET n = 2")
         asyncio.run(drain(database, ["items"]))
-        waiting = connection.execute("SELECT entity_id, status FROM headrace.dead_letter ORDER BY pos").fetchall()
+        waiting = connection.execute(
+            "SELECT entity_id, status FROM headrace.dead_letter ORDER BY pos"
+        ).fetchall()
         assert waiting == [("1", "failed"), ("1", "waiting")]
         row = connection.execute("SELECT applied, failed FROM headrace.dead_letter_retry()").fetchone()
         assert row == (2, 0)
-        applied = connection.execute("SELECT n FROM probe.applied WHERE entity_id = '1' ORDER BY seq").fetchall()
+        applied = connection.execute(
+            "SELECT n FROM probe.applied WHERE entity_id = '1' ORDER BY seq"
+        ).fetchall()
         assert applied == [(0,), (1,), (2,)]
 
 
@@ -109,12 +130,15 @@ def test_a_poisoned_campaign_does_not_stop_the_statistics_of_others(database: st
         )
         for campaign, template in ((good, "fine"), (bad, "cursed"), (good, "fine")):
             connection.execute(
-                "INSERT INTO send_queue (campaign_id, template_name, status) VALUES (%s, %s, 'sent')", [campaign, template]
+                "INSERT INTO send_queue (campaign_id, template_name, status) VALUES (%s, %s, 'sent')",
+                [campaign, template],
             )
         done = asyncio.run(drain(database))
         assert done.dead_letters == 1
         assert stored(connection) == {(good, "fine"): (2, 2, 0, 0, 0, 0, 0)}
-        assert connection.execute("SELECT error FROM headrace.dead_letter").fetchone() == ("this template is cursed",)
+        assert connection.execute("SELECT error FROM headrace.dead_letter").fetchone() == (
+            "this template is cursed",
+        )
         connection.execute("DROP TRIGGER refuse ON headrace.campaign_template_stats")
         connection.execute("SELECT headrace.dead_letter_retry()")
         assert stored(connection) == live(connection)

@@ -115,4 +115,6 @@ def test_sigterm_ends_a_worker_with_its_batch_committed_and_its_heartbeat_says_s
         ).fetchone()
         assert open_transactions == (0,)
         drain(connection)
-        assert connection.execute("SELECT count(*) FROM headrace.campaign WHERE state = 'live'").fetchone() == (3000,)
+        assert connection.execute(
+            "SELECT count(*) FROM headrace.campaign WHERE state = 'live'"
+        ).fetchone() == (3000,)

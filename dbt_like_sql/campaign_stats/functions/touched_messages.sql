@@ -59,7 +59,7 @@ BEGIN
             UNION
             SELECT
                 c.data #>> '{old,user_phone}', c.data #>> '{old,whatsapp_number_id}',
-                coalesce(c.data #>> '{old,sent_at}', c.data #>> '{old,created_at}')::timestamptz, c.entity_id::{{ type('send_queue', 'id') }}
+                coalesce(c.data #>> '{old,sent_at}', c.data #>> '{old,created_at}')::timestamptz, (c.data #>> '{old,id}')::{{ type('send_queue', 'id') }}
             FROM unnest(v_left) c
         ) place
         CROSS JOIN LATERAL (

@@ -377,11 +377,13 @@ def _ids(ids: tuple[int, ...], everything: bool) -> list[int] | None:
 
 @dead_letters.command()
 @click.argument("ids", nargs=-1, type=int)
-@click.option("--all", "everything", is_flag=True, help="All there are.")
+@click.option("--all", "everything", is_flag=True, help="All there are; also without any id.")
 def retry(ids: tuple[int, ...], everything: bool) -> None:
-    """Tries dead letters again; what applies is removed. Exit 1 if some still fail."""
+    """Tries dead letters again, all or those with these IDS; what applies is removed. Exit 1 if some still fail."""
+    if ids and everything:
+        raise HeadraceError("name dead letters by id, or say --all", exit_code=2)
     applied, failed = _rows(
-        "SELECT applied, failed FROM headrace.dead_letter_retry(%s)", [_ids(ids, everything)]
+        "SELECT applied, failed FROM headrace.dead_letter_retry(%s)", [list(ids) or None]
     )[0]
     click.echo(f"{applied} applied, {failed} failed again")
     if failed:

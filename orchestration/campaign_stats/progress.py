@@ -30,7 +30,8 @@ _LAG = """
 _REBUILDS = """
     SELECT count(*), min(d.day), max(d.day)
     FROM headrace.campaign k
-    LEFT JOIN headrace.stg_campaigns c ON c.campaign_id = k.campaign_id AND isfinite(c.created_at)
+    LEFT JOIN headrace.stg_campaigns c ON c.campaign_id = k.campaign_id
+        AND c.created_at >= '0001-01-02 UTC' AND c.created_at < '9999-12-31 UTC'
     CROSS JOIN LATERAL (SELECT (c.created_at AT TIME ZONE 'UTC')::date AS day) d
     WHERE k.rebuild_requested_at IS NOT NULL
 """

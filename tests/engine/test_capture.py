@@ -54,7 +54,7 @@ KEYS: dict[str, set[str]] = {
     "message_status_logs": {"whatsapp_message_id"},
     "messages": {"user_phone", "whatsapp_number_id", "created_at", "context_message_id"},
 }
-LEFT = {"user_phone", "whatsapp_number_id", "sent_at", "created_at"}
+LEFT = {"id", "user_phone", "whatsapp_number_id", "sent_at", "created_at"}
 OTHER_CAMPAIGN = "00000000-0000-4000-8000-00000000000a"
 
 

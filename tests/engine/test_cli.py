@@ -241,7 +241,7 @@ def test_a_role_without_rights_is_told_which_role_to_get(
     command: tuple[str, ...], database: str, plain_role: str
 ) -> None:
     said = a_sentence(run(*command, HEADRACE_DATABASE_URL=as_role(database, plain_role)))
-    assert "grant it headrace_worker: GRANT headrace_worker TO <role>;" in said
+    assert "GRANT headrace_worker TO <role>;" in said
 
 
 # --- migrate -------------------------------------------------------------------------------------------------------
@@ -326,11 +326,11 @@ def test_dead_letters_are_listed_retried_and_discarded(
     assert headrace("dead-letters", "discard", second, "999999").output == "1 discarded\n"
     assert headrace("dead-letters", "discard", "--all").output == "1 discarded\n"
     assert headrace("dead-letters", "list").output == "no dead letters\n"
-    for command in ("retry", "discard"):
+    for command in (("discard",), ("discard", "1", "--all"), ("retry", "1", "--all")):
         assert "name dead letters by id, or say --all" in a_sentence(
-            headrace("dead-letters", command), exit_code=2
+            headrace("dead-letters", *command), exit_code=2
         )
-        a_sentence(headrace("dead-letters", command, "1", "--all"), exit_code=2)
+    assert headrace("dead-letters", "retry").output == "0 applied, 0 failed again\n"
 
 
 def test_what_rows_say_is_shown_as_it_is_and_not_taken_for_markup(

@@ -18,6 +18,7 @@ import psycopg
 import pytest
 
 from orchestration.demo.load import create_schema, load
+from orchestration.demo.processes import wait_until_gone
 from orchestration.demo.server import EmbeddedServer, ensure_server, stop_server
 from orchestration.migrate import migrate
 from orchestration.settings import Settings
@@ -81,7 +82,9 @@ def test_a_worker_goes_on_after_its_server_was_killed_in_mid_drain(
     worker = _worker(database)
     try:
         _until("the worker has begun", lambda: _applied(database) > before)
-        psutil.Process(server.pid).kill()
+        postmaster = psutil.Process(server.pid)
+        postmaster.kill()
+        assert wait_until_gone([postmaster], seconds=10) == []
         ensure_server(home)
         with psycopg.connect(database, autocommit=True) as connection:
             idle = "SELECT NOT EXISTS (SELECT FROM headrace.stream_poll())"

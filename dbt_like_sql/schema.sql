@@ -269,7 +269,6 @@ $$;
 CREATE FUNCTION headrace.capture_campaigns_delete() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
-    SET "DateStyle" TO 'ISO, MDY'
     AS $$ BEGIN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) SELECT 'campaigns', 'D', r.id::text, NULL, NULL, NULLIF(current_setting('headrace.cause', true), '') FROM changed_rows r; RETURN NULL; END $$;
 
 -- Name: capture_campaigns_insert(); Type: FUNCTION; Schema: headrace; Owner: -
@@ -277,7 +276,6 @@ CREATE FUNCTION headrace.capture_campaigns_delete() RETURNS trigger
 CREATE FUNCTION headrace.capture_campaigns_insert() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
-    SET "DateStyle" TO 'ISO, MDY'
     AS $$ BEGIN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) SELECT 'campaigns', 'I', r.id::text, NULL, NULL, NULLIF(current_setting('headrace.cause', true), '') FROM changed_rows r; RETURN NULL; END $$;
 
 -- Name: capture_campaigns_truncate(); Type: FUNCTION; Schema: headrace; Owner: -
@@ -285,7 +283,6 @@ CREATE FUNCTION headrace.capture_campaigns_insert() RETURNS trigger
 CREATE FUNCTION headrace.capture_campaigns_truncate() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
-    SET "DateStyle" TO 'ISO, MDY'
     AS $$ BEGIN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) VALUES ('campaigns', 'T', NULL, NULL, NULL, NULLIF(current_setting('headrace.cause', true), '')); RETURN NULL; END $$;
 
 -- Name: capture_campaigns_update(); Type: FUNCTION; Schema: headrace; Owner: -
@@ -293,7 +290,6 @@ CREATE FUNCTION headrace.capture_campaigns_truncate() RETURNS trigger
 CREATE FUNCTION headrace.capture_campaigns_update() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
-    SET "DateStyle" TO 'ISO, MDY'
     AS $$ BEGIN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) VALUES ('campaigns', 'U', NEW.id::text, NULL, NULL, NULLIF(current_setting('headrace.cause', true), '')); IF OLD.id IS DISTINCT FROM NEW.id THEN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) VALUES ('campaigns', 'U', OLD.id::text, NULL, NULL, NULLIF(current_setting('headrace.cause', true), '')); END IF; RETURN NULL; END $$;
 
 -- Name: capture_message_status_logs_delete(); Type: FUNCTION; Schema: headrace; Owner: -
@@ -301,7 +297,6 @@ CREATE FUNCTION headrace.capture_campaigns_update() RETURNS trigger
 CREATE FUNCTION headrace.capture_message_status_logs_delete() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
-    SET "DateStyle" TO 'ISO, MDY'
     AS $$ BEGIN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) SELECT 'message_status_logs', 'D', r.id::text, NULL, jsonb_build_object('old', jsonb_object(ARRAY['whatsapp_message_id', r.whatsapp_message_id::text])), NULLIF(current_setting('headrace.cause', true), '') FROM changed_rows r; RETURN NULL; END $$;
 
 -- Name: capture_message_status_logs_insert(); Type: FUNCTION; Schema: headrace; Owner: -
@@ -309,7 +304,6 @@ CREATE FUNCTION headrace.capture_message_status_logs_delete() RETURNS trigger
 CREATE FUNCTION headrace.capture_message_status_logs_insert() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
-    SET "DateStyle" TO 'ISO, MDY'
     AS $$ BEGIN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) SELECT 'message_status_logs', 'I', r.id::text, NULL, jsonb_build_object('new', jsonb_object(ARRAY['whatsapp_message_id', r.whatsapp_message_id::text])), NULLIF(current_setting('headrace.cause', true), '') FROM changed_rows r; RETURN NULL; END $$;
 
 -- Name: capture_message_status_logs_truncate(); Type: FUNCTION; Schema: headrace; Owner: -
@@ -317,7 +311,6 @@ CREATE FUNCTION headrace.capture_message_status_logs_insert() RETURNS trigger
 CREATE FUNCTION headrace.capture_message_status_logs_truncate() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
-    SET "DateStyle" TO 'ISO, MDY'
     AS $$ BEGIN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) VALUES ('message_status_logs', 'T', NULL, NULL, NULL, NULLIF(current_setting('headrace.cause', true), '')); RETURN NULL; END $$;
 
 -- Name: capture_message_status_logs_update(); Type: FUNCTION; Schema: headrace; Owner: -
@@ -325,7 +318,6 @@ CREATE FUNCTION headrace.capture_message_status_logs_truncate() RETURNS trigger
 CREATE FUNCTION headrace.capture_message_status_logs_update() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
-    SET "DateStyle" TO 'ISO, MDY'
     AS $$ BEGIN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) VALUES ('message_status_logs', 'U', NEW.id::text, NULL, jsonb_build_object('old', jsonb_object(ARRAY['whatsapp_message_id', OLD.whatsapp_message_id::text]), 'new', jsonb_object(ARRAY['whatsapp_message_id', NEW.whatsapp_message_id::text])), NULLIF(current_setting('headrace.cause', true), '')); IF OLD.id IS DISTINCT FROM NEW.id THEN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) VALUES ('message_status_logs', 'U', OLD.id::text, NULL, jsonb_build_object('old', jsonb_object(ARRAY['whatsapp_message_id', OLD.whatsapp_message_id::text]), 'new', jsonb_object(ARRAY['whatsapp_message_id', NEW.whatsapp_message_id::text])), NULLIF(current_setting('headrace.cause', true), '')); END IF; RETURN NULL; END $$;
 
 -- Name: capture_messages_delete(); Type: FUNCTION; Schema: headrace; Owner: -
@@ -333,23 +325,20 @@ CREATE FUNCTION headrace.capture_message_status_logs_update() RETURNS trigger
 CREATE FUNCTION headrace.capture_messages_delete() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
-    SET "DateStyle" TO 'ISO, MDY'
-    AS $$ BEGIN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) SELECT 'messages', 'D', r.id::text, NULL, jsonb_build_object('old', jsonb_object(ARRAY['user_phone', r.user_phone::text, 'whatsapp_number_id', r.whatsapp_number_id::text, 'created_at', r.created_at::text, 'context_message_id', r.context_message_id::text])), NULLIF(current_setting('headrace.cause', true), '') FROM changed_rows r WHERE r.direction = 'incoming'; RETURN NULL; END $$;
+    AS $$ BEGIN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) SELECT 'messages', 'D', r.id::text, NULL, jsonb_build_object('old', jsonb_object(ARRAY['context_message_id', r.context_message_id::text, 'created_at', to_jsonb(r.created_at) #>> '{}', 'user_phone', r.user_phone::text, 'whatsapp_number_id', r.whatsapp_number_id::text])), NULLIF(current_setting('headrace.cause', true), '') FROM changed_rows r WHERE r.direction = 'incoming'; RETURN NULL; END $$;
 
 -- Name: capture_messages_insert(); Type: FUNCTION; Schema: headrace; Owner: -
 
 CREATE FUNCTION headrace.capture_messages_insert() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
-    SET "DateStyle" TO 'ISO, MDY'
-    AS $$ BEGIN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) SELECT 'messages', 'I', r.id::text, NULL, jsonb_build_object('new', jsonb_object(ARRAY['user_phone', r.user_phone::text, 'whatsapp_number_id', r.whatsapp_number_id::text, 'created_at', r.created_at::text, 'context_message_id', r.context_message_id::text])), NULLIF(current_setting('headrace.cause', true), '') FROM changed_rows r WHERE r.direction = 'incoming'; RETURN NULL; END $$;
+    AS $$ BEGIN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) SELECT 'messages', 'I', r.id::text, NULL, jsonb_build_object('new', jsonb_object(ARRAY['context_message_id', r.context_message_id::text, 'created_at', to_jsonb(r.created_at) #>> '{}', 'user_phone', r.user_phone::text, 'whatsapp_number_id', r.whatsapp_number_id::text])), NULLIF(current_setting('headrace.cause', true), '') FROM changed_rows r WHERE r.direction = 'incoming'; RETURN NULL; END $$;
 
 -- Name: capture_messages_truncate(); Type: FUNCTION; Schema: headrace; Owner: -
 
 CREATE FUNCTION headrace.capture_messages_truncate() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
-    SET "DateStyle" TO 'ISO, MDY'
     AS $$ BEGIN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) VALUES ('messages', 'T', NULL, NULL, NULL, NULLIF(current_setting('headrace.cause', true), '')); RETURN NULL; END $$;
 
 -- Name: capture_messages_update(); Type: FUNCTION; Schema: headrace; Owner: -
@@ -357,23 +346,20 @@ CREATE FUNCTION headrace.capture_messages_truncate() RETURNS trigger
 CREATE FUNCTION headrace.capture_messages_update() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
-    SET "DateStyle" TO 'ISO, MDY'
-    AS $$ BEGIN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) VALUES ('messages', 'U', NEW.id::text, NULL, jsonb_build_object('old', jsonb_object(ARRAY['user_phone', OLD.user_phone::text, 'whatsapp_number_id', OLD.whatsapp_number_id::text, 'created_at', OLD.created_at::text, 'context_message_id', OLD.context_message_id::text]), 'new', jsonb_object(ARRAY['user_phone', NEW.user_phone::text, 'whatsapp_number_id', NEW.whatsapp_number_id::text, 'created_at', NEW.created_at::text, 'context_message_id', NEW.context_message_id::text])), NULLIF(current_setting('headrace.cause', true), '')); IF OLD.id IS DISTINCT FROM NEW.id THEN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) VALUES ('messages', 'U', OLD.id::text, NULL, jsonb_build_object('old', jsonb_object(ARRAY['user_phone', OLD.user_phone::text, 'whatsapp_number_id', OLD.whatsapp_number_id::text, 'created_at', OLD.created_at::text, 'context_message_id', OLD.context_message_id::text]), 'new', jsonb_object(ARRAY['user_phone', NEW.user_phone::text, 'whatsapp_number_id', NEW.whatsapp_number_id::text, 'created_at', NEW.created_at::text, 'context_message_id', NEW.context_message_id::text])), NULLIF(current_setting('headrace.cause', true), '')); END IF; RETURN NULL; END $$;
+    AS $$ BEGIN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) VALUES ('messages', 'U', NEW.id::text, NULL, jsonb_build_object('old', jsonb_object(ARRAY['context_message_id', OLD.context_message_id::text, 'created_at', to_jsonb(OLD.created_at) #>> '{}', 'user_phone', OLD.user_phone::text, 'whatsapp_number_id', OLD.whatsapp_number_id::text]), 'new', jsonb_object(ARRAY['context_message_id', NEW.context_message_id::text, 'created_at', to_jsonb(NEW.created_at) #>> '{}', 'user_phone', NEW.user_phone::text, 'whatsapp_number_id', NEW.whatsapp_number_id::text])), NULLIF(current_setting('headrace.cause', true), '')); IF OLD.id IS DISTINCT FROM NEW.id THEN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) VALUES ('messages', 'U', OLD.id::text, NULL, jsonb_build_object('old', jsonb_object(ARRAY['context_message_id', OLD.context_message_id::text, 'created_at', to_jsonb(OLD.created_at) #>> '{}', 'user_phone', OLD.user_phone::text, 'whatsapp_number_id', OLD.whatsapp_number_id::text]), 'new', jsonb_object(ARRAY['context_message_id', NEW.context_message_id::text, 'created_at', to_jsonb(NEW.created_at) #>> '{}', 'user_phone', NEW.user_phone::text, 'whatsapp_number_id', NEW.whatsapp_number_id::text])), NULLIF(current_setting('headrace.cause', true), '')); END IF; RETURN NULL; END $$;
 
 -- Name: capture_send_queue_delete(); Type: FUNCTION; Schema: headrace; Owner: -
 
 CREATE FUNCTION headrace.capture_send_queue_delete() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
-    SET "DateStyle" TO 'ISO, MDY'
-    AS $$ BEGIN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) SELECT 'send_queue', 'D', r.id::text, r.campaign_id::text, jsonb_build_object('old', jsonb_object(ARRAY['id', r.id::text, 'user_phone', r.user_phone::text, 'whatsapp_number_id', r.whatsapp_number_id::text, 'sent_at', r.sent_at::text, 'created_at', r.created_at::text])), NULLIF(current_setting('headrace.cause', true), '') FROM changed_rows r; RETURN NULL; END $$;
+    AS $$ BEGIN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) SELECT 'send_queue', 'D', r.id::text, r.campaign_id::text, jsonb_build_object('old', jsonb_object(ARRAY['created_at', to_jsonb(r.created_at) #>> '{}', 'id', r.id::text, 'sent_at', to_jsonb(r.sent_at) #>> '{}', 'user_phone', r.user_phone::text, 'whatsapp_number_id', r.whatsapp_number_id::text])), NULLIF(current_setting('headrace.cause', true), '') FROM changed_rows r; RETURN NULL; END $$;
 
 -- Name: capture_send_queue_insert(); Type: FUNCTION; Schema: headrace; Owner: -
 
 CREATE FUNCTION headrace.capture_send_queue_insert() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
-    SET "DateStyle" TO 'ISO, MDY'
     AS $$ BEGIN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) SELECT 'send_queue', 'I', r.id::text, r.campaign_id::text, NULL, NULLIF(current_setting('headrace.cause', true), '') FROM changed_rows r; RETURN NULL; END $$;
 
 -- Name: capture_send_queue_truncate(); Type: FUNCTION; Schema: headrace; Owner: -
@@ -381,7 +367,6 @@ CREATE FUNCTION headrace.capture_send_queue_insert() RETURNS trigger
 CREATE FUNCTION headrace.capture_send_queue_truncate() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
-    SET "DateStyle" TO 'ISO, MDY'
     AS $$ BEGIN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) VALUES ('send_queue', 'T', NULL, NULL, NULL, NULLIF(current_setting('headrace.cause', true), '')); RETURN NULL; END $$;
 
 -- Name: capture_send_queue_update(); Type: FUNCTION; Schema: headrace; Owner: -
@@ -389,8 +374,7 @@ CREATE FUNCTION headrace.capture_send_queue_truncate() RETURNS trigger
 CREATE FUNCTION headrace.capture_send_queue_update() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
-    SET "DateStyle" TO 'ISO, MDY'
-    AS $$ BEGIN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) VALUES ('send_queue', 'U', NEW.id::text, NEW.campaign_id::text, CASE WHEN OLD.id IS DISTINCT FROM NEW.id OR OLD.user_phone IS DISTINCT FROM NEW.user_phone OR OLD.whatsapp_number_id IS DISTINCT FROM NEW.whatsapp_number_id OR OLD.sent_at IS DISTINCT FROM NEW.sent_at OR OLD.created_at IS DISTINCT FROM NEW.created_at THEN jsonb_build_object('old', jsonb_object(ARRAY['id', OLD.id::text, 'user_phone', OLD.user_phone::text, 'whatsapp_number_id', OLD.whatsapp_number_id::text, 'sent_at', OLD.sent_at::text, 'created_at', OLD.created_at::text])) END, NULLIF(current_setting('headrace.cause', true), '')); IF OLD.id IS DISTINCT FROM NEW.id THEN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) VALUES ('send_queue', 'U', OLD.id::text, OLD.campaign_id::text, CASE WHEN OLD.id IS DISTINCT FROM NEW.id OR OLD.user_phone IS DISTINCT FROM NEW.user_phone OR OLD.whatsapp_number_id IS DISTINCT FROM NEW.whatsapp_number_id OR OLD.sent_at IS DISTINCT FROM NEW.sent_at OR OLD.created_at IS DISTINCT FROM NEW.created_at THEN jsonb_build_object('old', jsonb_object(ARRAY['id', OLD.id::text, 'user_phone', OLD.user_phone::text, 'whatsapp_number_id', OLD.whatsapp_number_id::text, 'sent_at', OLD.sent_at::text, 'created_at', OLD.created_at::text])) END, NULLIF(current_setting('headrace.cause', true), '')); END IF; RETURN NULL; END $$;
+    AS $$ BEGIN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) VALUES ('send_queue', 'U', NEW.id::text, NEW.campaign_id::text, CASE WHEN OLD.id IS DISTINCT FROM NEW.id OR OLD.user_phone IS DISTINCT FROM NEW.user_phone OR OLD.whatsapp_number_id IS DISTINCT FROM NEW.whatsapp_number_id OR OLD.sent_at IS DISTINCT FROM NEW.sent_at OR OLD.created_at IS DISTINCT FROM NEW.created_at THEN jsonb_build_object('old', jsonb_object(ARRAY['created_at', to_jsonb(OLD.created_at) #>> '{}', 'id', OLD.id::text, 'sent_at', to_jsonb(OLD.sent_at) #>> '{}', 'user_phone', OLD.user_phone::text, 'whatsapp_number_id', OLD.whatsapp_number_id::text])) END, NULLIF(current_setting('headrace.cause', true), '')); IF OLD.id IS DISTINCT FROM NEW.id THEN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) VALUES ('send_queue', 'U', OLD.id::text, OLD.campaign_id::text, CASE WHEN OLD.id IS DISTINCT FROM NEW.id OR OLD.user_phone IS DISTINCT FROM NEW.user_phone OR OLD.whatsapp_number_id IS DISTINCT FROM NEW.whatsapp_number_id OR OLD.sent_at IS DISTINCT FROM NEW.sent_at OR OLD.created_at IS DISTINCT FROM NEW.created_at THEN jsonb_build_object('old', jsonb_object(ARRAY['created_at', to_jsonb(OLD.created_at) #>> '{}', 'id', OLD.id::text, 'sent_at', to_jsonb(OLD.sent_at) #>> '{}', 'user_phone', OLD.user_phone::text, 'whatsapp_number_id', OLD.whatsapp_number_id::text])) END, NULLIF(current_setting('headrace.cause', true), '')); END IF; RETURN NULL; END $$;
 
 -- Name: capture_table(regclass, text, name, name, name[], name[], name, text, name[]); Type: FUNCTION; Schema: headrace; Owner: -
 
@@ -405,8 +389,13 @@ DECLARE
     v_columns constant text := 'source, op, entity_id, scope, data, cause';
     v_cause constant text := 'NULLIF(current_setting(''headrace.cause'', true), '''')';
     v_values constant text := '%1$L, %2$L, %3$s.%4$I::text, ' || CASE WHEN p_scope IS NULL THEN 'NULL' ELSE '%3$s.%5$I::text' END || ', %6$s, %7$s';
-    v_keys constant text := (SELECT string_agg(format('%L, $row$.%I::text', k, k), ', ') FROM unnest(p_keys) k);
-    v_left constant text := (SELECT string_agg(format('%L, $row$.%I::text', k, k), ', ') FROM unnest(p_left) k);
+    -- Times by way of JSON, which writes them in ISO whatever the session's DateStyle says.
+    v_keys constant text := (
+        SELECT string_agg(format(CASE t.typcategory WHEN 'D' THEN '%L, to_jsonb($row$.%I) #>> ''{}''' ELSE '%L, $row$.%I::text' END, k, k), ', ')
+        FROM unnest(p_keys) k INNER JOIN pg_attribute a ON a.attrelid = p_table AND a.attname = k INNER JOIN pg_type t ON t.oid = a.atttypid);
+    v_left constant text := (
+        SELECT string_agg(format(CASE t.typcategory WHEN 'D' THEN '%L, to_jsonb($row$.%I) #>> ''{}''' ELSE '%L, $row$.%I::text' END, k, k), ', ')
+        FROM unnest(p_left) k INNER JOIN pg_attribute a ON a.attrelid = p_table AND a.attname = k INNER JOIN pg_type t ON t.oid = a.atttypid);
     v_left_changed constant text := (SELECT string_agg(format('OLD.%1$I IS DISTINCT FROM NEW.%1$I', k), ' OR ') FROM unnest(p_left) k);
     v_watch constant text := (SELECT string_agg(format('OLD.%1$I IS DISTINCT FROM NEW.%1$I', w), ' OR ') FROM unnest(p_watch) w);
     v_only constant text := CASE WHEN p_only_column IS NOT NULL THEN format('$row$.%I = %L', p_only_column, p_only_value) END;
@@ -458,9 +447,7 @@ BEGIN
 
         EXECUTE format(
             'CREATE OR REPLACE FUNCTION headrace.%I() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER'
-            -- times are written as text: in a way that every session reads alike
-            || ' SET search_path = pg_catalog, headrace, pg_temp SET datestyle = ''ISO, MDY'''
-            || ' AS $body$ BEGIN %s RETURN NULL; END $body$',
+            || ' SET search_path = pg_catalog, headrace, pg_temp AS $body$ BEGIN %s RETURN NULL; END $body$',
             'capture_' || p_source || '_' || v_op, v_body);
         EXECUTE format('REVOKE ALL ON FUNCTION headrace.%I() FROM PUBLIC', 'capture_' || p_source || '_' || v_op);
 

@@ -97,7 +97,8 @@ def _table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]])
 
     table = Table(title=title, title_justify="left")
     for column in columns:
-        table.add_column(column, overflow="fold")
+        # Ids are there to be copied.
+        table.add_column(column, overflow="fold", no_wrap=column == "campaign")
     for row in rows:
         table.add_row(*("" if value is None else str(value) for value in row))
     Console(markup=False, emoji=False, highlight=False).print(table)
@@ -271,10 +272,10 @@ def stats(campaign: str | None, as_json: bool) -> None:
 
 
 def _newest_campaigns(as_json: bool, limit: int = 20) -> None:
-    columns = ("campaign", "name", "status", "total", "sent", "delivered", "read", "replied", "failed")
+    columns = ("campaign", "name", "status", "total", "delivered", "replied")
     rows = _rows(
-        "SELECT c.campaign_id::text, c.name, c.status, d.totals -> 'total', d.totals -> 'sent', d.totals -> 'delivered',"
-        " d.totals -> 'read', d.totals -> 'replied', d.totals -> 'failed'"
+        "SELECT c.campaign_id::text, c.name, c.status, d.totals -> 'total', d.totals -> 'delivered',"
+        " d.totals -> 'replied'"
         " FROM headrace.stg_campaigns c LEFT JOIN headrace.campaign_computed_stats d USING (campaign_id)"
         " ORDER BY c.created_at DESC, c.campaign_id DESC LIMIT %s",
         [limit],

@@ -27,8 +27,13 @@ DECLARE
     v_columns constant text := 'source, op, entity_id, scope, data, cause';
     v_cause constant text := 'NULLIF(current_setting(''headrace.cause'', true), '''')';
     v_values constant text := '%1$L, %2$L, %3$s.%4$I::text, ' || CASE WHEN p_scope IS NULL THEN 'NULL' ELSE '%3$s.%5$I::text' END || ', %6$s, %7$s';
-    v_keys constant text := (SELECT string_agg(format('%L, $row$.%I::text', k, k), ', ') FROM unnest(p_keys) k);
-    v_left constant text := (SELECT string_agg(format('%L, $row$.%I::text', k, k), ', ') FROM unnest(p_left) k);
+    -- Times by way of JSON, which writes them in ISO whatever the session's DateStyle says.
+    v_keys constant text := (
+        SELECT string_agg(format(CASE t.typcategory WHEN 'D' THEN '%L, to_jsonb($row$.%I) #>> ''{}''' ELSE '%L, $row$.%I::text' END, k, k), ', ')
+        FROM unnest(p_keys) k INNER JOIN pg_attribute a ON a.attrelid = p_table AND a.attname = k INNER JOIN pg_type t ON t.oid = a.atttypid);
+    v_left constant text := (
+        SELECT string_agg(format(CASE t.typcategory WHEN 'D' THEN '%L, to_jsonb($row$.%I) #>> ''{}''' ELSE '%L, $row$.%I::text' END, k, k), ', ')
+        FROM unnest(p_left) k INNER JOIN pg_attribute a ON a.attrelid = p_table AND a.attname = k INNER JOIN pg_type t ON t.oid = a.atttypid);
     v_left_changed constant text := (SELECT string_agg(format('OLD.%1$I IS DISTINCT FROM NEW.%1$I', k), ' OR ') FROM unnest(p_left) k);
     v_watch constant text := (SELECT string_agg(format('OLD.%1$I IS DISTINCT FROM NEW.%1$I', w), ' OR ') FROM unnest(p_watch) w);
     v_only constant text := CASE WHEN p_only_column IS NOT NULL THEN format('$row$.%I = %L', p_only_column, p_only_value) END;
@@ -80,9 +85,7 @@ BEGIN
 
         EXECUTE format(
             'CREATE OR REPLACE FUNCTION headrace.%I() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER'
-            -- times are written as text: in a way that every session reads alike
-            || ' SET search_path = pg_catalog, headrace, pg_temp SET datestyle = ''ISO, MDY'''
-            || ' AS $body$ BEGIN %s RETURN NULL; END $body$',
+            || ' SET search_path = pg_catalog, headrace, pg_temp AS $body$ BEGIN %s RETURN NULL; END $body$',
             'capture_' || p_source || '_' || v_op, v_body);
         EXECUTE format('REVOKE ALL ON FUNCTION headrace.%I() FROM PUBLIC', 'capture_' || p_source || '_' || v_op);
 

@@ -871,7 +871,8 @@ BEGIN
             DELETE FROM headrace.campaign_computed_stats WHERE campaign_id = v_campaign;
         END IF;
         UPDATE headrace.campaign SET
-            state = CASE WHEN v_exists THEN 'live' ELSE 'deleted' END, rebuild_requested_at = NULL, rebuilt_at = clock_timestamp()
+            state = CASE WHEN v_exists THEN 'live' ELSE 'deleted' END, rebuild_requested_at = NULL, rebuilt_at = clock_timestamp(),
+            rebuild_failures = 0, rebuild_error = NULL, rebuild_not_before = NULL
         WHERE campaign_id = v_campaign;
     END LOOP;
     RETURN v_changed;
@@ -888,13 +889,26 @@ DECLARE
     v_done integer := 0;
     v_counted bigint := 0;
     v_campaign uuid;
+    v_code text;
+    v_message text;
 BEGIN
     LOOP
         SELECT c.campaign_id INTO v_campaign FROM headrace.campaign c
-        WHERE c.rebuild_requested_at IS NOT NULL
+        WHERE c.rebuild_requested_at IS NOT NULL AND (c.rebuild_not_before IS NULL OR c.rebuild_not_before <= clock_timestamp())
         ORDER BY c.rebuild_requested_at LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED;
         EXIT WHEN NOT FOUND;
-        PERFORM headrace.rebuild_campaign_stats(ARRAY[v_campaign]);
+        BEGIN
+            PERFORM headrace.rebuild_campaign_stats(ARRAY[v_campaign]);
+        EXCEPTION WHEN OTHERS THEN
+            GET STACKED DIAGNOSTICS v_code = RETURNED_SQLSTATE, v_message = MESSAGE_TEXT;
+            IF NOT headrace.is_data_error(v_code) THEN
+                RAISE;
+            END IF;
+            UPDATE headrace.campaign c SET
+                rebuild_failures = c.rebuild_failures + 1, rebuild_error = v_code || ' ' || v_message,
+                rebuild_not_before = clock_timestamp() + least(interval '1 minute' * 2 ^ least(c.rebuild_failures, 20), interval '1 day')
+            WHERE c.campaign_id = v_campaign;
+        END;
         v_done := v_done + 1;
         v_counted := v_counted + coalesce((SELECT sum(s.total) FROM headrace.campaign_template_stats s WHERE s.campaign_id = v_campaign), 0);
         EXIT WHEN v_counted >= p_messages OR v_done >= 100;
@@ -909,7 +923,8 @@ CREATE FUNCTION headrace.rebuilds_pending() RETURNS bigint
     LANGUAGE sql STABLE
     SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
     AS $$
-    SELECT count(*) FROM headrace.campaign WHERE rebuild_requested_at IS NOT NULL
+    SELECT count(*) FROM headrace.campaign
+    WHERE rebuild_requested_at IS NOT NULL AND (rebuild_not_before IS NULL OR rebuild_not_before <= clock_timestamp())
 $$;
 
 -- Name: record_activity(text[], date[], bigint[]); Type: FUNCTION; Schema: headrace; Owner: -
@@ -1005,7 +1020,7 @@ DECLARE
     v_count bigint;
 BEGIN
     PERFORM headrace.lock_campaigns(v_campaigns);
-    UPDATE headrace.campaign SET rebuild_requested_at = clock_timestamp() WHERE campaign_id = ANY (v_campaigns);
+    UPDATE headrace.campaign SET rebuild_requested_at = clock_timestamp(), rebuild_not_before = NULL WHERE campaign_id = ANY (v_campaigns);
     GET DIAGNOSTICS v_count = ROW_COUNT;
     RETURN v_count;
 END
@@ -1410,13 +1425,16 @@ CREATE TABLE headrace.campaign (
     state text DEFAULT 'pending'::text NOT NULL,
     rebuild_requested_at timestamp with time zone,
     rebuilt_at timestamp with time zone,
+    rebuild_failures integer DEFAULT 0 NOT NULL,
+    rebuild_error text,
+    rebuild_not_before timestamp with time zone,
     CONSTRAINT campaign_state_known CHECK ((state = ANY (ARRAY['pending'::text, 'live'::text, 'deleted'::text])))
 )
 WITH (fillfactor='70');
 
 -- Name: TABLE campaign; Type: COMMENT; Schema: headrace; Owner: -
 
-COMMENT ON TABLE headrace.campaign IS 'Headrace''s own row of a campaign: the lock that folds and rebuilds share. pending: not computed yet, served live.';
+COMMENT ON TABLE headrace.campaign IS 'Headrace''s own row of a campaign: the lock that folds and rebuilds share. pending: not computed yet, served live. rebuild_error: why its last rebuild failed; tried again from rebuild_not_before on.';
 
 -- Name: campaign_computed_stats; Type: TABLE; Schema: headrace; Owner: -
 

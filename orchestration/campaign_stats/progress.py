@@ -34,6 +34,7 @@ _REBUILDS = """
         AND c.created_at >= '0001-01-02 UTC' AND c.created_at < '9999-12-31 UTC'
     CROSS JOIN LATERAL (SELECT (c.created_at AT TIME ZONE 'UTC')::date AS day) d
     WHERE k.rebuild_requested_at IS NOT NULL
+        AND (k.rebuild_not_before IS NULL OR k.rebuild_not_before <= clock_timestamp())
 """
 _ACTIVITY = "SELECT asset, partition_day, rows_changed FROM headrace.activity WHERE asset = ANY (%(assets)s)"
 

@@ -8,6 +8,7 @@ import psycopg
 from click.testing import CliRunner
 
 from orchestration.cli import main
+from orchestration.doctor import diagnose
 from orchestration.engine.stream import (
     FULL_BATCH,
     ISOLATED_BATCH,
@@ -17,6 +18,7 @@ from orchestration.engine.stream import (
     drain,
     is_data_error,
 )
+from orchestration.settings import Settings
 from tests.campaign_stats.oracle import live, stored
 from tests.concurrency.items import make_items
 
@@ -142,6 +144,41 @@ def test_a_poisoned_campaign_does_not_stop_the_statistics_of_others(database: st
         connection.execute("DROP TRIGGER refuse ON headrace.campaign_template_stats")
         connection.execute("SELECT headrace.dead_letter_retry()")
         assert stored(connection) == live(connection)
+
+
+def test_a_campaign_that_cannot_be_rebuilt_keeps_its_error_and_holds_up_nobody(
+    database: str, settings: Settings
+) -> None:
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute(
+            "CREATE FUNCTION public.refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+            " RAISE EXCEPTION 'this template is cursed'; END $$"
+        )
+        connection.execute(
+            "CREATE TRIGGER refuse BEFORE INSERT OR UPDATE ON headrace.campaign_template_stats"
+            " FOR EACH ROW WHEN (NEW.template_name = 'cursed') EXECUTE FUNCTION public.refuse()"
+        )
+        with connection.transaction():
+            connection.execute(
+                "WITH c AS (INSERT INTO campaigns (name) SELECT t FROM unnest(ARRAY['cursed', 'fine', 'good']) t RETURNING id, name)"
+                " INSERT INTO send_queue (campaign_id, template_name, status) SELECT id, name, 'sent' FROM c"
+            )
+        done = asyncio.run(drain(database))
+        assert done.dead_letters == 0
+        assert {template for _, template in stored(connection)} == {"fine", "good"}
+        failed = connection.execute(
+            "SELECT campaign_id, state, rebuild_error, rebuild_failures FROM headrace.campaign WHERE rebuild_error IS NOT NULL"
+        ).fetchall()
+        ((campaign, *rest),) = failed
+        assert rest == ["pending", "P0001 this template is cursed", 1]
+        assert any(str(campaign) in problem.what for problem in diagnose(database, settings).errors)
+        connection.execute("DROP TRIGGER refuse ON headrace.campaign_template_stats")
+        connection.execute("SELECT headrace.request_rebuild(ARRAY[%s])", [campaign])
+        assert asyncio.run(drain(database)).rebuilt == 1
+        assert stored(connection) == live(connection)
+        assert connection.execute(
+            "SELECT count(*) FROM headrace.campaign WHERE rebuild_error IS NOT NULL"
+        ).fetchone() == (0,)
 
 
 def test_a_template_name_too_long_for_an_index_is_counted_like_any_other(database: str) -> None:

@@ -93,7 +93,8 @@ BEGIN
             DELETE FROM headrace.campaign_computed_stats WHERE campaign_id = v_campaign;
         END IF;
         UPDATE headrace.campaign SET
-            state = CASE WHEN v_exists THEN 'live' ELSE 'deleted' END, rebuild_requested_at = NULL, rebuilt_at = clock_timestamp()
+            state = CASE WHEN v_exists THEN 'live' ELSE 'deleted' END, rebuild_requested_at = NULL, rebuilt_at = clock_timestamp(),
+            rebuild_failures = 0, rebuild_error = NULL, rebuild_not_before = NULL
         WHERE campaign_id = v_campaign;
     END LOOP;
     RETURN v_changed;

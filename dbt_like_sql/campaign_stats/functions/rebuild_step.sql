@@ -1,7 +1,7 @@
 -- purpose: rebuilds the next campaigns that wait for it, oldest request first, until p_messages have been counted
--- grain:   one transaction's worth: at least one campaign; how many were rebuilt, 0 where none waits or others have them
+-- grain:   one transaction's worth: at least one campaign; how many were tried, 0 where none waits or others have them
 -- reads:   headrace.campaign
--- writes:  what rebuild_campaign_stats writes
+-- writes:  what rebuild_campaign_stats writes; where the data refuse, the error on the campaign's own row, and others go on
 -- locks:   one campaign at a time is taken with SKIP LOCKED; more only while they are few and small
 CREATE OR REPLACE FUNCTION headrace.rebuild_step(p_messages bigint DEFAULT 5000) RETURNS integer
 LANGUAGE plpgsql SECURITY DEFINER
@@ -11,13 +11,26 @@ DECLARE
     v_done integer := 0;
     v_counted bigint := 0;
     v_campaign uuid;
+    v_code text;
+    v_message text;
 BEGIN
     LOOP
         SELECT c.campaign_id INTO v_campaign FROM headrace.campaign c
-        WHERE c.rebuild_requested_at IS NOT NULL
+        WHERE c.rebuild_requested_at IS NOT NULL AND (c.rebuild_not_before IS NULL OR c.rebuild_not_before <= clock_timestamp())
         ORDER BY c.rebuild_requested_at LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED;
         EXIT WHEN NOT FOUND;
-        PERFORM headrace.rebuild_campaign_stats(ARRAY[v_campaign]);
+        BEGIN
+            PERFORM headrace.rebuild_campaign_stats(ARRAY[v_campaign]);
+        EXCEPTION WHEN OTHERS THEN
+            GET STACKED DIAGNOSTICS v_code = RETURNED_SQLSTATE, v_message = MESSAGE_TEXT;
+            IF NOT headrace.is_data_error(v_code) THEN
+                RAISE;
+            END IF;
+            UPDATE headrace.campaign c SET
+                rebuild_failures = c.rebuild_failures + 1, rebuild_error = v_code || ' ' || v_message,
+                rebuild_not_before = clock_timestamp() + least(interval '1 minute' * 2 ^ least(c.rebuild_failures, 20), interval '1 day')
+            WHERE c.campaign_id = v_campaign;
+        END;
         v_done := v_done + 1;
         v_counted := v_counted + coalesce((SELECT sum(s.total) FROM headrace.campaign_template_stats s WHERE s.campaign_id = v_campaign), 0);
         EXIT WHEN v_counted >= p_messages OR v_done >= 100;

@@ -1,4 +1,4 @@
--- purpose: how many campaigns wait for their rebuild
+-- purpose: how many campaigns are due to be rebuilt; one that failed is not before its next try
 -- grain:   one number
 -- reads:   headrace.campaign
 -- writes:  nothing
@@ -7,5 +7,6 @@ CREATE OR REPLACE FUNCTION headrace.rebuilds_pending() RETURNS bigint
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, headrace, pg_temp
 AS $$
-    SELECT count(*) FROM headrace.campaign WHERE rebuild_requested_at IS NOT NULL
+    SELECT count(*) FROM headrace.campaign
+    WHERE rebuild_requested_at IS NOT NULL AND (rebuild_not_before IS NULL OR rebuild_not_before <= clock_timestamp())
 $$;

@@ -9,10 +9,14 @@ CREATE TABLE headrace.campaign (
     state text NOT NULL DEFAULT 'pending',
     rebuild_requested_at timestamptz,
     rebuilt_at timestamptz,
+    rebuild_failures integer NOT NULL DEFAULT 0,
+    rebuild_error text,
+    rebuild_not_before timestamptz,
     CONSTRAINT campaign_state_known CHECK (state IN ('pending', 'live', 'deleted'))
 ) WITH (fillfactor = 70);
 COMMENT ON TABLE headrace.campaign IS
-    'Headrace''s own row of a campaign: the lock that folds and rebuilds share. pending: not computed yet, served live.';
+    'Headrace''s own row of a campaign: the lock that folds and rebuilds share. pending: not computed yet, served live. '
+    'rebuild_error: why its last rebuild failed; tried again from rebuild_not_before on.';
 CREATE INDEX campaign_rebuild_queue ON headrace.campaign (rebuild_requested_at) WHERE rebuild_requested_at IS NOT NULL;
 
 CREATE TABLE headrace.message_outcome (

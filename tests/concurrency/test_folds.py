@@ -130,6 +130,31 @@ def test_a_message_that_moves_while_its_fold_waits_is_counted_where_it_went(
     assert_all_agree(app)
 
 
+def test_a_rebuild_takes_over_a_message_that_still_counts_for_the_campaign_it_left(
+    app: psycopg.Connection[Any],
+) -> None:
+    app.execute("UPDATE send_queue SET campaign_id = %s", [B])
+    # Before the fold of that move: B is given what A is still said to have.
+    app.execute("SELECT headrace.rebuild_campaign_stats(ARRAY[%s])", [B])
+    assert stored(app) == {(B, "t"): (1, 1, 1, 0, 0, 0, 0)}
+    drain(app)
+    assert_all_agree(app)
+
+
+def test_a_campaign_that_went_and_came_again_is_rebuilt_even_where_it_seems_live(
+    app: psycopg.Connection[Any],
+) -> None:
+    app.execute("ALTER TABLE send_queue DROP CONSTRAINT send_queue_campaign_id_fkey")
+    with app.transaction():
+        app.execute("DELETE FROM campaigns WHERE id = %s", [A])
+        app.execute("INSERT INTO campaigns (id, name) VALUES (%s, 'a again')", [A])
+    # What a rebuild leaves that read its messages in the moment between: a live campaign that counts nothing.
+    app.execute("DELETE FROM headrace.message_outcome")
+    app.execute("DELETE FROM headrace.campaign_template_stats")
+    drain(app)
+    assert assert_all_agree(app) == {(A, "t"): (1, 1, 1, 0, 0, 0, 0)}
+
+
 def test_two_folds_with_the_same_campaigns_wait_for_each_other_instead_of_deadlocking(
     app: psycopg.Connection[Any], connect: Connect
 ) -> None:

@@ -390,12 +390,10 @@ DECLARE
     v_cause constant text := 'NULLIF(current_setting(''headrace.cause'', true), '''')';
     v_values constant text := '%1$L, %2$L, %3$s.%4$I::text, ' || CASE WHEN p_scope IS NULL THEN 'NULL' ELSE '%3$s.%5$I::text' END || ', %6$s, %7$s';
     -- Times by way of JSON, which writes them in ISO whatever the session's DateStyle says.
-    v_keys constant text := (
+    v_pairs constant text := (
         SELECT string_agg(format(CASE t.typcategory WHEN 'D' THEN '%L, to_jsonb($row$.%I) #>> ''{}''' ELSE '%L, $row$.%I::text' END, k, k), ', ')
-        FROM unnest(p_keys) k INNER JOIN pg_attribute a ON a.attrelid = p_table AND a.attname = k INNER JOIN pg_type t ON t.oid = a.atttypid);
-    v_left constant text := (
-        SELECT string_agg(format(CASE t.typcategory WHEN 'D' THEN '%L, to_jsonb($row$.%I) #>> ''{}''' ELSE '%L, $row$.%I::text' END, k, k), ', ')
-        FROM unnest(p_left) k INNER JOIN pg_attribute a ON a.attrelid = p_table AND a.attname = k INNER JOIN pg_type t ON t.oid = a.atttypid);
+        FROM unnest(p_keys || p_left) k
+        INNER JOIN pg_attribute a ON a.attrelid = p_table AND a.attname = k INNER JOIN pg_type t ON t.oid = a.atttypid);
     v_left_changed constant text := (SELECT string_agg(format('OLD.%1$I IS DISTINCT FROM NEW.%1$I', k), ' OR ') FROM unnest(p_left) k);
     v_watch constant text := (SELECT string_agg(format('OLD.%1$I IS DISTINCT FROM NEW.%1$I', w), ' OR ') FROM unnest(p_watch) w);
     v_only constant text := CASE WHEN p_only_column IS NOT NULL THEN format('$row$.%I = %L', p_only_column, p_only_value) END;
@@ -408,21 +406,24 @@ DECLARE
     v_changed integer := 0;
     v_target regclass;
 BEGIN
-    IF v_keys IS NOT NULL AND v_left IS NOT NULL THEN
+    IF cardinality(p_keys) > 0 AND cardinality(p_left) > 0 THEN
         RAISE EXCEPTION 'capture of %: name either p_keys or p_left', p_source USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    IF EXISTS (SELECT FROM unnest(p_keys || p_left) k WHERE NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = p_table AND a.attname = k)) THEN
+        RAISE EXCEPTION 'capture of %: table % lacks one of the columns %', p_source, p_table, p_keys || p_left USING ERRCODE = 'undefined_column';
     END IF;
     FOREACH v_op IN ARRAY ARRAY['insert', 'update', 'delete', 'truncate'] LOOP
         v_row := CASE WHEN v_op <> 'update' AND NOT v_by_row THEN 'r' WHEN v_op = 'delete' THEN 'OLD' ELSE 'NEW' END;
         v_data := CASE
-            WHEN v_op = 'update' AND v_keys IS NOT NULL THEN format(
+            WHEN v_op = 'update' AND cardinality(p_keys) > 0 THEN format(
                 'jsonb_build_object(''old'', jsonb_object(ARRAY[%s]), ''new'', jsonb_object(ARRAY[%s]))',
-                replace(v_keys, '$row$', 'OLD'), replace(v_keys, '$row$', 'NEW'))
-            WHEN v_op = 'update' AND v_left IS NOT NULL THEN format(
-                'CASE WHEN %s THEN jsonb_build_object(''old'', jsonb_object(ARRAY[%s])) END', v_left_changed, replace(v_left, '$row$', 'OLD'))
-            WHEN v_op = 'delete' AND coalesce(v_keys, v_left) IS NOT NULL THEN format(
-                'jsonb_build_object(''old'', jsonb_object(ARRAY[%s]))', replace(coalesce(v_keys, v_left), '$row$', v_row))
-            WHEN v_op = 'insert' AND v_keys IS NOT NULL THEN format(
-                'jsonb_build_object(''new'', jsonb_object(ARRAY[%s]))', replace(v_keys, '$row$', v_row))
+                replace(v_pairs, '$row$', 'OLD'), replace(v_pairs, '$row$', 'NEW'))
+            WHEN v_op = 'update' AND cardinality(p_left) > 0 THEN format(
+                'CASE WHEN %s THEN jsonb_build_object(''old'', jsonb_object(ARRAY[%s])) END', v_left_changed, replace(v_pairs, '$row$', 'OLD'))
+            WHEN v_op = 'delete' AND v_pairs IS NOT NULL THEN format(
+                'jsonb_build_object(''old'', jsonb_object(ARRAY[%s]))', replace(v_pairs, '$row$', v_row))
+            WHEN v_op = 'insert' AND cardinality(p_keys) > 0 THEN format(
+                'jsonb_build_object(''new'', jsonb_object(ARRAY[%s]))', replace(v_pairs, '$row$', v_row))
             ELSE 'NULL'
         END;
         v_body := CASE

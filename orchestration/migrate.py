@@ -42,7 +42,6 @@ from orchestration.settings import Settings
 # Long enough for a busy table's next gap, short enough that statements queueing behind us stay under a second.
 LOCK_TIMEOUT_MS = 200
 GIVE_UP_AFTER_SECONDS = 60.0
-PARTITIONS_AHEAD = 14
 
 _ADVISORY_KEY = 7235316811  # any number: the one lock that all migrations of a database share
 # Folders in the order they are applied; objects are sorted by what they name, these are not.
@@ -214,7 +213,7 @@ def _migrate(connection: sa.Connection, settings: Settings) -> Migrated:
     changed = before.get("objects") != fingerprint or not _all_there(connection, replaceable)
     if changed:
         _apply(connection, replaceable)
-    for (day,) in _execute(connection, f"SELECT headrace.missing_change_log_days({PARTITIONS_AHEAD})"):
+    for (day,) in _execute(connection, "SELECT headrace.missing_change_log_days()"):
         _execute(connection, f"SELECT headrace.add_change_log_partition('{day:%Y-%m-%d}')")
         changed = True
     if changed:
@@ -361,7 +360,7 @@ def pending(connection: sa.Connection, settings: Settings) -> list[str]:
     elif before.get("objects") != _fingerprint(objects) or not _all_there(connection, _split(objects)[0]):
         found.append("functions and views differ from this version's")
     if version is not None:
-        days = _execute(connection, f"SELECT headrace.missing_change_log_days({PARTITIONS_AHEAD})")
+        days = _execute(connection, "SELECT headrace.missing_change_log_days()")
         if days:
             found.append(f"the change log lacks partitions for {len(days)} days")
     there = before.get("domains", "").split(",")

@@ -11,8 +11,6 @@ from orchestration.database import connect
 from orchestration.engine.stream import explain, is_passing
 from orchestration.errors import HeadraceError
 
-PARTITIONS_AHEAD = 14
-
 
 @dataclass(frozen=True)
 class Housekeeping:
@@ -33,7 +31,7 @@ async def housekeep(
         psycopg.Error: anything but a lock that was not to be had.
     """
     added = dropped = postponed = 0
-    cursor = await connection.execute("SELECT headrace.missing_change_log_days(%s)", [PARTITIONS_AHEAD])
+    cursor = await connection.execute("SELECT headrace.missing_change_log_days()")
     for (day,) in await cursor.fetchall():
         try:
             answer = await connection.execute("SELECT headrace.add_change_log_partition(%s)", [day])

@@ -479,3 +479,10 @@ def test_a_table_filled_by_logical_replication_gets_row_triggers_for_no_others_f
         ("I", "2", {"new": {"n": "2"}}),
         ("D", "1", {"old": {"n": "1"}}),
     ]
+
+
+def test_a_key_that_the_table_lacks_is_refused_instead_of_left_out(app: psycopg.Connection[Any]) -> None:
+    with pytest.raises(psycopg.errors.UndefinedColumn, match="lacks one of the columns"):
+        app.execute(
+            "SELECT headrace.capture_table('messages', 'messages', 'id', NULL, '{user_fone}', '{id}')"
+        )

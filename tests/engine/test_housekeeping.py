@@ -12,7 +12,7 @@ import psycopg
 import pytest
 
 from orchestration.doctor import diagnose
-from orchestration.engine.housekeeping import PARTITIONS_AHEAD, Housekeeping, housekeep_once
+from orchestration.engine.housekeeping import Housekeeping, housekeep_once
 from orchestration.engine.stream import drain
 from orchestration.errors import HeadraceError
 from orchestration.migrate import migrate
@@ -22,6 +22,7 @@ from tests.engine.sessions import InThread, open_transaction
 from tests.rows import insert
 
 WEEK, TWO_WEEKS = timedelta(days=7), timedelta(days=14)
+PARTITIONS_AHEAD = 14
 TODAY = datetime.now(UTC).date()
 
 

@@ -1,6 +1,6 @@
--- purpose: makes a stream and its cursors, starting at this moment; called again, it takes over sources, handler and sizes
+-- purpose: makes a stream and its cursors, starting at this moment; called again, it takes over sources, handler and order
 -- grain:   one stream; the number of shards never changes by this (rebase_stream does that)
--- reads:   headrace.stream_cursor, pg_control_system
+-- reads:   headrace.stream_cursor
 -- writes:  headrace.stream, headrace.stream_cursor
 -- locks:   the stream's row
 CREATE OR REPLACE FUNCTION headrace.register_stream(

@@ -699,6 +699,78 @@ CREATE FUNCTION headrace.get_campaign_template_stats(p_campaign_id uuid) RETURNS
     ORDER BY s.template_name
 $$;
 
+-- Name: ingest_whatsapp_webhook(jsonb); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.ingest_whatsapp_webhook(p_body jsonb) RETURNS jsonb
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    SET jit TO 'off'
+    AS $$
+DECLARE
+    v_items jsonb;  -- those without a problem
+    v_item jsonb;
+    v_rejected jsonb;
+    v_stored jsonb;
+    v_code text;
+    v_error text;
+    v_found_statuses bigint;
+    v_found_messages bigint;
+    v_statuses bigint := 0;
+    v_messages bigint := 0;
+    v_refused_statuses bigint := 0;
+    v_refused_messages bigint := 0;
+BEGIN
+    IF current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted') THEN
+        RAISE EXCEPTION 'ingest_whatsapp_webhook would store repeated deliveries twice in a % transaction',
+            upper(current_setting('transaction_isolation'))
+        USING ERRCODE = 'invalid_transaction_state', HINT = 'Call it in a READ COMMITTED transaction, PostgreSQL''s default.';
+    END IF;
+    SELECT
+        coalesce(jsonb_agg(to_jsonb(i)) FILTER (WHERE i.problem IS NULL), '[]'),
+        coalesce(jsonb_agg(to_jsonb(i)) FILTER (WHERE i.problem IS NOT NULL), '[]'),
+        count(*) FILTER (WHERE i.problem IS NULL AND i.kind = 'status'), count(*) FILTER (WHERE i.problem IS NULL AND i.kind = 'message')
+    INTO v_items, v_rejected, v_found_statuses, v_found_messages
+    FROM headrace.webhook_items(p_body) i;
+
+    PERFORM pg_advisory_xact_lock(1752197741, b.bucket)
+    FROM (SELECT DISTINCT hashtext(i ->> 'message_id') & 255 AS bucket FROM jsonb_array_elements(v_items) i ORDER BY 1) b;
+    BEGIN
+        v_stored := headrace.store_webhook_items(v_items);
+        v_statuses := (v_stored ->> 'statuses')::bigint;
+        v_messages := (v_stored ->> 'messages')::bigint;
+    EXCEPTION WHEN data_exception OR integrity_constraint_violation OR raise_exception THEN
+        -- One of them is at fault, or several: the others are taken in one by one.
+        FOR v_item IN SELECT i FROM jsonb_array_elements(v_items) i LOOP
+            BEGIN
+                v_stored := headrace.store_webhook_items(jsonb_build_array(v_item));
+                v_statuses := v_statuses + (v_stored ->> 'statuses')::bigint;
+                v_messages := v_messages + (v_stored ->> 'messages')::bigint;
+            EXCEPTION WHEN data_exception OR integrity_constraint_violation OR raise_exception THEN
+                GET STACKED DIAGNOSTICS v_code = RETURNED_SQLSTATE, v_error = MESSAGE_TEXT;
+                v_rejected := v_rejected || (v_item || jsonb_build_object('problem', v_code || ' ' || v_error));
+                v_refused_statuses := v_refused_statuses + (v_item ->> 'kind' = 'status')::integer;
+                v_refused_messages := v_refused_messages + (v_item ->> 'kind' = 'message')::integer;
+            END;
+        END LOOP;
+    END;
+
+    INSERT INTO headrace.webhook_reject AS r (path, reason, item, whatsapp_number_id)
+    SELECT DISTINCT ON (md5((i -> 'item')::text), i ->> 'problem', i ->> 'path')
+        i ->> 'path', i ->> 'problem', i -> 'item', i ->> 'whatsapp_number_id'
+    FROM jsonb_array_elements(v_rejected) i
+    ORDER BY md5((i -> 'item')::text), i ->> 'problem', i ->> 'path'
+    ON CONFLICT (md5(item::text), reason, path) DO UPDATE SET times = r.times + 1, last_at = clock_timestamp();
+
+    RETURN jsonb_build_object(
+        'statuses', jsonb_build_object(
+            'stored', v_statuses, 'repeated', v_found_statuses - v_refused_statuses - v_statuses),
+        'messages', jsonb_build_object(
+            'stored', v_messages, 'repeated', v_found_messages - v_refused_messages - v_messages),
+        'rejected', coalesce((
+            SELECT jsonb_agg(jsonb_build_object('path', i -> 'path', 'reason', i -> 'problem')) FROM jsonb_array_elements(v_rejected) i), '[]'));
+END
+$$;
+
 -- Name: is_data_error(text); Type: FUNCTION; Schema: headrace; Owner: -
 
 CREATE FUNCTION headrace.is_data_error(p_code text) RETURNS boolean
@@ -1035,6 +1107,69 @@ CREATE FUNCTION headrace.status_bits(p_status text) RETURNS integer
     SELECT CASE p_status
         WHEN 'sent' THEN 1 WHEN 'delivered' THEN 3 WHEN 'read' THEN 7 WHEN 'played' THEN 7 WHEN 'failed' THEN 8 ELSE 0
     END
+$$;
+
+-- Name: store_webhook_items(jsonb); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.store_webhook_items(p_items jsonb) RETURNS jsonb
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    AS $$
+DECLARE
+    v_statuses bigint := 0;
+    v_messages bigint := 0;
+BEGIN
+    IF p_items @> '[{"kind": "status"}]' THEN
+        INSERT INTO "public".message_status_logs (
+            whatsapp_message_id, status, created_at, campaign_id, errors)
+        SELECT
+            s.message_id, s.status, s.at, s.campaign_id, s.errors
+        FROM (
+            SELECT DISTINCT ON (i.message_id, i.status, i.at)
+                i.message_id, i.status, i.at, i.n,
+                (
+                    SELECT q.campaign_id::text::uuid FROM headrace.stg_send_queue q
+                    WHERE q.whatsapp_message_id = i.message_id LIMIT 1
+                ) AS campaign_id,
+                i.errors
+            FROM ROWS FROM (
+                jsonb_to_recordset(p_items) AS (kind text, message_id text, status text, at timestamptz, errors jsonb)
+            ) WITH ORDINALITY i (kind, message_id, status, at, errors, n)
+            WHERE i.kind = 'status' AND NOT EXISTS (
+                SELECT FROM "public".message_status_logs l
+                WHERE l.whatsapp_message_id = i.message_id AND l.status = i.status AND l.created_at = i.at)
+            ORDER BY i.message_id, i.status, i.at, i.n
+        ) s
+        ORDER BY s.n;
+        GET DIAGNOSTICS v_statuses = ROW_COUNT;
+    END IF;
+
+    IF p_items @> '[{"kind": "message"}]' THEN
+        INSERT INTO "public".messages (
+            whatsapp_message_id, user_phone, whatsapp_number_id, direction, created_at, context_message_id)
+        SELECT
+            m.message_id, m.user_phone, m.whatsapp_number_id, 'incoming', m.at, m.reference
+        FROM (
+            SELECT DISTINCT ON (i.message_id, i.user_phone, i.whatsapp_number_id, i.at) i.*
+            FROM ROWS FROM (
+                jsonb_to_recordset(p_items) AS (
+                    kind text, message_id text, user_phone text, whatsapp_number_id text, at timestamptz, reference text)
+            ) WITH ORDINALITY i (kind, message_id, user_phone, whatsapp_number_id, at, reference, n)
+            WHERE i.kind = 'message' AND NOT EXISTS (
+                -- by the contract's index of incoming messages
+                SELECT FROM "public".messages e
+                WHERE e.user_phone = i.user_phone AND e.whatsapp_number_id = i.whatsapp_number_id AND e.created_at = i.at
+                    AND e.direction = 'incoming' AND e.whatsapp_message_id = i.message_id)
+            ORDER BY i.message_id, i.user_phone, i.whatsapp_number_id, i.at, i.n
+        ) m
+        ORDER BY m.n;
+        GET DIAGNOSTICS v_messages = ROW_COUNT;
+    END IF;
+    RETURN jsonb_build_object('statuses', v_statuses, 'messages', v_messages);
+END
 $$;
 
 -- Name: stream_poll(text[]); Type: FUNCTION; Schema: headrace; Owner: -
@@ -1391,6 +1526,109 @@ BEGIN
     messages := ARRAY(SELECT DISTINCT u FROM unnest(v_queue || v_by_status || v_neighbours || v_owners || v_referred) u);
 END
 $$;
+
+-- Name: webhook_items(jsonb); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.webhook_items(p_body jsonb) RETURNS TABLE(path text, kind text, item jsonb, whatsapp_number_id text, problem text, message_id text, status text, at timestamp with time zone, user_phone text, reference text, errors jsonb)
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+    WITH entry AS (
+        SELECT format('entry[%s]', e.n - 1) AS path, e.entry, true AS enveloped, e.n AS place
+        FROM jsonb_array_elements(CASE WHEN jsonb_typeof(p_body -> 'entry') = 'array' THEN p_body -> 'entry' ELSE '[]' END)
+            WITH ORDINALITY e (entry, n)
+        WHERE NOT p_body ? 'object' OR p_body ->> 'object' = 'whatsapp_business_account'
+        UNION ALL
+        SELECT '', p_body, false, 0 WHERE p_body ? 'changes'
+    ), change AS (
+        SELECT concat_ws('.', nullif(e.path, ''), format('changes[%s]', c.n - 1)) AS path, c.change, e.enveloped, ARRAY[e.place, c.n] AS place
+        FROM entry e
+        CROSS JOIN jsonb_array_elements(CASE WHEN jsonb_typeof(e.entry -> 'changes') = 'array' THEN e.entry -> 'changes' ELSE '[]' END)
+            WITH ORDINALITY c (change, n)
+        UNION ALL
+        SELECT '', p_body, false, ARRAY[-1, 0]::bigint[] WHERE p_body ? 'value'
+    ), part AS (
+        SELECT concat_ws('.', nullif(c.path, ''), 'value') AS path, c.change -> 'value' AS value, c.enveloped, c.place
+        FROM change c
+        WHERE jsonb_typeof(c.change -> 'value') = 'object' AND coalesce(c.change ->> 'field', 'messages') = 'messages'
+        UNION ALL
+        SELECT '', p_body, false, ARRAY[0]::bigint[] WHERE p_body ?| ARRAY['statuses', 'messages', 'errors']
+    ), found AS (
+        SELECT
+            concat_ws('.', nullif(v.path, ''), format('%s[%s]', k.name, i.n - 1)) AS path, k.kind, i.item,
+            v.value #>> '{metadata,phone_number_id}' AS number_id, v.enveloped, v.place || k.n || i.n AS place
+        FROM part v
+        CROSS JOIN (VALUES ('statuses', 'status', 1), ('messages', 'message', 2), ('errors', 'error', 3)) k (name, kind, n)
+        CROSS JOIN LATERAL jsonb_array_elements(CASE WHEN jsonb_typeof(v.value -> k.name) = 'array' THEN v.value -> k.name ELSE '[]' END)
+            WITH ORDINALITY i (item, n)
+    ), misshapen AS (
+        SELECT '' AS path, p_body AS item, '{}'::bigint[] AS place, b.problem
+        FROM (
+            SELECT CASE
+                WHEN jsonb_typeof(p_body) IS DISTINCT FROM 'object' THEN 'the body is not a JSON object'
+                WHEN p_body ->> 'object' <> 'whatsapp_business_account' THEN format('object is %s, not "whatsapp_business_account"', p_body -> 'object')
+                WHEN jsonb_typeof(p_body -> 'entry') <> 'array' THEN 'no envelope: entry is not an array'
+                WHEN p_body -> 'entry' = '[]' THEN 'no envelope: entry is empty'
+                WHEN NOT p_body ? 'entry' AND NOT EXISTS (SELECT FROM found) THEN 'no envelope: entry[].changes[].value is missing'
+            END AS problem
+        ) b
+        WHERE b.problem IS NOT NULL
+        UNION ALL
+        SELECT e.path, e.entry, ARRAY[e.place], 'no envelope: changes is not an array with something in it'
+        FROM entry e WHERE NOT EXISTS (SELECT FROM change c WHERE c.place[1] = e.place)
+        UNION ALL
+        SELECT
+            c.path, c.change, c.place,
+            CASE
+                WHEN jsonb_typeof(c.change) <> 'object' THEN 'a change that is not a JSON object'
+                WHEN c.change ->> 'field' <> 'messages' THEN format('field is %s, not "messages"', c.change -> 'field')
+                ELSE 'no envelope: value is not a JSON object'
+            END
+        FROM change c WHERE NOT EXISTS (SELECT FROM part v WHERE v.place = c.place)
+        UNION ALL
+        SELECT concat_ws('.', nullif(v.path, ''), k.name), v.value -> k.name, v.place, format('%s is not an array', k.name)
+        FROM part v CROSS JOIN (VALUES ('statuses'), ('messages'), ('errors')) k (name)
+        WHERE jsonb_typeof(v.value -> k.name) <> 'array'
+        UNION ALL
+        SELECT v.path, v.value, v.place, 'neither statuses nor messages'
+        FROM part v WHERE NOT v.value ?| ARRAY['statuses', 'messages', 'errors']
+    ), checked AS (
+        SELECT
+            f.*, CASE WHEN f.item ->> 'timestamp' ~ '^[0-9]{1,10}$' THEN to_timestamp((f.item ->> 'timestamp')::bigint) END AS at,
+            concat_ws('; ',
+                CASE WHEN NOT f.enveloped THEN 'no envelope: entry[].changes[].value is missing' END,
+                CASE
+                    WHEN jsonb_typeof(f.item) <> 'object' THEN 'not a JSON object'
+                    WHEN f.kind = 'error' THEN 'an error of the account, not of a message'
+                    WHEN f.kind = 'status' AND f.item ->> 'type' <> 'message' THEN format('the status of a %s, not of a message', f.item ->> 'type')
+                    WHEN f.kind = 'message' AND f.item ->> 'type' = 'system' THEN 'a notice of the system, not a message of the contact'
+                END,
+                CASE WHEN jsonb_typeof(f.item) = 'object' AND f.kind <> 'error' THEN nullif(concat_ws('; ',
+                    CASE WHEN jsonb_typeof(f.item -> 'id') IS DISTINCT FROM 'string' OR f.item ->> 'id' = '' THEN 'no message id (id)' END,
+                    CASE WHEN f.kind = 'status' AND (jsonb_typeof(f.item -> 'status') IS DISTINCT FROM 'string' OR f.item ->> 'status' = '')
+                        THEN 'no status' END,
+                    CASE
+                        WHEN coalesce(f.item ->> 'timestamp', '') = '' THEN 'no timestamp'
+                        WHEN jsonb_typeof(f.item -> 'timestamp') NOT IN ('string', 'number') OR f.item ->> 'timestamp' !~ '^[0-9]{1,10}$'
+                            THEN format('timestamp %s is not in unix seconds', f.item -> 'timestamp')
+                    END,
+                    CASE WHEN f.kind = 'message' AND (jsonb_typeof(f.item -> 'from') IS DISTINCT FROM 'string' OR f.item ->> 'from' = '')
+                        THEN 'no sender (from)' END,
+                    CASE WHEN f.kind = 'message' AND coalesce(f.number_id, '') = '' THEN 'no number (metadata.phone_number_id)' END
+                ), '') END) AS problems
+        FROM found f
+    )
+    SELECT
+        u.path, u.kind, u.item, u.number_id, u.problem,
+        u.item ->> 'id', u.item ->> 'status', u.at, u.item ->> 'from',
+        coalesce(u.item #>> '{context,id}', u.item #>> '{reaction,message_id}'), u.item -> 'errors'
+    FROM (
+        SELECT path, kind, item, number_id, nullif(problems, '') AS problem, at, place FROM checked
+        UNION ALL
+        SELECT path, 'part', coalesce(item, 'null'), NULL, problem, NULL, place FROM misshapen
+    ) u
+    ORDER BY u.place
+$_$;
 
 -- Name: worker_heartbeat(text, text, integer, text, text[], bigint, text); Type: FUNCTION; Schema: headrace; Owner: -
 
@@ -1767,6 +2005,34 @@ CREATE VIEW headrace.stream_lag AS
           ORDER BY a.xact_start
          LIMIT 1) w ON (true));
 
+-- Name: webhook_reject; Type: TABLE; Schema: headrace; Owner: -
+
+CREATE TABLE headrace.webhook_reject (
+    id bigint NOT NULL,
+    path text NOT NULL,
+    reason text NOT NULL,
+    item jsonb NOT NULL,
+    whatsapp_number_id text,
+    times bigint DEFAULT 1 NOT NULL,
+    first_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    last_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
+);
+
+-- Name: TABLE webhook_reject; Type: COMMENT; Schema: headrace; Owner: -
+
+COMMENT ON TABLE headrace.webhook_reject IS 'A part of a webhook that ingest_whatsapp_webhook did not take, with the reason and where in the body it stood; once however often it is delivered (times). Kept until an operator deletes it.';
+
+-- Name: webhook_reject_id_seq; Type: SEQUENCE; Schema: headrace; Owner: -
+
+ALTER TABLE headrace.webhook_reject ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME headrace.webhook_reject_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
 -- Name: worker; Type: TABLE; Schema: headrace; Owner: -
 
 CREATE TABLE headrace.worker (
@@ -1840,6 +2106,11 @@ ALTER TABLE ONLY headrace.stream_cursor
 ALTER TABLE ONLY headrace.stream
     ADD CONSTRAINT stream_pkey PRIMARY KEY (stream);
 
+-- Name: webhook_reject webhook_reject_pkey; Type: CONSTRAINT; Schema: headrace; Owner: -
+
+ALTER TABLE ONLY headrace.webhook_reject
+    ADD CONSTRAINT webhook_reject_pkey PRIMARY KEY (id);
+
 -- Name: worker worker_pkey; Type: CONSTRAINT; Schema: headrace; Owner: -
 
 ALTER TABLE ONLY headrace.worker
@@ -1880,6 +2151,10 @@ CREATE INDEX dead_letter_entity ON headrace.dead_letter USING btree (stream, ent
 -- Name: message_outcome_campaign; Type: INDEX; Schema: headrace; Owner: -
 
 CREATE INDEX message_outcome_campaign ON headrace.message_outcome USING btree (campaign_id);
+
+-- Name: webhook_reject_once; Type: INDEX; Schema: headrace; Owner: -
+
+CREATE UNIQUE INDEX webhook_reject_once ON headrace.webhook_reject USING btree (md5((item)::text), reason, path);
 
 -- Name: change_log_default_pos_idx; Type: INDEX ATTACH; Schema: headrace; Owner: -
 
@@ -2038,6 +2313,12 @@ GRANT ALL ON FUNCTION headrace.get_campaign_template_stats(p_campaign_id uuid) T
 GRANT ALL ON FUNCTION headrace.get_campaign_template_stats(p_campaign_id uuid) TO headrace_app;
 GRANT ALL ON FUNCTION headrace.get_campaign_template_stats(p_campaign_id uuid) TO headrace_worker;
 
+-- Name: FUNCTION ingest_whatsapp_webhook(p_body jsonb); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.ingest_whatsapp_webhook(p_body jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION headrace.ingest_whatsapp_webhook(p_body jsonb) TO headrace_app;
+GRANT ALL ON FUNCTION headrace.ingest_whatsapp_webhook(p_body jsonb) TO headrace_worker;
+
 -- Name: FUNCTION is_data_error(p_code text); Type: ACL; Schema: headrace; Owner: -
 
 REVOKE ALL ON FUNCTION headrace.is_data_error(p_code text) FROM PUBLIC;
@@ -2108,6 +2389,10 @@ GRANT ALL ON FUNCTION headrace.status_bits(p_status text) TO headrace_reader;
 GRANT ALL ON FUNCTION headrace.status_bits(p_status text) TO headrace_app;
 GRANT ALL ON FUNCTION headrace.status_bits(p_status text) TO headrace_worker;
 
+-- Name: FUNCTION store_webhook_items(p_items jsonb); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.store_webhook_items(p_items jsonb) FROM PUBLIC;
+
 -- Name: FUNCTION stream_poll(p_streams text[]); Type: ACL; Schema: headrace; Owner: -
 
 REVOKE ALL ON FUNCTION headrace.stream_poll(p_streams text[]) FROM PUBLIC;
@@ -2130,6 +2415,10 @@ GRANT ALL ON FUNCTION headrace.stream_step(p_stream text, p_shard integer, p_lim
 -- Name: FUNCTION touched_messages(p_changes headrace.change_log[], OUT messages text[], OUT campaigns uuid[]); Type: ACL; Schema: headrace; Owner: -
 
 REVOKE ALL ON FUNCTION headrace.touched_messages(p_changes headrace.change_log[], OUT messages text[], OUT campaigns uuid[]) FROM PUBLIC;
+
+-- Name: FUNCTION webhook_items(p_body jsonb); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.webhook_items(p_body jsonb) FROM PUBLIC;
 
 -- Name: FUNCTION worker_heartbeat(p_worker_id text, p_hostname text, p_pid integer, p_state text, p_streams text[], p_changes_applied bigint, p_last_error text); Type: ACL; Schema: headrace; Owner: -
 
@@ -2188,6 +2477,10 @@ GRANT SELECT ON TABLE headrace.stream_cursor TO headrace_worker;
 
 GRANT SELECT ON TABLE headrace.stream_lag TO headrace_reader;
 GRANT SELECT ON TABLE headrace.stream_lag TO headrace_worker;
+
+-- Name: TABLE webhook_reject; Type: ACL; Schema: headrace; Owner: -
+
+GRANT SELECT ON TABLE headrace.webhook_reject TO headrace_worker;
 
 -- Name: TABLE worker; Type: ACL; Schema: headrace; Owner: -
 

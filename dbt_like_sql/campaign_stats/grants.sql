@@ -26,3 +26,5 @@ headrace.refresh_documents(uuid[]),
 headrace.rebuild_campaign_stats(uuid[]),
 headrace.request_rebuild(uuid[])
 TO headrace_worker;
+GRANT EXECUTE ON FUNCTION headrace.ingest_whatsapp_webhook(jsonb) TO headrace_app, headrace_worker;
+GRANT SELECT ON headrace.webhook_reject TO headrace_worker;

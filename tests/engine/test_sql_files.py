@@ -226,6 +226,6 @@ def migrations() -> Iterator[Path]:
 def test_a_migration_loses_nothing_when_it_is_cut(path: Path) -> None:
     script = path.read_text(encoding="utf-8")
     statements = split_statements(script)
-    assert len(statements) > 3
+    assert len(statements) > 1
     assert "".join("".join(statements).split()) == "".join(script.split())
     assert all(statement.endswith(";") for statement in statements)

@@ -40,7 +40,10 @@ def engine(database_url: str) -> sa.Engine:
         except psycopg.ProgrammingError as error:
             raise cannot_connect(error) from None
 
-    return sa.create_engine("postgresql+psycopg://", poolclass=sa.NullPool, creator=connected)
+    # Whatever the database's default is: who waits for a lock has to see what its holder left.
+    return sa.create_engine(
+        "postgresql+psycopg://", poolclass=sa.NullPool, creator=connected, isolation_level="READ COMMITTED"
+    )
 
 
 def connection_problem(error: Exception) -> str:

@@ -11,6 +11,7 @@ from orchestration import migrate
 from orchestration.contract import Problem, active_domains, check_contract, read_catalog, read_contract
 from orchestration.database import cannot_connect, connection_problem, engine
 from orchestration.errors import HeadraceError
+from orchestration.installation import check_server
 from orchestration.settings import Settings
 
 OLD_WRITER_SECONDS = 300
@@ -51,7 +52,7 @@ def diagnose(database_url: str, settings: Settings) -> Diagnosis:
 
 
 def _diagnose(connection: sa.Connection, settings: Settings) -> Diagnosis:
-    migrate.check_server(connection)
+    check_server(connection)
     server = str(connection.exec_driver_sql("SHOW server_version").scalar_one())
     errors: list[Problem] = []
     notes: list[Problem] = []

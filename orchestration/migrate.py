@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
-import psycopg
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 
 from orchestration.contract import (
-    OLDEST_SERVER,
     Domain,
     FoundTable,
     Problem,
@@ -29,23 +25,28 @@ from orchestration.contract import (
 from orchestration.database import (
     SQL_ROOT,
     SqlObject,
-    cannot_connect,
-    connection_problem,
     engine,
     in_dependency_order,
     load_objects,
     sql_file_names,
 )
 from orchestration.errors import HeadraceError
+from orchestration.installation import Command, change, check_server, execute, explained, read_installation
 from orchestration.settings import Settings
 
-# Long enough for a busy table's next gap, short enough that statements queueing behind us stay under a second.
-LOCK_TIMEOUT_MS = 200
-GIVE_UP_AFTER_SECONDS = 60.0
-
-_ADVISORY_KEY = 7235316811  # any number: the one lock that all migrations of a database share
 # Folders in the order they are applied; objects are sorted by what they name, these are not.
 _BEFORE, _AFTER = ("roles",), ("grants",)
+
+_COMMAND = Command(
+    "migrate",
+    {
+        "42501": "the role lacks a right: run it as the owner of the source tables with CREATE on the database, and "
+        "CREATEROLE unless the roles headrace_reader, headrace_app and headrace_worker exist "
+        "(CREATE ROLE headrace_reader NOLOGIN; …)",
+        "2BP01": "drop what others built upon Headrace's views and functions, run migrate again, and make it anew",
+    },
+    harmless=("AccessShareLock", "RowShareLock"),
+)
 
 
 @dataclass(frozen=True)
@@ -70,64 +71,14 @@ def migrate(
         HeadraceError: the database does not fit the contract, the role lacks rights, the server is too old or not
             reachable, or locks were not to be had for a minute. Nothing is half done.
     """
-    deadline = clock() + GIVE_UP_AFTER_SECONDS
-    database = engine(database_url)
-    try:
-        while True:
-            try:
-                with database.begin() as connection:
-                    return _migrate(connection, settings)
-            except sa.exc.DBAPIError as error:
-                code = getattr(error.orig, "sqlstate", None)
-                if code in ("55P03", "40P01", "40001") and clock() < deadline:
-                    sleep(random.uniform(0.1, 1.0))
-                    continue
-                raise _explained(error, code) from error
-    finally:
-        database.dispose()
-
-
-def _explained(error: sa.exc.DBAPIError, code: str | None) -> HeadraceError:
-    if error.connection_invalidated or (isinstance(error.orig, psycopg.OperationalError) and code is None):
-        return cannot_connect(error)
-    problem = connection_problem(error)
-    if code == "55P03":
-        return HeadraceError(
-            f"migrate: a table it needs was locked for {GIVE_UP_AFTER_SECONDS:.0f} s ({problem}); "
-            "end the long transactions that headrace doctor lists, then run migrate again"
-        )
-    if code == "42501":
-        return HeadraceError(
-            f"migrate: the role lacks a right ({problem}); run it as the owner of the source tables with "
-            "CREATE on the database, and CREATEROLE unless the roles headrace_reader, headrace_app and "
-            "headrace_worker exist (CREATE ROLE headrace_reader NOLOGIN; …)"
-        )
-    if code == "2BP01":
-        return HeadraceError(
-            f"migrate: {problem}; drop what others built upon Headrace's views and functions, run migrate again, "
-            "and make it anew"
-        )
-    return HeadraceError(f"migrate: {problem}")
-
-
-def check_server(connection: sa.Connection) -> None:
-    version = int(connection.exec_driver_sql("SHOW server_version_num").scalar_one())
-    if version < OLDEST_SERVER * 10000:
-        raise HeadraceError(
-            f"the server is PostgreSQL {version // 10000}; Headrace needs {OLDEST_SERVER} or newer: upgrade the server"
-        )
-
-
-def _execute(connection: sa.Connection, script: str) -> list[tuple[Any, ...]]:
-    """Runs a script as it stands: no parameters, so that % and : mean themselves. Rows of its last statement."""
-    cursor = connection.connection.cursor()
-    try:
-        cursor.execute(script)
-        return list(cursor.fetchall()) if cursor.description else []
-    except psycopg.Error as error:
-        raise sa.exc.DBAPIError.instance(script, None, error, psycopg.Error) from error
-    finally:
-        cursor.close()
+    return change(
+        database_url,
+        settings.source_schema,
+        _COMMAND,
+        lambda connection: _migrate(connection, settings),
+        sleep=sleep,
+        clock=clock,
+    )
 
 
 def _alembic(connection: sa.Connection | None = None) -> Config:
@@ -135,13 +86,6 @@ def _alembic(connection: sa.Connection | None = None) -> Config:
     config.set_main_option("script_location", str(SQL_ROOT.joinpath("migrations")).replace("%", "%%"))
     config.attributes["connection"] = connection
     return config
-
-
-def _installed(connection: sa.Connection) -> dict[str, str]:
-    if connection.exec_driver_sql("SELECT to_regclass('headrace.installation')").scalar() is None:
-        return {}
-    rows = connection.exec_driver_sql("SELECT name, value FROM headrace.installation")
-    return {row.name: row.value for row in rows}
 
 
 def fitting_domains(
@@ -153,7 +97,7 @@ def fitting_domains(
         HeadraceError: they do not fit the contract; every difference is named, with the statement that mends it.
     """
     catalog = read_catalog(connection, settings.source_schema)
-    installed = _installed(connection).get("domains", "").split(",")
+    installed = read_installation(connection).get("domains", "").split(",")
     domains = active_domains(read_contract(), catalog, settings.domains, installed)
     problems = check_contract(domains, catalog, settings.source_schema)
     if problems:
@@ -191,20 +135,16 @@ def _split(objects: list[SqlObject]) -> tuple[list[SqlObject], list[SqlObject]]:
 
 
 def _migrate(connection: sa.Connection, settings: Settings) -> Migrated:
-    check_server(connection)
-    connection.exec_driver_sql(f"SET LOCAL lock_timeout = {LOCK_TIMEOUT_MS}")
     connection.exec_driver_sql("SET LOCAL check_function_bodies = off")
-    connection.exec_driver_sql("SET LOCAL client_min_messages = warning")
-    connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_ADVISORY_KEY})")
     domains, catalog = fitting_domains(connection, settings)
-    before = _installed(connection)
+    before = read_installation(connection)
     objects = _objects(domains, catalog, settings)
     replaceable, run = _split(objects)
     special = {item.name: [o for o in objects if o.name == item.name] for item in objects}
 
     for item in special["roles"]:
-        _execute(connection, item.sql)
-    _execute(connection, "CREATE SCHEMA IF NOT EXISTS headrace")
+        execute(connection, item.sql)
+    execute(connection, "CREATE SCHEMA IF NOT EXISTS headrace")
     logging.getLogger("alembic").setLevel(logging.WARNING)
     command.upgrade(_alembic(connection), "head")
 
@@ -213,12 +153,12 @@ def _migrate(connection: sa.Connection, settings: Settings) -> Migrated:
     changed = before.get("objects") != fingerprint or not _all_there(connection, replaceable)
     if changed:
         _apply(connection, replaceable)
-    for (day,) in _execute(connection, "SELECT headrace.missing_change_log_days()"):
-        _execute(connection, f"SELECT headrace.add_change_log_partition('{day:%Y-%m-%d}')")
+    for (day,) in execute(connection, "SELECT headrace.missing_change_log_days()"):
+        execute(connection, f"SELECT headrace.add_change_log_partition('{day:%Y-%m-%d}')")
         changed = True
     if changed:
         for item in special["grants"]:
-            _execute(connection, item.sql)
+            execute(connection, item.sql)
 
     names = tuple(domain.name for domain in domains)
     # Rebuilds are queued before triggers are made: those hold the source tables' writers up until we commit.
@@ -227,11 +167,11 @@ def _migrate(connection: sa.Connection, settings: Settings) -> Migrated:
     )
     repaired = 0
     for item in run:
-        rows = _execute(connection, item.sql)
+        rows = execute(connection, item.sql)
         repaired += int(rows[0][0]) if item.kind == "capture" else 0
     if "campaign_stats" in names:
         if repaired and not rebuilds:
-            rebuilds = int(_execute(connection, "SELECT headrace.request_rebuild()")[0][0])
+            rebuilds = int(execute(connection, "SELECT headrace.request_rebuild()")[0][0])
         rebuilds += _queue_new_campaigns(connection)  # those that came before the triggers held
     for name, value in {
         "objects": fingerprint,
@@ -263,13 +203,13 @@ def _queue_rebuilds(
         return _queue_new_campaigns(connection)
     if before.get("definition") == definition and not capture_problems(connection, domains, settings):
         return 0
-    return int(_execute(connection, "SELECT headrace.request_rebuild()")[0][0])
+    return int(execute(connection, "SELECT headrace.request_rebuild()")[0][0])
 
 
 def _queue_new_campaigns(connection: sa.Connection) -> int:
     """Newest first: they are looked at most."""
     return len(
-        _execute(
+        execute(
             connection,
             "INSERT INTO headrace.campaign (campaign_id, rebuild_requested_at)"
             " SELECT s.campaign_id, clock_timestamp() FROM headrace.stg_campaigns s"
@@ -283,7 +223,7 @@ def _apply(connection: sa.Connection, replaceable: list[SqlObject]) -> None:
     try:
         with connection.begin_nested():
             for item in replaceable:
-                _execute(connection, item.sql)
+                execute(connection, item.sql)
             if not _left_over(connection):
                 return
     except sa.exc.DBAPIError as error:
@@ -292,7 +232,7 @@ def _apply(connection: sa.Connection, replaceable: list[SqlObject]) -> None:
             raise
     _drop(connection)
     for item in replaceable:
-        _execute(connection, item.sql)
+        execute(connection, item.sql)
 
 
 def _left_over(connection: sa.Connection) -> bool:
@@ -313,7 +253,7 @@ def _left_over(connection: sa.Connection) -> bool:
 
 def _drop(connection: sa.Connection) -> None:
     """Drops our views and functions, not the triggers' functions. What others built upon them is refused, by name."""
-    drops = _execute(
+    drops = execute(
         connection,
         """
         SELECT string_agg(statement, '; ' ORDER BY n) FROM (
@@ -326,7 +266,7 @@ def _drop(connection: sa.Connection) -> None:
         """,
     )
     if drops and drops[0][0]:
-        _execute(connection, str(drops[0][0]))
+        execute(connection, str(drops[0][0]))
 
 
 def _all_there(connection: sa.Connection, replaceable: list[SqlObject]) -> bool:
@@ -345,7 +285,7 @@ def pending(connection: sa.Connection, settings: Settings) -> list[str]:
     """What `migrate` would change, in words; empty where the database is up to date. Changes and locks nothing."""
     check_server(connection)
     domains, catalog = fitting_domains(connection, settings)
-    before = _installed(connection)
+    before = read_installation(connection)
     if not before:
         return ["schema headrace is not installed"]
     found = []
@@ -360,7 +300,7 @@ def pending(connection: sa.Connection, settings: Settings) -> list[str]:
     elif before.get("objects") != _fingerprint(objects) or not _all_there(connection, _split(objects)[0]):
         found.append("functions and views differ from this version's")
     if version is not None:
-        days = _execute(connection, "SELECT headrace.missing_change_log_days()")
+        days = execute(connection, "SELECT headrace.missing_change_log_days()")
         if days:
             found.append(f"the change log lacks partitions for {len(days)} days")
     there = before.get("domains", "").split(",")
@@ -408,6 +348,6 @@ def check_migration(database_url: str, settings: Settings) -> list[str]:
         with database.connect() as connection:
             return pending(connection, settings)
     except sa.exc.DBAPIError as error:
-        raise _explained(error, getattr(error.orig, "sqlstate", None)) from error
+        raise explained(_COMMAND, error) from error
     finally:
         database.dispose()

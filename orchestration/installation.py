@@ -1,0 +1,162 @@
+"""What migrate and uninstall share: one transaction that gives way to the application, and errors as sentences.
+
+Here: how schema headrace may be changed. Not here: what is changed.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import psycopg
+import sqlalchemy as sa
+
+from orchestration.contract import OLDEST_SERVER
+from orchestration.database import cannot_connect, connection_problem, engine
+from orchestration.errors import HeadraceError
+
+# Long enough for a busy table's next gap, short enough that statements queueing behind us stay under a second.
+LOCK_TIMEOUT_MS = 200
+GIVE_UP_AFTER_SECONDS = 60.0
+
+_ADVISORY_KEY = 7235316811  # any number: the one lock that all changes of a database's installation share
+_LOCKED = "55P03"
+_TRIED_AGAIN = (_LOCKED, "40P01", "40001")
+
+# Autovacuum makes way for whom it blocks, but only after deadlock_timeout: by default that is longer than we wait.
+_HURRY_AUTOVACUUM = (
+    f"SELECT set_config('deadlock_timeout', '{LOCK_TIMEOUT_MS // 2}ms', true)"
+    " WHERE has_parameter_privilege('deadlock_timeout', 'SET')"
+)
+# Who holds tables in modes that stand in the way. What others do may be hidden from the role.
+_HOLDERS = """
+    SELECT DISTINCT ON (l.pid)
+        l.pid, l.relation::regclass::text, coalesce(nullif(a.application_name, ''), a.backend_type, 'unknown'),
+        extract(epoch FROM now() - a.xact_start)::integer
+    FROM pg_locks l
+    JOIN pg_class c ON c.oid = l.relation AND c.relkind IN ('r', 'p')
+    JOIN pg_namespace n ON n.oid = c.relnamespace
+    LEFT JOIN pg_stat_activity a ON a.pid = l.pid
+    WHERE l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+        AND l.granted AND l.pid <> pg_backend_pid()
+        AND (n.nspname = 'headrace' OR n.nspname = %(source)s AND l.mode <> ALL (%(harmless)s))
+    ORDER BY l.pid, l.relation
+"""
+_MOST_HOLDERS = 5
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Command:
+    """What changes an installation, as its errors speak of it.
+
+    Attributes:
+        name: as the user typed it.
+        advice: SQLSTATE to what is to be done about it.
+        harmless: lock modes in which others may hold a source table without standing in its way.
+    """
+
+    name: str
+    advice: Mapping[str, str]
+    harmless: tuple[str, ...] = ()
+
+
+def change(
+    database_url: str,
+    source_schema: str,
+    command: Command,
+    work: Callable[[sa.Connection], Result],
+    *,
+    sleep: Callable[[float], None] = time.sleep,
+    clock: Callable[[], float] = time.monotonic,
+) -> Result:
+    """Does `work` in one transaction, which no other change of the installation runs beside.
+
+    It waits no longer than `LOCK_TIMEOUT_MS` for a lock; the whole work then begins again, for
+    `GIVE_UP_AFTER_SECONDS`. All that it sets ends with the transaction: behind a pooler the session is not ours.
+
+    Raises:
+        HeadraceError: nothing is changed; the message says why, and what to do.
+    """
+    deadline = clock() + GIVE_UP_AFTER_SECONDS
+    database = engine(database_url)
+    try:
+        while True:
+            try:
+                with database.begin() as connection:
+                    check_server(connection)
+                    connection.exec_driver_sql(f"SET LOCAL lock_timeout = {LOCK_TIMEOUT_MS}")
+                    connection.exec_driver_sql("SET LOCAL client_min_messages = warning")
+                    connection.exec_driver_sql(_HURRY_AUTOVACUUM)
+                    connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_ADVISORY_KEY})")
+                    return work(connection)
+            except sa.exc.DBAPIError as error:
+                code = getattr(error.orig, "sqlstate", None)
+                if code in _TRIED_AGAIN and clock() < deadline:
+                    sleep(random.uniform(0.1, 1.0))
+                    continue
+                if code == _LOCKED:
+                    raise _locked_out(database, source_schema, command, error) from error
+                raise explained(command, error) from error
+    finally:
+        database.dispose()
+
+
+def _locked_out(
+    database: sa.Engine, source_schema: str, command: Command, error: sa.exc.DBAPIError
+) -> HeadraceError:
+    with database.connect() as connection:
+        parameters = {"source": source_schema, "harmless": list(command.harmless)}
+        holders = connection.exec_driver_sql(_HOLDERS, parameters).all()
+    held = [
+        f"{table} by pid {pid} ({name}" + ("" if seconds is None else f", {seconds} s") + ")"
+        for pid, table, name, seconds in holders[:_MOST_HOLDERS]
+    ]
+    return HeadraceError(
+        f"{command.name}: a table it needs was locked for {GIVE_UP_AFTER_SECONDS:.0f} s "
+        f"({connection_problem(error)}); nothing was changed; "
+        + (f"held now: {', '.join(held)}; " if held else "")
+        + f"wait for that to end, or end it (SELECT pg_terminate_backend(pid)), then run {command.name} again"
+    )
+
+
+def explained(command: Command, error: sa.exc.DBAPIError) -> HeadraceError:
+    """An error of a change as what is wrong and what to do about it."""
+    code = getattr(error.orig, "sqlstate", None)
+    if error.connection_invalidated or (isinstance(error.orig, psycopg.OperationalError) and code is None):
+        return cannot_connect(error)
+    advice = command.advice.get(code or "")
+    return HeadraceError(f"{command.name}: {connection_problem(error)}" + (f"; {advice}" if advice else ""))
+
+
+def check_server(connection: sa.Connection) -> None:
+    """Raises HeadraceError where the server is older than Headrace can use."""
+    version = int(connection.exec_driver_sql("SHOW server_version_num").scalar_one())
+    if version < OLDEST_SERVER * 10000:
+        raise HeadraceError(
+            f"the server is PostgreSQL {version // 10000}; Headrace needs {OLDEST_SERVER} or newer: upgrade the server"
+        )
+
+
+def execute(connection: sa.Connection, script: str) -> list[tuple[Any, ...]]:
+    """Runs a script as it stands: no parameters, so that % and : mean themselves. Rows of its last statement."""
+    cursor = connection.connection.cursor()
+    try:
+        cursor.execute(script)
+        return list(cursor.fetchall()) if cursor.description else []
+    except psycopg.Error as error:
+        raise sa.exc.DBAPIError.instance(script, None, error, psycopg.Error) from error
+    finally:
+        cursor.close()
+
+
+def read_installation(connection: sa.Connection) -> dict[str, str]:
+    """What the last migrate left in headrace.installation; empty where Headrace is not installed."""
+    if connection.exec_driver_sql("SELECT to_regclass('headrace.installation')").scalar() is None:
+        return {}
+    rows = connection.exec_driver_sql("SELECT name, value FROM headrace.installation")
+    return {row.name: row.value for row in rows}

@@ -23,6 +23,7 @@ _ELSEWHERE = {
     "up": ("orchestration.demo.up", "up"),
     "env": ("orchestration.demo.up", "env"),
     "demo": ("orchestration.demo.commands", "demo"),
+    "uninstall": ("orchestration.uninstall", "command"),
 }
 
 
@@ -131,6 +132,7 @@ def migrate(check: bool) -> None:
     """Installs or upgrades schema headrace and its triggers. Safe to run again, and under traffic."""
     from orchestration.migrate import check_migration
     from orchestration.migrate import migrate as run
+    from orchestration.pooler import note
 
     url, found = _target()
     if check:
@@ -142,6 +144,8 @@ def migrate(check: bool) -> None:
             sys.exit(1)
         click.echo("up to date")
         return
+    if said := note(url, "migrate"):
+        click.echo(said, err=True)
     done = run(url, found)
     if not done.domains:
         click.echo(

@@ -22,27 +22,34 @@ SQL_ROOT: Traversable = files("dbt_like_sql")
 CONNECT_TIMEOUT_SECONDS = 10
 
 
-def engine(database_url: str) -> sa.Engine:
-    """A pool-less engine on psycopg 3, without prepared statements: it also works behind a transaction pooler.
+def open_connection(database_url: str) -> psycopg.Connection:
+    """A connection without prepared statements: it also works behind a transaction pooler.
 
-    Connecting raises HeadraceError where the URL is none; the message never quotes it.
+    By libpq, which reads the URL as every other client does: several hosts, a port that is none.
+
+    Raises:
+        HeadraceError: the URL is none; the message never quotes it.
+        psycopg.OperationalError: nobody answers.
     """
+    try:
+        return psycopg.connect(
+            with_driver(database_url, None),
+            prepare_threshold=None,
+            connect_timeout=CONNECT_TIMEOUT_SECONDS,
+            application_name="headrace",
+        )
+    except psycopg.ProgrammingError as error:
+        raise cannot_connect(error) from None
 
-    def connected() -> psycopg.Connection:
-        # By libpq, which reads the URL as every other client does: several hosts, a port that is none.
-        try:
-            return psycopg.connect(
-                with_driver(database_url, None),
-                prepare_threshold=None,
-                connect_timeout=CONNECT_TIMEOUT_SECONDS,
-                application_name="headrace",
-            )
-        except psycopg.ProgrammingError as error:
-            raise cannot_connect(error) from None
 
+def engine(database_url: str) -> sa.Engine:
+    """A pool-less engine on `open_connection`."""
     # Whatever the database's default is: who waits for a lock has to see what its holder left.
     return sa.create_engine(
-        "postgresql+psycopg://", poolclass=sa.NullPool, creator=connected, isolation_level="READ COMMITTED"
+        "postgresql+psycopg://",
+        poolclass=sa.NullPool,
+        creator=lambda: open_connection(database_url),
+        isolation_level="READ COMMITTED",
     )
 
 

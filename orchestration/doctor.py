@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import psycopg
 import sqlalchemy as sa
 
-from orchestration import migrate
+from orchestration import migrate, pooler
 from orchestration.contract import Problem, active_domains, check_contract, read_catalog, read_contract
 from orchestration.database import cannot_connect, connection_problem, engine
 from orchestration.errors import HeadraceError
@@ -38,7 +38,9 @@ def diagnose(database_url: str, settings: Settings) -> Diagnosis:
     database = engine(database_url)
     try:
         with database.connect() as connection:
-            return _diagnose(connection, settings)
+            found = _diagnose(connection, settings)
+        # With our own connection closed: a session pool may be as small as one.
+        return replace(found, notes=(*found.notes, *_pooler(database_url)))
     except sa.exc.DBAPIError as error:
         if isinstance(error.orig, psycopg.OperationalError):
             raise cannot_connect(error) from error
@@ -82,7 +84,6 @@ def _diagnose(connection: sa.Connection, settings: Settings) -> Diagnosis:
         errors += _streams(connection)
         notes += _workers(connection)
     notes += _old_writers(connection)
-    notes += _pooler(connection)
     return Diagnosis(tuple(domain.name for domain in domains), server, tuple(errors), tuple(notes))
 
 
@@ -176,16 +177,17 @@ def _old_writers(connection: sa.Connection) -> list[Problem]:
     ]
 
 
-def _pooler(connection: sa.Connection) -> list[Problem]:
-    """A pooler answers the login with a process id of its own invention."""
-    driver = connection.connection.driver_connection
-    told = driver.info.backend_pid if driver is not None else None
-    actual = connection.exec_driver_sql("SELECT pg_backend_pid()").scalar_one()
-    if told == actual:
+def _pooler(database_url: str) -> list[Problem]:
+    mode = pooler.mode(database_url)
+    if mode is None:
         return []
+    what = f"a connection pooler in {mode} mode stands between Headrace and the server"
+    if mode == "session":
+        return [Problem(what, "fine; every connection of a worker keeps one of the pooler's")]
     return [
         Problem(
-            "a connection pooler stands between Headrace and the server",
-            "fine for the worker and Dagster; run headrace migrate on a direct connection",
+            what,
+            "fine for the worker and Dagster; migrate and uninstall are safer on the server's own address, "
+            "where no time limit of the pooler ends their one transaction",
         )
     ]

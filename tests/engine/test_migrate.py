@@ -83,7 +83,12 @@ def test_a_second_migrate_takes_no_lock_that_open_writers_or_drops_would_wait_fo
         assert not migrate(database, settings, sleep=never_sleeps).changed
 
 
-def test_migrates_at_once_are_all_fine(app_database: str, settings: Settings) -> None:
+@pytest.mark.parametrize("isolation", ["read committed", "repeatable read", "serializable"])
+def test_migrates_at_once_are_all_fine_whatever_the_databases_isolation(
+    isolation: str, app_database: str, settings: Settings
+) -> None:
+    (name,) = run(app_database, "SELECT current_database()")[0]
+    run(app_database, f"ALTER DATABASE {name} SET default_transaction_isolation = '{isolation}'")
     with psycopg.connect(app_database) as connection:
         campaigns = a_history(connection)
     threads = [InThread(lambda: migrate(app_database, settings)) for _ in range(3)]

@@ -6,17 +6,15 @@ import asyncio
 import json
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from types import SimpleNamespace
 from typing import Any
 
 import psycopg
 import pytest
 from click.testing import CliRunner
 
-from orchestration import doctor
+from orchestration import doctor, pooler
 from orchestration.cli import main
 from orchestration.contract import Problem
-from orchestration.database import engine
 from orchestration.doctor import Diagnosis, diagnose
 from orchestration.engine.stream import drain
 from orchestration.errors import HeadraceError
@@ -223,18 +221,18 @@ def test_a_role_without_rights_gets_a_sentence(database: str, plain_role: str, s
     assert "\n" not in str(caught.value)
 
 
-def test_a_pooler_is_told_by_the_process_id_it_invented(database: str) -> None:
-    with engine(database).connect() as connection:
-        assert doctor._pooler(connection) == []
-        invented = SimpleNamespace(
-            connection=SimpleNamespace(
-                driver_connection=SimpleNamespace(info=SimpleNamespace(backend_pid=4711))
-            ),
-            exec_driver_sql=connection.exec_driver_sql,
-        )
-        (problem,) = doctor._pooler(invented)  # type: ignore[arg-type]
-        assert "a connection pooler stands between" in problem.what
-        assert "direct connection" in problem.remedy
+@pytest.mark.parametrize(
+    ("mode", "advice"), [("transaction", "safer on the server's own address"), ("session", "fine")]
+)
+def test_a_pooler_is_noted_with_its_mode_and_is_no_error(
+    mode: pooler.Mode, advice: str, examine: Callable[[], Diagnosis], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pooler, "mode", lambda url: mode)
+    found = examine()
+    assert found.errors == ()
+    (note,) = set(found.notes) - {NO_WORKER}
+    assert note.what == f"a connection pooler in {mode} mode stands between Headrace and the server"
+    assert advice in note.remedy
 
 
 def test_it_changes_and_locks_nothing(database: str, examine: Callable[[], Diagnosis]) -> None:

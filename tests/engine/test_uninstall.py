@@ -10,8 +10,7 @@ import re
 import signal
 import subprocess
 import sys
-import time
-import uuid
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -36,6 +35,7 @@ from tests.engine.schema_dump import schema_dump, whole_dump
 from tests.engine.sessions import InThread, as_role, open_transaction, wait_until
 from tests.engine.source_shapes import PARTITIONED_QUEUE, VARCHAR_AND_BIGINT
 from tests.rows import a_history, insert
+from tests.traffic import traffic
 
 SOURCES = ("campaigns", "send_queue", "message_status_logs", "messages", "campaign_contacts")
 
@@ -275,61 +275,35 @@ def test_a_running_worker_says_what_is_missing_and_goes_on_after_the_next_migrat
 # --- beside a living application --------------------------------------------------------------------------------
 
 
-def test_under_traffic_no_statement_fails_or_waits_for_a_second_and_the_numbers_are_right_after_the_next_migrate(
+def test_under_traffic_no_transaction_fails_or_waits_for_a_second_and_the_next_migrate_gets_the_numbers_right(
     database: str, settings: Settings
 ) -> None:
+    over = threading.Event()
+
+    def worker() -> set[str]:
+        told = set()
+        while not over.is_set():
+            try:
+                asyncio.run(drain(database))
+            except HeadraceError as error:
+                told.add(str(error).split(",")[0])
+        return told
+
     with psycopg.connect(database, autocommit=True) as connection:
         campaigns = a_history(connection)
-        done: list[bool] = []
-
-        def application(number: int) -> float:
-            longest = 0.0
-            with psycopg.connect(database) as own:
-                while not done:
-                    began, message = time.monotonic(), f"w{uuid.uuid4()}"
-                    insert(
-                        own,
-                        "send_queue",
-                        campaign_id=campaigns[0],
-                        whatsapp_message_id=message,
-                        status="sent",
-                    )
-                    insert(own, "message_status_logs", whatsapp_message_id=message, status="read")
-                    insert(
-                        own,
-                        "messages",
-                        user_phone="phone 1",
-                        whatsapp_number_id="number",
-                        direction="incoming",
-                    )
-                    own.execute(
-                        "UPDATE campaigns SET status = 'paused' WHERE id = %s", [campaigns[number % 2]]
-                    )
-                    own.commit()
-                    longest = max(longest, time.monotonic() - began)
-                    time.sleep(0.01)
-            return longest
-
-        def worker() -> set[str]:
-            told = set()
-            while not done:
-                try:
-                    asyncio.run(drain(database))
-                except HeadraceError as error:
-                    told.add(str(error).split(",")[0])
-            return told
-
-        threads = [InThread(lambda n=n: application(n)) for n in range(3)]  # type: ignore[misc]
         folding = InThread(worker)
         try:
-            for _ in range(2):
-                time.sleep(0.2)
-                assert uninstall(database, settings) is not None
-                time.sleep(0.1)
-                migrate(database, settings)
+            with traffic(database, campaigns) as transactions:
+                for _ in range(2):
+                    before = len(transactions)
+                    wait_until(lambda before=before: len(transactions) > before + 20)  # type: ignore[misc]
+                    assert uninstall(database, settings) is not None
+                    before = len(transactions)
+                    wait_until(lambda before=before: len(transactions) > before + 20)  # type: ignore[misc]
+                    migrate(database, settings)
         finally:
-            done.append(True)
-        assert max(thread.outcome() for thread in threads) < 1.5
+            over.set()
+        assert max(transactions) < 1.5
         assert folding.outcome() == {"schema headrace is not installed"}
         asyncio.run(drain(database))
         assert_all_agree(connection)

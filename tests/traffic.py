@@ -1,0 +1,80 @@
+"""An application at work for tests: writers whose transactions go over several tables, in the order of their business."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+from uuid import UUID
+
+import psycopg
+
+from tests.engine.sessions import InThread
+from tests.rows import insert
+
+
+@contextmanager
+def traffic(url: str, campaigns: Sequence[UUID], writers: int = 3) -> Iterator[list[float]]:
+    """Writes until the block ends: sends, statuses (late, twice), replies, edits and deletions.
+
+    Yields:
+        how many seconds each transaction took; complete after the block. A failed one fails the block.
+    """
+    over = threading.Event()
+    seconds: list[float] = []
+
+    def write(number: int) -> None:
+        chance = random.Random(number)
+        messages: list[str] = []
+        with psycopg.connect(url, prepare_threshold=None) as application:
+            while not over.is_set():
+                began = time.monotonic()
+                _transaction(application, chance, campaigns, messages)
+                application.commit()
+                seconds.append(time.monotonic() - began)
+                over.wait(0.01)
+
+    threads = [InThread(lambda number=number: write(number)) for number in range(writers)]  # type: ignore[misc]
+    try:
+        yield seconds
+    finally:
+        over.set()
+    for thread in threads:
+        thread.outcome()
+
+
+def _transaction(
+    application: psycopg.Connection[Any],
+    chance: random.Random,
+    campaigns: Sequence[UUID],
+    messages: list[str],
+) -> None:
+    campaign, phone = chance.choice(campaigns), f"phone {chance.randrange(50)}"
+    messages.append(f"wamid.{uuid.uuid4()}")
+    insert(
+        application,
+        "send_queue",
+        campaign_id=campaign,
+        user_phone=phone,
+        whatsapp_number_id="number",
+        template_name=f"template {chance.randrange(2)}",
+        status=chance.choice(("queued", "sent", "failed")),
+        whatsapp_message_id=messages[-1],
+    )
+    for _ in range(chance.randrange(3)):
+        status = chance.choice(("sent", "delivered", "read", "failed"))
+        insert(application, "message_status_logs", whatsapp_message_id=chance.choice(messages), status=status)
+    insert(application, "messages", user_phone=phone, whatsapp_number_id="number", direction="incoming")
+    match chance.randrange(6):
+        case 0:
+            application.execute("UPDATE campaigns SET status = 'paused' WHERE id = %s", [campaign])
+        case 1:
+            application.execute(
+                "UPDATE send_queue SET status = 'sent' WHERE whatsapp_message_id = %s", [messages[0]]
+            )
+        case 2:
+            application.execute("DELETE FROM send_queue WHERE whatsapp_message_id = %s", [messages.pop()])

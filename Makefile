@@ -11,6 +11,7 @@ help: ## List the targets
 up: setup ## Start everything on this machine: PostgreSQL, example data, worker, Dagster; Ctrl-C ends it
 	@exec .venv/bin/headrace up $(ARGS)
 
+# HEADRACE_TEST_SERVER_URL=postgresql://… runs those that are about the server on that one.
 test: setup ## Run the tests on an embedded PostgreSQL of their own; ARGS='-k fold' picks some
 	@exec env -u HEADRACE_DATABASE_URL -u HEADRACE_SOURCE_SCHEMA -u HEADRACE_HOME -u DAGSTER_PG_URL -u DAGSTER_HOME \
 		.venv/bin/python -m pytest -n logical --maxprocesses 4 $(ARGS)

@@ -22,6 +22,17 @@ from orchestration.settings import Settings
 OTHER_SERVER = "HEADRACE_TEST_SERVER_URL"
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """On another server only what is about the server under test: the rest was seen on the embedded one."""
+    if not os.environ.get(OTHER_SERVER):
+        return
+    about: dict[bool, list[pytest.Item]] = {True: [], False: []}
+    for item in items:
+        about["server_url" in getattr(item, "fixturenames", ())].append(item)
+    items[:] = about[True]
+    config.hook.pytest_deselected(items=about[False])
+
+
 def _database(server_url: str, name: str) -> str:
     scheme, rest = server_url.split("://", 1)
     authority, _, tail = rest.partition("/")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import os
@@ -256,9 +257,10 @@ def a_proxy(database: str) -> Iterator[str]:
                 threading.Thread(target=pass_on, args=(source, target), daemon=True).start()
 
     def pass_on(source: socket.socket, target: socket.socket) -> None:
-        while data := source.recv(65536):
-            target.sendall(data)
-        target.close()
+        with contextlib.suppress(OSError):  # one of the two was closed meanwhile
+            while data := source.recv(65536):
+                target.sendall(data)
+            target.shutdown(socket.SHUT_WR)
 
     threading.Thread(target=serve, daemon=True).start()
     try:

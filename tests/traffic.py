@@ -12,13 +12,16 @@ from typing import Any
 from uuid import UUID
 
 import psycopg
+from psycopg import sql
 
 from tests.engine.sessions import InThread
 from tests.rows import insert
 
 
 @contextmanager
-def traffic(url: str, campaigns: Sequence[UUID], writers: int = 3) -> Iterator[list[float]]:
+def traffic(
+    url: str, campaigns: Sequence[UUID], schema: str = "public", writers: int = 3
+) -> Iterator[list[float]]:
     """Writes until the block ends: sends, statuses (late, twice), replies, edits and deletions.
 
     Yields:
@@ -33,7 +36,7 @@ def traffic(url: str, campaigns: Sequence[UUID], writers: int = 3) -> Iterator[l
         with psycopg.connect(url, prepare_threshold=None) as application:
             while not over.is_set():
                 began = time.monotonic()
-                _transaction(application, chance, campaigns, messages)
+                _transaction(application, schema, chance, campaigns, messages)
                 application.commit()
                 seconds.append(time.monotonic() - began)
                 over.wait(0.01)
@@ -49,6 +52,7 @@ def traffic(url: str, campaigns: Sequence[UUID], writers: int = 3) -> Iterator[l
 
 def _transaction(
     application: psycopg.Connection[Any],
+    schema: str,
     chance: random.Random,
     campaigns: Sequence[UUID],
     messages: list[str],
@@ -58,6 +62,7 @@ def _transaction(
     insert(
         application,
         "send_queue",
+        schema,
         campaign_id=campaign,
         user_phone=phone,
         whatsapp_number_id="number",
@@ -67,14 +72,21 @@ def _transaction(
     )
     for _ in range(chance.randrange(3)):
         status = chance.choice(("sent", "delivered", "read", "failed"))
-        insert(application, "message_status_logs", whatsapp_message_id=chance.choice(messages), status=status)
-    insert(application, "messages", user_phone=phone, whatsapp_number_id="number", direction="incoming")
-    match chance.randrange(6):
-        case 0:
-            application.execute("UPDATE campaigns SET status = 'paused' WHERE id = %s", [campaign])
-        case 1:
-            application.execute(
-                "UPDATE send_queue SET status = 'sent' WHERE whatsapp_message_id = %s", [messages[0]]
-            )
-        case 2:
-            application.execute("DELETE FROM send_queue WHERE whatsapp_message_id = %s", [messages.pop()])
+        insert(
+            application,
+            "message_status_logs",
+            schema,
+            whatsapp_message_id=chance.choice(messages),
+            status=status,
+        )
+    insert(
+        application, "messages", schema, user_phone=phone, whatsapp_number_id="number", direction="incoming"
+    )
+    changes = (
+        ("UPDATE {}.campaigns SET status = 'paused' WHERE id = %s", campaign),
+        ("UPDATE {}.send_queue SET status = 'sent' WHERE whatsapp_message_id = %s", messages[0]),
+        ("DELETE FROM {}.send_queue WHERE whatsapp_message_id = %s", messages[-1]),
+    )
+    if (which := chance.randrange(6)) < len(changes):
+        statement, value = changes[which]
+        application.execute(sql.SQL(statement).format(sql.Identifier(schema)), [value])

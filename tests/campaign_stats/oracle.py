@@ -13,7 +13,10 @@ Stats = dict[tuple[Any, Any], tuple[int, ...]]
 
 
 def recompute(connection: psycopg.Connection[Any], window: timedelta = timedelta(days=7)) -> Stats:
-    """(campaign id, template) to counters in the order of COUNTERS, from everything this transaction sees."""
+    """(campaign id, template) to counters in the order of COUNTERS, from everything this transaction sees.
+
+    Tables are found by the connection's search_path; ids may be of any type that the contract accepts.
+    """
     campaigns = {row[0] for row in connection.execute("SELECT id FROM campaigns")}
     # In UTC: Python subtracts the wall clocks of two times in one zone, whatever its clocks did in between.
     connection.execute("SET timezone = 'UTC'")
@@ -27,8 +30,10 @@ def recompute(connection: psycopg.Connection[Any], window: timedelta = timedelta
     ):
         if message_id is not None:
             statuses[message_id].add(status)
+    columns = connection.execute("SELECT * FROM messages LIMIT 0").description or ()
+    reference_column = "context_message_id" if "context_message_id" in {c.name for c in columns} else "NULL"
     incoming = connection.execute(
-        "SELECT user_phone, whatsapp_number_id, created_at, context_message_id FROM messages"
+        f"SELECT user_phone, whatsapp_number_id, created_at, {reference_column} FROM messages"
         " WHERE direction = 'incoming'"
     ).fetchall()
 

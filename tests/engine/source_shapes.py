@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from orchestration.contract import Table, read_contract
+from orchestration.database import quoted
+
 # As an ORM makes them: varchar with lengths, numbers for ids, rounded times. No optional column, no foreign key.
 VARCHAR_AND_BIGINT = """
 CREATE TABLE campaigns (
@@ -38,3 +43,32 @@ CREATE INDEX ON send_queue (campaign_id);
 CREATE TABLE send_queue_2026_03 PARTITION OF send_queue FOR VALUES FROM ('2026-03-01 00:00+00') TO ('2026-04-01 00:00+00');
 CREATE TABLE send_queue_rest PARTITION OF send_queue DEFAULT;
 """
+
+
+def from_the_contract(
+    schema: str, types: Mapping[str, str], *, optional: bool, partitioned: Mapping[str, str]
+) -> str:
+    """The tables as somebody writes them who has nothing but sources.yml: no index, no key, ids and times by default.
+
+    Args:
+        types: the SQL type for each of the contract's, with what follows it, by `table.column`, `column` or type.
+        optional: whether optional columns are there.
+        partitioned: table to its `PARTITION BY` and the statements, with {schema}, {table} and its {name}, that make its partitions.
+    """
+    statements = [f"CREATE SCHEMA IF NOT EXISTS {quoted(schema)}"]
+    for table in (table for domain in read_contract().values() for table in domain.tables):
+        place = f"{quoted(schema)}.{quoted(table.name)}"
+        by, _, partitions = partitioned.get(table.name, "").partition(";")
+        statements.append(f"CREATE TABLE {place} ({_columns(table, types, optional)}) {by}")
+        if partitions:
+            statements.append(partitions.format(schema=quoted(schema), table=place, name=table.name))
+    return ";\n".join(statements)
+
+
+def _columns(table: Table, types: Mapping[str, str], optional: bool) -> str:
+    lines = []
+    for column in table.columns:
+        if optional or not column.optional:
+            names = (f"{table.name}.{column.name}", column.name, column.type)
+            lines.append(f"{quoted(column.name)} {next(types[name] for name in names if name in types)}")
+    return ", ".join(lines)

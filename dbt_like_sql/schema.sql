@@ -1220,7 +1220,6 @@ DECLARE
     v_low xid8;
     v_high xid8;
     v_first boolean;
-    v_pending bigint;
     c record;
 BEGIN
     FOR c IN
@@ -1262,18 +1261,7 @@ BEGIN
             RETURN NEXT;
         END IF;
     END LOOP;
-    FOR c IN
-        SELECT s.* FROM headrace.stream s
-        WHERE s.rebuilds_pending IS NOT NULL AND (p_streams IS NULL OR s.stream = ANY (p_streams)) ORDER BY s.stream
-    LOOP
-        EXECUTE format('SELECT %s()', c.rebuilds_pending) INTO v_pending;
-        IF v_pending > 0 THEN
-            stream := c.stream;
-            shard := -1;
-            work := 'rebuild';
-            RETURN NEXT;
-        END IF;
-    END LOOP;
+    RETURN QUERY SELECT r.stream, -1, 'rebuild' FROM headrace.stream_rebuilds(p_streams) r WHERE r.waiting > 0;
 END
 $$;
 
@@ -1398,6 +1386,25 @@ BEGIN
     END IF;
     EXECUTE format('SELECT %s()', v_step) INTO v_done;
     RETURN v_done;
+END
+$$;
+
+-- Name: stream_rebuilds(text[]); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.stream_rebuilds(p_streams text[] DEFAULT NULL::text[]) RETURNS TABLE(stream text, waiting bigint)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    AS $$
+DECLARE
+    v_pending text;
+BEGIN
+    FOR stream, v_pending IN
+        SELECT s.stream, s.rebuilds_pending FROM headrace.stream s
+        WHERE s.rebuilds_pending IS NOT NULL AND (p_streams IS NULL OR s.stream = ANY (p_streams)) ORDER BY s.stream
+    LOOP
+        EXECUTE format('SELECT %s()', v_pending) INTO waiting;
+        RETURN NEXT;
+    END LOOP;
 END
 $$;
 
@@ -2455,6 +2462,12 @@ REVOKE ALL ON FUNCTION headrace.stream_read(p_stream text, p_shard integer, p_li
 
 REVOKE ALL ON FUNCTION headrace.stream_rebuild(p_stream text) FROM PUBLIC;
 GRANT ALL ON FUNCTION headrace.stream_rebuild(p_stream text) TO headrace_worker;
+
+-- Name: FUNCTION stream_rebuilds(p_streams text[]); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.stream_rebuilds(p_streams text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION headrace.stream_rebuilds(p_streams text[]) TO headrace_reader;
+GRANT ALL ON FUNCTION headrace.stream_rebuilds(p_streams text[]) TO headrace_worker;
 
 -- Name: FUNCTION stream_step(p_stream text, p_shard integer, p_limit integer, p_isolate boolean, OUT status text, OUT changes integer, OUT dead_letters integer, OUT more boolean); Type: ACL; Schema: headrace; Owner: -
 

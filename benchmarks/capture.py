@@ -75,7 +75,9 @@ def _measured(database: Database, case: Case, ids: list[UUID]) -> dict[str, list
 def _captured(database: Database) -> int:
     """How many changes were ever logged here; counting them would take longer than writing them."""
     return int(
-        database.value("SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM headrace.change_log_pos_seq")
+        database.value(
+            "SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM headrace.change_log_pos_seq"
+        )
     )
 
 

@@ -216,14 +216,17 @@ CREATE TABLE headrace.change_log (
     entity_id text,
     scope text,
     data jsonb,
-    cause text,
-    CONSTRAINT change_log_op_known CHECK ((op = ANY (ARRAY['I'::"char", 'U'::"char", 'D'::"char", 'T'::"char"])))
+    cause text
 )
 PARTITION BY RANGE (changed_at);
 
 -- Name: TABLE change_log; Type: COMMENT; Schema: headrace; Owner: -
 
 COMMENT ON TABLE headrace.change_log IS 'One row per captured change of a source row (op T: a whole table was truncated). Partitioned by UTC day.';
+
+-- Name: COLUMN change_log.op; Type: COMMENT; Schema: headrace; Owner: -
+
+COMMENT ON COLUMN headrace.change_log.op IS 'I inserted, U updated, D deleted, T truncated: then the row stands for a whole table.';
 
 -- Name: campaign_stats_apply(headrace.change_log[]); Type: FUNCTION; Schema: headrace; Owner: -
 
@@ -290,7 +293,13 @@ CREATE FUNCTION headrace.capture_campaigns_truncate() RETURNS trigger
 CREATE FUNCTION headrace.capture_campaigns_update() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
-    AS $$ BEGIN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) VALUES ('campaigns', 'U', NEW.id::text, NULL, NULL, NULLIF(current_setting('headrace.cause', true), '')); IF OLD.id IS DISTINCT FROM NEW.id THEN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) VALUES ('campaigns', 'U', OLD.id::text, NULL, NULL, NULLIF(current_setting('headrace.cause', true), '')); END IF; RETURN NULL; END $$;
+    AS $$ BEGIN IF headrace.capture_campaigns_watched(OLD, NEW) THEN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) VALUES ('campaigns', 'U', NEW.id::text, NULL, NULL, NULLIF(current_setting('headrace.cause', true), '')); IF OLD.id IS DISTINCT FROM NEW.id THEN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) VALUES ('campaigns', 'U', OLD.id::text, NULL, NULL, NULLIF(current_setting('headrace.cause', true), '')); END IF; END IF; RETURN NULL; END $$;
+
+-- Name: capture_campaigns_watched(public.campaigns, public.campaigns); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.capture_campaigns_watched(o public.campaigns, n public.campaigns) RETURNS boolean
+    LANGUAGE sql IMMUTABLE
+    RETURN (((o).id IS DISTINCT FROM (n).id) OR ((o).status IS DISTINCT FROM (n).status) OR ((o).created_at IS DISTINCT FROM (n).created_at) OR ((o).completed_at IS DISTINCT FROM (n).completed_at));
 
 -- Name: capture_message_status_logs_delete(); Type: FUNCTION; Schema: headrace; Owner: -
 
@@ -318,21 +327,27 @@ CREATE FUNCTION headrace.capture_message_status_logs_truncate() RETURNS trigger
 CREATE FUNCTION headrace.capture_message_status_logs_update() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
-    AS $$ BEGIN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) VALUES ('message_status_logs', 'U', NEW.id::text, NULL, jsonb_build_object('old', jsonb_object(ARRAY['whatsapp_message_id', OLD.whatsapp_message_id::text]), 'new', jsonb_object(ARRAY['whatsapp_message_id', NEW.whatsapp_message_id::text])), NULLIF(current_setting('headrace.cause', true), '')); IF OLD.id IS DISTINCT FROM NEW.id THEN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) VALUES ('message_status_logs', 'U', OLD.id::text, NULL, jsonb_build_object('old', jsonb_object(ARRAY['whatsapp_message_id', OLD.whatsapp_message_id::text]), 'new', jsonb_object(ARRAY['whatsapp_message_id', NEW.whatsapp_message_id::text])), NULLIF(current_setting('headrace.cause', true), '')); END IF; RETURN NULL; END $$;
+    AS $$ BEGIN IF headrace.capture_message_status_logs_watched(OLD, NEW) THEN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) VALUES ('message_status_logs', 'U', NEW.id::text, NULL, jsonb_build_object('old', jsonb_object(ARRAY['whatsapp_message_id', OLD.whatsapp_message_id::text]), 'new', jsonb_object(ARRAY['whatsapp_message_id', NEW.whatsapp_message_id::text])), NULLIF(current_setting('headrace.cause', true), '')); IF OLD.id IS DISTINCT FROM NEW.id THEN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) VALUES ('message_status_logs', 'U', OLD.id::text, NULL, jsonb_build_object('old', jsonb_object(ARRAY['whatsapp_message_id', OLD.whatsapp_message_id::text]), 'new', jsonb_object(ARRAY['whatsapp_message_id', NEW.whatsapp_message_id::text])), NULLIF(current_setting('headrace.cause', true), '')); END IF; END IF; RETURN NULL; END $$;
+
+-- Name: capture_message_status_logs_watched(public.message_status_logs, public.message_status_logs); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.capture_message_status_logs_watched(o public.message_status_logs, n public.message_status_logs) RETURNS boolean
+    LANGUAGE sql IMMUTABLE
+    RETURN (((o).id IS DISTINCT FROM (n).id) OR ((o).whatsapp_message_id IS DISTINCT FROM (n).whatsapp_message_id) OR ((o).status IS DISTINCT FROM (n).status));
 
 -- Name: capture_messages_delete(); Type: FUNCTION; Schema: headrace; Owner: -
 
 CREATE FUNCTION headrace.capture_messages_delete() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
-    AS $$ BEGIN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) SELECT 'messages', 'D', r.id::text, NULL, jsonb_build_object('old', jsonb_object(ARRAY['user_phone', r.user_phone::text, 'whatsapp_number_id', r.whatsapp_number_id::text, 'created_at', to_jsonb(r.created_at) #>> '{}', 'context_message_id', r.context_message_id::text])), NULLIF(current_setting('headrace.cause', true), '') FROM changed_rows r WHERE r.direction = 'incoming'; RETURN NULL; END $$;
+    AS $$ BEGIN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) SELECT 'messages', 'D', r.id::text, NULL, jsonb_build_object('old', jsonb_object(ARRAY['context_message_id', r.context_message_id::text, 'created_at', to_jsonb(r.created_at) #>> '{}', 'user_phone', r.user_phone::text, 'whatsapp_number_id', r.whatsapp_number_id::text])), NULLIF(current_setting('headrace.cause', true), '') FROM changed_rows r WHERE (r).direction = 'incoming'; RETURN NULL; END $$;
 
 -- Name: capture_messages_insert(); Type: FUNCTION; Schema: headrace; Owner: -
 
 CREATE FUNCTION headrace.capture_messages_insert() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
-    AS $$ BEGIN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) SELECT 'messages', 'I', r.id::text, NULL, jsonb_build_object('new', jsonb_object(ARRAY['user_phone', r.user_phone::text, 'whatsapp_number_id', r.whatsapp_number_id::text, 'created_at', to_jsonb(r.created_at) #>> '{}', 'context_message_id', r.context_message_id::text])), NULLIF(current_setting('headrace.cause', true), '') FROM changed_rows r WHERE r.direction = 'incoming'; RETURN NULL; END $$;
+    AS $$ BEGIN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) SELECT 'messages', 'I', r.id::text, NULL, jsonb_build_object('new', jsonb_object(ARRAY['context_message_id', r.context_message_id::text, 'created_at', to_jsonb(r.created_at) #>> '{}', 'user_phone', r.user_phone::text, 'whatsapp_number_id', r.whatsapp_number_id::text])), NULLIF(current_setting('headrace.cause', true), '') FROM changed_rows r WHERE (r).direction = 'incoming'; RETURN NULL; END $$;
 
 -- Name: capture_messages_truncate(); Type: FUNCTION; Schema: headrace; Owner: -
 
@@ -346,14 +361,20 @@ CREATE FUNCTION headrace.capture_messages_truncate() RETURNS trigger
 CREATE FUNCTION headrace.capture_messages_update() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
-    AS $$ BEGIN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) VALUES ('messages', 'U', NEW.id::text, NULL, jsonb_build_object('old', jsonb_object(ARRAY['user_phone', OLD.user_phone::text, 'whatsapp_number_id', OLD.whatsapp_number_id::text, 'created_at', to_jsonb(OLD.created_at) #>> '{}', 'context_message_id', OLD.context_message_id::text]), 'new', jsonb_object(ARRAY['user_phone', NEW.user_phone::text, 'whatsapp_number_id', NEW.whatsapp_number_id::text, 'created_at', to_jsonb(NEW.created_at) #>> '{}', 'context_message_id', NEW.context_message_id::text])), NULLIF(current_setting('headrace.cause', true), '')); IF OLD.id IS DISTINCT FROM NEW.id THEN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) VALUES ('messages', 'U', OLD.id::text, NULL, jsonb_build_object('old', jsonb_object(ARRAY['user_phone', OLD.user_phone::text, 'whatsapp_number_id', OLD.whatsapp_number_id::text, 'created_at', to_jsonb(OLD.created_at) #>> '{}', 'context_message_id', OLD.context_message_id::text]), 'new', jsonb_object(ARRAY['user_phone', NEW.user_phone::text, 'whatsapp_number_id', NEW.whatsapp_number_id::text, 'created_at', to_jsonb(NEW.created_at) #>> '{}', 'context_message_id', NEW.context_message_id::text])), NULLIF(current_setting('headrace.cause', true), '')); END IF; RETURN NULL; END $$;
+    AS $$ BEGIN IF headrace.capture_messages_watched(OLD, NEW) THEN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) VALUES ('messages', 'U', NEW.id::text, NULL, jsonb_build_object('old', jsonb_object(ARRAY['context_message_id', OLD.context_message_id::text, 'created_at', to_jsonb(OLD.created_at) #>> '{}', 'user_phone', OLD.user_phone::text, 'whatsapp_number_id', OLD.whatsapp_number_id::text]), 'new', jsonb_object(ARRAY['context_message_id', NEW.context_message_id::text, 'created_at', to_jsonb(NEW.created_at) #>> '{}', 'user_phone', NEW.user_phone::text, 'whatsapp_number_id', NEW.whatsapp_number_id::text])), NULLIF(current_setting('headrace.cause', true), '')); IF OLD.id IS DISTINCT FROM NEW.id THEN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) VALUES ('messages', 'U', OLD.id::text, NULL, jsonb_build_object('old', jsonb_object(ARRAY['context_message_id', OLD.context_message_id::text, 'created_at', to_jsonb(OLD.created_at) #>> '{}', 'user_phone', OLD.user_phone::text, 'whatsapp_number_id', OLD.whatsapp_number_id::text]), 'new', jsonb_object(ARRAY['context_message_id', NEW.context_message_id::text, 'created_at', to_jsonb(NEW.created_at) #>> '{}', 'user_phone', NEW.user_phone::text, 'whatsapp_number_id', NEW.whatsapp_number_id::text])), NULLIF(current_setting('headrace.cause', true), '')); END IF; END IF; RETURN NULL; END $$;
+
+-- Name: capture_messages_watched(public.messages, public.messages); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.capture_messages_watched(o public.messages, n public.messages) RETURNS boolean
+    LANGUAGE sql IMMUTABLE
+    RETURN ((((o).id IS DISTINCT FROM (n).id) OR ((o).user_phone IS DISTINCT FROM (n).user_phone) OR ((o).whatsapp_number_id IS DISTINCT FROM (n).whatsapp_number_id) OR ((o).created_at IS DISTINCT FROM (n).created_at) OR ((o).direction IS DISTINCT FROM (n).direction) OR ((o).context_message_id IS DISTINCT FROM (n).context_message_id)) AND (((o).direction = 'incoming'::text) OR ((n).direction = 'incoming'::text)));
 
 -- Name: capture_send_queue_delete(); Type: FUNCTION; Schema: headrace; Owner: -
 
 CREATE FUNCTION headrace.capture_send_queue_delete() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
-    AS $$ BEGIN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) SELECT 'send_queue', 'D', r.id::text, r.campaign_id::text, jsonb_build_object('old', jsonb_object(ARRAY['id', r.id::text, 'user_phone', r.user_phone::text, 'whatsapp_number_id', r.whatsapp_number_id::text, 'sent_at', to_jsonb(r.sent_at) #>> '{}', 'created_at', to_jsonb(r.created_at) #>> '{}'])), NULLIF(current_setting('headrace.cause', true), '') FROM changed_rows r; RETURN NULL; END $$;
+    AS $$ BEGIN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) SELECT 'send_queue', 'D', r.id::text, r.campaign_id::text, jsonb_build_object('old', jsonb_object(ARRAY['created_at', to_jsonb(r.created_at) #>> '{}', 'id', r.id::text, 'sent_at', to_jsonb(r.sent_at) #>> '{}', 'user_phone', r.user_phone::text, 'whatsapp_number_id', r.whatsapp_number_id::text])), NULLIF(current_setting('headrace.cause', true), '') FROM changed_rows r; RETURN NULL; END $$;
 
 -- Name: capture_send_queue_insert(); Type: FUNCTION; Schema: headrace; Owner: -
 
@@ -374,7 +395,13 @@ CREATE FUNCTION headrace.capture_send_queue_truncate() RETURNS trigger
 CREATE FUNCTION headrace.capture_send_queue_update() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
-    AS $$ BEGIN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) VALUES ('send_queue', 'U', NEW.id::text, NEW.campaign_id::text, CASE WHEN OLD.id IS DISTINCT FROM NEW.id OR OLD.user_phone IS DISTINCT FROM NEW.user_phone OR OLD.whatsapp_number_id IS DISTINCT FROM NEW.whatsapp_number_id OR OLD.sent_at IS DISTINCT FROM NEW.sent_at OR OLD.created_at IS DISTINCT FROM NEW.created_at THEN jsonb_build_object('old', jsonb_object(ARRAY['id', OLD.id::text, 'user_phone', OLD.user_phone::text, 'whatsapp_number_id', OLD.whatsapp_number_id::text, 'sent_at', to_jsonb(OLD.sent_at) #>> '{}', 'created_at', to_jsonb(OLD.created_at) #>> '{}'])) END, NULLIF(current_setting('headrace.cause', true), '')); IF OLD.id IS DISTINCT FROM NEW.id THEN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) VALUES ('send_queue', 'U', OLD.id::text, OLD.campaign_id::text, CASE WHEN OLD.id IS DISTINCT FROM NEW.id OR OLD.user_phone IS DISTINCT FROM NEW.user_phone OR OLD.whatsapp_number_id IS DISTINCT FROM NEW.whatsapp_number_id OR OLD.sent_at IS DISTINCT FROM NEW.sent_at OR OLD.created_at IS DISTINCT FROM NEW.created_at THEN jsonb_build_object('old', jsonb_object(ARRAY['id', OLD.id::text, 'user_phone', OLD.user_phone::text, 'whatsapp_number_id', OLD.whatsapp_number_id::text, 'sent_at', to_jsonb(OLD.sent_at) #>> '{}', 'created_at', to_jsonb(OLD.created_at) #>> '{}'])) END, NULLIF(current_setting('headrace.cause', true), '')); END IF; RETURN NULL; END $$;
+    AS $$ BEGIN IF headrace.capture_send_queue_watched(OLD, NEW) THEN IF OLD.id IS DISTINCT FROM NEW.id OR OLD.user_phone IS DISTINCT FROM NEW.user_phone OR OLD.whatsapp_number_id IS DISTINCT FROM NEW.whatsapp_number_id OR OLD.sent_at IS DISTINCT FROM NEW.sent_at OR OLD.created_at IS DISTINCT FROM NEW.created_at THEN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) VALUES ('send_queue', 'U', NEW.id::text, NEW.campaign_id::text, jsonb_build_object('old', jsonb_object(ARRAY['created_at', to_jsonb(OLD.created_at) #>> '{}', 'id', OLD.id::text, 'sent_at', to_jsonb(OLD.sent_at) #>> '{}', 'user_phone', OLD.user_phone::text, 'whatsapp_number_id', OLD.whatsapp_number_id::text])), NULLIF(current_setting('headrace.cause', true), '')); IF OLD.id IS DISTINCT FROM NEW.id THEN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) VALUES ('send_queue', 'U', OLD.id::text, OLD.campaign_id::text, jsonb_build_object('old', jsonb_object(ARRAY['created_at', to_jsonb(OLD.created_at) #>> '{}', 'id', OLD.id::text, 'sent_at', to_jsonb(OLD.sent_at) #>> '{}', 'user_phone', OLD.user_phone::text, 'whatsapp_number_id', OLD.whatsapp_number_id::text])), NULLIF(current_setting('headrace.cause', true), '')); END IF; ELSE INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) VALUES ('send_queue', 'U', NEW.id::text, NEW.campaign_id::text, NULL, NULLIF(current_setting('headrace.cause', true), '')); IF OLD.id IS DISTINCT FROM NEW.id THEN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) VALUES ('send_queue', 'U', OLD.id::text, OLD.campaign_id::text, NULL, NULLIF(current_setting('headrace.cause', true), '')); END IF; END IF; END IF; RETURN NULL; END $$;
+
+-- Name: capture_send_queue_watched(public.send_queue, public.send_queue); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.capture_send_queue_watched(o public.send_queue, n public.send_queue) RETURNS boolean
+    LANGUAGE sql IMMUTABLE
+    RETURN (((o).id IS DISTINCT FROM (n).id) OR ((o).campaign_id IS DISTINCT FROM (n).campaign_id) OR ((o).template_name IS DISTINCT FROM (n).template_name) OR ((o).status IS DISTINCT FROM (n).status) OR ((o).whatsapp_message_id IS DISTINCT FROM (n).whatsapp_message_id) OR ((o).user_phone IS DISTINCT FROM (n).user_phone) OR ((o).whatsapp_number_id IS DISTINCT FROM (n).whatsapp_number_id) OR ((o).sent_at IS DISTINCT FROM (n).sent_at) OR ((o).created_at IS DISTINCT FROM (n).created_at));
 
 -- Name: capture_table(regclass, text, name, name, name[], name[], name, text, name[]); Type: FUNCTION; Schema: headrace; Owner: -
 
@@ -391,12 +418,14 @@ DECLARE
     v_values constant text := '%1$L, %2$L, %3$s.%4$I::text, ' || CASE WHEN p_scope IS NULL THEN 'NULL' ELSE '%3$s.%5$I::text' END || ', %6$s, %7$s';
     -- Times by way of JSON, which writes them in ISO whatever the session's DateStyle says.
     v_pairs constant text := (
-        SELECT string_agg(format(CASE t.typcategory WHEN 'D' THEN '%L, to_jsonb($row$.%I) #>> ''{}''' ELSE '%L, $row$.%I::text' END, k, k), ', ' ORDER BY n)
-        FROM unnest(p_keys || p_left) WITH ORDINALITY u (k, n)
+        SELECT string_agg(format(CASE t.typcategory WHEN 'D' THEN '%L, to_jsonb($row$.%I) #>> ''{}''' ELSE '%L, $row$.%I::text' END, k, k), ', ')
+        FROM unnest(p_keys || p_left) k
         INNER JOIN pg_attribute a ON a.attrelid = p_table AND a.attname = k INNER JOIN pg_type t ON t.oid = a.atttypid);
     v_left_changed constant text := (SELECT string_agg(format('OLD.%1$I IS DISTINCT FROM NEW.%1$I', k), ' OR ') FROM unnest(p_left) k);
-    v_watch constant text := (SELECT string_agg(format('OLD.%1$I IS DISTINCT FROM NEW.%1$I', w), ' OR ') FROM unnest(p_watch) w);
-    v_only constant text := CASE WHEN p_only_column IS NOT NULL THEN format('$row$.%I = %L', p_only_column, p_only_value) END;
+    v_watched constant name := 'capture_' || p_source || '_watched';
+    v_watch constant text := (SELECT string_agg(format('(o).%1$I IS DISTINCT FROM (n).%1$I', w), ' OR ') FROM unnest(p_watch) w);
+    v_only constant text := CASE WHEN p_only_column IS NOT NULL THEN format('($row$).%I = %L', p_only_column, p_only_value) END;
+    v_update text;  -- the INSERTs of an UPDATE, $data$ for what they carry; a row that changes its id is a change of two entities
     v_op text;
     v_row text;  -- what a row is called: NEW, OLD, or r, one of the transition table
     v_data text;
@@ -412,16 +441,25 @@ BEGIN
     IF EXISTS (SELECT FROM unnest(p_keys || p_left) k WHERE NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = p_table AND a.attname = k)) THEN
         RAISE EXCEPTION 'capture of %: table % lacks one of the columns %', p_source, p_table, p_keys || p_left USING ERRCODE = 'undefined_column';
     END IF;
+    v_update := format(
+        'INSERT INTO headrace.change_log (%1$s) VALUES (%2$s); IF OLD.%3$I IS DISTINCT FROM NEW.%3$I THEN'
+        || ' INSERT INTO headrace.change_log (%1$s) VALUES (%4$s); END IF;',
+        v_columns, format(v_values, p_source, 'U', 'NEW', p_entity, p_scope, '$data$', v_cause), p_entity,
+        format(v_values, p_source, 'U', 'OLD', p_entity, p_scope, '$data$', v_cause));
+    EXECUTE format(
+        'CREATE OR REPLACE FUNCTION headrace.%1$I(o %2$s, n %2$s) RETURNS boolean LANGUAGE sql IMMUTABLE RETURN (%3$s)%4$s',
+        v_watched, p_table, v_watch,
+        coalesce(' AND (' || replace(v_only, '$row$', 'o') || ' OR ' || replace(v_only, '$row$', 'n') || ')', ''));
+    EXECUTE format('REVOKE ALL ON FUNCTION headrace.%1$I(%2$s, %2$s) FROM PUBLIC', v_watched, p_table);
+
     FOREACH v_op IN ARRAY ARRAY['insert', 'update', 'delete', 'truncate'] LOOP
         v_row := CASE WHEN v_op <> 'update' AND NOT v_by_row THEN 'r' WHEN v_op = 'delete' THEN 'OLD' ELSE 'NEW' END;
         v_data := CASE
             WHEN v_op = 'update' AND cardinality(p_keys) > 0 THEN format(
                 'jsonb_build_object(''old'', jsonb_object(ARRAY[%s]), ''new'', jsonb_object(ARRAY[%s]))',
                 replace(v_pairs, '$row$', 'OLD'), replace(v_pairs, '$row$', 'NEW'))
-            WHEN v_op = 'update' AND cardinality(p_left) > 0 THEN format(
-                'CASE WHEN %s THEN jsonb_build_object(''old'', jsonb_object(ARRAY[%s])) END', v_left_changed, replace(v_pairs, '$row$', 'OLD'))
-            WHEN v_op = 'delete' AND v_pairs IS NOT NULL THEN format(
-                'jsonb_build_object(''old'', jsonb_object(ARRAY[%s]))', replace(v_pairs, '$row$', v_row))
+            WHEN v_op = 'delete' AND v_pairs IS NOT NULL OR v_op = 'update' AND cardinality(p_left) > 0 THEN format(
+                'jsonb_build_object(''old'', jsonb_object(ARRAY[%s]))', replace(v_pairs, '$row$', CASE v_op WHEN 'update' THEN 'OLD' ELSE v_row END))
             WHEN v_op = 'insert' AND cardinality(p_keys) > 0 THEN format(
                 'jsonb_build_object(''new'', jsonb_object(ARRAY[%s]))', replace(v_pairs, '$row$', v_row))
             ELSE 'NULL'
@@ -429,14 +467,12 @@ BEGIN
         v_body := CASE
             WHEN v_op = 'truncate' THEN format(
                 'INSERT INTO headrace.change_log (%s) VALUES (%L, ''T'', NULL, NULL, NULL, %s);', v_columns, p_source, v_cause)
-            WHEN v_op = 'update' THEN format(
-                -- a row that changes its id is a change of two entities
-                'INSERT INTO headrace.change_log (%1$s) VALUES (%2$s); IF OLD.%4$I IS DISTINCT FROM NEW.%4$I THEN'
-                || ' INSERT INTO headrace.change_log (%1$s) VALUES (%3$s); END IF;',
-                v_columns,
-                format(v_values, p_source, 'U', 'NEW', p_entity, p_scope, v_data, v_cause),
-                format(v_values, p_source, 'U', 'OLD', p_entity, p_scope, v_data, v_cause),
-                p_entity)
+            WHEN v_op = 'update' THEN format('IF headrace.%I(OLD, NEW) THEN ', v_watched) || CASE
+                -- told apart before the INSERT, which would set up the whole expression anew for every row
+                WHEN cardinality(p_left) > 0
+                    THEN format('IF %s THEN %s ELSE %s END IF;', v_left_changed, replace(v_update, '$data$', v_data), replace(v_update, '$data$', 'NULL'))
+                ELSE replace(v_update, '$data$', v_data)
+            END || ' END IF;'
             WHEN v_by_row THEN format(
                 'INSERT INTO headrace.change_log (%s) VALUES (%s);',
                 v_columns, format(v_values, p_source, upper(left(v_op, 1)), v_row, p_entity, p_scope, v_data, v_cause))
@@ -455,15 +491,13 @@ BEGIN
         -- %s stands for the table: whatever else bears a % is doubled.
         v_trigger := CASE
             WHEN v_op = 'truncate' THEN 'AFTER TRUNCATE ON %s FOR EACH STATEMENT'
-            WHEN v_op = 'update' THEN 'AFTER UPDATE ON %s FOR EACH ROW WHEN (' || replace(
-                '(' || v_watch || ')' || coalesce(' AND (' || replace(v_only, '$row$', 'OLD') || ' OR ' || replace(v_only, '$row$', 'NEW') || ')', ''),
-                '%', '%%') || ')'
+            WHEN v_op = 'update' THEN 'AFTER UPDATE ON %s FOR EACH ROW'
             WHEN v_by_row THEN 'AFTER ' || upper(v_op) || ' ON %s FOR EACH ROW'
                 || coalesce(' WHEN (' || replace(replace(v_only, '$row$', v_row), '%', '%%') || ')', '')
             ELSE 'AFTER ' || upper(v_op) || ' ON %s REFERENCING '
                 || CASE v_op WHEN 'delete' THEN 'OLD' ELSE 'NEW' END || ' TABLE AS changed_rows FOR EACH STATEMENT'
         END;
-        v_fingerprint := 'headrace ' || md5(v_trigger);
+        v_fingerprint := 'headrace ' || md5(v_trigger || CASE v_op WHEN 'update' THEN v_watch || coalesce(v_only, '') ELSE '' END);
 
         -- TRUNCATE of a partition does not fire its parent's trigger: every leaf bears its own.
         FOR v_target IN
@@ -1186,7 +1220,6 @@ DECLARE
     v_low xid8;
     v_high xid8;
     v_first boolean;
-    v_pending bigint;
     c record;
 BEGIN
     FOR c IN
@@ -1228,18 +1261,7 @@ BEGIN
             RETURN NEXT;
         END IF;
     END LOOP;
-    FOR c IN
-        SELECT s.* FROM headrace.stream s
-        WHERE s.rebuilds_pending IS NOT NULL AND (p_streams IS NULL OR s.stream = ANY (p_streams)) ORDER BY s.stream
-    LOOP
-        EXECUTE format('SELECT %s()', c.rebuilds_pending) INTO v_pending;
-        IF v_pending > 0 THEN
-            stream := c.stream;
-            shard := -1;
-            work := 'rebuild';
-            RETURN NEXT;
-        END IF;
-    END LOOP;
+    RETURN QUERY SELECT r.stream, -1, 'rebuild' FROM headrace.stream_rebuilds(p_streams) r WHERE r.waiting > 0;
 END
 $$;
 
@@ -1364,6 +1386,25 @@ BEGIN
     END IF;
     EXECUTE format('SELECT %s()', v_step) INTO v_done;
     RETURN v_done;
+END
+$$;
+
+-- Name: stream_rebuilds(text[]); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.stream_rebuilds(p_streams text[] DEFAULT NULL::text[]) RETURNS TABLE(stream text, waiting bigint)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    AS $$
+DECLARE
+    v_pending text;
+BEGIN
+    FOR stream, v_pending IN
+        SELECT s.stream, s.rebuilds_pending FROM headrace.stream s
+        WHERE s.rebuilds_pending IS NOT NULL AND (p_streams IS NULL OR s.stream = ANY (p_streams)) ORDER BY s.stream
+    LOOP
+        EXECUTE format('SELECT %s()', v_pending) INTO waiting;
+        RETURN NEXT;
+    END LOOP;
 END
 $$;
 
@@ -1827,8 +1868,7 @@ CREATE TABLE headrace.change_log_default (
     entity_id text,
     scope text,
     data jsonb,
-    cause text,
-    CONSTRAINT change_log_op_known CHECK ((op = ANY (ARRAY['I'::"char", 'U'::"char", 'D'::"char", 'T'::"char"])))
+    cause text
 );
 
 -- Name: TABLE change_log_default; Type: COMMENT; Schema: headrace; Owner: -
@@ -2218,6 +2258,10 @@ REVOKE ALL ON FUNCTION headrace.capture_campaigns_truncate() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION headrace.capture_campaigns_update() FROM PUBLIC;
 
+-- Name: FUNCTION capture_campaigns_watched(o public.campaigns, n public.campaigns); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.capture_campaigns_watched(o public.campaigns, n public.campaigns) FROM PUBLIC;
+
 -- Name: FUNCTION capture_message_status_logs_delete(); Type: ACL; Schema: headrace; Owner: -
 
 REVOKE ALL ON FUNCTION headrace.capture_message_status_logs_delete() FROM PUBLIC;
@@ -2233,6 +2277,10 @@ REVOKE ALL ON FUNCTION headrace.capture_message_status_logs_truncate() FROM PUBL
 -- Name: FUNCTION capture_message_status_logs_update(); Type: ACL; Schema: headrace; Owner: -
 
 REVOKE ALL ON FUNCTION headrace.capture_message_status_logs_update() FROM PUBLIC;
+
+-- Name: FUNCTION capture_message_status_logs_watched(o public.message_status_logs, n public.message_status_logs); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.capture_message_status_logs_watched(o public.message_status_logs, n public.message_status_logs) FROM PUBLIC;
 
 -- Name: FUNCTION capture_messages_delete(); Type: ACL; Schema: headrace; Owner: -
 
@@ -2250,6 +2298,10 @@ REVOKE ALL ON FUNCTION headrace.capture_messages_truncate() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION headrace.capture_messages_update() FROM PUBLIC;
 
+-- Name: FUNCTION capture_messages_watched(o public.messages, n public.messages); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.capture_messages_watched(o public.messages, n public.messages) FROM PUBLIC;
+
 -- Name: FUNCTION capture_send_queue_delete(); Type: ACL; Schema: headrace; Owner: -
 
 REVOKE ALL ON FUNCTION headrace.capture_send_queue_delete() FROM PUBLIC;
@@ -2265,6 +2317,10 @@ REVOKE ALL ON FUNCTION headrace.capture_send_queue_truncate() FROM PUBLIC;
 -- Name: FUNCTION capture_send_queue_update(); Type: ACL; Schema: headrace; Owner: -
 
 REVOKE ALL ON FUNCTION headrace.capture_send_queue_update() FROM PUBLIC;
+
+-- Name: FUNCTION capture_send_queue_watched(o public.send_queue, n public.send_queue); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.capture_send_queue_watched(o public.send_queue, n public.send_queue) FROM PUBLIC;
 
 -- Name: FUNCTION capture_table(p_table regclass, p_source text, p_entity name, p_scope name, p_keys name[], p_watch name[], p_only_column name, p_only_value text, p_left name[]); Type: ACL; Schema: headrace; Owner: -
 
@@ -2406,6 +2462,12 @@ REVOKE ALL ON FUNCTION headrace.stream_read(p_stream text, p_shard integer, p_li
 
 REVOKE ALL ON FUNCTION headrace.stream_rebuild(p_stream text) FROM PUBLIC;
 GRANT ALL ON FUNCTION headrace.stream_rebuild(p_stream text) TO headrace_worker;
+
+-- Name: FUNCTION stream_rebuilds(p_streams text[]); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.stream_rebuilds(p_streams text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION headrace.stream_rebuilds(p_streams text[]) TO headrace_reader;
+GRANT ALL ON FUNCTION headrace.stream_rebuilds(p_streams text[]) TO headrace_worker;
 
 -- Name: FUNCTION stream_step(p_stream text, p_shard integer, p_limit integer, p_isolate boolean, OUT status text, OUT changes integer, OUT dead_letters integer, OUT more boolean); Type: ACL; Schema: headrace; Owner: -
 

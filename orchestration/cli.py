@@ -323,7 +323,7 @@ def rebuild(campaigns: tuple[str, ...], everything: bool) -> None:
 @main.group(invoke_without_command=True)
 @click.pass_context
 def streams(context: click.Context) -> None:
-    """Lists the streams: how far behind each shard is, and what holds it."""
+    """Lists the streams: how far behind each shard is, what waits to be rebuilt, and what holds it."""
     if context.invoked_subcommand is None:
         columns = (
             "stream",
@@ -331,12 +331,14 @@ def streams(context: click.Context) -> None:
             "state",
             "rows_behind",
             "seconds_behind",
+            "to_rebuild",
             "oldest_writer_pid",
             "changes_applied",
         )
         rows = _rows(
-            "SELECT stream, shard, state, rows_behind, round(seconds_behind::numeric, 1), oldest_writer_pid,"
-            " changes_applied FROM headrace.stream_lag ORDER BY stream, shard"
+            "SELECT l.stream, l.shard, l.state, l.rows_behind, round(l.seconds_behind::numeric, 1), r.waiting,"
+            " l.oldest_writer_pid, l.changes_applied"
+            " FROM headrace.stream_lag l LEFT JOIN headrace.stream_rebuilds() r ON r.stream = l.stream ORDER BY 1, 2"
         )
         _table("Streams", columns, rows)
 

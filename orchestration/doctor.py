@@ -82,6 +82,7 @@ def _diagnose(connection: sa.Connection, settings: Settings) -> Diagnosis:
         if not contract:
             errors += [Problem(what, "headrace migrate") for what in _pending(connection, settings)]
         errors += _streams(connection)
+        notes += _rebuilds(connection)
         notes += _workers(connection)
     notes += _old_writers(connection)
     return Diagnosis(tuple(domain.name for domain in domains), server, tuple(errors), tuple(notes))
@@ -140,6 +141,24 @@ def _streams(connection: sa.Connection) -> list[Problem]:
     if stray:
         problems.append(Problem(f"the change log's DEFAULT partition holds {stray} rows", "headrace migrate"))
     return problems
+
+
+def _rebuilds(connection: sa.Connection) -> list[Problem]:
+    if (
+        connection.exec_driver_sql("SELECT to_regprocedure('headrace.stream_rebuilds(text[])')").scalar()
+        is None
+    ):
+        return []  # an older version is installed, which is reported already
+    rows = connection.exec_driver_sql(
+        "SELECT stream, waiting FROM headrace.stream_rebuilds() WHERE waiting > 0"
+    )
+    return [
+        Problem(
+            f"stream {stream} has {waiting} to rebuild; until its turn each is computed when asked for",
+            "headrace worker rebuilds them; headrace streams shows how many are left",
+        )
+        for stream, waiting in rows
+    ]
 
 
 def _workers(connection: sa.Connection) -> list[Problem]:

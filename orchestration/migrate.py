@@ -246,6 +246,7 @@ def _left_over(connection: sa.Connection) -> bool:
             UNION ALL
             SELECT FROM pg_proc
             WHERE pronamespace = 'headrace'::regnamespace AND prorettype <> 'trigger'::regtype
+                AND proname NOT LIKE 'capture%_watched'
             GROUP BY proname HAVING count(*) > 1 OR proname <> ALL (:names)
         """),
         {"names": names},
@@ -254,7 +255,7 @@ def _left_over(connection: sa.Connection) -> bool:
 
 
 def _drop(connection: sa.Connection) -> None:
-    """Drops our views and functions, not the triggers' functions. What others built upon them is refused, by name."""
+    """Drops our views and functions, not those that capture generated. What others built upon them is refused, by name."""
     drops = execute(
         connection,
         """
@@ -263,7 +264,8 @@ def _drop(connection: sa.Connection) -> None:
             WHERE relnamespace = 'headrace'::regnamespace AND relkind = 'v' HAVING count(*) > 0
             UNION ALL
             SELECT 2, 'DROP FUNCTION ' || string_agg(oid::regprocedure::text, ', ') FROM pg_proc
-            WHERE pronamespace = 'headrace'::regnamespace AND prorettype <> 'trigger'::regtype HAVING count(*) > 0
+            WHERE pronamespace = 'headrace'::regnamespace AND prorettype <> 'trigger'::regtype
+                AND proname NOT LIKE 'capture%_watched' HAVING count(*) > 0
         ) s
         """,
     )

@@ -8,6 +8,7 @@ REVOKE ALL ON ALL TABLES IN SCHEMA headrace FROM PUBLIC;
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA headrace FROM PUBLIC;
 GRANT USAGE ON SCHEMA headrace TO headrace_reader, headrace_app, headrace_worker;
 GRANT SELECT ON headrace.stream_lag, headrace.stream, headrace.worker, headrace.activity TO headrace_reader, headrace_worker;
+GRANT EXECUTE ON FUNCTION headrace.stream_rebuilds(text[]) TO headrace_reader, headrace_worker;
 GRANT SELECT ON headrace.dead_letter, headrace.stream_cursor, headrace.installation TO headrace_worker;
 GRANT EXECUTE ON FUNCTION
 headrace.stream_poll(text[]),

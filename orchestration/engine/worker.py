@@ -26,6 +26,7 @@ BUSY_PAUSE_SECONDS = 0.002
 LONGEST_IDLE_PAUSE_SECONDS = 0.05
 HEARTBEAT_SECONDS = 5.0
 HOUSEKEEPING_SECONDS = 60.0
+PROGRESS_SECONDS = 5.0
 
 
 def next_pause(pause: float, moved: bool) -> float:
@@ -60,6 +61,8 @@ class Worker:
         self._changes_of_closed = 0
         self._last_error: str | None = None
         self._reported: set[str] = set()
+        self._rebuilding_since: float | None = None
+        self._rebuilds_reported_at = 0.0
 
     def stop(self) -> None:
         self._stopping.set()
@@ -131,6 +134,7 @@ class Worker:
             while not self._stopping.is_set():
                 found, moved = await drainer.round(self._stopping.is_set)
                 self._report_blocked(found)
+                await self._report_rebuilds(connection, found)
                 pause = next_pause(pause, moved)
                 await self._pause(pause)
         finally:
@@ -143,6 +147,21 @@ class Worker:
                 self._reported.add(message)
                 self._last_error = message
                 log.error("stream is blocked", stream=work.stream, error=message)
+
+    async def _report_rebuilds(self, connection: psycopg.AsyncConnection, found: Sequence[Work]) -> None:
+        """Says how many are left when it begins, every few seconds, and that it is over."""
+        now = self._clock()
+        if not any(work.kind == "rebuild" for work in found):
+            if self._rebuilding_since is not None:
+                log.info("rebuilt", seconds=round(now - self._rebuilding_since, 1))
+                self._rebuilding_since = None
+        elif self._rebuilding_since is None or now - self._rebuilds_reported_at >= PROGRESS_SECONDS:
+            cursor = await connection.execute(
+                "SELECT stream, waiting FROM headrace.stream_rebuilds(%s) WHERE waiting > 0", [self._streams]
+            )
+            log.info("rebuilding", left=dict(await cursor.fetchall()))
+            self._rebuilding_since = self._rebuilding_since or now
+            self._rebuilds_reported_at = now
 
     async def _housekeeping_loop(self, connection: psycopg.AsyncConnection) -> None:
         due = self._clock()

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 from psycopg import sql
 
+from orchestration.migrate import migrate
+from orchestration.settings import Settings
 from tests.engine.sessions import as_role
 from tests.rows import insert
 
 Change = dict[str, Any]
+OPERATIONS = Path(__file__).parents[2] / "docs" / "operations.md"
 
 # Every watched column with another value for it, and some that nobody watches.
 WATCHED: dict[str, dict[str, str]] = {
@@ -413,6 +418,34 @@ def test_no_search_path_or_table_of_a_session_diverts_the_capture(
     assert ops(found) == [("message_status_logs", op, str(row)) for op in "IUD"]
     assert found[0]["data"] == {"new": {"whatsapp_message_id": "w"}}
     assert {change["cause"] for change in found} == {None}
+
+
+# --- tables that change -------------------------------------------------------------------------------------------
+
+
+def test_renaming_a_column_that_is_only_watched_breaks_no_write_and_it_stays_watched(
+    app: psycopg.Connection[Any],
+) -> None:
+    ids = one_of_each(app)
+    app.execute("ALTER TABLE send_queue RENAME template_name TO template")
+    app.execute("UPDATE send_queue SET template = 'other'")
+    assert ops(changes(app)) == [("send_queue", "U", ids["send_queue"])]
+
+
+def test_a_columns_type_is_changed_the_way_the_documentation_says(
+    database: str, settings: Settings, app: psycopg.Connection[Any]
+) -> None:
+    one_of_each(app)
+    with pytest.raises(psycopg.errors.DatabaseError, match="used by"):
+        app.execute("ALTER TABLE message_status_logs ALTER COLUMN status TYPE varchar(40)")
+    snippet = re.search(r"```sql\n(BEGIN;.*?COMMIT;)\n```", OPERATIONS.read_text(encoding="utf-8"), re.DOTALL)
+    assert snippet is not None
+    app.execute(snippet[1].encode())
+    app.execute("UPDATE message_status_logs SET status = 'delivered'")
+    assert changes(app) == []
+    assert migrate(database, settings).rebuilds == 2
+    app.execute("UPDATE message_status_logs SET status = 'read'")
+    assert len(changes(app)) == 1
 
 
 # --- what it costs the application --------------------------------------------------------------------------------

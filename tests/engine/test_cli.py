@@ -303,6 +303,19 @@ def test_streams_shows_each_shard_and_rebase_starts_anew(
     assert "there is no stream nonsense" in a_sentence(headrace("streams", "rebase", "nonsense"))
 
 
+def test_streams_shows_how_many_campaigns_wait_to_be_rebuilt(
+    headrace: Headrace, admin: psycopg.Connection[Any]
+) -> None:
+    a_history(admin)
+    admin.execute("SELECT headrace.request_rebuild()")
+    heading, row = (
+        [cell.strip() for cell in re.split("[│┃]", line)]
+        for line in headrace("streams").output.splitlines()
+        if "to_rebuild" in line or "campaign_stats" in line
+    )
+    assert row[heading.index("to_rebuild")] == "2"
+
+
 def test_dead_letters_are_listed_retried_and_discarded(
     headrace: Headrace, database: str, admin: psycopg.Connection[Any]
 ) -> None:

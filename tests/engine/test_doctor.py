@@ -21,7 +21,7 @@ from orchestration.errors import HeadraceError
 from orchestration.settings import Settings
 from tests.concurrency.items import make_items
 from tests.engine.sessions import as_role, open_transaction
-from tests.rows import insert
+from tests.rows import a_history, insert
 
 NO_WORKER = Problem("no worker is running; Dagster's sensor catches up in tens of seconds", "headrace worker")
 
@@ -153,6 +153,18 @@ def test_a_stream_far_behind_is_named_with_how_far(
     assert problem.what.startswith("stream campaign_stats shard 0 is 1 changes, 12")
     assert problem.what.endswith(" s behind")
     assert problem.remedy == "headrace worker"
+
+
+def test_campaigns_that_wait_to_be_rebuilt_are_noted_with_how_many_are_left(
+    examine: Callable[[], Diagnosis], database: str, admin: psycopg.Connection[Any]
+) -> None:
+    a_history(admin)
+    asyncio.run(drain(database))
+    admin.execute("SELECT headrace.request_rebuild()")
+    (note,) = [note for note in examine().notes if note != NO_WORKER]
+    assert note.what.startswith("stream campaign_stats has 2 to rebuild;")
+    asyncio.run(drain(database))
+    assert examine().notes == (NO_WORKER,)
 
 
 @pytest.mark.parametrize(

@@ -81,7 +81,9 @@ def test_partitions_are_there_for_today_and_the_days_ahead(
     assert keep_house(database) == Housekeeping()
 
 
-def test_a_partition_has_the_logs_indexes_and_check(admin: psycopg.Connection[Any]) -> None:
+def test_a_partition_has_the_logs_indexes_and_keeps_no_check_of_its_day(
+    admin: psycopg.Connection[Any],
+) -> None:
     rows = admin.execute("""
         SELECT i.inhrelid::regclass::text,
             (SELECT count(*) FROM pg_index x JOIN pg_inherits p ON p.inhrelid = x.indexrelid WHERE x.indrelid = i.inhrelid),
@@ -90,7 +92,7 @@ def test_a_partition_has_the_logs_indexes_and_check(admin: psycopg.Connection[An
     """).fetchall()
     assert len(rows) == PARTITIONS_AHEAD + 2
     for partition, indexes, checks in rows:
-        assert (indexes, checks) == (2, ["change_log_op_known"]), partition
+        assert (indexes, checks) == (2, None), partition
 
 
 def test_rows_that_landed_in_default_are_moved_and_applied_once(

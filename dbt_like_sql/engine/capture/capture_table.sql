@@ -1,11 +1,15 @@
 -- purpose: installs change capture on one source table: typed trigger functions generated from a spec, and their triggers
 -- grain:   one call per captured table; idempotent: triggers that already match are left alone, without a lock
 -- reads:   pg_class, pg_trigger, pg_subscription_rel
--- writes:  functions headrace.capture_<source>_<op>, triggers "!headrace_<op>" ('!' sorts, and so fires, first)
+-- writes:  functions headrace.capture_<source>_<op> and capture_<source>_watched, triggers "!headrace_<op>" ('!' sorts, and so fires, first)
 -- locks:   SHARE ROW EXCLUSIVE on the table, only where a trigger is missing or differs
 --
 -- p_keys are logged with every change, old and new. p_left are columns whose old values matter only where a row leaves
 -- them behind: logged by an UPDATE that changes one of them, and by DELETE (building JSON is a third of a change's cost).
+--
+-- An UPDATE of nothing watched is told in the function, not by a WHEN: a trigger's WHEN is parsed anew in each statement,
+-- 14 µs for nine columns (docs/decisions.md, 13). The comparison is a function of its own with a parsed body, like a WHEN
+-- knows columns by number, and is inlined: renaming a column that is only watched does not break the application.
 CREATE OR REPLACE FUNCTION headrace.capture_table(
     p_table regclass,
     p_source text,
@@ -33,8 +37,10 @@ DECLARE
         FROM unnest(p_keys || p_left) WITH ORDINALITY u (k, n)
         INNER JOIN pg_attribute a ON a.attrelid = p_table AND a.attname = k INNER JOIN pg_type t ON t.oid = a.atttypid);
     v_left_changed constant text := (SELECT string_agg(format('OLD.%1$I IS DISTINCT FROM NEW.%1$I', k), ' OR ') FROM unnest(p_left) k);
-    v_watch constant text := (SELECT string_agg(format('OLD.%1$I IS DISTINCT FROM NEW.%1$I', w), ' OR ') FROM unnest(p_watch) w);
-    v_only constant text := CASE WHEN p_only_column IS NOT NULL THEN format('$row$.%I = %L', p_only_column, p_only_value) END;
+    v_watched constant name := 'capture_' || p_source || '_watched';
+    v_watch constant text := (SELECT string_agg(format('(o).%1$I IS DISTINCT FROM (n).%1$I', w), ' OR ') FROM unnest(p_watch) w);
+    v_only constant text := CASE WHEN p_only_column IS NOT NULL THEN format('($row$).%I = %L', p_only_column, p_only_value) END;
+    v_update text;  -- the INSERTs of an UPDATE, $data$ for what they carry; a row that changes its id is a change of two entities
     v_op text;
     v_row text;  -- what a row is called: NEW, OLD, or r, one of the transition table
     v_data text;
@@ -50,16 +56,25 @@ BEGIN
     IF EXISTS (SELECT FROM unnest(p_keys || p_left) k WHERE NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = p_table AND a.attname = k)) THEN
         RAISE EXCEPTION 'capture of %: table % lacks one of the columns %', p_source, p_table, p_keys || p_left USING ERRCODE = 'undefined_column';
     END IF;
+    v_update := format(
+        'INSERT INTO headrace.change_log (%1$s) VALUES (%2$s); IF OLD.%3$I IS DISTINCT FROM NEW.%3$I THEN'
+        || ' INSERT INTO headrace.change_log (%1$s) VALUES (%4$s); END IF;',
+        v_columns, format(v_values, p_source, 'U', 'NEW', p_entity, p_scope, '$data$', v_cause), p_entity,
+        format(v_values, p_source, 'U', 'OLD', p_entity, p_scope, '$data$', v_cause));
+    EXECUTE format(
+        'CREATE OR REPLACE FUNCTION headrace.%1$I(o %2$s, n %2$s) RETURNS boolean LANGUAGE sql IMMUTABLE RETURN (%3$s)%4$s',
+        v_watched, p_table, v_watch,
+        coalesce(' AND (' || replace(v_only, '$row$', 'o') || ' OR ' || replace(v_only, '$row$', 'n') || ')', ''));
+    EXECUTE format('REVOKE ALL ON FUNCTION headrace.%1$I(%2$s, %2$s) FROM PUBLIC', v_watched, p_table);
+
     FOREACH v_op IN ARRAY ARRAY['insert', 'update', 'delete', 'truncate'] LOOP
         v_row := CASE WHEN v_op <> 'update' AND NOT v_by_row THEN 'r' WHEN v_op = 'delete' THEN 'OLD' ELSE 'NEW' END;
         v_data := CASE
             WHEN v_op = 'update' AND cardinality(p_keys) > 0 THEN format(
                 'jsonb_build_object(''old'', jsonb_object(ARRAY[%s]), ''new'', jsonb_object(ARRAY[%s]))',
                 replace(v_pairs, '$row$', 'OLD'), replace(v_pairs, '$row$', 'NEW'))
-            WHEN v_op = 'update' AND cardinality(p_left) > 0 THEN format(
-                'CASE WHEN %s THEN jsonb_build_object(''old'', jsonb_object(ARRAY[%s])) END', v_left_changed, replace(v_pairs, '$row$', 'OLD'))
-            WHEN v_op = 'delete' AND v_pairs IS NOT NULL THEN format(
-                'jsonb_build_object(''old'', jsonb_object(ARRAY[%s]))', replace(v_pairs, '$row$', v_row))
+            WHEN v_op = 'delete' AND v_pairs IS NOT NULL OR v_op = 'update' AND cardinality(p_left) > 0 THEN format(
+                'jsonb_build_object(''old'', jsonb_object(ARRAY[%s]))', replace(v_pairs, '$row$', CASE v_op WHEN 'update' THEN 'OLD' ELSE v_row END))
             WHEN v_op = 'insert' AND cardinality(p_keys) > 0 THEN format(
                 'jsonb_build_object(''new'', jsonb_object(ARRAY[%s]))', replace(v_pairs, '$row$', v_row))
             ELSE 'NULL'
@@ -67,14 +82,12 @@ BEGIN
         v_body := CASE
             WHEN v_op = 'truncate' THEN format(
                 'INSERT INTO headrace.change_log (%s) VALUES (%L, ''T'', NULL, NULL, NULL, %s);', v_columns, p_source, v_cause)
-            WHEN v_op = 'update' THEN format(
-                -- a row that changes its id is a change of two entities
-                'INSERT INTO headrace.change_log (%1$s) VALUES (%2$s); IF OLD.%4$I IS DISTINCT FROM NEW.%4$I THEN'
-                || ' INSERT INTO headrace.change_log (%1$s) VALUES (%3$s); END IF;',
-                v_columns,
-                format(v_values, p_source, 'U', 'NEW', p_entity, p_scope, v_data, v_cause),
-                format(v_values, p_source, 'U', 'OLD', p_entity, p_scope, v_data, v_cause),
-                p_entity)
+            WHEN v_op = 'update' THEN format('IF headrace.%I(OLD, NEW) THEN ', v_watched) || CASE
+                -- told apart before the INSERT, which would set up the whole expression anew for every row
+                WHEN cardinality(p_left) > 0
+                    THEN format('IF %s THEN %s ELSE %s END IF;', v_left_changed, replace(v_update, '$data$', v_data), replace(v_update, '$data$', 'NULL'))
+                ELSE replace(v_update, '$data$', v_data)
+            END || ' END IF;'
             WHEN v_by_row THEN format(
                 'INSERT INTO headrace.change_log (%s) VALUES (%s);',
                 v_columns, format(v_values, p_source, upper(left(v_op, 1)), v_row, p_entity, p_scope, v_data, v_cause))
@@ -93,15 +106,13 @@ BEGIN
         -- %s stands for the table: whatever else bears a % is doubled.
         v_trigger := CASE
             WHEN v_op = 'truncate' THEN 'AFTER TRUNCATE ON %s FOR EACH STATEMENT'
-            WHEN v_op = 'update' THEN 'AFTER UPDATE ON %s FOR EACH ROW WHEN (' || replace(
-                '(' || v_watch || ')' || coalesce(' AND (' || replace(v_only, '$row$', 'OLD') || ' OR ' || replace(v_only, '$row$', 'NEW') || ')', ''),
-                '%', '%%') || ')'
+            WHEN v_op = 'update' THEN 'AFTER UPDATE ON %s FOR EACH ROW'
             WHEN v_by_row THEN 'AFTER ' || upper(v_op) || ' ON %s FOR EACH ROW'
                 || coalesce(' WHEN (' || replace(replace(v_only, '$row$', v_row), '%', '%%') || ')', '')
             ELSE 'AFTER ' || upper(v_op) || ' ON %s REFERENCING '
                 || CASE v_op WHEN 'delete' THEN 'OLD' ELSE 'NEW' END || ' TABLE AS changed_rows FOR EACH STATEMENT'
         END;
-        v_fingerprint := 'headrace ' || md5(v_trigger);
+        v_fingerprint := 'headrace ' || md5(v_trigger || CASE v_op WHEN 'update' THEN v_watch || coalesce(v_only, '') ELSE '' END);
 
         -- TRUNCATE of a partition does not fire its parent's trigger: every leaf bears its own.
         FOR v_target IN

@@ -1,6 +1,6 @@
 -- purpose: which shards of which streams have work: the workers' one idle question, which locks and writes nothing
 -- grain:   one row per stream and shard with work; work is change, rebuild (shard -1), mismatch (another cluster's cursor) or lost
--- reads:   headrace.stream_cursor, headrace.change_log (by its index on xid)
+-- reads:   headrace.stream_cursor, headrace.change_log (by its index on xid), stream_rebuilds()
 -- writes:  nothing
 -- locks:   none
 CREATE OR REPLACE FUNCTION headrace.stream_poll(p_streams text[] DEFAULT NULL)
@@ -16,7 +16,6 @@ DECLARE
     v_low xid8;
     v_high xid8;
     v_first boolean;
-    v_pending bigint;
     c record;
 BEGIN
     FOR c IN
@@ -58,17 +57,6 @@ BEGIN
             RETURN NEXT;
         END IF;
     END LOOP;
-    FOR c IN
-        SELECT s.* FROM headrace.stream s
-        WHERE s.rebuilds_pending IS NOT NULL AND (p_streams IS NULL OR s.stream = ANY (p_streams)) ORDER BY s.stream
-    LOOP
-        EXECUTE format('SELECT %s()', c.rebuilds_pending) INTO v_pending;
-        IF v_pending > 0 THEN
-            stream := c.stream;
-            shard := -1;
-            work := 'rebuild';
-            RETURN NEXT;
-        END IF;
-    END LOOP;
+    RETURN QUERY SELECT r.stream, -1, 'rebuild' FROM headrace.stream_rebuilds(p_streams) r WHERE r.waiting > 0;
 END
 $$;

@@ -3,8 +3,7 @@
 -- reads:   send_queue, message_status_logs, messages
 -- writes:  nothing
 -- locks:   none
-CREATE SCHEMA seed;
-CREATE FUNCTION seed.get_campaign_template_stats(p_campaign_id UUID)
+CREATE OR REPLACE FUNCTION get_campaign_template_stats(p_campaign_id UUID)
 RETURNS TABLE (
   template_name TEXT,
   total BIGINT,

@@ -1,0 +1,142 @@
+"""The databases that benchmarks run in: copies of loaded ones, on the server of this run."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from orchestration.demo.load import create_schema, load
+from orchestration.demo.server import EmbeddedServer
+from orchestration.engine import stream
+from orchestration.migrate import migrate
+from orchestration.settings import Settings
+
+HERE = Path(__file__).parent
+Connection = psycopg.Connection[Any]
+Parameters = Sequence[Any] | Mapping[str, Any] | None
+FULL_LOGS = 121_679  # of a campaign
+
+_COUNTERS = "campaign_id, template_name, total, sent, delivered, read, replied, failed, failed_queue"
+
+
+@dataclass(frozen=True)
+class Database:
+    """A database of this run and an autocommit connection to it."""
+
+    url: str
+    connection: Connection
+
+    def value(self, statement: str, parameters: Parameters = None) -> Any:
+        """The first column of the first row."""
+        row = self.connection.execute(statement.encode(), parameters).fetchone()
+        assert row is not None
+        return row[0]
+
+    def column(self, statement: str, parameters: Parameters = None) -> list[Any]:
+        return [row[0] for row in self.connection.execute(statement.encode(), parameters).fetchall()]
+
+    def drain(self) -> stream.Drained:
+        return asyncio.run(stream.drain(self.url))
+
+    def differences(self) -> int:
+        """Rows in which stored and recomputed statistics differ."""
+        return int(
+            self.value(
+                f"WITH s AS (SELECT {_COUNTERS} FROM headrace.campaign_template_stats),"
+                f" l AS (SELECT {_COUNTERS} FROM headrace.campaign_template_stats_live)"
+                " SELECT count(*) FROM ((TABLE s EXCEPT TABLE l) UNION ALL (TABLE l EXCEPT TABLE s)) d"
+            )
+        )
+
+    def assert_right(self) -> None:
+        assert self.differences() == 0, "stored statistics differ from the recompute"
+
+    def run_file(self, name: str, schema: str) -> None:
+        """Runs an SQL file of this folder with names resolved in that schema first."""
+        self.connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(schema)))
+        with self.connection.transaction():
+            self.connection.execute(
+                sql.SQL("SET LOCAL search_path = {}, public").format(sql.Identifier(schema))
+            )
+            self.connection.execute((HERE / name).read_text(encoding="utf-8").encode())
+
+
+class Databases:
+    """Makes databases with campaigns in them; what was loaded once is copied from then on.
+
+    scale: the share of a seed-size campaign's rows that each gets; 1 for figures that mean something.
+    """
+
+    def __init__(self, server: EmbeddedServer, scale: float = 1.0) -> None:
+        self.server = server
+        self.scale = scale
+        self.now = datetime.now(UTC)
+        self._templates: dict[tuple[int, bool], str] = {}
+        self._made = 0
+
+    @contextmanager
+    def database(self, campaigns: int = 0, *, headrace: bool = True) -> Iterator[Database]:
+        """A database of its own with so many campaigns; with Headrace, they are counted. It is dropped at the end."""
+        name = self._copy(self._template(campaigns, headrace), headrace)
+        with psycopg.connect(self.server.url(name), autocommit=True) as connection:
+            yield Database(self.server.url(name), connection)
+        self.drop(name)
+
+    def load(self, url: str, campaigns: int, seed: int) -> None:
+        load(url, "public", campaigns, seed, self.now, scale=self.scale)
+
+    def offer(self, name: str, campaigns: int) -> None:
+        """Takes over a loaded database without Headrace, to copy others from."""
+        self._templates.setdefault((campaigns, False), name)
+
+    def drop(self, name: str) -> None:
+        if name not in self._templates.values():
+            self._admin(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+    def create(self, template: str | None = None) -> str:
+        self._made += 1
+        name = f"bench_{self._made}"
+        statement = sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name))
+        if template:
+            statement += sql.SQL(" TEMPLATE {} STRATEGY FILE_COPY").format(sql.Identifier(template))
+        self._admin(statement)
+        return name
+
+    def _template(self, campaigns: int, headrace: bool) -> str:
+        key = (campaigns, headrace)
+        if key not in self._templates:
+            if headrace:
+                name = self.create(self._template(campaigns, False))
+                url = self.server.url(name)
+                migrate(url, Settings())
+                asyncio.run(stream.drain(url))
+            else:
+                name = self.create()
+                url = self.server.url(name)
+                create_schema(url, "public")
+                if campaigns:
+                    self.load(url, campaigns, 1)
+            with psycopg.connect(url, autocommit=True) as connection:
+                connection.execute("VACUUM ANALYZE")
+            self._templates[key] = name
+        return self._templates[key]
+
+    def _copy(self, template: str, headrace: bool) -> str:
+        name = self.create(template)
+        if headrace:
+            # Cursors know their database. A copy on the same server may go on where the template stands.
+            with psycopg.connect(self.server.url(name), autocommit=True) as connection:
+                connection.execute("UPDATE headrace.stream_cursor SET database_name = current_database()")
+        return name
+
+    def _admin(self, statement: sql.Composed) -> None:
+        with psycopg.connect(self.server.url("postgres"), autocommit=True) as connection:
+            connection.execute(statement)

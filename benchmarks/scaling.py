@@ -1,0 +1,82 @@
+"""The same work in databases of 1, 2, 5, 10 and 20 campaigns: what must not grow with them does not."""
+
+from __future__ import annotations
+
+import random
+import statistics
+
+import psycopg
+
+from benchmarks.databases import Database, Databases
+from benchmarks.folds import backlog_rate, fold_times, message_ids, statuses
+from benchmarks.reads import poll_times, read_times
+from benchmarks.report import Section
+from benchmarks.timing import milliseconds, p99
+from orchestration.demo.load import campaign_id, create_schema
+from orchestration.migrate import migrate
+from orchestration.settings import Settings
+
+SIZES = (1, 2, 5, 10, 20)
+COLUMNS = (
+    "campaigns",
+    "fold of 1,000, one campaign",
+    "fold of 1,000, all campaigns",
+    "backlog of 100,000, all campaigns",
+    "stored read, p99",
+    "live recompute of one",
+    "rebuild, a campaign",
+    "idle poll",
+)
+
+
+def _measured(database: Database, campaigns: int, rebuild_seconds: float, backlog: int) -> tuple[str, ...]:
+    chance = random.Random(campaigns)
+    one = campaign_id(1, 0)
+    ids, every = message_ids(database, one), message_ids(database)
+    one_fold = fold_times(database.url, lambda: statuses(database, ids, 1000, chance), 9)
+    all_fold = fold_times(database.url, lambda: statuses(database, every, 1000, chance), 9)
+    rate = backlog_rate(database, every, backlog, chance)
+    database.assert_right()
+    live = [
+        milliseconds(
+            lambda: database.connection.execute(
+                "SELECT * FROM headrace.campaign_template_stats_live WHERE campaign_id = %s", [one]
+            ).fetchall()
+        )
+        for _ in range(5)
+    ]
+    return (
+        str(campaigns),
+        f"{statistics.median(one_fold):.0f} ms",
+        f"{statistics.median(all_fold):.0f} ms",
+        f"{rate:,.0f} / s",
+        f"{p99(read_times(database, 500)):.2f} ms",
+        f"{statistics.median(live):.0f} ms",
+        f"{rebuild_seconds * 1000 / campaigns:.0f} ms",
+        f"{statistics.median(poll_times(database, 300)):.2f} ms",
+    )
+
+
+def run(databases: Databases) -> list[Section]:
+    name = databases.create()
+    url = databases.server.url(name)
+    create_schema(url, "public")
+    rows: list[tuple[str, ...]] = []
+    loaded = 0
+    for campaigns in SIZES:
+        # Campaign numbers go on: load() takes its first ones from the seed, so each step brings a seed of its own.
+        databases.load(url, campaigns - loaded, 1 if not loaded else 1000 + campaigns)
+        loaded = campaigns
+        with psycopg.connect(url, autocommit=True) as connection:
+            database = Database(url, connection)
+            last = database.value("SELECT max(id) FROM message_status_logs")
+            migrate(url, Settings())
+            rebuilt = milliseconds(database.drain) / 1000
+            connection.execute("VACUUM ANALYZE")
+            rows.append(_measured(database, campaigns, rebuilt, int(100_000 * databases.scale)))
+            # As it was, for the next size.
+            connection.execute("DROP SCHEMA headrace CASCADE")
+            connection.execute("DELETE FROM message_status_logs WHERE id > %s", [last])
+            connection.execute("VACUUM ANALYZE")
+    databases.drop(name)
+    return [Section("Scaling with the number of campaigns", rows, COLUMNS)]

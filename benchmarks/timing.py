@@ -1,0 +1,41 @@
+"""Timing: one action, several in turn, and what is said of the figures."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+
+
+def milliseconds(action: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    action()
+    return (time.perf_counter() - began) * 1000
+
+
+def in_turn(rounds: int, actions: Mapping[str, Callable[[], float]]) -> dict[str, list[float]]:
+    """What the actions give, measured in turn, after a round that does not count; each round begins with another one."""
+    names = list(actions)
+    figures: dict[str, list[float]] = {name: [] for name in names}
+    for number in range(rounds + 1):
+        first = number % len(names)
+        for name in names[first:] + names[:first]:
+            figure = actions[name]()
+            if number:
+                figures[name].append(figure)
+    return figures
+
+
+def times_in_turn(rounds: int, actions: Mapping[str, Callable[[], object]]) -> dict[str, list[float]]:
+    """Milliseconds of each action and round."""
+    return in_turn(rounds, {name: partial(milliseconds, action) for name, action in actions.items()})
+
+
+def added(figures: Mapping[str, Sequence[float]], name: str, without: str) -> float:
+    """What `name` costs above `without`: the median of the differences within each round."""
+    return statistics.median(one - other for one, other in zip(figures[name], figures[without], strict=True))
+
+
+def p99(values: Sequence[float]) -> float:
+    return sorted(values)[int(len(values) * 0.99)]

@@ -1,0 +1,45 @@
+"""The alternatives on a source table: Headrace's capture, the seed's trigger, a JSONB audit trigger, none; one at a time."""
+
+from __future__ import annotations
+
+from psycopg import sql
+
+from benchmarks.databases import Database
+
+NONE, OURS, JSONB, NOTIFY = "no trigger", "Headrace", "JSONB row trigger", "the seed's NOTIFY trigger"
+
+_OURS = [f"!headrace_{op}" for op in ("insert", "update", "delete", "truncate")]
+_TRIGGERS = {
+    "send_queue": {OURS: _OURS, JSONB: ["audit_i_u_d"], NOTIFY: ["seed_notify"]},
+    "message_status_logs": {OURS: _OURS, JSONB: ["audit_i_u_d"]},
+}
+
+
+def install(database: Database) -> None:
+    """Puts the other triggers beside ours, and what benchmarks write with."""
+    database.run_file("seeds/notify_trigger.sql", "public")
+    database.run_file("jsonb_trigger.sql", "audit")
+    database.run_file("writes.sql", "bench")
+    database.connection.execute("ALTER TABLE send_queue ADD COLUMN note integer")
+
+
+def only(database: Database, alternative: str) -> None:
+    """Enables this alternative and disables the others."""
+    for table, alternatives in _TRIGGERS.items():
+        for name, triggers in alternatives.items():
+            for trigger in triggers:
+                enabled = "ENABLE ALWAYS" if name == OURS else "ENABLE"
+                state = enabled if name == alternative else "DISABLE"
+                database.connection.execute(
+                    sql.SQL("ALTER TABLE {} {} TRIGGER {}").format(
+                        sql.Identifier(table), sql.SQL(state), sql.Identifier(trigger)
+                    )
+                )
+
+
+def counted_anew(database: Database) -> None:
+    """Ours on again, what they missed rebuilt, and the numbers compared."""
+    only(database, OURS)
+    database.connection.execute("SELECT headrace.request_rebuild()")
+    database.drain()
+    database.assert_right()

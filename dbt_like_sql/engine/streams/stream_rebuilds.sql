@@ -1,0 +1,21 @@
+-- purpose: how much of what streams derive still waits to be recomputed: the progress of a rebuild
+-- grain:   one row per stream that can be rebuilt; waiting is in the stream's own unit, campaigns for campaign_stats
+-- reads:   headrace.stream, and what the stream's rebuilds_pending reads
+-- writes:  nothing
+-- locks:   none
+CREATE OR REPLACE FUNCTION headrace.stream_rebuilds(p_streams text[] DEFAULT NULL) RETURNS TABLE (stream text, waiting bigint)
+LANGUAGE plpgsql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, headrace, pg_temp
+AS $$
+DECLARE
+    v_pending text;
+BEGIN
+    FOR stream, v_pending IN
+        SELECT s.stream, s.rebuilds_pending FROM headrace.stream s
+        WHERE s.rebuilds_pending IS NOT NULL AND (p_streams IS NULL OR s.stream = ANY (p_streams)) ORDER BY s.stream
+    LOOP
+        EXECUTE format('SELECT %s()', v_pending) INTO waiting;
+        RETURN NEXT;
+    END LOOP;
+END
+$$;

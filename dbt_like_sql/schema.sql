@@ -292,6 +292,133 @@ CREATE FUNCTION headrace.capture_campaigns_update() RETURNS trigger
     SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
     AS $$ BEGIN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) VALUES ('campaigns', 'U', NEW.id::text, NULL, NULL, NULLIF(current_setting('headrace.cause', true), '')); IF OLD.id IS DISTINCT FROM NEW.id THEN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) VALUES ('campaigns', 'U', OLD.id::text, NULL, NULL, NULLIF(current_setting('headrace.cause', true), '')); END IF; RETURN NULL; END $$;
 
+-- Name: capture_faults(text[]); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.capture_faults(p_sources text[] DEFAULT NULL::text[]) RETURNS TABLE(source text, fault text, op text, relation regclass, table_name text, place text, column_name text, found text, found_place text)
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    AS $_$
+    WITH root AS MATERIALIZED (
+        SELECT s.source, i.value::jsonb AS noted, to_regclass(i.value::jsonb ->> 'table')::oid AS relid
+        FROM (
+            SELECT unnest(p_sources) AS source
+            UNION SELECT substr(n.name, 9) FROM headrace.installation n WHERE n.name LIKE 'capture %' AND p_sources IS NULL
+            UNION SELECT unnest(t.sources) FROM headrace.stream t WHERE p_sources IS NULL
+        ) s
+        LEFT JOIN headrace.installation i ON i.name = 'capture ' || s.source
+    ), target AS (
+        SELECT
+            r.source, r.noted, r.relid AS root, u.relid,
+            c.relkind = 'p' OR EXISTS (SELECT FROM pg_subscription_rel x WHERE x.srrelid = r.relid) AS by_row
+        FROM root r
+        INNER JOIN pg_class c ON c.oid = r.relid
+        CROSS JOIN LATERAL (SELECT r.relid UNION SELECT t.relid FROM pg_partition_tree(r.relid) t) u
+    ), operation AS (
+        SELECT r.source, o.op, o.type, p.oid AS function, p.prosrc
+        FROM root r
+        CROSS JOIN (VALUES ('insert', 4), ('delete', 8), ('update', 16), ('truncate', 32)) o (op, type)
+        LEFT JOIN pg_proc p
+            ON p.pronamespace = 'headrace'::regnamespace AND p.proname = 'capture_' || r.source || '_' || o.op AND p.pronargs = 0
+    ), bearer AS (
+        SELECT DISTINCT o.source, g.tgrelid AS relid
+        FROM operation o INNER JOIN pg_trigger g ON g.tgfoid = o.function
+        WHERE g.tgparentid = 0
+    ), bare AS (
+        SELECT r.source, r.relid, (
+            SELECT min(b.relid) FROM bearer b WHERE b.source = r.source AND b.relid NOT IN (SELECT t.relid FROM target t WHERE t.source = r.source)
+        ) AS other
+        FROM root r
+        WHERE NOT EXISTS (SELECT FROM bearer b WHERE b.source = r.source AND b.relid = r.relid)
+    ), trigger_now AS (
+        SELECT
+            t.source, t.noted, t.relid, t.relid = t.root AS is_root, o.op, g.oid AS trigger,
+            CASE
+                WHEN g.oid IS NULL THEN 'missing'
+                WHEN g.tgenabled = 'D' THEN 'disabled'
+                WHEN g.tgenabled <> 'A' THEN 'not always'
+                WHEN g.tgfoid IS DISTINCT FROM o.function
+                    OR g.tgtype <> o.type + (o.op = 'update' OR t.by_row AND o.op <> 'truncate')::integer
+                    -- clones on partitions bear no comment
+                    OR g.tgparentid = 0 AND obj_description(g.oid, 'pg_trigger') IS DISTINCT FROM 'headrace ' || (t.noted -> 'triggers' ->> o.op)
+                    THEN 'differs'
+            END AS fault
+        FROM target t
+        INNER JOIN operation o ON o.source = t.source
+        LEFT JOIN pg_trigger g ON g.tgrelid = t.relid AND g.tgname = '!headrace_' || o.op
+        WHERE NOT EXISTS (SELECT FROM bare b WHERE b.source = t.source)
+    ), watched AS (
+        SELECT w.source, w.relid, w.noted -> 'watches' AS noted, (
+            SELECT jsonb_agg(a.attname ORDER BY a.attnum)
+            FROM pg_depend d INNER JOIN pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
+            WHERE d.classid = 'pg_trigger'::regclass AND d.objid = w.trigger AND d.refclassid = 'pg_class'::regclass AND d.refobjsubid > 0
+        ) AS now
+        FROM trigger_now w
+        WHERE w.is_root AND w.op = 'update' AND w.fault IS NULL
+    ), moved AS (
+        SELECT w.source, w.relid, n.name, w.now ->> (n.place - 1)::integer AS found
+        FROM watched w CROSS JOIN LATERAL jsonb_array_elements_text(w.noted) WITH ORDINALITY n (name, place)
+        WHERE jsonb_array_length(w.now) = jsonb_array_length(w.noted) AND w.now ->> (n.place - 1)::integer <> n.name
+    ), fault AS (
+        SELECT r.source, 'not noted' AS fault, NULL AS op, NULL::oid AS relid, NULL AS column_name, NULL AS found, NULL::oid AS other
+        FROM root r WHERE r.noted IS NULL
+        UNION ALL
+        SELECT r.source, 'gone', NULL, NULL, NULL, NULL, b.other FROM bare b INNER JOIN root r ON r.source = b.source
+        WHERE r.relid IS NULL AND r.noted IS NOT NULL
+        UNION ALL
+        SELECT b.source, 'bare', NULL, b.relid, NULL, NULL, b.other
+        FROM bare b WHERE b.relid IS NOT NULL
+        UNION ALL
+        SELECT t.source, t.fault, t.op, t.relid, NULL, NULL, NULL FROM trigger_now t WHERE t.fault IS NOT NULL
+        UNION ALL
+        SELECT w.source, 'differs', 'update', w.relid, NULL, NULL, NULL FROM watched w
+        WHERE jsonb_array_length(w.now) IS DISTINCT FROM jsonb_array_length(w.noted)
+        UNION ALL
+        SELECT
+            m.source,
+            CASE WHEN EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = m.relid AND a.attname = m.name AND NOT a.attisdropped)
+                THEN 'another column' ELSE 'renamed' END,
+            'update', m.relid, m.name, m.found, NULL
+        FROM moved m
+        UNION ALL
+        SELECT o.source, 'function', o.op, r.relid, NULL, NULL, NULL
+        FROM operation o INNER JOIN root r ON r.source = o.source
+        WHERE r.relid IS NOT NULL AND headrace.capture_fingerprint(o.function) <> r.noted -> 'functions' ->> o.op
+        UNION ALL
+        SELECT o.source, 'unreadable', o.op, r.relid, m.name, (SELECT v.found FROM moved v WHERE v.source = o.source AND v.name = m.name), NULL
+        FROM operation o
+        INNER JOIN root r ON r.source = o.source
+        CROSS JOIN LATERAL (
+            SELECT DISTINCT CASE WHEN x[1] LIKE '"%' THEN replace(substr(x[1], 2, length(x[1]) - 2), '""', '"') ELSE x[1] END AS name
+            FROM regexp_matches(o.prosrc, '\m(?:NEW|OLD|r)\.("(?:[^"]|"")+"|[a-z_][a-z0-9_$]*)', 'g') x
+        ) m
+        WHERE r.relid IS NOT NULL
+            AND NOT EXISTS (SELECT FROM bare b WHERE b.source = r.source)
+            AND NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = r.relid AND a.attname = m.name AND NOT a.attisdropped)
+    )
+    SELECT
+        f.source, f.fault, f.op, f.relid::regclass,
+        coalesce(CASE WHEN n.nspname <> own.schema THEN n.nspname || '.' END || c.relname, c.relname, f.source),
+        coalesce('"' || replace(n.nspname, '"', '""') || '"."' || replace(c.relname, '"', '""') || '"', r.noted ->> 'table'),
+        f.column_name,
+        coalesce(f.found, CASE WHEN x.nspname <> own.schema THEN x.nspname || '.' END || k.relname, k.relname),
+        '"' || replace(x.nspname, '"', '""') || '"."' || replace(k.relname, '"', '""') || '"'
+    FROM fault f
+    INNER JOIN root r ON r.source = f.source
+    LEFT JOIN pg_class c ON c.oid = f.relid LEFT JOIN pg_namespace n ON n.oid = c.relnamespace
+    LEFT JOIN pg_class k ON k.oid = f.other LEFT JOIN pg_namespace x ON x.oid = k.relnamespace
+    LEFT JOIN LATERAL (SELECT value AS schema FROM headrace.installation WHERE name = 'source_schema') own ON true
+    ORDER BY f.source, 5, f.fault, f.column_name, f.op
+$_$;
+
+-- Name: capture_fingerprint(oid); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.capture_fingerprint(p_function oid) RETURNS text
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    AS $$
+    SELECT md5(jsonb_build_array(p.prosrc, p.prosecdef, p.proconfig)::text) FROM pg_proc p WHERE p.oid = p_function
+$$;
+
 -- Name: capture_message_status_logs_delete(); Type: FUNCTION; Schema: headrace; Owner: -
 
 CREATE FUNCTION headrace.capture_message_status_logs_delete() RETURNS trigger
@@ -397,12 +524,15 @@ DECLARE
     v_left_changed constant text := (SELECT string_agg(format('OLD.%1$I IS DISTINCT FROM NEW.%1$I', k), ' OR ') FROM unnest(p_left) k);
     v_watch constant text := (SELECT string_agg(format('OLD.%1$I IS DISTINCT FROM NEW.%1$I', w), ' OR ') FROM unnest(p_watch) w);
     v_only constant text := CASE WHEN p_only_column IS NOT NULL THEN format('$row$.%I = %L', p_only_column, p_only_value) END;
+    v_ops constant text[] := ARRAY['insert', 'update', 'delete', 'truncate'];
     v_op text;
     v_row text;  -- what a row is called: NEW, OLD, or r, one of the transition table
     v_data text;
     v_body text;
     v_trigger text;
-    v_fingerprint text;
+    v_triggers jsonb := '{}';
+    v_functions jsonb := '{}';
+    v_noted jsonb;
     v_changed integer := 0;
     v_target regclass;
 BEGIN
@@ -412,7 +542,7 @@ BEGIN
     IF EXISTS (SELECT FROM unnest(p_keys || p_left) k WHERE NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = p_table AND a.attname = k)) THEN
         RAISE EXCEPTION 'capture of %: table % lacks one of the columns %', p_source, p_table, p_keys || p_left USING ERRCODE = 'undefined_column';
     END IF;
-    FOREACH v_op IN ARRAY ARRAY['insert', 'update', 'delete', 'truncate'] LOOP
+    FOREACH v_op IN ARRAY v_ops LOOP
         v_row := CASE WHEN v_op <> 'update' AND NOT v_by_row THEN 'r' WHEN v_op = 'delete' THEN 'OLD' ELSE 'NEW' END;
         v_data := CASE
             WHEN v_op = 'update' AND cardinality(p_keys) > 0 THEN format(
@@ -463,23 +593,50 @@ BEGIN
             ELSE 'AFTER ' || upper(v_op) || ' ON %s REFERENCING '
                 || CASE v_op WHEN 'delete' THEN 'OLD' ELSE 'NEW' END || ' TABLE AS changed_rows FOR EACH STATEMENT'
         END;
-        v_fingerprint := 'headrace ' || md5(v_trigger);
+        v_triggers := v_triggers || jsonb_build_object(v_op, v_trigger);
+        v_functions := v_functions || jsonb_build_object(
+            v_op, headrace.capture_fingerprint(format('headrace.%I()', 'capture_' || p_source || '_' || v_op)::regprocedure));
+    END LOOP;
 
-        -- TRUNCATE of a partition does not fire its parent's trigger: every leaf bears its own.
-        FOR v_target IN
-            SELECT t.relid FROM pg_partition_tree(p_table) t WHERE v_op = 'truncate'
-            UNION SELECT p_table
-        LOOP
-            CONTINUE WHEN EXISTS (
-                SELECT FROM pg_trigger g
-                WHERE g.tgrelid = v_target AND g.tgname = '!headrace_' || v_op AND g.tgenabled = 'A'
-                    AND obj_description(g.oid, 'pg_trigger') = v_fingerprint);
-            EXECUTE format('CREATE OR REPLACE TRIGGER %I ', '!headrace_' || v_op)
-                || format(v_trigger, v_target) || format(' EXECUTE FUNCTION headrace.%I()', 'capture_' || p_source || '_' || v_op);
-            EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', v_target, '!headrace_' || v_op);
-            EXECUTE format('COMMENT ON TRIGGER %I ON %s IS %L', '!headrace_' || v_op, v_target, v_fingerprint);
-            v_changed := v_changed + 1;
-        END LOOP;
+    -- Noted, for capture_faults to compare with.
+    v_noted := jsonb_build_object(
+        'table', (SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class c INNER JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = p_table),
+        'functions', v_functions,
+        'triggers', (SELECT jsonb_object_agg(t.key, md5(t.value)) FROM jsonb_each_text(v_triggers) t),
+        'watches', (
+            SELECT jsonb_agg(a.attname ORDER BY a.attnum)
+            FROM pg_attribute a WHERE a.attrelid = p_table AND a.attname = ANY (p_watch || p_only_column)));
+    INSERT INTO headrace.installation AS i (name, value) VALUES ('capture ' || p_source, v_noted::text)
+    ON CONFLICT (name) DO UPDATE SET value = excluded.value WHERE i.value <> excluded.value;
+
+    -- TRUNCATE of a partition does not fire its parent's trigger: every leaf bears its own. Row triggers reach the leaves by
+    -- themselves, also when they are made anew because one of them was disabled there.
+    FOR v_op, v_target IN
+        SELECT o.op, t.relid
+        FROM unnest(v_ops) WITH ORDINALITY o (op, place)
+        CROSS JOIN LATERAL (SELECT p_table AS relid UNION SELECT t.relid FROM pg_partition_tree(p_table) t WHERE o.op = 'truncate') t
+        WHERE EXISTS (
+            SELECT FROM headrace.capture_faults(ARRAY[p_source]) f
+            WHERE f.fault NOT IN ('function', 'unreadable')  -- mended by now, or for us to fail on
+                AND (f.op IS NULL OR f.op = o.op AND (f.relation = t.relid OR o.op <> 'truncate')))
+        ORDER BY o.place, t.relid
+    LOOP
+        EXECUTE format('CREATE OR REPLACE TRIGGER %I ', '!headrace_' || v_op)
+            || format(v_triggers ->> v_op, v_target) || format(' EXECUTE FUNCTION headrace.%I()', 'capture_' || p_source || '_' || v_op);
+        EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', v_target, '!headrace_' || v_op);
+        EXECUTE format('COMMENT ON TRIGGER %I ON %s IS %L', '!headrace_' || v_op, v_target, 'headrace ' || md5(v_triggers ->> v_op));
+        v_changed := v_changed + 1;
+    END LOOP;
+
+    -- Triggers on a table that had the name before, or on a partition that was detached.
+    FOR v_op, v_target IN
+        SELECT g.tgname, g.tgrelid
+        FROM pg_trigger g
+        WHERE g.tgparentid = 0
+            AND g.tgfoid = ANY (ARRAY(SELECT format('headrace.%I()', 'capture_' || p_source || '_' || o)::regprocedure FROM unnest(v_ops) o))
+            AND g.tgrelid <> p_table AND NOT EXISTS (SELECT FROM pg_partition_tree(p_table) t WHERE t.relid = g.tgrelid)
+    LOOP
+        EXECUTE format('DROP TRIGGER %I ON %s', v_op, v_target);
     END LOOP;
     RETURN v_changed;
 END
@@ -2217,6 +2374,16 @@ REVOKE ALL ON FUNCTION headrace.capture_campaigns_truncate() FROM PUBLIC;
 -- Name: FUNCTION capture_campaigns_update(); Type: ACL; Schema: headrace; Owner: -
 
 REVOKE ALL ON FUNCTION headrace.capture_campaigns_update() FROM PUBLIC;
+
+-- Name: FUNCTION capture_faults(p_sources text[]); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.capture_faults(p_sources text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION headrace.capture_faults(p_sources text[]) TO headrace_worker;
+
+-- Name: FUNCTION capture_fingerprint(p_function oid); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.capture_fingerprint(p_function oid) FROM PUBLIC;
+GRANT ALL ON FUNCTION headrace.capture_fingerprint(p_function oid) TO headrace_worker;
 
 -- Name: FUNCTION capture_message_status_logs_delete(); Type: ACL; Schema: headrace; Owner: -
 

@@ -979,6 +979,56 @@ CREATE FUNCTION headrace.missing_change_log_days(p_ahead integer DEFAULT 14) RET
     ORDER BY d.day
 $$;
 
+-- Name: oldest_writer(); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.oldest_writer() RETURNS TABLE(pid integer, role_name name, application_name text, seconds double precision)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    AS $$
+    SELECT a.pid, a.usename, coalesce(a.application_name, ''), extract(EPOCH FROM clock_timestamp() - a.xact_start)::double precision
+    FROM pg_stat_activity a
+    WHERE a.datname = current_database() AND a.backend_xid IS NOT NULL AND a.pid <> pg_backend_pid()
+    ORDER BY a.xact_start NULLS LAST, age(a.backend_xid) DESC
+    LIMIT 1
+$$;
+
+-- Name: orphaned_statuses(interval, integer); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.orphaned_statuses(p_older_than interval, p_examples integer DEFAULT 5) RETURNS TABLE(status text, statuses bigint, orphaned bigint, in_messages bigint, oldest timestamp with time zone, newest timestamp with time zone, examples text[])
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    SET jit TO 'off'
+    SET enable_nestloop TO 'off'
+    AS $$
+    WITH orphan AS MATERIALIZED (
+        SELECT l.id::text AS id, l.whatsapp_message_id, l.status, l.created_at
+        FROM headrace.stg_message_status_logs l
+        WHERE (l.created_at < now() - p_older_than) IS NOT FALSE
+            AND NOT EXISTS (SELECT FROM headrace.stg_send_queue q WHERE q.whatsapp_message_id = l.whatsapp_message_id)
+    ), placed AS (
+        SELECT
+            o.id, o.status, o.created_at,
+            m.id IS NOT NULL AS in_messages,
+            row_number() OVER (PARTITION BY o.status ORDER BY o.created_at DESC NULLS LAST, o.id DESC) AS place
+        FROM orphan o
+        LEFT JOIN (SELECT DISTINCT x.whatsapp_message_id::text AS id FROM "public".messages x) m ON m.id = o.whatsapp_message_id
+    )
+    SELECT
+        a.status, a.statuses, coalesce(p.orphaned, 0), coalesce(p.in_messages, 0), p.oldest, p.newest, coalesce(p.examples, '{}')
+    FROM (
+        SELECT l.status, count(*) AS statuses FROM headrace.stg_message_status_logs l
+        WHERE (l.created_at < now() - p_older_than) IS NOT FALSE GROUP BY l.status
+    ) a
+    LEFT JOIN (
+        SELECT
+            o.status, count(*) AS orphaned, count(*) FILTER (WHERE o.in_messages) AS in_messages,
+            min(o.created_at) AS oldest, max(o.created_at) AS newest,
+            array_agg(o.id ORDER BY o.place) FILTER (WHERE o.place <= p_examples) AS examples
+        FROM placed o GROUP BY o.status
+    ) p ON p.status IS NOT DISTINCT FROM a.status
+    ORDER BY 3 DESC, 1
+$$;
+
 -- Name: rebase_stream(text, integer); Type: FUNCTION; Schema: headrace; Owner: -
 
 CREATE FUNCTION headrace.rebase_stream(p_stream text, p_shards integer DEFAULT NULL::integer) RETURNS void
@@ -1256,6 +1306,31 @@ BEGIN
 END
 $$;
 
+-- Name: source_values(text); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.source_values(p_table text) RETURNS TABLE(value text, known boolean, row_count bigint, example text)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    SET jit TO 'off'
+    AS $$
+    SELECT v.value, v.known, count(*), min(v.id::text) FILTER (WHERE NOT v.known)
+    FROM (
+        SELECT l.status AS value, l.status IS NOT NULL AND headrace.status_bits(l.status) > 0 AS known, l.id::text AS id
+        FROM headrace.stg_message_status_logs l WHERE p_table = 'message_status_logs'
+        UNION ALL
+        SELECT q.status, coalesce(q.status IN ('queued', 'sent', 'failed'), false), q.id::text
+        FROM headrace.stg_send_queue q WHERE p_table = 'send_queue'
+        UNION ALL
+        SELECT m.direction::text, coalesce(m.direction::text IN ('incoming', 'outgoing'), false), m.id::text
+        FROM "public".messages m WHERE p_table = 'messages'
+        UNION ALL
+        SELECT c.status, coalesce(c.status IN ('draft', 'scheduled', 'running', 'paused', 'completed', 'failed'), false), c.campaign_id::text
+        FROM headrace.stg_campaigns c WHERE p_table = 'campaigns'
+    ) v
+    GROUP BY v.value, v.known
+    ORDER BY 3 DESC, 1
+$$;
+
 -- Name: status_bits(text); Type: FUNCTION; Schema: headrace; Owner: -
 
 CREATE FUNCTION headrace.status_bits(p_status text) RETURNS integer
@@ -1327,6 +1402,17 @@ BEGIN
     END IF;
     RETURN jsonb_build_object('statuses', v_statuses, 'messages', v_messages);
 END
+$$;
+
+-- Name: stray_changes(); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.stray_changes() RETURNS TABLE(day date, changes bigint, sources text[])
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    AS $$
+    SELECT d.day, count(*), array_agg(DISTINCT d.source ORDER BY d.source)
+    FROM (SELECT (l.changed_at AT TIME ZONE 'UTC')::date AS day, l.source FROM headrace.change_log_default l) d
+    GROUP BY d.day ORDER BY d.day
 $$;
 
 -- Name: stream_poll(text[]); Type: FUNCTION; Schema: headrace; Owner: -
@@ -2037,6 +2123,140 @@ ALTER TABLE headrace.dead_letter ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTIT
     CACHE 1
 );
 
+-- Name: document_faults; Type: VIEW; Schema: headrace; Owner: -
+
+CREATE VIEW headrace.document_faults AS
+ WITH pair AS MATERIALIZED (
+         SELECT u.campaign_id,
+            u.is_total,
+            u.template_name,
+            count(u.said) AS times_said,
+            count(u.counted) AS times_counted,
+            (min((u.said)::text))::jsonb AS said,
+            (min((u.counted)::text))::jsonb AS counted
+           FROM ( SELECT d.campaign_id,
+                    true AS is_total,
+                    NULL::text AS template_name,
+                    d.totals AS said,
+                    NULL::jsonb AS counted
+                   FROM headrace.campaign_computed_stats d
+                UNION ALL
+                 SELECT d.campaign_id,
+                    false AS is_total,
+                    (e.numbers ->> 'template_name'::text) AS template_name,
+                        CASE
+                            WHEN (jsonb_typeof(e.numbers) = 'object'::text) THEN (e.numbers - 'template_name'::text)
+                            ELSE e.numbers
+                        END AS said,
+                    NULL::jsonb AS counted
+                   FROM (headrace.campaign_computed_stats d
+                     CROSS JOIN LATERAL jsonb_array_elements(
+                        CASE
+                            WHEN (jsonb_typeof(d.template_stats) = 'array'::text) THEN d.template_stats
+                            ELSE '[]'::jsonb
+                        END) e(numbers))
+                UNION ALL
+                 SELECT s.campaign_id,
+                    false AS is_total,
+                    s.template_name,
+                    NULL::jsonb AS said,
+                    headrace.counters_json(s.total, s.sent, s.delivered, s.read, s.replied, s.failed, s.failed_queue) AS counted
+                   FROM headrace.campaign_template_stats s
+                UNION ALL
+                 SELECT d.campaign_id,
+                    true AS is_total,
+                    NULL::text AS template_name,
+                    NULL::jsonb AS said,
+                    headrace.counters_json((COALESCE(sum(s.total), (0)::numeric))::bigint, (COALESCE(sum(s.sent), (0)::numeric))::bigint, (COALESCE(sum(s.delivered), (0)::numeric))::bigint, (COALESCE(sum(s.read), (0)::numeric))::bigint, (COALESCE(sum(s.replied), (0)::numeric))::bigint, (COALESCE(sum(s.failed), (0)::numeric))::bigint, (COALESCE(sum(s.failed_queue), (0)::numeric))::bigint) AS counted
+                   FROM (headrace.campaign_computed_stats d
+                     LEFT JOIN headrace.campaign_template_stats s ON ((d.campaign_id = s.campaign_id)))
+                  GROUP BY d.campaign_id) u
+          GROUP BY u.campaign_id, u.is_total, u.template_name
+         HAVING ((count(u.said) <> 1) OR (count(u.counted) <> 1) OR (min((u.said)::text) <> min((u.counted)::text)))
+        ), doubtful AS (
+         SELECT p.campaign_id,
+            'document'::text AS place,
+            p.is_total,
+            p.template_name,
+            p.said AS numbers
+           FROM pair p
+        UNION ALL
+         SELECT s.campaign_id,
+            'counters'::text AS place,
+            false AS is_total,
+            s.template_name,
+            headrace.counters_json(s.total, s.sent, s.delivered, s.read, s.replied, s.failed, s.failed_queue) AS numbers
+           FROM headrace.campaign_template_stats s
+          WHERE (NOT ((s.total >= s.sent) AND (s.sent >= s.delivered) AND (s.delivered >= s.read) AND (s.replied <= s.sent) AND (s.failed <= (s.total - s.delivered)) AND (s.failed_queue <= s.failed)))
+        )
+ SELECT b.campaign_id,
+    b.place,
+    b.is_total,
+    b.template_name,
+    ((r.part || ' exceeds '::text) || r.whole) AS problem,
+    (b.numbers -> r.part) AS said,
+    r.most AS counted
+   FROM (doubtful b
+     CROSS JOIN LATERAL ( VALUES ('sent'::text,'total'::text,(b.numbers -> 'total'::text)), ('delivered'::text,'sent'::text,(b.numbers -> 'sent'::text)), ('read'::text,'delivered'::text,(b.numbers -> 'delivered'::text)), ('replied'::text,'sent'::text,(b.numbers -> 'sent'::text)), ('failed_queue'::text,'failed'::text,(b.numbers -> 'failed'::text)), ('failed'::text,'total - delivered'::text,
+                CASE
+                    WHEN ((jsonb_typeof((b.numbers -> 'total'::text)) = 'number'::text) AND (jsonb_typeof((b.numbers -> 'delivered'::text)) = 'number'::text)) THEN to_jsonb((((b.numbers ->> 'total'::text))::numeric - ((b.numbers ->> 'delivered'::text))::numeric))
+                    ELSE NULL::jsonb
+                END)) r(part, whole, most))
+  WHERE ((jsonb_typeof((b.numbers -> r.part)) = 'number'::text) AND (jsonb_typeof(r.most) = 'number'::text) AND ((b.numbers -> r.part) > r.most))
+UNION ALL
+ SELECT p.campaign_id,
+    'document'::text AS place,
+    p.is_total,
+    p.template_name,
+    (k.counter || ' differs'::text) AS problem,
+    (p.said -> k.counter) AS said,
+    (p.counted -> k.counter) AS counted
+   FROM (pair p
+     CROSS JOIN LATERAL ( SELECT jsonb_object_keys(p.counted) AS counter
+        UNION
+         SELECT jsonb_object_keys(
+                CASE
+                    WHEN (jsonb_typeof(p.said) = 'object'::text) THEN p.said
+                    ELSE '{}'::jsonb
+                END) AS counter) k)
+  WHERE ((p.times_said = 1) AND (p.times_counted = 1) AND (((p.said -> k.counter))::text IS DISTINCT FROM ((p.counted -> k.counter))::text))
+UNION ALL
+ SELECT p.campaign_id,
+    'document'::text AS place,
+    p.is_total,
+    p.template_name,
+        CASE
+            WHEN (p.times_said = 0) THEN 'lacks it'::text
+            WHEN (p.times_counted = 0) THEN 'has it, the counters do not'::text
+            ELSE 'has it more than once'::text
+        END AS problem,
+    (p.said -> 'total'::text) AS said,
+    (p.counted -> 'total'::text) AS counted
+   FROM (pair p
+     JOIN headrace.campaign_computed_stats d ON ((p.campaign_id = d.campaign_id)))
+  WHERE ((p.times_said <> 1) OR (p.times_counted <> 1))
+UNION ALL
+ SELECT DISTINCT s.campaign_id,
+    'document'::text AS place,
+    true AS is_total,
+    NULL::text AS template_name,
+    'is not there'::text AS problem,
+    NULL::jsonb AS said,
+    NULL::jsonb AS counted
+   FROM (headrace.campaign_template_stats s
+     LEFT JOIN headrace.campaign_computed_stats d ON ((s.campaign_id = d.campaign_id)))
+  WHERE (d.campaign_id IS NULL)
+UNION ALL
+ SELECT d.campaign_id,
+    'document'::text AS place,
+    true AS is_total,
+    NULL::text AS template_name,
+    'checksum differs'::text AS problem,
+    to_jsonb(d.checksum) AS said,
+    to_jsonb(md5((d.template_stats)::text)) AS counted
+   FROM headrace.campaign_computed_stats d
+  WHERE (d.checksum <> md5((d.template_stats)::text));
+
 -- Name: installation; Type: TABLE; Schema: headrace; Owner: -
 
 CREATE TABLE headrace.installation (
@@ -2129,8 +2349,8 @@ CREATE VIEW headrace.stream_lag AS
         END AS state,
     p.rows_behind,
     (COALESCE(EXTRACT(epoch FROM (clock_timestamp() - p.oldest_change)), (0)::numeric))::double precision AS seconds_behind,
-    w.oldest_writer_pid,
-    w.oldest_writer_seconds,
+    w.pid AS oldest_writer_pid,
+    w.seconds AS oldest_writer_seconds,
     k.changes_applied,
     k.advanced_at
    FROM (((headrace.stream_cursor k
@@ -2155,12 +2375,7 @@ CREATE VIEW headrace.stream_lag AS
                   WHERE (l.xid >= pg_snapshot_xmax(k.prev))
          OFFSET 0) u
           WHERE ((u.source = ANY (s.sources)) AND ((k.cur IS NULL) OR (u.pos > k.pos) OR (NOT pg_visible_in_snapshot(u.xid, k.cur))) AND ((s.shards = 1) OR (mod((hashtextextended(COALESCE(u.entity_id, ''::text), (0)::bigint) & '9223372036854775807'::bigint), (s.shards)::bigint) = k.shard)))) p)
-     LEFT JOIN LATERAL ( SELECT a.pid AS oldest_writer_pid,
-            (EXTRACT(epoch FROM (clock_timestamp() - a.xact_start)))::double precision AS oldest_writer_seconds
-           FROM pg_stat_activity a
-          WHERE ((a.datname = current_database()) AND (a.backend_xid IS NOT NULL) AND (a.pid <> pg_backend_pid()))
-          ORDER BY a.xact_start
-         LIMIT 1) w ON (true));
+     LEFT JOIN LATERAL headrace.oldest_writer() w(pid, role_name, application_name, seconds) ON (true));
 
 -- Name: webhook_reject; Type: TABLE; Schema: headrace; Owner: -
 
@@ -2440,6 +2655,7 @@ REVOKE ALL ON FUNCTION headrace.capture_table(p_table regclass, p_source text, p
 -- Name: FUNCTION counters_json(p_total bigint, p_sent bigint, p_delivered bigint, p_read bigint, p_replied bigint, p_failed bigint, p_failed_queue bigint); Type: ACL; Schema: headrace; Owner: -
 
 REVOKE ALL ON FUNCTION headrace.counters_json(p_total bigint, p_sent bigint, p_delivered bigint, p_read bigint, p_replied bigint, p_failed bigint, p_failed_queue bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION headrace.counters_json(p_total bigint, p_sent bigint, p_delivered bigint, p_read bigint, p_replied bigint, p_failed bigint, p_failed_queue bigint) TO headrace_worker;
 
 -- Name: FUNCTION dead_letter_discard(p_ids bigint[]); Type: ACL; Schema: headrace; Owner: -
 
@@ -2506,6 +2722,17 @@ GRANT ALL ON FUNCTION headrace.message_bits(p_queue_status text, p_evidence inte
 REVOKE ALL ON FUNCTION headrace.missing_change_log_days(p_ahead integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION headrace.missing_change_log_days(p_ahead integer) TO headrace_worker;
 
+-- Name: FUNCTION oldest_writer(); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.oldest_writer() FROM PUBLIC;
+GRANT ALL ON FUNCTION headrace.oldest_writer() TO headrace_reader;
+GRANT ALL ON FUNCTION headrace.oldest_writer() TO headrace_worker;
+
+-- Name: FUNCTION orphaned_statuses(p_older_than interval, p_examples integer); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.orphaned_statuses(p_older_than interval, p_examples integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION headrace.orphaned_statuses(p_older_than interval, p_examples integer) TO headrace_worker;
+
 -- Name: FUNCTION rebase_stream(p_stream text, p_shards integer); Type: ACL; Schema: headrace; Owner: -
 
 REVOKE ALL ON FUNCTION headrace.rebase_stream(p_stream text, p_shards integer) FROM PUBLIC;
@@ -2549,6 +2776,11 @@ GRANT ALL ON FUNCTION headrace.reply_window() TO headrace_worker;
 REVOKE ALL ON FUNCTION headrace.request_rebuild(p_campaigns uuid[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION headrace.request_rebuild(p_campaigns uuid[]) TO headrace_worker;
 
+-- Name: FUNCTION source_values(p_table text); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.source_values(p_table text) FROM PUBLIC;
+GRANT ALL ON FUNCTION headrace.source_values(p_table text) TO headrace_worker;
+
 -- Name: FUNCTION status_bits(p_status text); Type: ACL; Schema: headrace; Owner: -
 
 REVOKE ALL ON FUNCTION headrace.status_bits(p_status text) FROM PUBLIC;
@@ -2559,6 +2791,11 @@ GRANT ALL ON FUNCTION headrace.status_bits(p_status text) TO headrace_worker;
 -- Name: FUNCTION store_webhook_items(p_items jsonb); Type: ACL; Schema: headrace; Owner: -
 
 REVOKE ALL ON FUNCTION headrace.store_webhook_items(p_items jsonb) FROM PUBLIC;
+
+-- Name: FUNCTION stray_changes(); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.stray_changes() FROM PUBLIC;
+GRANT ALL ON FUNCTION headrace.stray_changes() TO headrace_worker;
 
 -- Name: FUNCTION stream_poll(p_streams text[]); Type: ACL; Schema: headrace; Owner: -
 
@@ -2626,6 +2863,10 @@ GRANT SELECT ON TABLE headrace.campaign_template_stats_live TO headrace_worker;
 -- Name: TABLE dead_letter; Type: ACL; Schema: headrace; Owner: -
 
 GRANT SELECT ON TABLE headrace.dead_letter TO headrace_worker;
+
+-- Name: TABLE document_faults; Type: ACL; Schema: headrace; Owner: -
+
+GRANT SELECT ON TABLE headrace.document_faults TO headrace_worker;
 
 -- Name: TABLE installation; Type: ACL; Schema: headrace; Owner: -
 

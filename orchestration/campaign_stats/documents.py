@@ -43,7 +43,9 @@ class DocumentFault:
     counted: Cell
 
     def __str__(self) -> str:
-        part = "totals" if self.is_total else f"template {'(none)' if self.template is None else self.template}"
+        part = (
+            "totals" if self.is_total else f"template {'(none)' if self.template is None else self.template}"
+        )
         values = ""
         if " exceeds " in self.problem:
             values = f" ({_text(self.said)} > {_text(self.counted)})"

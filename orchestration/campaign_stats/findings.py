@@ -15,6 +15,7 @@ Cell = str | int | float | None
 # Lists are cut here, and say how many there are.
 MOST_ROWS = 50
 MOST_NAMED = 5
+LONGEST = 300
 
 
 @dataclass(frozen=True)
@@ -48,15 +49,23 @@ class Finding:
     listings: Mapping[str, Listing] = field(default_factory=dict)
 
 
-def named(items: Sequence[str], total: int | None = None, separator: str = "; ") -> str:
+def named(
+    items: Sequence[str], total: int | None = None, *, most: int = MOST_NAMED, separator: str = "; "
+) -> str:
     """The first ones, and how many more there are."""
-    more = (len(items) if total is None else total) - len(items[:MOST_NAMED])
-    return separator.join([*items[:MOST_NAMED], *([f"and {more:,} more"] if more > 0 else [])])
+    more = (len(items) if total is None else total) - len(items[:most])
+    return separator.join([*map(short, items[:most]), *([f"and {more:,} more"] if more > 0 else [])])
 
 
 def counts(pairs: Iterable[tuple[str, int]]) -> str:
     """Names with their counts."""
-    return ", ".join(f"{name} {count:,}" for name, count in pairs)
+    return named([f"{name} {count:,}" for name, count in pairs], most=8, separator=", ")
+
+
+def short(text: str) -> str:
+    """Text from outside, on one line and not too long."""
+    line = " ".join(text.split())
+    return line if len(line) <= LONGEST else line[: LONGEST - 1] + "…"
 
 
 def age(seconds: float) -> str:

@@ -19,6 +19,7 @@ from orchestration.campaign_stats.findings import (
     Listing,
     counts,
     named,
+    short,
     stamp,
 )
 
@@ -223,4 +224,4 @@ def _name(value: str | None) -> str:
     """A value as it can be read: blanks and what is no word are quoted."""
     if value is None:
         return "(null)"
-    return value if value.isidentifier() else repr(value)
+    return short(value if value.isidentifier() else repr(value))

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
-from orchestration.campaign_stats.findings import MOST_ROWS, Finding, Listing, age, named, stamp
+from orchestration.campaign_stats.findings import MOST_ROWS, Finding, Listing, age, named, short, stamp
 from orchestration.campaign_stats.progress import WORKER_SILENT_SECONDS
 from orchestration.campaign_stats.upkeep import STREAM
 from orchestration.capture import Fault, problems
@@ -203,7 +203,7 @@ def judge_letters(letters: Sequence[Letter], total: int, waiting: int) -> Findin
         oldest = letters[0]
         sentence = (
             f"stream {STREAM} has {total:,} dead letters, the oldest since {stamp(oldest.since)}: "
-            f"{oldest.source} {oldest.entity}: {oldest.error}. "
+            f"{short(f'{oldest.source} {oldest.entity}: {oldest.error}')}. "
             "Mend the cause, then: headrace dead-letters retry (see them: headrace dead-letters list)"
         )
     else:

@@ -25,7 +25,9 @@ def counted(application: Application) -> Application:
 def tamper(application: Application, change: str) -> UUID:
     """Changes the document of one campaign behind everybody's back."""
     campaign = application.campaigns[0].id
-    application.rows(f"UPDATE headrace.campaign_computed_stats SET {change} WHERE campaign_id = %s", [campaign])
+    application.rows(
+        f"UPDATE headrace.campaign_computed_stats SET {change} WHERE campaign_id = %s", [campaign]
+    )
     return campaign
 
 
@@ -42,7 +44,9 @@ def test_documents_that_say_what_the_counters_say_pass(counted: Application) -> 
     ((templates,),) = counted.rows("SELECT count(*) FROM headrace.campaign_template_stats")
     assert found.told["templates"] == templates > 0
     assert found.told["faults"] == 0
-    assert found.sentence.startswith(f"{len(counted.campaigns)} documents with {templates} templates say what")
+    assert found.sentence.startswith(
+        f"{len(counted.campaigns)} documents with {templates} templates say what"
+    )
 
 
 @pytest.mark.parametrize(
@@ -89,7 +93,9 @@ def test_a_template_of_a_document_that_is_tampered_with_fails_by_name(counted: A
     named = f"campaign {campaign}, template {template}: document"
     assert f"{named} read exceeds delivered (987654 > {delivered})" in found.sentence
     assert f"{named} read differs (it says 987654, the counters say {read})" in found.sentence
-    assert (str(campaign), template, "document", "read differs", "987654", str(read)) in found.told["fault_table"]
+    assert (str(campaign), template, "document", "read differs", "987654", str(read)) in found.told[
+        "fault_table"
+    ]
 
 
 HARMS = {
@@ -108,8 +114,8 @@ HARMS = {
     ),
     "a checksum of something else": ("checksum = 'x'", {("(totals)", "document", "checksum differs")}),
     "a template that nobody counts": (
-        "template_stats = template_stats || '[{\"template_name\": \"strange\", \"total\": 1}]',"
-        " checksum = md5((template_stats || '[{\"template_name\": \"strange\", \"total\": 1}]')::text)",
+        'template_stats = template_stats || \'[{"template_name": "strange", "total": 1}]\','
+        ' checksum = md5((template_stats || \'[{"template_name": "strange", "total": 1}]\')::text)',
         {("strange", "document", "has it, the counters do not")},
     ),
 }
@@ -159,7 +165,9 @@ def test_a_document_that_is_not_there_fails(counted: Application) -> None:
 
 
 def test_impossible_counters_fail_where_the_tables_constraint_is_gone(counted: Application) -> None:
-    counted.rows("ALTER TABLE headrace.campaign_template_stats DROP CONSTRAINT campaign_template_stats_funnel")
+    counted.rows(
+        "ALTER TABLE headrace.campaign_template_stats DROP CONSTRAINT campaign_template_stats_funnel"
+    )
     campaign = counted.campaigns[0].id
     counted.rows(
         "UPDATE headrace.campaign_template_stats SET read = delivered + 3 WHERE campaign_id = %s", [campaign]

@@ -135,13 +135,26 @@ def active_domains(
     ]
 
 
-def check_contract(domains: Iterable[Domain], catalog: Catalog, source_schema: str) -> list[Problem]:
-    """Compares what is there with what the active domains need: every difference, as a sentence with its remedy."""
+def check_contract(
+    domains: Iterable[Domain],
+    catalog: Catalog,
+    source_schema: str,
+    known: Mapping[tuple[str, str | None], Problem] | None = None,
+) -> list[Problem]:
+    """Compares what is there with what the active domains need: every difference, as a sentence with its remedy.
+
+    Args:
+        known: what became of tables and columns that are missing, where that is known; said instead.
+    """
+    known = known or {}
     problems: list[Problem] = []
     for domain in domains:
         for table in domain.tables:
             place = f"{quoted(source_schema)}.{quoted(table.name)}"
             found = catalog.get(table.name)
+            if found is None and (table.name, None) in known:
+                problems.append(known[table.name, None])
+                continue
             if found is None:
                 columns = ", ".join(
                     f"{quoted(c.name)} {_DECLARED[c.type]}" for c in table.columns if not c.optional
@@ -157,7 +170,8 @@ def check_contract(domains: Iterable[Domain], catalog: Catalog, source_schema: s
             for column in table.columns:
                 problem = _column_problem(table.name, place, column, found.columns.get(column.name))
                 if problem is not None:
-                    problems.append(problem)
+                    lacking = column.name not in found.columns
+                    problems.append((lacking and known.get((table.name, column.name))) or problem)
                     columns_fit = False
             if not columns_fit:
                 continue

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import psycopg
 import sqlalchemy as sa
 
-from orchestration import migrate, pooler
+from orchestration import capture, migrate, pooler
 from orchestration.contract import Problem, active_domains, check_contract, read_catalog, read_contract
 from orchestration.database import cannot_connect, connection_problem, engine
 from orchestration.errors import HeadraceError
@@ -67,6 +67,11 @@ def _diagnose(connection: sa.Connection, settings: Settings) -> Diagnosis:
         else ""
     )
     domains = active_domains(read_contract(), catalog, settings.domains, recorded.split(","))
+    faults: list[capture.Fault] = []
+    if installed and capture.can_look(connection):
+        there = [domain for domain in domains if domain.name in recorded.split(",")]
+        faults = capture.read_faults(connection, capture.captured_sources(there))
+    broken = capture.problems(faults)
     if not domains:
         notes.append(
             Problem(
@@ -74,22 +79,18 @@ def _diagnose(connection: sa.Connection, settings: Settings) -> Diagnosis:
                 "create the application's tables, or set HEADRACE_SOURCE_SCHEMA; see dbt_like_sql/sources.yml",
             )
         )
-    contract = check_contract(domains, catalog, settings.source_schema)
-    errors += contract
+    contract = check_contract(domains, catalog, settings.source_schema, capture.renames(faults))
+    errors += contract + [problem for problem in broken if problem not in contract]
     if not installed:
         errors.append(Problem("schema headrace is not installed", "headrace migrate"))
     else:
         if not contract:
-            errors += [Problem(what, "headrace migrate") for what in _pending(connection, settings)]
+            errors += [Problem(what, "headrace migrate") for what in migrate.outdated(connection, settings)]
         errors += _streams(connection)
         notes += _rebuilds(connection)
         notes += _workers(connection)
     notes += _old_writers(connection)
     return Diagnosis(tuple(domain.name for domain in domains), server, tuple(errors), tuple(notes))
-
-
-def _pending(connection: sa.Connection, settings: Settings) -> list[str]:
-    return migrate.pending(connection, settings)
 
 
 def _streams(connection: sa.Connection) -> list[Problem]:

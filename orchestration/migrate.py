@@ -6,7 +6,7 @@ import hashlib
 import logging
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import sqlalchemy as sa
@@ -14,6 +14,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 
+from orchestration import capture
 from orchestration.contract import (
     Domain,
     FoundTable,
@@ -100,7 +101,8 @@ def fitting_domains(
     catalog = read_catalog(connection, settings.source_schema)
     installed = read_installation(connection).get("domains", "").split(",")
     domains = active_domains(read_contract(), catalog, settings.domains, installed)
-    problems = check_contract(domains, catalog, settings.source_schema)
+    known = capture.renames(_capture_faults(connection, domains))
+    problems = check_contract(domains, catalog, settings.source_schema, known)
     if problems:
         lines = [f"  {p.what}\n      {p.remedy}" for p in problems]
         raise HeadraceError(
@@ -152,7 +154,10 @@ def _migrate(connection: sa.Connection, settings: Settings) -> Migrated:
 
     fingerprint = _fingerprint(objects)
     definition = _fingerprint([o for o in objects if o.kind in ("staging", "definitions", "models")])
-    changed = before.get("objects") != fingerprint or not _all_there(connection, replaceable)
+    there = before.get("domains", "").split(",")
+    broken = capture_problems(connection, [domain for domain in domains if domain.name in there])
+    # Views too: those on a table that was replaced read the old one.
+    changed = before.get("objects") != fingerprint or not _all_there(connection, replaceable) or bool(broken)
     if changed:
         _apply(connection, replaceable)
     for (day,) in execute(connection, "SELECT headrace.missing_change_log_days()"):
@@ -164,9 +169,7 @@ def _migrate(connection: sa.Connection, settings: Settings) -> Migrated:
 
     names = tuple(domain.name for domain in domains)
     # Rebuilds are queued before triggers are made: those hold the source tables' writers up until we commit.
-    rebuilds = (
-        _queue_rebuilds(connection, settings, domains, before, definition) if "campaign_stats" in names else 0
-    )
+    rebuilds = _queue_rebuilds(connection, before, definition, broken) if "campaign_stats" in names else 0
     repaired = 0
     for item in run:
         rows = execute(connection, item.sql)
@@ -194,16 +197,12 @@ def _migrate(connection: sa.Connection, settings: Settings) -> Migrated:
 
 
 def _queue_rebuilds(
-    connection: sa.Connection,
-    settings: Settings,
-    domains: list[Domain],
-    before: dict[str, str],
-    definition: str,
+    connection: sa.Connection, before: dict[str, str], definition: str, broken: list[Problem]
 ) -> int:
     """At first all campaigns; later those whose stored numbers may be wrong, which is all of them or none."""
     if "campaign_stats" not in before.get("domains", "").split(","):
         return _queue_new_campaigns(connection)
-    if before.get("definition") == definition and not capture_problems(connection, domains, settings):
+    if before.get("definition") == definition and not broken:
         return 0
     return int(execute(connection, "SELECT headrace.request_rebuild()")[0][0])
 
@@ -287,6 +286,14 @@ def _all_there(connection: sa.Connection, replaceable: list[SqlObject]) -> bool:
 
 def pending(connection: sa.Connection, settings: Settings) -> list[str]:
     """What `migrate` would change, in words; empty where the database is up to date. Changes and locks nothing."""
+    found = outdated(connection, settings)
+    there = _installed(connection).get("domains", "").split(",")
+    domains, _ = fitting_domains(connection, settings)
+    return found + [p.what for p in capture_problems(connection, [d for d in domains if d.name in there])]
+
+
+def outdated(connection: sa.Connection, settings: Settings) -> list[str]:
+    """`pending`, but for what is wrong with capture."""
     check_server(connection)
     domains, catalog = fitting_domains(connection, settings)
     before = read_installation(connection)
@@ -307,38 +314,18 @@ def pending(connection: sa.Connection, settings: Settings) -> list[str]:
         days = execute(connection, "SELECT headrace.missing_change_log_days()")
         if days:
             found.append(f"the change log lacks partitions for {len(days)} days")
-    there = before.get("domains", "").split(",")
-    found += [p.what for p in capture_problems(connection, [d for d in domains if d.name in there], settings)]
     return found
 
 
-def capture_problems(connection: sa.Connection, domains: list[Domain], settings: Settings) -> list[Problem]:
-    """Capture triggers that are missing, disabled, or not ENABLE ALWAYS; leaves of partitioned tables included."""
-    problems: list[Problem] = []
-    for domain in domains:
-        captured = sql_file_names(domain.name, "capture")
-        rows = connection.execute(
-            sa.text("""
-                SELECT t.relname AS source, leaf.relid::regclass::text AS leaf, o.op
-                FROM pg_class t JOIN pg_namespace n ON n.oid = t.relnamespace
-                CROSS JOIN LATERAL (SELECT relid FROM pg_partition_tree(t.oid) UNION SELECT t.oid) leaf (relid)
-                CROSS JOIN unnest(ARRAY['insert', 'update', 'delete', 'truncate']) o (op)
-                WHERE n.nspname = :schema AND t.relname = ANY (:tables) AND NOT EXISTS (
-                    SELECT FROM pg_trigger g
-                    WHERE g.tgrelid = leaf.relid AND g.tgname = '!headrace_' || o.op AND g.tgenabled = 'A')
-                ORDER BY 1, 2, 3
-            """),
-            {"schema": settings.source_schema, "tables": captured},
-        )
-        for source, leaf, operation in rows:
-            of = "" if leaf.split(".")[-1].strip('"') == source else f" (a partition of {source})"
-            problems.append(
-                Problem(
-                    f"capture trigger for {operation} is missing or disabled on table {leaf}{of}",
-                    "headrace migrate",
-                )
-            )
-    return problems
+def capture_problems(connection: sa.Connection, domains: Iterable[Domain]) -> list[Problem]:
+    """What is wrong with the capture of these domains' tables; nothing where an older version is installed."""
+    return capture.problems(_capture_faults(connection, domains))
+
+
+def _capture_faults(connection: sa.Connection, domains: Iterable[Domain]) -> list[capture.Fault]:
+    if not capture.can_look(connection):
+        return []
+    return capture.read_faults(connection, capture.captured_sources(domains))
 
 
 def check_migration(database_url: str, settings: Settings) -> list[str]:

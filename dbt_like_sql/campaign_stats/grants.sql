@@ -28,3 +28,9 @@ headrace.request_rebuild(uuid[])
 TO headrace_worker;
 GRANT EXECUTE ON FUNCTION headrace.ingest_whatsapp_webhook(jsonb) TO headrace_app, headrace_worker;
 GRANT SELECT ON headrace.webhook_reject TO headrace_worker;
+GRANT SELECT ON headrace.document_faults TO headrace_worker;
+GRANT EXECUTE ON FUNCTION
+headrace.counters_json(bigint, bigint, bigint, bigint, bigint, bigint, bigint),
+headrace.orphaned_statuses(interval, integer),
+headrace.source_values(text)
+TO headrace_worker;

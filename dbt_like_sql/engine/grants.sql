@@ -9,6 +9,8 @@ REVOKE ALL ON ALL FUNCTIONS IN SCHEMA headrace FROM PUBLIC;
 GRANT USAGE ON SCHEMA headrace TO headrace_reader, headrace_app, headrace_worker;
 GRANT SELECT ON headrace.stream_lag, headrace.stream, headrace.worker, headrace.activity TO headrace_reader, headrace_worker;
 GRANT EXECUTE ON FUNCTION headrace.stream_rebuilds(text[]) TO headrace_reader, headrace_worker;
+-- A view's functions run with the rights of who reads it.
+GRANT EXECUTE ON FUNCTION headrace.oldest_writer() TO headrace_reader, headrace_worker;
 GRANT SELECT ON headrace.dead_letter, headrace.stream_cursor, headrace.installation TO headrace_worker;
 GRANT EXECUTE ON FUNCTION
 headrace.stream_poll(text[]),
@@ -16,6 +18,9 @@ headrace.stream_step(text, integer, integer, boolean),
 headrace.stream_rebuild(text),
 headrace.dead_letter_retry(bigint[], boolean),
 headrace.missing_change_log_days(integer),
+headrace.capture_faults(text[]),
+headrace.capture_fingerprint(oid),
+headrace.stray_changes(),
 headrace.add_change_log_partition(date),
 headrace.expired_change_log_days(interval),
 headrace.drop_change_log_partition(date, interval),

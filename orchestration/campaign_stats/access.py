@@ -40,6 +40,10 @@ def snapshot(engine: sa.Engine, *, timeout_seconds: float = 0) -> Iterator[sa.Co
                 connection.exec_driver_sql("SET LOCAL jit = off")
                 yield connection
     except sa.exc.DBAPIError as error:
+        if timeout_seconds and isinstance(error.orig, psycopg.errors.QueryCanceled):
+            raise HeadraceError(
+                f"{connection_problem(error)} ({timeout_seconds:g} s); the database is busy, or the tables have outgrown it"
+            ) from error
         raise as_sentence(error) from error
 
 

@@ -1,21 +1,133 @@
-"""Checks of campaign statistics: whether what is stored is what the application's rows say."""
+"""Checks of campaign statistics: whether what is stored is what the application's rows say, and whether it can be.
+
+Here: Dagster's side, which reads a snapshot and shows the finding. Not here: what is looked at and judged (comparison.py,
+documents.py, statuses.py, stream_state.py, orchestration/capture.py). A database that cannot be read is an error of the
+check, never a result.
+"""
 
 import asyncio
 import time
+from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 import dagster as dg
+import sqlalchemy as sa
 from pydantic import Field
 
-from orchestration.campaign_stats.assets import campaign_template_stats
-from orchestration.campaign_stats.comparison import Comparison, compare
+from orchestration.campaign_stats.access import snapshot
+from orchestration.campaign_stats.assets import (
+    GROUP,
+    campaign_computed_stats,
+    campaign_template_stats,
+    source_key,
+)
+from orchestration.campaign_stats.comparison import compare, judge_comparison
+from orchestration.campaign_stats.documents import judge_documents, read_documents
+from orchestration.campaign_stats.findings import Finding, Listing
 from orchestration.campaign_stats.resources import ApplicationDatabase
+from orchestration.campaign_stats.statuses import (
+    judge_orphans,
+    judge_rejects,
+    judge_values,
+    read_orphans,
+    read_rejects,
+    read_values,
+)
+from orchestration.campaign_stats.stream_state import (
+    LagLimits,
+    judge_capture,
+    judge_lag,
+    judge_letters,
+    judge_stray_days,
+    read_lag,
+    read_letters,
+    read_stray_days,
+)
 from orchestration.campaign_stats.upkeep import STREAM
+from orchestration.capture import captured_sources, read_faults
+from orchestration.contract import read_contract
 from orchestration.engine.stream import drain
 from orchestration.errors import HeadraceError
 
-_NAMED = 5
-_LISTED = 50
 _TIMED_OUT = 3
+# Looks before stored_equals_recomputed has applied what waits; runs do what has priority first.
+_FIRST = {"dagster/priority": "1"}
+
+Seen = TypeVar("Seen")
+
+
+class ReadConfig(dg.Config):
+    """How long a check may read."""
+
+    timeout_seconds: float = Field(
+        default=60, gt=0, description="How long each statement may take before the check fails with an error."
+    )
+
+
+class OrphanConfig(ReadConfig):
+    """What counts as an orphan."""
+
+    older_than_hours: float = Field(
+        default=24,
+        ge=0,
+        description="Younger statuses are not looked at: one can arrive before the sender stored the message id.",
+    )
+    messages_outside_campaigns: bool = Field(
+        default=False,
+        description="The application sends messages outside of campaigns too: statuses of messages that table "
+        "messages has are counted apart, and no reason to warn.",
+    )
+
+
+class LagConfig(ReadConfig):
+    """What is too much."""
+
+    most_rows: int = Field(default=100_000, ge=0, description="Changes that may wait.")
+    most_seconds: float = Field(default=60, ge=0, description="How long the oldest of them may have waited.")
+    writer_seconds: float = Field(
+        default=300, ge=0, description="How long a transaction may write; its changes come when it commits."
+    )
+    rebuild_seconds: float = Field(
+        default=3600, ge=0, description="How long a campaign may wait for its rebuild."
+    )
+
+
+def _checked(
+    database: ApplicationDatabase,
+    timeout_seconds: float,
+    read: Callable[[sa.Connection], Seen],
+    judge: Callable[[Seen], Finding],
+) -> dg.AssetCheckResult:
+    """One snapshot, read and judged."""
+    began = time.monotonic()
+    with snapshot(database.engine(), timeout_seconds=timeout_seconds) as connection:
+        seen = read(connection)
+    return result(judge(seen), seconds=time.monotonic() - began)
+
+
+def result(finding: Finding, *, seconds: float, check: dg.AssetCheckKey | None = None) -> dg.AssetCheckResult:
+    """The finding as Dagster keeps it. check: which one, where a function has several."""
+    return dg.AssetCheckResult(
+        passed=finding.passed,
+        severity=dg.AssetCheckSeverity.ERROR if finding.severe else dg.AssetCheckSeverity.WARN,
+        description=finding.sentence,
+        metadata={
+            **finding.numbers,
+            "seconds": round(seconds, 3),
+            **{name: listing_value(listing) for name, listing in finding.listings.items()},
+            **{f"{name}_rows": listing.total for name, listing in finding.listings.items()},
+        },
+        asset_key=check.asset_key if check else None,
+        check_name=check.name if check else None,
+    )
+
+
+def listing_value(listing: Listing) -> dg.TableMetadataValue:
+    """A list as a table of the UI."""
+    return dg.MetadataValue.table(
+        [dg.TableRecord(dict(zip(listing.columns, row, strict=True))) for row in listing.rows],
+        dg.TableSchema(columns=[dg.TableColumn(name, type) for name, type in listing.columns.items()]),
+    )
 
 
 class ComparisonConfig(dg.Config):
@@ -62,65 +174,122 @@ def stored_equals_recomputed(
         newest=None if config.everything else config.newest,
         most_messages=None if config.everything else config.most_messages,
     )
-    return dg.AssetCheckResult(
-        passed=not found.differences,
-        severity=dg.AssetCheckSeverity.ERROR,
-        description=describe(found),
-        metadata={
-            "campaigns_compared": found.compared,
-            "messages_compared": found.messages,
-            "left_out_pending_rebuild": len(found.pending_rebuild),
-            "left_out_pending_changes": len(found.pending_changes),
-            "left_out_campaigns": [
-                str(campaign) for campaign in (*found.pending_rebuild, *found.pending_changes)
-            ][:_LISTED],
-            "campaigns_not_looked_at": found.not_looked_at,
-            "rows_behind": found.rows_behind,
-            "dead_letters": found.dead_letters,
-            "snapshots": found.snapshots,
-            "differences": len(found.differences),
-            "seconds": round(time.monotonic() - began, 3),
-            **({"difference_table": _table(found)} if found.differences else {}),
-        },
+    return result(judge_comparison(found), seconds=time.monotonic() - began)
+
+
+@dg.asset_check(asset=campaign_template_stats, name="stream_lag", blocking=False, op_tags=_FIRST)
+def stream_lag(config: LagConfig, database: ApplicationDatabase) -> dg.AssetCheckResult:
+    """The stream keeps up: changes are applied in time, no transaction writes for ever, campaigns get their rebuild.
+
+    An error where the stream is lost, blocked or too far behind, or a campaign cannot be rebuilt; a warning where only
+    somebody's open transaction, or a queue of rebuilds, is older than it should be.
+    """
+    limits = LagLimits(config.most_rows, config.most_seconds, config.writer_seconds, config.rebuild_seconds)
+    return _checked(database, config.timeout_seconds, read_lag, lambda seen: judge_lag(seen, limits))
+
+
+@dg.asset_check(asset=campaign_template_stats, name="no_dead_letters", blocking=False)
+def no_dead_letters(config: ReadConfig, database: ApplicationDatabase) -> dg.AssetCheckResult:
+    """Every change could be applied. A dead letter is one that could not, because of its data: kept, and tried again."""
+    return _checked(database, config.timeout_seconds, read_letters, lambda seen: judge_letters(*seen))
+
+
+@dg.asset_check(asset=campaign_template_stats, name="change_log_default_empty", blocking=False)
+def change_log_default_empty(config: ReadConfig, database: ApplicationDatabase) -> dg.AssetCheckResult:
+    """The change log has a partition for each day: its DEFAULT partition, which never expires, is empty."""
+    return _checked(database, config.timeout_seconds, read_stray_days, judge_stray_days)
+
+
+@dg.asset_check(asset=campaign_computed_stats, name="funnel_monotonic", blocking=False)
+def funnel_monotonic(config: ReadConfig, database: ApplicationDatabase) -> dg.AssetCheckResult:
+    """Every document says what the counters say, in total and per template, and nothing impossible.
+
+    That is: total ≥ sent ≥ delivered ≥ read, replied ≤ sent, failed ≤ total - delivered.
+    """
+    return _checked(database, config.timeout_seconds, read_documents, judge_documents)
+
+
+@dg.asset_check(asset=source_key("message_status_logs"), name="orphaned_statuses", blocking=False)
+def orphaned_statuses(config: OrphanConfig, database: ApplicationDatabase) -> dg.AssetCheckResult:
+    """Every status belongs to a message: a row of send_queue has its whatsapp_message_id.
+
+    Those that do not are kept and count as soon as such a row comes.
+    """
+    return _checked(
+        database,
+        config.timeout_seconds,
+        lambda connection: read_orphans(connection, config.older_than_hours),
+        lambda seen: judge_orphans(seen, config.older_than_hours, config.messages_outside_campaigns),
     )
 
 
-def describe(found: Comparison) -> str:
-    """The result in a sentence; a failure names campaign, template, counter, stored and recomputed number."""
-    left_out = len(found.pending_rebuild) + len(found.pending_changes)
-    but = f"; {left_out} left out with changes on their way" if left_out else ""
-    if not found.differences:
-        return f"{found.compared} campaigns, {found.messages} messages: stored equals recomputed{but}"
-    named = "; ".join(map(str, found.differences[:_NAMED]))
-    more = len(found.differences) - _NAMED
-    letters = (
-        f"; {found.dead_letters} dead letters may be why: headrace dead-letters list"
-        if found.dead_letters
-        else ""
-    )
-    return named + (f"; and {more} more" if more > 0 else "") + but + letters
+@dg.asset_check(asset=source_key("message_status_logs"), name="webhook_rejects", blocking=False)
+def webhook_rejects(config: ReadConfig, database: ApplicationDatabase) -> dg.AssetCheckResult:
+    """Every part of every webhook that headrace.ingest_whatsapp_webhook was given could be taken in."""
+    return _checked(database, config.timeout_seconds, read_rejects, lambda seen: judge_rejects(*seen))
 
 
-def _table(found: Comparison) -> dg.MetadataValue:
-    schema = dg.TableSchema(
-        columns=[
-            dg.TableColumn("campaign", "string"),
-            dg.TableColumn("template", "string"),
-            dg.TableColumn("counter", "string"),
-            dg.TableColumn("stored", "int"),
-            dg.TableColumn("recomputed", "int"),
-        ]
+def _values_check(table: str, column: str, name: str) -> dg.AssetChecksDefinition:
+    @dg.asset_check(
+        asset=source_key(table),
+        name=name,
+        blocking=False,
+        description=f"Every {column} in {table} is one whose meaning is known; others count for nothing.",
     )
-    records = [
-        dg.TableRecord(
-            {
-                "campaign": str(item.campaign),
-                "template": "" if item.template is None else item.template,
-                "counter": item.counter,
-                "stored": item.stored,
-                "recomputed": item.recomputed,
-            }
+    def check(config: ReadConfig, database: ApplicationDatabase) -> dg.AssetCheckResult:
+        return _checked(
+            database,
+            config.timeout_seconds,
+            lambda connection: read_values(connection, table),
+            lambda seen: judge_values(seen, table, column),
         )
-        for item in found.differences[:_LISTED]
-    ]
-    return dg.MetadataValue.table(records, schema)
+
+    return check
+
+
+unknown_values = [
+    _values_check("campaigns", "status", "unknown_statuses"),
+    _values_check("send_queue", "status", "unknown_statuses"),
+    _values_check("message_status_logs", "status", "unknown_statuses"),
+    _values_check("messages", "direction", "unknown_directions"),
+]
+
+_CAPTURED = captured_sources([read_contract()[GROUP]])
+
+
+@dg.multi_asset_check(
+    name="capture_triggers",
+    specs=[
+        dg.AssetCheckSpec(
+            "capture_triggers",
+            asset=source_key(table),
+            description=f"Changes of {table} are seen: its triggers and their functions are as migrate made them, "
+            "and fit the table's columns and partitions.",
+        )
+        for table in _CAPTURED
+    ],
+    can_subset=True,
+)
+def capture_triggers(
+    context: dg.AssetCheckExecutionContext, config: ReadConfig, database: ApplicationDatabase
+) -> Iterator[dg.AssetCheckResult]:
+    """The triggers of each captured table, all as of one snapshot."""
+    began = time.monotonic()
+    with snapshot(database.engine(), timeout_seconds=config.timeout_seconds) as connection:
+        faults = read_faults(connection, _CAPTURED)
+    seconds = time.monotonic() - began
+    for check in sorted(context.selected_asset_check_keys):
+        yield result(judge_capture(faults, check.asset_key.path[-1]), seconds=seconds, check=check)
+
+
+checks: list[dg.AssetChecksDefinition] = [
+    stored_equals_recomputed,
+    stream_lag,
+    no_dead_letters,
+    change_log_default_empty,
+    funnel_monotonic,
+    orphaned_statuses,
+    webhook_rejects,
+    *unknown_values,
+    capture_triggers,
+]

@@ -17,6 +17,7 @@ import sqlalchemy as sa
 
 from orchestration.campaign_stats.access import snapshot
 from orchestration.campaign_stats.contents import Counters
+from orchestration.campaign_stats.findings import Finding, Listing, named
 from orchestration.campaign_stats.tables import COUNTERS
 from orchestration.campaign_stats.upkeep import STREAM
 
@@ -173,6 +174,57 @@ def compare(
         rows_behind=behind,
         dead_letters=dead_letters,
         snapshots=snapshots,
+    )
+
+
+def judge_comparison(found: Comparison) -> Finding:
+    """Passed where nothing differs; a failure names campaign, template, counter, stored and recomputed number."""
+    left_out = [*found.pending_rebuild, *found.pending_changes]
+    but = f"; {len(left_out)} left out with changes on their way" if left_out else ""
+    letters = (
+        f"; {found.dead_letters} dead letters may be why: headrace dead-letters list"
+        if found.dead_letters
+        else ""
+    )
+    sentence = (
+        named([str(item) for item in found.differences]) + but + letters
+        if found.differences
+        else f"{found.compared} campaigns, {found.messages} messages: stored equals recomputed{but}"
+    )
+    listings = {}
+    if found.differences:
+        columns = {
+            "campaign": "string",
+            "template": "string",
+            "counter": "string",
+            "stored": "int",
+            "recomputed": "int",
+        }
+        rows = [
+            (str(item.campaign), item.template or "", item.counter, item.stored, item.recomputed)
+            for item in found.differences
+        ]
+        listings["difference_table"] = Listing.of(columns, rows)
+    if left_out:
+        listings["left_out_table"] = Listing.of(
+            {"campaign": "string"}, [(str(campaign),) for campaign in left_out]
+        )
+    return Finding(
+        passed=not found.differences,
+        sentence=sentence,
+        severe=True,
+        numbers={
+            "campaigns_compared": found.compared,
+            "messages_compared": found.messages,
+            "left_out_pending_rebuild": len(found.pending_rebuild),
+            "left_out_pending_changes": len(found.pending_changes),
+            "campaigns_not_looked_at": found.not_looked_at,
+            "rows_behind": found.rows_behind,
+            "dead_letters": found.dead_letters,
+            "snapshots": found.snapshots,
+            "differences": len(found.differences),
+        },
+        listings=listings,
     )
 
 

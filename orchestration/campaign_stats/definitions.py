@@ -5,13 +5,15 @@ from __future__ import annotations
 import dagster as dg
 
 from orchestration.campaign_stats.assets import campaign_computed_stats, campaign_template_stats, sources
-from orchestration.campaign_stats.checks import stored_equals_recomputed
+from orchestration.campaign_stats.checks import checks
 from orchestration.campaign_stats.resources import ApplicationDatabase
+from orchestration.campaign_stats.schedules import campaign_stats_checks
 from orchestration.campaign_stats.sensors import stream_backlog
 
 definitions = dg.Definitions(
     assets=[*sources, campaign_template_stats, campaign_computed_stats],
-    asset_checks=[stored_equals_recomputed],
+    asset_checks=checks,
     sensors=[stream_backlog],
+    schedules=[campaign_stats_checks],
     resources={"database": ApplicationDatabase()},
 )

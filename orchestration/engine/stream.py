@@ -275,7 +275,9 @@ async def _in_the_way(
             " FROM headrace.stream_lag WHERE rows_behind > 0 ORDER BY 1, 2"
         )
         for stream, shard, rows, seconds, pid, writer_seconds in await cursor.fetchall():
-            writer = f"; oldest writer: pid {pid}, {writer_seconds:.0f} s" if pid else ""
+            # Whose session it is decides whether the owner of schema headrace may know since when.
+            since = "" if writer_seconds is None else f", {writer_seconds:.0f} s"
+            writer = f"; oldest writer: pid {pid}{since}" if pid else ""
             parts.append(f"stream {stream} shard {shard} is {rows} changes, {seconds:.0f} s behind{writer}")
         cursor = await connection.execute(
             "SELECT pid, left(query, 80), wait_event_type FROM pg_stat_activity WHERE pid = ANY ("

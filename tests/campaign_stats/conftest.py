@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+import dagster as dg
 import psycopg
 import pytest
 
+from orchestration.campaign_stats.resources import ApplicationDatabase
 from orchestration.demo.load import LoadedCampaign, load
 from orchestration.engine.stream import drain
 
@@ -44,3 +46,45 @@ def application(database: str, monkeypatch: pytest.MonkeyPatch) -> Application:
     monkeypatch.setenv("HEADRACE_DATABASE_URL", database)
     report = load(database, "public", 4, 7, datetime.now(UTC), scale=0.002)
     return Application(database, report.campaigns)
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A check's result, with its metadata as plain values; tables as their rows."""
+
+    passed: bool
+    severity: dg.AssetCheckSeverity
+    sentence: str
+    told: dict[str, Any]
+
+
+def run_check(check: dg.AssetChecksDefinition, **config: object) -> dict[str, Checked]:
+    """What a check found in the environment's database, by asset; as a run of its own."""
+    with dg.DagsterInstance.ephemeral() as instance:
+        result = dg.materialize(
+            [check],
+            selection=dg.AssetSelection.checks(check),
+            resources={"database": ApplicationDatabase()},
+            run_config={"ops": {check.op.name: {"config": config}}} if config else {},
+            instance=instance,
+        )
+    return {
+        found.asset_key.to_user_string(): Checked(
+            found.passed,
+            found.severity,
+            str(found.description),
+            {
+                name: [tuple(record.data.values()) for record in value.records]
+                if isinstance(value, dg.TableMetadataValue)
+                else value.value
+                for name, value in found.metadata.items()
+            },
+        )
+        for found in result.get_asset_check_evaluations()
+    }
+
+
+def the_check(check: dg.AssetChecksDefinition, **config: object) -> Checked:
+    """`run_check` of a check that is on one asset."""
+    (found,) = run_check(check, **config).values()
+    return found

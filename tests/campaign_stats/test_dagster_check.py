@@ -14,7 +14,7 @@ import pytest
 from orchestration.campaign_stats import comparison
 from orchestration.campaign_stats.access import snapshot
 from orchestration.campaign_stats.assets import campaign_template_stats
-from orchestration.campaign_stats.checks import describe, stored_equals_recomputed
+from orchestration.campaign_stats.checks import stored_equals_recomputed
 from orchestration.campaign_stats.comparison import (
     MOST_SNAPSHOTS,
     Candidate,
@@ -23,6 +23,7 @@ from orchestration.campaign_stats.comparison import (
     choose,
     compare,
     differences,
+    judge_comparison,
 )
 from orchestration.campaign_stats.contents import Counters
 from orchestration.campaign_stats.resources import ApplicationDatabase
@@ -296,7 +297,7 @@ def test_the_newest_campaigns_are_chosen_within_both_bounds(
 def test_a_failure_with_many_differences_stays_a_sentence() -> None:
     many = tuple(Difference(CAMPAIGN, f"t{number}", "sent", 1, 2) for number in range(9))
     found = Comparison(9, 9, many, (uuid4(),), (), 0, 0, dead_letters=2, snapshots=1)
-    text = describe(found)
+    text = judge_comparison(found).sentence
     assert "template t0" in text
     assert "and 4 more" in text
     assert "1 left out" in text

@@ -90,12 +90,12 @@ def test_an_empty_database_is_told_what_is_missing_to_be_active(
         ),
         (
             'ALTER TABLE campaigns DISABLE TRIGGER "!headrace_update"',
-            "capture trigger for update is missing or disabled on table campaigns",
+            "capture trigger for update is disabled on table campaigns: such changes are not seen",
             "headrace migrate",
         ),
         (
             'DROP TRIGGER "!headrace_truncate" ON messages',
-            "capture trigger for truncate is missing or disabled on table messages",
+            "capture trigger for truncate is missing on table messages: such changes are not seen",
             "headrace migrate",
         ),
         (

@@ -373,8 +373,8 @@ def test_check_says_what_is_to_be_done_and_locks_nothing(
         assert check_migration(database, settings) == [
             f"tables are at version 0001, {newest} is the newest",
             "the change log lacks partitions for 1 days",
-            "capture trigger for delete is missing or disabled on table messages",
-            "capture trigger for update is missing or disabled on table send_queue",
+            "capture trigger for delete is missing on table messages: such changes are not seen",
+            "capture trigger for update is disabled on table send_queue: such changes are not seen",
         ]
 
 
@@ -601,7 +601,7 @@ def test_a_partitioned_queue_is_captured_through_parent_and_partitions(
         (missing,) = diagnose(app_database, settings).errors
         assert (
             missing.what
-            == "capture trigger for truncate is missing or disabled on table send_queue_2028 (a partition of send_queue)"
+            == "capture trigger for truncate is missing on table send_queue_2028 (a partition of send_queue): such changes are not seen"
         )
         assert missing.remedy == "headrace migrate"
         assert migrate(app_database, settings).changed

@@ -14,7 +14,7 @@ from orchestration.engine.worker import Worker
 from orchestration.errors import HeadraceError
 from orchestration.settings import Settings
 from tests.campaign_stats.oracle import assert_all_agree
-from tests.engine.sessions import as_role
+from tests.engine.sessions import as_role, open_transaction
 from tests.rows import a_history
 
 STATISTICS = {"campaign_template_stats", "campaign_computed_stats", "campaign_template_stats_live"}
@@ -24,7 +24,15 @@ READABLE = {
     "headrace_app": STATISTICS,
     "headrace_worker": STATISTICS
     | OPERATIONS
-    | {"dead_letter", "stream_cursor", "installation", "campaign", "stg_campaigns", "webhook_reject"},
+    | {
+        "dead_letter",
+        "stream_cursor",
+        "installation",
+        "campaign",
+        "stg_campaigns",
+        "webhook_reject",
+        "document_faults",
+    },
 }
 FOR_ALL = ("campaign_stats", "get_campaign_template_stats", "campaign_contact_distribution")
 
@@ -72,7 +80,7 @@ def test_every_role_calls_the_functions_that_serve(filled: str) -> None:
 
 @pytest.mark.parametrize(
     ("role", "more"),
-    [("headrace_reader", {"stream_rebuilds"}), ("headrace_app", {"ingest_whatsapp_webhook"})],
+    [("headrace_reader", {"stream_rebuilds", "oldest_writer"}), ("headrace_app", {"ingest_whatsapp_webhook"})],
 )
 def test_readers_and_applications_call_nothing_else(role: str, more: set[str], filled: str) -> None:
     with psycopg.connect(as_role(filled, role), autocommit=True) as connection:
@@ -85,6 +93,18 @@ def test_readers_and_applications_call_nothing_else(role: str, more: set[str], f
             "status_bits",
             "reply_window",
         } == set(FOR_ALL) | more
+
+
+@pytest.mark.parametrize("role", ["headrace_reader", "headrace_worker"])
+def test_since_when_somebody_else_writes_is_seen_with_the_owners_rights(role: str, database: str) -> None:
+    with (
+        open_transaction(database, "INSERT INTO campaigns (name) VALUES ('open')") as writer,
+        psycopg.connect(as_role(database, role)) as connection,
+    ):
+        seen = connection.execute(
+            "SELECT oldest_writer_pid, oldest_writer_seconds > 0 FROM headrace.stream_lag"
+        )
+        assert seen.fetchall() == [(writer.info.backend_pid, True)]
 
 
 def test_a_worker_needs_only_its_role(database: str, plain_role: str, settings: Settings) -> None:

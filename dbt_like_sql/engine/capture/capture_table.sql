@@ -1,7 +1,7 @@
 -- purpose: installs change capture on one source table: typed trigger functions generated from a spec, and their triggers
--- grain:   one call per captured table; idempotent: triggers that already match are left alone, without a lock
--- reads:   pg_class, pg_trigger, pg_subscription_rel
--- writes:  functions headrace.capture_<source>_<op> and capture_<source>_watched, triggers "!headrace_<op>" ('!' sorts, and so fires, first)
+-- grain:   one call per captured table; idempotent: triggers without a fault (capture_faults) are left alone, without a lock
+-- reads:   pg_class, pg_trigger, pg_subscription_rel, capture_faults
+-- writes:  functions headrace.capture_<source>_<op> and capture_<source>_watched, triggers "!headrace_<op>" ('!' sorts, and so fires, first), headrace.installation
 -- locks:   SHARE ROW EXCLUSIVE on the table, only where a trigger is missing or differs
 --
 -- p_keys are logged with every change, old and new. p_left are columns whose old values matter only where a row leaves
@@ -41,12 +41,16 @@ DECLARE
     v_watch constant text := (SELECT string_agg(format('(o).%1$I IS DISTINCT FROM (n).%1$I', w), ' OR ') FROM unnest(p_watch) w);
     v_only constant text := CASE WHEN p_only_column IS NOT NULL THEN format('($row$).%I = %L', p_only_column, p_only_value) END;
     v_update text;  -- the INSERTs of an UPDATE, $data$ for what they carry; a row that changes its id is a change of two entities
+    v_ops constant text[] := ARRAY['insert', 'update', 'delete', 'truncate'];
     v_op text;
     v_row text;  -- what a row is called: NEW, OLD, or r, one of the transition table
     v_data text;
     v_body text;
     v_trigger text;
-    v_fingerprint text;
+    v_triggers jsonb := '{}';
+    v_prints jsonb := '{}';  -- what each trigger, and what an UPDATE's watches, are known again by
+    v_functions jsonb;
+    v_noted jsonb;
     v_changed integer := 0;
     v_target regclass;
 BEGIN
@@ -66,8 +70,10 @@ BEGIN
         v_watched, p_table, v_watch,
         coalesce(' AND (' || replace(v_only, '$row$', 'o') || ' OR ' || replace(v_only, '$row$', 'n') || ')', ''));
     EXECUTE format('REVOKE ALL ON FUNCTION headrace.%1$I(%2$s, %2$s) FROM PUBLIC', v_watched, p_table);
+    v_functions := jsonb_build_object(
+        'watched', headrace.capture_fingerprint(format('headrace.%1$I(%2$s, %2$s)', v_watched, p_table)::regprocedure));
 
-    FOREACH v_op IN ARRAY ARRAY['insert', 'update', 'delete', 'truncate'] LOOP
+    FOREACH v_op IN ARRAY v_ops LOOP
         v_row := CASE WHEN v_op <> 'update' AND NOT v_by_row THEN 'r' WHEN v_op = 'delete' THEN 'OLD' ELSE 'NEW' END;
         v_data := CASE
             WHEN v_op = 'update' AND cardinality(p_keys) > 0 THEN format(
@@ -112,23 +118,52 @@ BEGIN
             ELSE 'AFTER ' || upper(v_op) || ' ON %s REFERENCING '
                 || CASE v_op WHEN 'delete' THEN 'OLD' ELSE 'NEW' END || ' TABLE AS changed_rows FOR EACH STATEMENT'
         END;
-        v_fingerprint := 'headrace ' || md5(v_trigger || CASE v_op WHEN 'update' THEN v_watch || coalesce(v_only, '') ELSE '' END);
+        v_triggers := v_triggers || jsonb_build_object(v_op, v_trigger);
+        v_prints := v_prints || jsonb_build_object(
+            v_op, md5(v_trigger || CASE v_op WHEN 'update' THEN v_watch || coalesce(v_only, '') ELSE '' END));
+        v_functions := v_functions || jsonb_build_object(
+            v_op, headrace.capture_fingerprint(format('headrace.%I()', 'capture_' || p_source || '_' || v_op)::regprocedure));
+    END LOOP;
 
-        -- TRUNCATE of a partition does not fire its parent's trigger: every leaf bears its own.
-        FOR v_target IN
-            SELECT t.relid FROM pg_partition_tree(p_table) t WHERE v_op = 'truncate'
-            UNION SELECT p_table
-        LOOP
-            CONTINUE WHEN EXISTS (
-                SELECT FROM pg_trigger g
-                WHERE g.tgrelid = v_target AND g.tgname = '!headrace_' || v_op AND g.tgenabled = 'A'
-                    AND obj_description(g.oid, 'pg_trigger') = v_fingerprint);
-            EXECUTE format('CREATE OR REPLACE TRIGGER %I ', '!headrace_' || v_op)
-                || format(v_trigger, v_target) || format(' EXECUTE FUNCTION headrace.%I()', 'capture_' || p_source || '_' || v_op);
-            EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', v_target, '!headrace_' || v_op);
-            EXECUTE format('COMMENT ON TRIGGER %I ON %s IS %L', '!headrace_' || v_op, v_target, v_fingerprint);
-            v_changed := v_changed + 1;
-        END LOOP;
+    -- Noted, for capture_faults to compare with.
+    v_noted := jsonb_build_object(
+        'table', (SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class c INNER JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = p_table),
+        'functions', v_functions,
+        'triggers', v_prints,
+        'watches', (
+            SELECT jsonb_agg(a.attname ORDER BY a.attnum)
+            FROM pg_attribute a WHERE a.attrelid = p_table AND a.attname = ANY (p_watch || p_only_column)));
+    INSERT INTO headrace.installation AS i (name, value) VALUES ('capture ' || p_source, v_noted::text)
+    ON CONFLICT (name) DO UPDATE SET value = excluded.value WHERE i.value <> excluded.value;
+
+    -- TRUNCATE of a partition does not fire its parent's trigger: every leaf bears its own. Row triggers reach the leaves by
+    -- themselves, also when they are made anew because one of them was disabled there.
+    FOR v_op, v_target IN
+        SELECT o.op, t.relid
+        FROM unnest(v_ops) WITH ORDINALITY o (op, place)
+        CROSS JOIN LATERAL (SELECT p_table AS relid UNION SELECT t.relid FROM pg_partition_tree(p_table) t WHERE o.op = 'truncate') t
+        WHERE EXISTS (
+            SELECT FROM headrace.capture_faults(ARRAY[p_source]) f
+            WHERE f.fault NOT IN ('function', 'unreadable')  -- mended by now, or for us to fail on
+                AND (f.op IS NULL OR f.op = o.op AND (f.relation = t.relid OR o.op <> 'truncate')))
+        ORDER BY o.place, t.relid
+    LOOP
+        EXECUTE format('CREATE OR REPLACE TRIGGER %I ', '!headrace_' || v_op)
+            || format(v_triggers ->> v_op, v_target) || format(' EXECUTE FUNCTION headrace.%I()', 'capture_' || p_source || '_' || v_op);
+        EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', v_target, '!headrace_' || v_op);
+        EXECUTE format('COMMENT ON TRIGGER %I ON %s IS %L', '!headrace_' || v_op, v_target, 'headrace ' || (v_prints ->> v_op));
+        v_changed := v_changed + 1;
+    END LOOP;
+
+    -- Triggers on a table that had the name before, or on a partition that was detached.
+    FOR v_op, v_target IN
+        SELECT g.tgname, g.tgrelid
+        FROM pg_trigger g
+        WHERE g.tgparentid = 0
+            AND g.tgfoid = ANY (ARRAY(SELECT format('headrace.%I()', 'capture_' || p_source || '_' || o)::regprocedure FROM unnest(v_ops) o))
+            AND g.tgrelid <> p_table AND NOT EXISTS (SELECT FROM pg_partition_tree(p_table) t WHERE t.relid = g.tgrelid)
+    LOOP
+        EXECUTE format('DROP TRIGGER %I ON %s', v_op, v_target);
     END LOOP;
     RETURN v_changed;
 END

@@ -1,6 +1,6 @@
 -- purpose: how far each shard of each stream is behind, and what holds it
 -- grain:   one row per stream and shard
--- reads:   headrace.stream, headrace.stream_cursor, headrace.change_log (by xid), pg_stat_activity
+-- reads:   headrace.stream, headrace.stream_cursor, headrace.change_log (by xid), oldest_writer
 -- writes:  nothing
 -- locks:   none
 CREATE OR REPLACE VIEW headrace.stream_lag AS
@@ -17,8 +17,8 @@ SELECT
     END AS state,
     p.rows_behind,
     coalesce(extract(EPOCH FROM clock_timestamp() - p.oldest_change), 0)::double precision AS seconds_behind,
-    w.oldest_writer_pid,
-    w.oldest_writer_seconds,
+    w.pid AS oldest_writer_pid,
+    w.seconds AS oldest_writer_seconds,
     k.changes_applied,
     k.advanced_at
 FROM headrace.stream_cursor AS k
@@ -42,12 +42,4 @@ CROSS JOIN LATERAL (
         AND (k.cur IS NULL OR u.pos > k.pos OR NOT pg_visible_in_snapshot(u.xid, k.cur))
         AND (s.shards = 1 OR mod(hashtextextended(coalesce(u.entity_id, ''), 0) & 9223372036854775807, s.shards) = k.shard)
 ) AS p
-LEFT JOIN LATERAL (
-    SELECT
-        a.pid AS oldest_writer_pid,
-        extract(EPOCH FROM clock_timestamp() - a.xact_start)::double precision AS oldest_writer_seconds
-    FROM pg_stat_activity AS a
-    WHERE a.datname = current_database() AND a.backend_xid IS NOT NULL AND a.pid <> pg_backend_pid()
-    ORDER BY a.xact_start
-    LIMIT 1
-) AS w ON true
+LEFT JOIN LATERAL headrace.oldest_writer() AS w ON true

@@ -1,0 +1,45 @@
+-- purpose: provider statuses of messages that no queue row has; not young ones, for a status may come before the sender stored the id
+-- grain:   one row per status value: how many there are, how many of them belong to no queue row, and the newest of those
+-- reads:   stg_message_status_logs, stg_send_queue, {{ source }}.messages
+-- writes:  nothing
+-- locks:   none
+--
+-- in_messages: of the orphaned ones, those of a message that table messages has. Where an application also sends messages
+-- outside of campaigns, they are no fault; where it does not, they are messages whose sender did not store the id.
+CREATE OR REPLACE FUNCTION headrace.orphaned_statuses(p_older_than interval, p_examples integer DEFAULT 5)
+RETURNS TABLE (
+    status text, statuses bigint, orphaned bigint, in_messages bigint, oldest timestamptz, newest timestamptz, examples text[]
+)
+LANGUAGE sql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, headrace, pg_temp
+SET jit = off
+SET enable_nestloop = off -- orphans are few or all, and no estimate knows: a loop over them took minutes
+AS $$
+    WITH orphan AS MATERIALIZED (
+        SELECT l.id::text AS id, l.whatsapp_message_id, l.status, l.created_at
+        FROM headrace.stg_message_status_logs l
+        WHERE (l.created_at < now() - p_older_than) IS NOT FALSE
+            AND NOT EXISTS (SELECT FROM headrace.stg_send_queue q WHERE q.whatsapp_message_id = l.whatsapp_message_id)
+    ), placed AS (
+        SELECT
+            o.id, o.status, o.created_at,
+            {{ optional('messages', 'whatsapp_message_id', 'm.id IS NOT NULL', 'false') }} AS in_messages,
+            row_number() OVER (PARTITION BY o.status ORDER BY o.created_at DESC NULLS LAST, o.id DESC) AS place
+        FROM orphan o
+        {{ optional('messages', 'whatsapp_message_id', 'LEFT JOIN (SELECT DISTINCT x.whatsapp_message_id::text AS id FROM ' + source + '.messages x) m ON m.id = o.whatsapp_message_id', '') }}
+    )
+    SELECT
+        a.status, a.statuses, coalesce(p.orphaned, 0), coalesce(p.in_messages, 0), p.oldest, p.newest, coalesce(p.examples, '{}')
+    FROM (
+        SELECT l.status, count(*) AS statuses FROM headrace.stg_message_status_logs l
+        WHERE (l.created_at < now() - p_older_than) IS NOT FALSE GROUP BY l.status
+    ) a
+    LEFT JOIN (
+        SELECT
+            o.status, count(*) AS orphaned, count(*) FILTER (WHERE o.in_messages) AS in_messages,
+            min(o.created_at) AS oldest, max(o.created_at) AS newest,
+            array_agg(o.id ORDER BY o.place) FILTER (WHERE o.place <= p_examples) AS examples
+        FROM placed o GROUP BY o.status
+    ) p ON p.status IS NOT DISTINCT FROM a.status
+    ORDER BY 3 DESC, 1
+$$;

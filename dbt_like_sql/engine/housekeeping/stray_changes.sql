@@ -1,0 +1,14 @@
+-- purpose: what the change log's DEFAULT partition holds: changes of days that had no partition of their own
+-- grain:   one row per UTC day
+-- reads:   headrace.change_log_default
+-- writes:  nothing
+-- locks:   none
+CREATE OR REPLACE FUNCTION headrace.stray_changes()
+RETURNS TABLE (day date, changes bigint, sources text[])
+LANGUAGE sql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, headrace, pg_temp
+AS $$
+    SELECT d.day, count(*), array_agg(DISTINCT d.source ORDER BY d.source)
+    FROM (SELECT (l.changed_at AT TIME ZONE 'UTC')::date AS day, l.source FROM headrace.change_log_default l) d
+    GROUP BY d.day ORDER BY d.day
+$$;

@@ -1,0 +1,262 @@
+"""All checks together: the schedule that runs them, the rights they need, and that what cannot be read is no result."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+import dagster as dg
+import psycopg
+import pytest
+import sqlalchemy as sa
+
+from orchestration.campaign_stats.checks import (
+    capture_triggers,
+    checks,
+    funnel_monotonic,
+    orphaned_statuses,
+    stream_lag,
+)
+from orchestration.campaign_stats.resources import ApplicationDatabase
+from orchestration.campaign_stats.schedules import campaign_stats_checks
+from orchestration.campaign_stats.tables import ASSETS
+from orchestration.definitions import defs
+from orchestration.errors import HeadraceError
+from tests.campaign_stats.conftest import Application, run_check, the_check
+from tests.engine.sessions import as_role, open_transaction
+
+EVERY_CHECK = {key for check in checks for key in check.check_keys}
+NAMES = [next(iter(sorted(check.check_keys))).to_user_string() for check in checks]
+
+
+@pytest.fixture
+def counted(application: Application) -> Application:
+    application.drain()
+    return application
+
+
+@contextmanager
+def run_of_the_job() -> Iterator[dg.ExecuteInProcessResult]:
+    with dg.DagsterInstance.ephemeral() as instance:
+        job = defs.resolve_job_def("campaign_stats_checks")
+        yield job.execute_in_process(instance=instance, raise_on_error=False)
+
+
+# --- which there are -----------------------------------------------------------------------------------------------
+
+
+def test_each_check_is_on_the_asset_where_it_is_looked_for() -> None:
+    assert {key.to_user_string() for key in EVERY_CHECK} == {
+        "app/campaigns:capture_triggers",
+        "app/campaigns:unknown_statuses",
+        "app/message_status_logs:capture_triggers",
+        "app/message_status_logs:orphaned_statuses",
+        "app/message_status_logs:unknown_statuses",
+        "app/message_status_logs:webhook_rejects",
+        "app/messages:capture_triggers",
+        "app/messages:unknown_directions",
+        "app/send_queue:capture_triggers",
+        "app/send_queue:unknown_statuses",
+        "campaign_computed_stats:funnel_monotonic",
+        "campaign_template_stats:change_log_default_empty",
+        "campaign_template_stats:no_dead_letters",
+        "campaign_template_stats:stored_equals_recomputed",
+        "campaign_template_stats:stream_lag",
+    }
+    assert defs.resolve_asset_graph().asset_check_keys == EVERY_CHECK
+
+
+def test_every_check_says_what_it_is_for_and_blocks_nothing() -> None:
+    for check in checks:
+        for spec in check.check_specs:
+            assert spec.description, spec.key
+            assert not spec.blocking, spec.key
+
+
+# --- the schedule --------------------------------------------------------------------------------------------------
+
+
+def tick(url: str, monkeypatch: pytest.MonkeyPatch) -> dg.RunRequest | dg.SkipReason:
+    monkeypatch.setenv("HEADRACE_DATABASE_URL", url)
+    with (
+        dg.DagsterInstance.ephemeral() as instance,
+        dg.build_schedule_context(
+            instance=instance,
+            scheduled_execution_time=datetime(2026, 3, 1, 12, 20, tzinfo=UTC),
+            resources={"database": ApplicationDatabase()},
+        ) as context,
+    ):
+        found: Any = campaign_stats_checks(context)
+        return found
+
+
+def test_the_schedule_runs_by_itself_every_hour() -> None:
+    schedule = defs.resolve_schedule_def("campaign_stats_checks")
+    assert schedule.default_status is dg.DefaultScheduleStatus.RUNNING
+    assert schedule.cron_schedule == "20 * * * *"
+    assert schedule.job_name == "campaign_stats_checks"
+
+
+def test_a_tick_requests_one_run_of_all_checks_and_of_no_asset(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert isinstance(tick(database, monkeypatch), dg.RunRequest)
+    job = defs.resolve_job_def("campaign_stats_checks")
+    assert set(job.asset_layer.asset_graph.asset_check_keys) >= EVERY_CHECK
+    assert job.asset_layer.executable_asset_keys == set()
+    assert job.partitions_def is None
+
+
+def test_a_tick_is_skipped_where_the_domain_is_not_active(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute("DELETE FROM headrace.stream")
+    found = tick(database, monkeypatch)
+    assert isinstance(found, dg.SkipReason)
+    assert "run: headrace migrate" in str(found.skip_message)
+
+
+def test_a_tick_fails_where_the_database_cannot_be_read(
+    app_database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(HeadraceError, match="headrace migrate"):
+        tick(app_database, monkeypatch)
+    with pytest.raises(HeadraceError, match="cannot connect"):
+        tick("postgresql://nobody@127.0.0.1:1/none", monkeypatch)
+
+
+# --- a run of all --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def worker_login(server_url: str) -> Iterator[str]:
+    """Name of a login role that has been granted headrace_worker and nothing else."""
+    name = f"login_{uuid.uuid4().hex[:8]}"
+    with psycopg.connect(server_url, autocommit=True) as admin:
+        admin.execute(f"CREATE ROLE {name} LOGIN IN ROLE headrace_worker".encode())
+        yield name
+        admin.execute(f"DROP ROLE {name}".encode())
+
+
+def test_all_checks_run_in_one_process_on_a_workers_rights_alone(
+    counted: Application, worker_login: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is untidy in the example's rows is found; nothing is wrong; nothing lacks a right."""
+    monkeypatch.setenv("HEADRACE_DATABASE_URL", as_role(counted.url, worker_login))
+    with run_of_the_job() as result:
+        assert result.success
+        found = result.get_asset_check_evaluations()
+    assert {item.asset_check_key for item in found} == EVERY_CHECK
+    untidy = {item.asset_check_key.to_user_string() for item in found if not item.passed}
+    assert untidy == {"app/message_status_logs:orphaned_statuses", "app/message_status_logs:unknown_statuses"}
+    ((orphans,),) = counted.rows(
+        "SELECT count(*) FROM message_status_logs l WHERE created_at < now() - interval '24 hours'"
+        " AND NOT EXISTS (SELECT FROM send_queue q WHERE q.whatsapp_message_id = l.whatsapp_message_id)"
+    )
+    ((warnings,),) = counted.rows("SELECT count(*) FROM message_status_logs WHERE status = 'warning'")
+    told = {item.asset_check_key.to_user_string(): item.metadata for item in found}
+    assert told["app/message_status_logs:orphaned_statuses"]["orphaned"].value == orphans > 0
+    assert told["app/message_status_logs:unknown_statuses"]["rows_with_unknown_values"].value == warnings > 0
+
+
+def test_the_lag_is_looked_at_before_another_check_applies_what_waits(counted: Application) -> None:
+    counted.rows("UPDATE send_queue SET status = 'failed'")
+    counted.rows("UPDATE headrace.change_log SET changed_at = changed_at - interval '10 minutes'")
+    with run_of_the_job() as result:
+        found = {item.asset_check_key.name: item for item in result.get_asset_check_evaluations()}
+    assert not found["stream_lag"].passed
+    assert found["stored_equals_recomputed"].passed
+    assert found["stored_equals_recomputed"].metadata["rows_behind"].value == 0
+
+
+def test_to_materialize_the_assets_runs_their_checks_and_only_theirs(counted: Application) -> None:
+    job = defs.resolve_implicit_global_asset_job_def().get_subset(
+        asset_selection={dg.AssetKey(asset) for asset in ASSETS}
+    )
+    with dg.DagsterInstance.ephemeral() as instance:
+        result = job.execute_in_process(instance=instance, partition_key=counted.days()[0])
+    assert {item.asset_check_key for item in result.get_asset_check_evaluations()} == {
+        key for key in EVERY_CHECK if key.asset_key.path[0] in ASSETS
+    }
+    assert all(item.passed for item in result.get_asset_check_evaluations())
+
+
+# --- what cannot be read -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("check", checks, ids=NAMES)
+def test_a_database_out_of_reach_is_an_error_and_no_result(
+    check: dg.AssetChecksDefinition, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HEADRACE_DATABASE_URL", "postgresql://nobody:secret@127.0.0.1:1/none")
+    with pytest.raises(HeadraceError, match="cannot connect to the database") as caught:
+        run_check(check)
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("check", checks, ids=NAMES)
+def test_a_database_without_headrace_is_an_error_that_says_what_to_run(
+    check: dg.AssetChecksDefinition, app_database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HEADRACE_DATABASE_URL", app_database)
+    with pytest.raises(HeadraceError, match="run: headrace migrate"):
+        run_check(check)
+
+
+@pytest.mark.parametrize("check", checks, ids=NAMES)
+def test_a_role_without_rights_is_told_which_it_needs(
+    check: dg.AssetChecksDefinition, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HEADRACE_DATABASE_URL", as_role(database, "headrace_app"))
+    with pytest.raises(HeadraceError, match="GRANT headrace_worker TO"):
+        run_check(check)
+
+
+def test_one_check_that_cannot_read_fails_the_run_and_not_the_other_checks(counted: Application) -> None:
+    counted.rows("DROP FUNCTION headrace.orphaned_statuses(interval, integer)")
+    with run_of_the_job() as result:
+        assert not result.success
+        assert {item.asset_check_key.name for item in result.get_asset_check_evaluations()} == {
+            key.name for key in EVERY_CHECK
+        } - {"orphaned_statuses"}
+
+
+def test_a_statement_that_takes_too_long_is_an_error_with_its_limit(counted: Application) -> None:
+    with (
+        open_transaction(counted.url, "LOCK TABLE send_queue IN ACCESS EXCLUSIVE MODE"),
+        pytest.raises(HeadraceError, match=r"statement timeout \(0.2 s\)"),
+    ):
+        the_check(orphaned_statuses, timeout_seconds=0.2)
+
+
+@pytest.mark.parametrize(
+    "check", [funnel_monotonic, stream_lag, capture_triggers], ids=lambda check: check.op.name
+)
+def test_all_reads_of_a_check_see_one_moment(
+    check: dg.AssetChecksDefinition, counted: Application, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After its first read of the database everything goes wrong; it is not to see that."""
+    make, reads = ApplicationDatabase.engine, []
+
+    def engine(database: ApplicationDatabase) -> sa.Engine:
+        made = make(database)
+
+        @sa.event.listens_for(made, "after_cursor_execute")
+        def then_all_goes_wrong(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+            if "headrace." in statement:
+                reads.append(statement)
+                if len(reads) == 1:
+                    counted.rows("UPDATE headrace.campaign_computed_stats SET totals = '{}'")
+                    counted.rows("UPDATE headrace.campaign SET rebuild_error = 'x'")
+                    counted.rows("DELETE FROM headrace.installation")
+
+        return made
+
+    monkeypatch.setattr(ApplicationDatabase, "engine", engine)
+    assert all(found.passed for found in run_check(check).values())
+    assert reads
+    assert not all(found.passed for found in run_check(check).values())

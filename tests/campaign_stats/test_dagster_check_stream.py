@@ -1,0 +1,340 @@
+"""The checks of what stands between the rows and the statistics: lag, dead letters, stray changes, capture."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, date, datetime, timedelta
+from uuid import UUID, uuid4
+
+import dagster as dg
+import psycopg
+import pytest
+from psycopg import sql
+
+from orchestration.campaign_stats.checks import (
+    capture_triggers,
+    change_log_default_empty,
+    no_dead_letters,
+    stream_lag,
+)
+from orchestration.campaign_stats.findings import MOST_ROWS, age
+from orchestration.campaign_stats.stream_state import (
+    FailedRebuild,
+    Lag,
+    LagLimits,
+    Letter,
+    Shard,
+    Writer,
+    judge_lag,
+    judge_letters,
+)
+from orchestration.doctor import diagnose
+from orchestration.engine.housekeeping import housekeep_once
+from orchestration.engine.stream import drain
+from orchestration.migrate import migrate
+from orchestration.settings import Settings
+from tests.campaign_stats.conftest import Application, run_check, the_check
+from tests.engine.sessions import open_transaction
+
+ERROR, WARN = dg.AssetCheckSeverity.ERROR, dg.AssetCheckSeverity.WARN
+LIMITS = LagLimits(rows=100, seconds=60, writer_seconds=300, rebuild_seconds=3600)
+CAMPAIGN = UUID("00000000-0000-4000-8000-00000000000a")
+
+
+@pytest.fixture
+def counted(application: Application) -> Application:
+    application.drain()
+    return application
+
+
+# --- lag -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_stream_that_keeps_up_passes(counted: Application) -> None:
+    found = the_check(stream_lag)
+    assert found.passed
+    assert found.sentence == (
+        "stream campaign_stats is 0 changes and 0 s behind, 0 campaigns wait for their rebuild"
+    )
+    assert (found.told["rows_behind"], found.told["seconds_behind"], found.told["workers"]) == (0, 0.0, 0)
+
+
+def test_changes_that_wait_too_long_fail_and_say_that_no_worker_runs(counted: Application) -> None:
+    counted.rows("UPDATE send_queue SET status = 'failed' WHERE id IN (SELECT id FROM send_queue LIMIT 3)")
+    assert the_check(stream_lag).passed
+    counted.rows("UPDATE headrace.change_log SET changed_at = changed_at - interval '90 seconds'")
+    found = the_check(stream_lag)
+    assert not found.passed
+    assert found.severity is ERROR
+    assert found.told["rows_behind"] == 3
+    assert 90 <= found.told["seconds_behind"] < 110
+    assert "stream campaign_stats is 3 changes and 9" in found.sentence
+    assert "no worker is running: headrace worker" in found.sentence
+    counted.rows("SELECT headrace.worker_heartbeat('w', 'host', 1, 'running', '{campaign_stats}', 0, NULL)")
+    found = the_check(stream_lag)
+    assert not found.passed
+    assert "no worker" not in found.sentence
+    assert the_check(stream_lag, most_seconds=300).passed
+
+
+def test_too_many_changes_fail(counted: Application) -> None:
+    counted.rows("UPDATE send_queue SET status = 'failed' WHERE id IN (SELECT id FROM send_queue LIMIT 3)")
+    assert not the_check(stream_lag, most_rows=2).passed
+    assert the_check(stream_lag, most_rows=3).passed
+
+
+@pytest.mark.parametrize(
+    ("harm", "words"),
+    [
+        ("UPDATE headrace.stream_cursor SET state = 'lost'", "lost its place in the change log"),
+        ("UPDATE headrace.stream_cursor SET database_name = 'another'", "stands in another cluster"),
+        ("UPDATE headrace.stream_cursor SET prev = '999999999:999999999:'", "or in the future"),
+    ],
+)
+def test_a_stream_that_lost_its_place_fails_with_what_to_run(
+    harm: str, words: str, counted: Application
+) -> None:
+    counted.rows(harm)
+    found = the_check(stream_lag)
+    assert not found.passed
+    assert found.severity is ERROR
+    assert words in found.sentence
+    assert "run: headrace streams rebase campaign_stats" in found.sentence
+
+
+def test_a_stream_that_is_not_there_fails(counted: Application) -> None:
+    counted.rows("DELETE FROM headrace.stream")
+    assert the_check(stream_lag).sentence == "stream campaign_stats is not there: headrace migrate"
+
+
+def test_an_old_writer_warns_with_pid_name_and_role(counted: Application) -> None:
+    with open_transaction(
+        f"{counted.url}&application_name=nightly%20import", "INSERT INTO campaigns (name) VALUES ('open')"
+    ) as writer:
+        ((role,),) = counted.rows("SELECT current_user")
+        found = the_check(stream_lag, writer_seconds=0)
+        assert not found.passed
+        assert found.severity is WARN
+        assert (
+            f"pid {writer.info.backend_pid} (nightly import, role {role}) has been writing" in found.sentence
+        )
+        assert found.told["oldest_writer_seconds"] > 0
+        assert the_check(stream_lag).passed
+    assert the_check(stream_lag, writer_seconds=0).passed
+
+
+def test_campaigns_that_wait_for_their_rebuild_too_long_warn(counted: Application) -> None:
+    counted.rows("SELECT headrace.request_rebuild()")
+    assert the_check(stream_lag).passed
+    counted.rows("UPDATE headrace.campaign SET rebuild_requested_at = now() - interval '3 hours'")
+    found = the_check(stream_lag)
+    assert not found.passed
+    assert found.severity is WARN
+    assert f"{len(counted.campaigns)} campaigns wait for their rebuild, the longest for 3 h" in found.sentence
+    assert found.told["rebuilds_waiting"] == len(counted.campaigns)
+
+
+def test_a_campaign_that_cannot_be_rebuilt_fails_by_name_with_its_error(counted: Application) -> None:
+    campaign = counted.campaigns[2].id
+    counted.rows(
+        "UPDATE headrace.campaign SET rebuild_requested_at = now(), rebuild_failures = 4,"
+        " rebuild_error = '22003 bigint out of range' WHERE campaign_id = %s",
+        [campaign],
+    )
+    found = the_check(stream_lag)
+    assert not found.passed
+    assert found.severity is ERROR
+    assert (
+        f"1 campaigns cannot be rebuilt: campaign {campaign} (22003 bigint out of range; 4 tries)"
+        in found.sentence
+    )
+    assert found.told["failed_rebuild_table"] == [(str(campaign), 4, None, "22003 bigint out of range")]
+    assert found.told["rebuilds_waiting"] == 0
+
+
+def test_everything_at_once_is_one_error_that_names_all_of_it() -> None:
+    writer = Writer(17, "app", "", 4000.0)
+    failed = tuple(FailedRebuild(uuid4(), 1, None, "22003 out of range") for _ in range(9))
+    seen = Lag((Shard(0, "active", 101, 7000.0),), writer, 0, 3, 9000.0, failed, all_failed=300)
+    found = judge_lag(seen, LIMITS)
+    assert not found.passed
+    assert found.severe
+    for words in (
+        "101 changes and 117 min behind",
+        "300 campaigns cannot be rebuilt",
+        "and 295 more",
+        "3 campaigns wait for their rebuild, the longest for 2 h",
+        "pid 17 (without a name, role app) has been writing for 67 min",
+    ):
+        assert words in found.sentence
+    assert found.listings["failed_rebuild_table"].total == 300
+
+
+def test_a_writer_whose_age_may_not_be_known_is_named_with_a_lag_but_no_fault_by_itself() -> None:
+    writer = Writer(17, "app", "psql", None)
+    assert judge_lag(Lag((Shard(0, "active", 0, 0.0),), writer), LIMITS).passed
+    found = judge_lag(Lag((Shard(0, "active", 5, 61.0),), writer, workers=1), LIMITS)
+    assert found.sentence == (
+        "stream campaign_stats is 5 changes and 61 s behind. "
+        "oldest writer: pid 17 (psql, role app) has been writing for an unknown time"
+    )
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(0, "0 s"), (119, "119 s"), (120, "2 min"), (7300, "2 h"), (300_000, "3 days")]
+)
+def test_durations_are_for_people(seconds: float, words: str) -> None:
+    assert age(seconds) == words
+
+
+# --- dead letters --------------------------------------------------------------------------------------------------
+
+
+def poison(application: Application) -> UUID:
+    """A campaign id in the log that is none: what the handler refuses, whatever comes."""
+    application.rows(
+        "INSERT INTO headrace.change_log (source, op, entity_id) VALUES ('campaigns', 'I', 'no uuid at all')"
+    )
+    application.drain()
+    return CAMPAIGN
+
+
+def test_without_dead_letters_it_passes(counted: Application) -> None:
+    found = the_check(no_dead_letters)
+    assert found.passed
+    assert found.sentence == "stream campaign_stats has no dead letters"
+
+
+def test_a_dead_letter_fails_with_stream_count_age_and_error(counted: Application) -> None:
+    poison(counted)
+    found = the_check(no_dead_letters)
+    assert not found.passed
+    assert found.severity is ERROR
+    ((since,),) = counted.rows("SELECT first_failed_at FROM headrace.dead_letter")
+    assert (
+        f"stream campaign_stats has 1 dead letters, the oldest since {since:%Y-%m-%d %H:%M:%S}"
+        in found.sentence
+    )
+    assert "campaigns no uuid at all: 22P02 invalid input syntax for type uuid" in found.sentence
+    assert "headrace dead-letters retry" in found.sentence
+    (row,) = found.told["letter_table"]
+    assert row[1:6] == ("campaigns", "I", "no uuid at all", "failed", 1)
+    counted.rows("SELECT headrace.dead_letter_discard(ARRAY(SELECT id FROM headrace.dead_letter))")
+    assert the_check(no_dead_letters).passed
+
+
+def test_dead_letters_of_another_stream_are_that_streams_business(counted: Application) -> None:
+    poison(counted)
+    counted.rows("UPDATE headrace.dead_letter SET stream = 'another'")
+    assert the_check(no_dead_letters).passed
+
+
+def test_many_letters_are_cut_and_counted() -> None:
+    letters = [
+        Letter(
+            n,
+            "messages",
+            "I",
+            str(n),
+            "failed",
+            1,
+            datetime(2026, 3, 1, tzinfo=UTC),
+            None,
+            "22003 " + "x" * 999,
+        )
+        for n in range(MOST_ROWS)
+    ]
+    found = judge_letters(letters, total=5000, waiting=7)
+    assert found.listings["letter_table"].total == 5000
+    assert found.numbers == {"dead_letters": 5000, "waiting_behind_others": 7}
+    assert len(found.sentence) < 600
+
+
+# --- the DEFAULT partition -----------------------------------------------------------------------------------------
+
+
+def without_todays_partition(application: Application) -> date:
+    """As after a day on which nobody made partitions."""
+    today = datetime.now(UTC).date()
+    with psycopg.connect(application.url, autocommit=True) as connection:
+        for day in (today, today + timedelta(days=1)):
+            name = sql.Identifier("headrace", f"change_log_{day:%Y%m%d}")
+            connection.execute(sql.SQL("DROP TABLE {}").format(name))
+    return today
+
+
+def test_changes_in_the_partitions_of_their_days_pass(counted: Application) -> None:
+    counted.rows("UPDATE send_queue SET status = 'failed'")
+    assert the_check(change_log_default_empty).passed
+
+
+def test_changes_in_the_default_partition_warn_with_days_and_counts(
+    counted: Application, settings: Settings
+) -> None:
+    today = without_todays_partition(counted)
+    counted.rows("INSERT INTO campaigns (name) SELECT 'c' FROM generate_series(1, 3)")
+    counted.rows("INSERT INTO messages (direction) VALUES ('incoming')")
+    counted.rows(
+        "UPDATE headrace.change_log SET changed_at = %s WHERE source = 'messages'",
+        [datetime(2020, 2, 29, 23, 59, tzinfo=UTC)],
+    )
+    found = the_check(change_log_default_empty)
+    assert not found.passed
+    assert found.severity is WARN
+    assert f"without a partition: 2020-02-29 (1); {today} (3). " in found.sentence
+    assert found.told["day_table"] == [("2020-02-29", 1, "messages"), (str(today), 3, "campaigns")]
+    assert (found.told["changes"], found.told["days"]) == (4, 2)
+    migrate(counted.url, settings)
+    assert the_check(change_log_default_empty).passed
+
+
+def test_housekeeping_moves_them_as_the_sentence_says(counted: Application, settings: Settings) -> None:
+    without_todays_partition(counted)
+    counted.rows("INSERT INTO campaigns (name) VALUES ('c')")
+    assert not the_check(change_log_default_empty).passed
+    asyncio.run(housekeep_once(counted.url, settings.change_retention, settings.stream_lost_after))
+    assert the_check(change_log_default_empty).passed
+    assert asyncio.run(drain(counted.url)).changes == 1
+
+
+# --- capture -------------------------------------------------------------------------------------------------------
+
+CAPTURED = {f"app/{table}" for table in ("campaigns", "send_queue", "message_status_logs", "messages")}
+
+
+def test_capture_as_migrate_made_it_passes_on_every_captured_table(counted: Application) -> None:
+    found = run_check(capture_triggers)
+    assert set(found) == CAPTURED
+    assert all(item.passed and item.severity is ERROR for item in found.values())
+    assert found["app/messages"].sentence == (
+        "triggers and functions of table messages are as migrate made them and fit its columns and partitions"
+    )
+
+
+def test_a_fault_fails_on_its_table_alone_in_doctors_words(counted: Application, settings: Settings) -> None:
+    counted.rows('ALTER TABLE send_queue DISABLE TRIGGER "!headrace_insert"')
+    counted.rows("ALTER TABLE send_queue RENAME user_phone TO phone")
+    found = run_check(capture_triggers)
+    assert {asset for asset, item in found.items() if not item.passed} == {"app/send_queue"}
+    broken = found["app/send_queue"]
+    assert broken.severity is ERROR
+    said = [(p.what, p.remedy) for p in diagnose(counted.url, settings).errors]
+    assert len(said) == 2
+    assert set(broken.told["problem_table"]) == set(said)
+    for what, remedy in said:
+        assert what in broken.sentence
+        assert f"To do: {remedy}" in broken.sentence
+
+
+def test_one_tables_capture_can_be_checked_alone(counted: Application) -> None:
+    (key,) = [key for key in capture_triggers.check_keys if key.asset_key.path[-1] == "messages"]
+    with dg.DagsterInstance.ephemeral() as instance:
+        from orchestration.campaign_stats.resources import ApplicationDatabase
+
+        result = dg.materialize(
+            [capture_triggers],
+            selection=dg.AssetSelection.checks(key),
+            resources={"database": ApplicationDatabase()},
+            instance=instance,
+        )
+    assert [found.asset_check_key for found in result.get_asset_check_evaluations()] == [key]

@@ -1,17 +1,12 @@
 """`headrace up`: everything on one machine, and its end. `headrace env`: the same for a plain `dagster dev`.
 
-<home>/up.lock    held as long as it runs; the kernel lets go of it whatever happens
-<home>/up.json    which processes it started, for the next one after a kill -9
-<home>/dagster    DAGSTER_HOME
-<home>/log        what the children say
+What the children say is under <home>/log; what else is in the home: `home.py`.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
-import json
 import os
 import shlex
 import signal
@@ -22,21 +17,27 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib.resources import files
 from pathlib import Path
 from types import FrameType
 
 import click
-import psutil
 import psycopg
 from psycopg import sql
 
-import orchestration
 from orchestration.demo.children import Child, describe_exit, end_all, end_leftovers
 from orchestration.demo.commands import midnight
 from orchestration.demo.first_materialization import answers, materialize_first
+from orchestration.demo.home import (
+    drop_record,
+    identity,
+    is_recorded,
+    make_dagster_home,
+    read_record,
+    sole_up,
+    write_record,
+)
 from orchestration.demo.load import COLUMNS, LoadedCampaign, create_schema, load
-from orchestration.demo.processes import lives
+from orchestration.demo.processes import lives_by_id
 from orchestration.demo.server import EmbeddedServer, ensure_server, running_server, stop_server
 from orchestration.demo.target import absolute_home, connected, dagster_storage_url, database_url
 from orchestration.errors import HeadraceError
@@ -96,7 +97,7 @@ def env() -> None:
     """
     settings = read_settings()
     home = absolute_home(settings)
-    dagster_home = _make_dagster_home(home)
+    dagster_home = make_dagster_home(home)
     variables = {
         "HEADRACE_HOME": str(home),
         "HEADRACE_DATABASE_URL": database_url(settings),
@@ -126,7 +127,7 @@ def run_up(
             Dagster ended. Whatever was started is ended before.
     """
     home = absolute_home(settings)
-    with _sole_up(home, port), _interruptible(), contextlib.suppress(KeyboardInterrupt):
+    with sole_up(home, port), _interruptible(), contextlib.suppress(KeyboardInterrupt):
         _Up(settings, home, port, programs or Programs(), migrate or _migrate).run(demo, now)
 
 
@@ -154,7 +155,7 @@ class _Up:
         self.begun = time.monotonic()
 
     def run(self, demo: bool, now: datetime | None) -> None:
-        earlier = _read_record(self.home)
+        earlier = read_record(self.home)
         if count := end_leftovers(self.home):
             _say(f"Ended {count} processes that an earlier `headrace up` left behind.")
         _check_port(self.port)
@@ -172,7 +173,7 @@ class _Up:
             return
         found = running_server(self.home)
         begun = time.monotonic()
-        self.server_is_ours = found is None or _names(earlier.get("server"), found.pid)
+        self.server_is_ours = found is None or is_recorded(earlier.get("server"), found.pid)
         self.record()  # before it runs: if we are killed in between, the next `up` knows whose it is
         self.server = ensure_server(self.home)
         self.record()
@@ -197,7 +198,7 @@ class _Up:
             load(url, schema, _DEMO_CAMPAIGNS, _DEMO_SEED, day, on_campaign=loaded)
 
     def start_children(self, url: str) -> tuple[Child, Child]:
-        dagster_home = _make_dagster_home(self.home)
+        dagster_home = make_dagster_home(self.home)
         environment = {
             **os.environ,
             "HEADRACE_HOME": str(self.home),
@@ -225,7 +226,7 @@ class _Up:
                 raise HeadraceError(f"Dagster ended, {describe_exit(dagster)} (log: {dagster.log})")
             if worker.revive(_say):
                 self.record()
-            if self.server is not None and not _lives(self.server.pid):
+            if self.server is not None and not lives_by_id(self.server.pid):
                 _say("The embedded PostgreSQL ended, it starts again.")
                 self.server = ensure_server(self.home)
                 self.server_is_ours = True
@@ -255,61 +256,25 @@ class _Up:
             stop_server(self.home)
         elif self.server is not None:
             _say("The embedded PostgreSQL runs on, as it did before: `headrace demo stop` stops it.")
-        (self.home / "up.json").unlink(missing_ok=True)
+        drop_record(self.home)
 
     def record(self) -> None:
         """Writes down whom we started, by id and start time: an id alone is somebody else's one day."""
         server: object = None
         if self.server_is_ours:
-            server = "starting" if self.server is None else _identity(self.server.pid)
+            server = "starting" if self.server is None else identity(self.server.pid)
         record = {
-            "up": _identity(os.getpid()),
+            "up": identity(os.getpid()),
             "ui": self.ui,
             "server": server,
-            "children": {
-                child.name: _identity(child.process.pid) for child in self.children if child.process
-            },
+            "children": {child.name: identity(child.process.pid) for child in self.children if child.process},
         }
-        path = self.home / "up.json"
-        unfinished = path.with_suffix(".json.new")
-        unfinished.write_text(json.dumps(record, indent=2) + "\n")
-        unfinished.replace(path)
+        write_record(self.home, record)
 
 
-# --- one at a time, and its end -----------------------------------------------------------------------------
+# --- signals and port ---------------------------------------------------------------------------------------
 
 _ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-
-@contextlib.contextmanager
-def _sole_up(home: Path, port: int) -> Iterator[None]:
-    """Holds this home's lock."""
-    path = home / "up.lock"
-    try:
-        home.mkdir(parents=True, exist_ok=True)
-        lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-    except OSError as error:
-        raise HeadraceError(
-            f"The folder {home} cannot be used ({error.strerror}: {error.filename}): "
-            "run as its owner, or name another one in HEADRACE_HOME."
-        ) from None
-    try:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = os.read(lock, 100).decode(errors="replace").strip() or "unknown"
-            ui = _read_record(home).get("ui")
-            raise HeadraceError(
-                f"Another `headrace up` (process {holder}) runs for {home}"
-                f"{f', with its UI on {ui}' if ui else ''}: "
-                "use that one or end it, or give this one a folder of its own in HEADRACE_HOME"
-                f"{f' and another --port than {port}' if str(ui).endswith(f':{port}') else ''}."
-            ) from None
-        os.ftruncate(lock, 0)
-        os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
-        yield
-    finally:
-        os.close(lock)
 
 
 @contextlib.contextmanager
@@ -343,39 +308,6 @@ def _check_port(port: int) -> None:
             raise HeadraceError(
                 f"Port {port} on {HOST} cannot be used ({error.strerror}): choose another one with --port."
             ) from None
-
-
-def _identity(pid: int) -> dict[str, float] | None:
-    try:
-        return {"pid": pid, "started": psutil.Process(pid).create_time()}
-    except psutil.Error:
-        return None
-
-
-def _names(recorded: object, pid: int) -> bool:
-    """Whether the server of an earlier `up`, as it was written down, is this process."""
-    if recorded == "starting":
-        return True
-    now = _identity(pid)
-    if not isinstance(recorded, dict) or now is None or recorded.get("pid") != pid:
-        return False
-    # Start times are reckoned from the boot time, which the kernel gives to the second, not always the same.
-    return abs(float(recorded.get("started", 0)) - now["started"]) < 2
-
-
-def _lives(pid: int) -> bool:
-    try:
-        return lives(psutil.Process(pid))
-    except psutil.NoSuchProcess:
-        return False
-
-
-def _read_record(home: Path) -> dict[str, object]:
-    try:
-        record = json.loads((home / "up.json").read_text())
-    except (OSError, ValueError):
-        return {}
-    return record if isinstance(record, dict) else {}
 
 
 # --- steps --------------------------------------------------------------------------------------------------
@@ -417,19 +349,3 @@ def _is_empty(url: str, source_schema: str) -> bool:
             "use a role that may, or start with --no-demo."
         ) from None
     return True
-
-
-def _make_dagster_home(home: Path) -> Path:
-    """DAGSTER_HOME with the project's dagster.yaml in it: from the wheel, or from the root of a clone."""
-    folder = home / "dagster"
-    folder.mkdir(parents=True, exist_ok=True)
-    installed = files("orchestration.demo").joinpath("dagster.yaml")
-    cloned = Path(orchestration.__file__).resolve().parent.parent / "dagster.yaml"
-    if installed.is_file():
-        text = installed.read_text(encoding="utf-8")
-    elif cloned.is_file():
-        text = cloned.read_text(encoding="utf-8")
-    else:
-        raise HeadraceError("dagster.yaml is missing from this installation: install headrace again.")
-    (folder / "dagster.yaml").write_text(text, encoding="utf-8")
-    return folder

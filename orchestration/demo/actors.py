@@ -168,6 +168,10 @@ class Application:
                 campaign.queued -= len(messages)
                 if isinstance(action, MessagesQueued):
                     campaign.waiting -= len(messages)
+            case CampaignDeleted(campaign=campaign):
+                # Its messages are forgotten; what is left of it is completed in its turn.
+                campaign.status, campaign.queued, campaign.waiting = "running", campaign.size, 0
+                self.campaigns[campaign.id] = campaign
             case MessageSent(message=message) if message.campaign.status != "deleted":
                 self._queued.append(message)
             case IdStored(message=message):
@@ -220,7 +224,7 @@ class Application:
             times = [now - REPLY_WINDOW - rng.uniform(-1, 2) * 86_400 for _ in contacts]
             return MessagesImported(campaign, tuple(messages), tuple(times))
         campaign.waiting += len(contacts)
-        hold = rng.uniform(0.2, 1.5) if rng.random() < 0.1 else 0.0
+        hold = rng.uniform(0.1, 0.7) if rng.random() < 0.03 else 0.0
         return MessagesQueued(campaign, tuple(self._message(campaign, *c) for c in contacts), hold)
 
     def _delete(self, campaign: Campaign) -> CampaignDeleted:

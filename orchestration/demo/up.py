@@ -40,6 +40,7 @@ from orchestration.demo.load import COLUMNS, LoadedCampaign, create_schema, load
 from orchestration.demo.processes import lives_by_id
 from orchestration.demo.server import EmbeddedServer, ensure_server, running_server, stop_server
 from orchestration.demo.target import absolute_home, connected, dagster_storage_url, database_url
+from orchestration.demo.writes import require_example
 from orchestration.errors import HeadraceError
 from orchestration.settings import Settings, read_settings
 
@@ -52,9 +53,13 @@ _SLOW_SECONDS = 120  # Dagster takes 20 s to come up; after that long people wan
 
 @dataclass(frozen=True)
 class Programs:
-    """What `up` starts, to be replaced by lighter programs in tests; {port} stands for the port."""
+    """What `up` starts, to be replaced by lighter programs in tests; {port} and {rate} stand for the options."""
 
     worker: tuple[str, ...] = (sys.executable, "-m", "orchestration.cli", "worker")
+    simulator: tuple[str, ...] = (
+        *(sys.executable, "-m", "orchestration.cli", "demo", "simulate"),
+        *("--rate", "{rate}"),
+    )
     dagster: tuple[str, ...] = (
         *(sys.executable, "-m", "dagster", "dev", "-m", "orchestration.definitions"),
         *("-h", HOST, "-p", "{port}"),
@@ -62,11 +67,18 @@ class Programs:
 
 
 @click.command()
-@click.option("--no-demo", is_flag=True, help="Neither make the example's tables nor load its rows.")
+@click.option("--no-demo", is_flag=True, help="Neither make the example's tables, nor rows, nor traffic.")
 @click.option(
     "--port", type=click.IntRange(1, 65535), default=3000, show_default=True, help="Port of Dagster's UI."
 )
-def up(no_demo: bool, port: int) -> None:
+@click.option(
+    "--rate",
+    type=click.FloatRange(0, 5000),
+    default=2,
+    show_default=True,
+    help="Events a second of simulated traffic; 0: none.",
+)
+def up(no_demo: bool, port: int, rate: float) -> None:
     """Start everything on this machine; Ctrl-C ends it all.
 
     \b
@@ -76,11 +88,12 @@ def up(no_demo: bool, port: int) -> None:
       schema headrace (what `headrace migrate` does)
       two campaigns of rows, where the tables are empty
       the worker, and Dagster with its UI on http://127.0.0.1:3000
+      traffic in campaigns of its own (what `headrace demo simulate` does)
 
     Everything it keeps is under HEADRACE_HOME (default: ./var). After a crash or a power cut just start it
     again. With a database of your own, whose tables are yours to fill, add --no-demo.
     """
-    run_up(read_settings(), port=port, demo=not no_demo)
+    run_up(read_settings(), port=port, demo=not no_demo, rate=rate)
 
 
 @click.command()
@@ -113,6 +126,7 @@ def run_up(
     *,
     port: int,
     demo: bool,
+    rate: float = 0,
     programs: Programs | None = None,
     migrate: Callable[[str, Settings], object] | None = None,
     now: datetime | None = None,
@@ -120,6 +134,8 @@ def run_up(
     """Runs until SIGINT, SIGTERM or SIGHUP, then returns; to be called in the main thread.
 
     Args:
+        demo: makes the example's tables, and rows where they are empty.
+        rate: events a second of simulated traffic, with `demo`; 0: none.
         now: the day the example's rows lead up to; default: today.
 
     Raises:
@@ -128,7 +144,9 @@ def run_up(
     """
     home = absolute_home(settings)
     with sole_up(home, port), _interruptible(), contextlib.suppress(KeyboardInterrupt):
-        _Up(settings, home, port, programs or Programs(), migrate or _migrate).run(demo, now)
+        _Up(settings, home, port, programs or Programs(), migrate or _migrate).run(
+            demo, rate if demo else 0, now
+        )
 
 
 class _Up:
@@ -154,7 +172,7 @@ class _Up:
         self.ending = threading.Event()
         self.begun = time.monotonic()
 
-    def run(self, demo: bool, now: datetime | None) -> None:
+    def run(self, demo: bool, rate: float, now: datetime | None) -> None:
         earlier = read_record(self.home)
         if count := end_leftovers(self.home):
             _say(f"Ended {count} processes that an earlier `headrace up` left behind.")
@@ -163,8 +181,8 @@ class _Up:
             self.start_server(earlier)
             url = database_url(self.settings)
             self.prepare_database(url, demo, now)
-            worker, dagster = self.start_children(url)
-            self.supervise(worker, dagster, url)
+            self.start_children(url, rate if rate and self.can_simulate(url) else 0)
+            self.supervise(url)
         finally:
             self.end()
 
@@ -197,7 +215,15 @@ class _Up:
             day = midnight(now or datetime.now(UTC))
             load(url, schema, _DEMO_CAMPAIGNS, _DEMO_SEED, day, on_campaign=loaded)
 
-    def start_children(self, url: str) -> tuple[Child, Child]:
+    def can_simulate(self, url: str) -> bool:
+        try:
+            require_example(url, self.settings.source_schema)
+        except HeadraceError as error:
+            _say(f"No simulated traffic: {error}")
+            return False
+        return True
+
+    def start_children(self, url: str, rate: float) -> None:
         dagster_home = make_dagster_home(self.home)
         environment = {
             **os.environ,
@@ -208,24 +234,32 @@ class _Up:
             "PYTHONUNBUFFERED": "1",  # a log is for reading while it happens
         }
         logs = self.home / "log"
-        dagster_command = [part.replace("{port}", str(self.port)) for part in self.programs.dagster]
-        worker = Child("worker", self.programs.worker, environment, self.home, logs / "worker.log")
-        dagster = Child("Dagster", dagster_command, environment, self.home, logs / "dagster.log")
-        self.children = [worker, dagster]
+        programs = {"worker": self.programs.worker, "Dagster": self.programs.dagster}
+        if rate:
+            programs["simulator"] = self.programs.simulator
+        for name, program in programs.items():
+            command = [
+                part.replace("{port}", str(self.port)).replace("{rate}", f"{rate:g}") for part in program
+            ]
+            self.children.append(Child(name, command, environment, self.home, logs / f"{name.lower()}.log"))
         for child in self.children:
             child.start()
             self.record()
         _say(f"Worker and Dagster are starting (logs: {logs}); Ctrl-C ends all.")
-        return worker, dagster
+        if rate:
+            _say(f"Simulated traffic: {rate:g} events a second; another --rate, or 0 for none.")
 
-    def supervise(self, worker: Child, dagster: Child, url: str) -> None:
+    def supervise(self, url: str) -> None:
+        dagster = next(child for child in self.children if child.name == "Dagster")
+        revived = [child for child in self.children if child is not dagster]
         announced = told = False
         dagster_begun = time.monotonic()
         while True:
             if dagster.exit_code() is not None:
                 raise HeadraceError(f"Dagster ended, {describe_exit(dagster)} (log: {dagster.log})")
-            if worker.revive(_say):
-                self.record()
+            for child in revived:
+                if child.revive(_say):
+                    self.record()
             if self.server is not None and not lives_by_id(self.server.pid):
                 _say("The embedded PostgreSQL ended, it starts again.")
                 self.server = ensure_server(self.home)

@@ -57,6 +57,7 @@ REPLY_WINDOW = 7 * 86_400.0
 
 _OPEN_CAMPAIGNS = 3
 _PEOPLE, _PEOPLE_OF_OLD = 3_000, 200
+_LONG_QUEUE = 100  # rows waiting; from here on the sender catches up
 _SMALL = 60  # queue rows of a campaign that may be deleted whole
 _REMEMBERED = 5_000  # messages that may still be answered, edited, deleted
 _REMEMBERED_CAMPAIGNS = 50
@@ -213,7 +214,8 @@ class Application:
 
     def _queue(self, campaign: Campaign, now: float) -> MessagesQueued | MessagesImported:
         rng = self._rng
-        contacts = campaign.contacts[campaign.queued : campaign.queued + rng.randint(1, 25)]
+        rows = rng.randint(1, 25 if len(self._queued) < _LONG_QUEUE else 3)
+        contacts = campaign.contacts[campaign.queued : campaign.queued + rows]
         campaign.queued += len(contacts)
         if rng.random() < 0.04:
             people = [_phone_of(_PEOPLE + rng.randrange(_PEOPLE_OF_OLD)) for _ in contacts]

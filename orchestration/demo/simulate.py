@@ -230,7 +230,7 @@ class Simulation:
         action = self.application.decide(actor.role, self._now())
         try:
             intake = await writer.write(action)
-        except psycopg.errors.IntegrityError:
+        except psycopg.errors.ForeignKeyViolation:
             self.tally.refused += 1
             self.application.undone(action)
         except psycopg.Error as error:

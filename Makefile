@@ -25,8 +25,7 @@ bench: setup ## Run the benchmarks; figures and what they mean are in benchmarks
 	@exec .venv/bin/python -m benchmarks $(ARGS)
 
 soak: setup ## Ten minutes of traffic while workers are killed and the server restarts; ARGS='--seconds 120'
-	@exec env -u HEADRACE_DATABASE_URL -u HEADRACE_SOURCE_SCHEMA -u HEADRACE_HOME -u DAGSTER_PG_URL -u DAGSTER_HOME \
-		.venv/bin/python -m benchmarks.soak $(ARGS)
+	@exec .venv/bin/python -m benchmarks.soak $(ARGS)
 
 lock: ## Write requirements.lock from pyproject.toml; ARGS=--upgrade takes newer versions
 	@sh .ci/setup lock $(ARGS)

@@ -331,6 +331,8 @@ def main() -> None:
         f"{datetime.now(UTC):%Y-%m-%d}, {psutil.cpu_count()} cores, {psutil.virtual_memory().total / 2**30:.0f} GiB, "
         f"Python {platform.python_version()}, PostgreSQL {MAJOR} (embedded)."
     )
+    for name in [name for name in os.environ if name.startswith(("HEADRACE_", "DAGSTER_"))]:
+        del os.environ[name]  # meant for other databases
     with interruptible():
         try:
             wrong = soak(options)

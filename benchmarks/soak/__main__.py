@@ -229,7 +229,8 @@ class Run:
         assert self.simulator is not None
         behind = sorted(sample.seconds_behind for sample in self.samples)
         said = self.simulator.log.read_text(encoding="utf-8").splitlines()
-        done = [line.rstrip(":") for line in said if " events in " in line or line.startswith("refused")]
+        heads = ("refused", "slowest")
+        done = [line.rstrip(":") for line in said if " events in " in line or line.startswith(heads)]
         warm, end = found.memory
         bloat = "; ".join(
             f"{name} {found.sizes[name] / 1e6:.1f} ({found.compact[name] / 1e6:.1f})" for name in found.sizes

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 import psycopg
 
 from orchestration.database import connect, connection_problem
-from orchestration.demo.actions import Action, WebhookCame
+from orchestration.demo.actions import Action, MessagesQueued, WebhookCame
 from orchestration.demo.actors import Actor, Application, cast, next_arrival
 from orchestration.demo.writes import Intake, Writer, require_example
 from orchestration.engine.stream import is_passing, retry_delay
@@ -46,6 +46,7 @@ class Tally:
         refused: events on what somebody else just deleted.
         failed: events whose transaction was rolled back, or whose connection broke.
         outages: connections lost or refused.
+        slowest: seconds of the slowest transaction that was committed, and its kind; without a pause of its own.
     """
 
     events: Counter[str] = field(default_factory=Counter)
@@ -55,9 +56,12 @@ class Tally:
     refused: int = 0
     failed: int = 0
     outages: int = 0
+    slowest: tuple[float, str] = (0.0, "none")
 
-    def count(self, action: Action, intake: Intake) -> None:
+    def count(self, action: Action, intake: Intake, seconds: float = 0.0) -> None:
         self.events[action.kind] += 1
+        held = action.hold if isinstance(action, MessagesQueued) else 0.0
+        self.slowest = max(self.slowest, (seconds - held, action.kind))
         self.repeated += intake.repeated
         self.rejected += intake.rejected
         if isinstance(action, WebhookCame):
@@ -97,6 +101,7 @@ def summary(tally: Tally, elapsed: float, rate: float, behind: float) -> str:
         f"refused, its campaign just deleted: {tally.refused:,}; failed and done again: {tally.failed:,}; "
         f"connections lost or refused: {tally.outages:,}"
     )
+    lines.append(f"slowest transaction: {tally.slowest[0] * 1000:,.0f} ms ({tally.slowest[1]})")
     if behind > _BEHIND_SECONDS:
         lines.append(f"The rate was not held: {behind:.1f} s behind at the end.")
     return "\n".join(lines)
@@ -148,7 +153,6 @@ class Simulation:
         self._asleep: set[asyncio.Task[None]] = set()
         self._due: dict[Actor, float] = {}
         self._intake_asked = float("-inf")
-        self._fatal: HeadraceError | None = None
         self.behind_at_the_end = 0.0
 
     def stop(self) -> None:
@@ -169,18 +173,22 @@ class Simulation:
         if self._seconds is not None:
             loops.append(self._end_after(self._seconds))
         tasks = [asyncio.create_task(loop) for loop in loops]
+        for task in tasks:
+            task.add_done_callback(self._stop_if_it_failed)
         await self._stopping.wait()
         _, late = await asyncio.wait(tasks, timeout=_GRACE_SECONDS)
         for task in late:
             task.cancel()
         done = await asyncio.gather(*tasks, return_exceptions=True)
-        if self._fatal is not None:
-            raise self._fatal
         for outcome in done:
             if isinstance(outcome, Exception):
                 raise outcome
         await self._complete_campaigns()
         return self.tally
+
+    def _stop_if_it_failed(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and task.exception() is not None:
+            self.stop()
 
     @property
     def elapsed(self) -> float:
@@ -214,11 +222,10 @@ class Simulation:
                     await self._do(actor, writer)
                     failures = 0
             except psycopg.Error as error:
+                if not is_passing(error):
+                    raise _refused("looking for the intake", error) from error
                 failures += 1
                 await self._lost(connection_problem(error), failures)
-            except HeadraceError as error:
-                self._fatal = error
-                self.stop()
             finally:
                 self._due.pop(actor, None)
                 with contextlib.suppress(psycopg.Error):
@@ -228,6 +235,7 @@ class Simulation:
         """One event. Raises psycopg.Error only if the connection is lost."""
         await self._look_for_intake(writer)
         action = self.application.decide(actor.role, self._now())
+        begun = self._clock()
         try:
             intake = await writer.write(action)
         except psycopg.errors.ForeignKeyViolation:
@@ -237,15 +245,12 @@ class Simulation:
             self.application.undone(action)
             self.tally.failed += 1
             if not is_passing(error):
-                raise HeadraceError(
-                    f"The simulator cannot go on ({action.kind}: {connection_problem(error)}): "
-                    "the example's tables must be as `headrace demo schema` makes them, and this role's to write."
-                ) from error
+                raise _refused(action.kind, error) from error
             if writer.connection.closed:
                 raise
         else:
             self.application.happened(action, self._now())
-            self.tally.count(action, intake)
+            self.tally.count(action, intake, self._clock() - begun)
 
     async def _look_for_intake(self, writer: Writer) -> None:
         if self._clock() - self._intake_asked >= _INTAKE_SECONDS:
@@ -303,6 +308,13 @@ class Simulation:
             await self._sleep(max(seconds, 0.0))
         finally:
             self._asleep.discard(task)
+
+
+def _refused(what: str, error: psycopg.Error) -> HeadraceError:
+    return HeadraceError(
+        f"The simulator cannot go on ({what}: {connection_problem(error)}): "
+        "the example's tables must be as `headrace demo schema` makes them, and this role's to write."
+    )
 
 
 def simulate(

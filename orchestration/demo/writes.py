@@ -87,9 +87,11 @@ _STATEMENTS = {
     "take in": "SELECT headrace.ingest_whatsapp_webhook(%s)",
 }
 
-# Not by its name in a cast: that would be an error where the function is missing.
+# Looked up step by step: to ask about a function in a schema that is missing, or closed to this role, is an error.
 _INTAKE = """
-    SELECT coalesce(has_function_privilege(to_regprocedure('headrace.ingest_whatsapp_webhook(jsonb)'), 'EXECUTE'), false)
+    SELECT CASE WHEN has_schema_privilege(to_regnamespace('headrace')::oid, 'USAGE') THEN coalesce(
+        has_function_privilege(to_regprocedure('headrace.ingest_whatsapp_webhook(jsonb)')::oid, 'EXECUTE'), false)
+    ELSE false END
 """
 
 

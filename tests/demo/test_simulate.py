@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,7 +22,7 @@ from click.testing import CliRunner
 
 from orchestration.cli import main
 from orchestration.database import connect
-from orchestration.demo.actions import CampaignMoved, WebhookCame
+from orchestration.demo.actions import CampaignMoved, MessagesQueued, WebhookCame
 from orchestration.demo.load import COLUMNS, create_schema, load
 from orchestration.demo.processes import wait_until_gone
 from orchestration.demo.server import ensure_server
@@ -97,6 +98,33 @@ def test_before_migrate_it_writes_rows_and_no_raw_webhooks(example: str) -> None
     assert simulated.tally.events["webhook, raw"] == 0
 
 
+def test_a_role_that_may_not_use_headrace_writes_rows_only(database: str) -> None:
+    role = f"application_{uuid.uuid4().hex[:8]}"
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute(f"CREATE ROLE {role}")
+        try:
+            connection.execute(f"GRANT ALL ON ALL TABLES IN SCHEMA public TO {role}")
+
+            async def as_the_application() -> psycopg.AsyncConnection:
+                opened = await connect(database)
+                await opened.execute(f"SET ROLE {role}".encode())
+                return opened
+
+            def make() -> Simulation:
+                return Simulation(
+                    as_the_application, "public", rate=200, seconds=2, seed=1, say=lambda _: None
+                )
+
+            (simulated,) = asyncio.run(run_all(make))
+        finally:
+            connection.execute(f"DROP OWNED BY {role}")
+            connection.execute(f"DROP ROLE {role}")
+        drain(connection)
+        assert assert_all_agree(connection) != {}
+    assert simulated.tally.events["webhook"] > 20
+    assert simulated.tally.events["webhook, raw"] == 0
+
+
 def test_what_others_wrote_is_left_as_it_is(database: str) -> None:
     load(database, "public", 2, seed=1, now=NOW, scale=0.01)
     with psycopg.connect(database, autocommit=True) as connection:
@@ -118,8 +146,8 @@ def test_two_at_once_with_the_same_seed_do_not_meet(database: str) -> None:
         assert_all_agree(connection)
     assert both[0].label != both[1].label
     for simulated in both:
-        assert simulated.tally.events.total() > 300
-        assert (simulated.tally.failed, simulated.tally.refused, simulated.tally.outages) == (0, 0, 0)
+        assert simulated.tally.events.total() > 100
+        assert (simulated.tally.failed, simulated.tally.outages) == (0, 0)
 
 
 class RunningSimulator:
@@ -340,8 +368,12 @@ def test_a_rate_that_is_not_held_is_said() -> None:
 def test_the_summary_counts_every_event_by_kind_and_every_status() -> None:
     tally = Tally(failed=3, outages=2, refused=1)
     actions = list(play(an_application(2), 3_000, 2))
-    for action in actions:
-        tally.count(action, Intake())
+    for number, action in enumerate(actions):
+        tally.count(
+            action, Intake(), seconds=5 + action.hold if isinstance(action, MessagesQueued) else number / 1e4
+        )
+    tally.count(actions[0], Intake(), seconds=6.5)
+    actions.append(actions[0])
 
     said = summary(tally, 60, 50, 0)
 
@@ -357,3 +389,4 @@ def test_the_summary_counts_every_event_by_kind_and_every_status() -> None:
     )
     assert f"{repeated} repeated" in said
     assert "failed and done again: 3; connections lost or refused: 2" in said
+    assert f"slowest transaction: 6,500 ms ({actions[0].kind})" in said

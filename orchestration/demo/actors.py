@@ -111,6 +111,7 @@ class Application:
         self._without_id: dict[str, Message] = {}  # by wamid: sent, the id not stored yet
         self._ids_to_store: deque[Message] = deque()
         self._expected: list[tuple[float, int, Status]] = []  # when it comes, a tie-breaker, what
+        self._last: Status | None = None
         self._ticket = itertools.count()
 
     def decide(self, role: Role, now: float) -> Action:
@@ -308,11 +309,14 @@ class Application:
             statuses.append(heapq.heappop(expected)[2])
         if not statuses and expected:
             statuses.append(heapq.heappop(expected)[2])  # the provider is quick
+        if not statuses and self._last is not None:
+            statuses.append(replace(self._last, remark="repeated"))
         chance = rng.random()
         if not statuses or chance < 0.01:
             statuses.append(Status(self._wamid(), "delivered", now, self._phone(), NUMBERS[0], "unknown id"))
         elif raw and chance < 0.015:
             statuses.append(replace(statuses[0], remark="malformed"))
+        self._last = statuses[0]
         return WebhookCame(
             tuple(replace(status, at=float(int(min(status.at, now)))) for status in statuses), raw
         )

@@ -1,6 +1,6 @@
 # Needs make and Python 3.11 to 3.13; everything else is set up in .venv. ARGS=… goes to the command of the target.
 .DEFAULT_GOAL := help
-.PHONY: help up test check lock bench clean setup
+.PHONY: help up test check lock bench soak clean setup
 MAKEFLAGS += --no-print-directory
 # Another virtual environment may be active: it is none of ours.
 unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME
@@ -24,6 +24,9 @@ check: setup ## Check style, types and SQL: ruff, mypy, sqlfluff
 
 bench: setup ## Run the benchmarks; figures and what they mean are in benchmarks/README.md
 	@exec .venv/bin/python -m benchmarks $(ARGS)
+
+soak: setup ## Ten minutes of traffic while workers are killed and the server restarts; ARGS='--seconds 120'
+	@exec .venv/bin/python -m benchmarks.soak $(ARGS)
 
 lock: ## Write requirements.lock from pyproject.toml; ARGS=--upgrade takes newer versions
 	@sh .ci/setup lock $(ARGS)

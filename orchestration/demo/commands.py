@@ -1,4 +1,4 @@
-"""`headrace demo …`: the example application's tables and rows, in the database the environment names."""
+"""`headrace demo …`: the example application in the database the environment names: tables, rows, traffic."""
 
 from __future__ import annotations
 
@@ -10,19 +10,22 @@ import click
 from orchestration.demo.load import LoadedCampaign, create_schema
 from orchestration.demo.load import load as load_campaigns
 from orchestration.demo.server import stop_server
+from orchestration.demo.simulate import simulate as run_simulation
 from orchestration.demo.target import absolute_home, database_url
 from orchestration.settings import read_settings
 
 
 @click.group()
 def demo() -> None:
-    """The example application: its tables, its rows.
+    """The example application: its tables, its rows, its traffic.
 
     \b
     The order on a database is
       headrace demo schema    the application's tables
       headrace migrate        what Headrace adds
       headrace demo load      rows
+    and then, as long as you like,
+      headrace demo simulate  traffic
 
     All act on HEADRACE_DATABASE_URL, schema HEADRACE_SOURCE_SCHEMA (default: public). Without a URL they act
     on the embedded server under HEADRACE_HOME (default: ./var), which they start and leave running.
@@ -78,6 +81,44 @@ def load(campaigns: int, seed: int) -> None:
     click.echo(
         f"{report.total:,} rows of {len(report.campaigns)} campaigns in schema {settings.source_schema}, "
         f"{time.monotonic() - begun:.1f} s."
+    )
+
+
+@demo.command()
+@click.option(
+    "--rate",
+    type=click.FloatRange(0, 5000, min_open=True),
+    default=20,
+    show_default=True,
+    help="Events a second, on average; each is a transaction.",
+)
+@click.option(
+    "--seconds",
+    type=click.FloatRange(0),
+    default=0,
+    help="How long; without it, or with 0, until Ctrl-C.",
+)
+@click.option("--seed", type=click.IntRange(min=0), help="Of what happens; default: another one each time.")
+def simulate(rate: float, seconds: float, seed: int | None) -> None:
+    """Act as the example application would under live traffic.
+
+    Campaigns come, are sent, are completed; messages are queued, sent, or fail; status webhooks come late, twice and
+    out of order, before their message has its id, for messages nobody knows; people reply; rows are edited and
+    deleted, and now and then a whole small campaign. Once `headrace migrate` has run, half of the webhooks go in as raw
+    bodies through headrace.ingest_whatsapp_webhook, the others as rows.
+
+    It changes and deletes only what this very run made: campaigns named "Simulated …", and the messages in
+    them. It refuses tables that are not the example's. Several may run at once. When it ends, after --seconds, by
+    Ctrl-C or SIGTERM, it completes the campaigns that it had open, says what it did, and exits with 0.
+    """
+    settings = read_settings()
+    run_simulation(
+        database_url(settings),
+        settings.source_schema,
+        rate=rate,
+        seconds=seconds or None,
+        seed=seed,
+        say=click.echo,
     )
 
 

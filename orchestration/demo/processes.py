@@ -16,6 +16,13 @@ def lives(process: psutil.Process) -> bool:
         return False
 
 
+def lives_by_id(pid: int) -> bool:
+    try:
+        return lives(psutil.Process(pid))
+    except psutil.NoSuchProcess:
+        return False
+
+
 def wait_until_gone(processes: Iterable[psutil.Process], seconds: float) -> list[psutil.Process]:
     """Waits until all of them ended, no longer than that; returns those that did not."""
     left = list(processes)

@@ -1,17 +1,12 @@
 """`headrace up`: everything on one machine, and its end. `headrace env`: the same for a plain `dagster dev`.
 
-<home>/up.lock    held as long as it runs; the kernel lets go of it whatever happens
-<home>/up.json    which processes it started, for the next one after a kill -9
-<home>/dagster    DAGSTER_HOME
-<home>/log        what the children say
+What the children say is under <home>/log; what else is in the home: `home.py`.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
-import json
 import os
 import shlex
 import signal
@@ -22,23 +17,30 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib.resources import files
 from pathlib import Path
 from types import FrameType
 
 import click
-import psutil
 import psycopg
 from psycopg import sql
 
-import orchestration
 from orchestration.demo.children import Child, describe_exit, end_all, end_leftovers
 from orchestration.demo.commands import midnight
 from orchestration.demo.first_materialization import answers, materialize_first
+from orchestration.demo.home import (
+    drop_record,
+    identity,
+    is_recorded,
+    make_dagster_home,
+    read_record,
+    sole_up,
+    write_record,
+)
 from orchestration.demo.load import COLUMNS, LoadedCampaign, create_schema, load
-from orchestration.demo.processes import lives
+from orchestration.demo.processes import lives_by_id
 from orchestration.demo.server import EmbeddedServer, ensure_server, running_server, stop_server
 from orchestration.demo.target import absolute_home, connected, dagster_storage_url, database_url
+from orchestration.demo.writes import require_example
 from orchestration.errors import HeadraceError
 from orchestration.settings import Settings, read_settings
 
@@ -51,9 +53,13 @@ _SLOW_SECONDS = 120  # Dagster takes 20 s to come up; after that long people wan
 
 @dataclass(frozen=True)
 class Programs:
-    """What `up` starts, to be replaced by lighter programs in tests; {port} stands for the port."""
+    """What `up` starts, to be replaced by lighter programs in tests; {port} and {rate} stand for the options."""
 
     worker: tuple[str, ...] = (sys.executable, "-m", "orchestration.cli", "worker")
+    simulator: tuple[str, ...] = (
+        *(sys.executable, "-m", "orchestration.cli", "demo", "simulate"),
+        *("--rate", "{rate}"),
+    )
     dagster: tuple[str, ...] = (
         *(sys.executable, "-m", "dagster", "dev", "-m", "orchestration.definitions"),
         *("-h", HOST, "-p", "{port}"),
@@ -61,11 +67,18 @@ class Programs:
 
 
 @click.command()
-@click.option("--no-demo", is_flag=True, help="Neither make the example's tables nor load its rows.")
+@click.option("--no-demo", is_flag=True, help="Neither make the example's tables, nor rows, nor traffic.")
 @click.option(
     "--port", type=click.IntRange(1, 65535), default=3000, show_default=True, help="Port of Dagster's UI."
 )
-def up(no_demo: bool, port: int) -> None:
+@click.option(
+    "--rate",
+    type=click.FloatRange(0, 5000),
+    default=2,
+    show_default=True,
+    help="Events a second of simulated traffic; 0: none.",
+)
+def up(no_demo: bool, port: int, rate: float) -> None:
     """Start everything on this machine; Ctrl-C ends it all.
 
     \b
@@ -75,11 +88,12 @@ def up(no_demo: bool, port: int) -> None:
       schema headrace (what `headrace migrate` does)
       two campaigns of rows, where the tables are empty
       the worker, and Dagster with its UI on http://127.0.0.1:3000
+      traffic in campaigns of its own (what `headrace demo simulate` does)
 
     Everything it keeps is under HEADRACE_HOME (default: ./var). After a crash or a power cut just start it
     again. With a database of your own, whose tables are yours to fill, add --no-demo.
     """
-    run_up(read_settings(), port=port, demo=not no_demo)
+    run_up(read_settings(), port=port, demo=not no_demo, rate=rate)
 
 
 @click.command()
@@ -96,7 +110,7 @@ def env() -> None:
     """
     settings = read_settings()
     home = absolute_home(settings)
-    dagster_home = _make_dagster_home(home)
+    dagster_home = make_dagster_home(home)
     variables = {
         "HEADRACE_HOME": str(home),
         "HEADRACE_DATABASE_URL": database_url(settings),
@@ -112,6 +126,7 @@ def run_up(
     *,
     port: int,
     demo: bool,
+    rate: float = 0,
     programs: Programs | None = None,
     migrate: Callable[[str, Settings], object] | None = None,
     now: datetime | None = None,
@@ -119,6 +134,8 @@ def run_up(
     """Runs until SIGINT, SIGTERM or SIGHUP, then returns; to be called in the main thread.
 
     Args:
+        demo: makes the example's tables, and rows where they are empty.
+        rate: events a second of simulated traffic, with `demo`; 0: none.
         now: the day the example's rows lead up to; default: today.
 
     Raises:
@@ -126,8 +143,10 @@ def run_up(
             Dagster ended. Whatever was started is ended before.
     """
     home = absolute_home(settings)
-    with _sole_up(home, port), _interruptible(), contextlib.suppress(KeyboardInterrupt):
-        _Up(settings, home, port, programs or Programs(), migrate or _migrate).run(demo, now)
+    with sole_up(home, port), _interruptible(), contextlib.suppress(KeyboardInterrupt):
+        _Up(settings, home, port, programs or Programs(), migrate or _migrate).run(
+            demo, rate if demo else 0, now
+        )
 
 
 class _Up:
@@ -153,8 +172,8 @@ class _Up:
         self.ending = threading.Event()
         self.begun = time.monotonic()
 
-    def run(self, demo: bool, now: datetime | None) -> None:
-        earlier = _read_record(self.home)
+    def run(self, demo: bool, rate: float, now: datetime | None) -> None:
+        earlier = read_record(self.home)
         if count := end_leftovers(self.home):
             _say(f"Ended {count} processes that an earlier `headrace up` left behind.")
         _check_port(self.port)
@@ -162,8 +181,8 @@ class _Up:
             self.start_server(earlier)
             url = database_url(self.settings)
             self.prepare_database(url, demo, now)
-            worker, dagster = self.start_children(url)
-            self.supervise(worker, dagster, url)
+            self.start_children(url, rate if rate and self.can_simulate(url) else 0)
+            self.supervise(url)
         finally:
             self.end()
 
@@ -172,7 +191,7 @@ class _Up:
             return
         found = running_server(self.home)
         begun = time.monotonic()
-        self.server_is_ours = found is None or _names(earlier.get("server"), found.pid)
+        self.server_is_ours = found is None or is_recorded(earlier.get("server"), found.pid)
         self.record()  # before it runs: if we are killed in between, the next `up` knows whose it is
         self.server = ensure_server(self.home)
         self.record()
@@ -196,8 +215,16 @@ class _Up:
             day = midnight(now or datetime.now(UTC))
             load(url, schema, _DEMO_CAMPAIGNS, _DEMO_SEED, day, on_campaign=loaded)
 
-    def start_children(self, url: str) -> tuple[Child, Child]:
-        dagster_home = _make_dagster_home(self.home)
+    def can_simulate(self, url: str) -> bool:
+        try:
+            require_example(url, self.settings.source_schema)
+        except HeadraceError as error:
+            _say(f"No simulated traffic: {error}")
+            return False
+        return True
+
+    def start_children(self, url: str, rate: float) -> None:
+        dagster_home = make_dagster_home(self.home)
         environment = {
             **os.environ,
             "HEADRACE_HOME": str(self.home),
@@ -207,25 +234,33 @@ class _Up:
             "PYTHONUNBUFFERED": "1",  # a log is for reading while it happens
         }
         logs = self.home / "log"
-        dagster_command = [part.replace("{port}", str(self.port)) for part in self.programs.dagster]
-        worker = Child("worker", self.programs.worker, environment, self.home, logs / "worker.log")
-        dagster = Child("Dagster", dagster_command, environment, self.home, logs / "dagster.log")
-        self.children = [worker, dagster]
+        programs = {"worker": self.programs.worker, "Dagster": self.programs.dagster}
+        if rate:
+            programs["simulator"] = self.programs.simulator
+        for name, program in programs.items():
+            command = [
+                part.replace("{port}", str(self.port)).replace("{rate}", f"{rate:g}") for part in program
+            ]
+            self.children.append(Child(name, command, environment, self.home, logs / f"{name.lower()}.log"))
         for child in self.children:
             child.start()
             self.record()
         _say(f"Worker and Dagster are starting (logs: {logs}); Ctrl-C ends all.")
-        return worker, dagster
+        if rate:
+            _say(f"Simulated traffic: {rate:g} events a second; another --rate, or 0 for none.")
 
-    def supervise(self, worker: Child, dagster: Child, url: str) -> None:
+    def supervise(self, url: str) -> None:
+        dagster = next(child for child in self.children if child.name == "Dagster")
+        revived = [child for child in self.children if child is not dagster]
         announced = told = False
         dagster_begun = time.monotonic()
         while True:
             if dagster.exit_code() is not None:
                 raise HeadraceError(f"Dagster ended, {describe_exit(dagster)} (log: {dagster.log})")
-            if worker.revive(_say):
-                self.record()
-            if self.server is not None and not _lives(self.server.pid):
+            for child in revived:
+                if child.revive(_say):
+                    self.record()
+            if self.server is not None and not lives_by_id(self.server.pid):
                 _say("The embedded PostgreSQL ended, it starts again.")
                 self.server = ensure_server(self.home)
                 self.server_is_ours = True
@@ -255,61 +290,25 @@ class _Up:
             stop_server(self.home)
         elif self.server is not None:
             _say("The embedded PostgreSQL runs on, as it did before: `headrace demo stop` stops it.")
-        (self.home / "up.json").unlink(missing_ok=True)
+        drop_record(self.home)
 
     def record(self) -> None:
         """Writes down whom we started, by id and start time: an id alone is somebody else's one day."""
         server: object = None
         if self.server_is_ours:
-            server = "starting" if self.server is None else _identity(self.server.pid)
+            server = "starting" if self.server is None else identity(self.server.pid)
         record = {
-            "up": _identity(os.getpid()),
+            "up": identity(os.getpid()),
             "ui": self.ui,
             "server": server,
-            "children": {
-                child.name: _identity(child.process.pid) for child in self.children if child.process
-            },
+            "children": {child.name: identity(child.process.pid) for child in self.children if child.process},
         }
-        path = self.home / "up.json"
-        unfinished = path.with_suffix(".json.new")
-        unfinished.write_text(json.dumps(record, indent=2) + "\n")
-        unfinished.replace(path)
+        write_record(self.home, record)
 
 
-# --- one at a time, and its end -----------------------------------------------------------------------------
+# --- signals and port ---------------------------------------------------------------------------------------
 
 _ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-
-@contextlib.contextmanager
-def _sole_up(home: Path, port: int) -> Iterator[None]:
-    """Holds this home's lock."""
-    path = home / "up.lock"
-    try:
-        home.mkdir(parents=True, exist_ok=True)
-        lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-    except OSError as error:
-        raise HeadraceError(
-            f"The folder {home} cannot be used ({error.strerror}: {error.filename}): "
-            "run as its owner, or name another one in HEADRACE_HOME."
-        ) from None
-    try:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = os.read(lock, 100).decode(errors="replace").strip() or "unknown"
-            ui = _read_record(home).get("ui")
-            raise HeadraceError(
-                f"Another `headrace up` (process {holder}) runs for {home}"
-                f"{f', with its UI on {ui}' if ui else ''}: "
-                "use that one or end it, or give this one a folder of its own in HEADRACE_HOME"
-                f"{f' and another --port than {port}' if str(ui).endswith(f':{port}') else ''}."
-            ) from None
-        os.ftruncate(lock, 0)
-        os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
-        yield
-    finally:
-        os.close(lock)
 
 
 @contextlib.contextmanager
@@ -343,39 +342,6 @@ def _check_port(port: int) -> None:
             raise HeadraceError(
                 f"Port {port} on {HOST} cannot be used ({error.strerror}): choose another one with --port."
             ) from None
-
-
-def _identity(pid: int) -> dict[str, float] | None:
-    try:
-        return {"pid": pid, "started": psutil.Process(pid).create_time()}
-    except psutil.Error:
-        return None
-
-
-def _names(recorded: object, pid: int) -> bool:
-    """Whether the server of an earlier `up`, as it was written down, is this process."""
-    if recorded == "starting":
-        return True
-    now = _identity(pid)
-    if not isinstance(recorded, dict) or now is None or recorded.get("pid") != pid:
-        return False
-    # Start times are reckoned from the boot time, which the kernel gives to the second, not always the same.
-    return abs(float(recorded.get("started", 0)) - now["started"]) < 2
-
-
-def _lives(pid: int) -> bool:
-    try:
-        return lives(psutil.Process(pid))
-    except psutil.NoSuchProcess:
-        return False
-
-
-def _read_record(home: Path) -> dict[str, object]:
-    try:
-        record = json.loads((home / "up.json").read_text())
-    except (OSError, ValueError):
-        return {}
-    return record if isinstance(record, dict) else {}
 
 
 # --- steps --------------------------------------------------------------------------------------------------
@@ -417,19 +383,3 @@ def _is_empty(url: str, source_schema: str) -> bool:
             "use a role that may, or start with --no-demo."
         ) from None
     return True
-
-
-def _make_dagster_home(home: Path) -> Path:
-    """DAGSTER_HOME with the project's dagster.yaml in it: from the wheel, or from the root of a clone."""
-    folder = home / "dagster"
-    folder.mkdir(parents=True, exist_ok=True)
-    installed = files("orchestration.demo").joinpath("dagster.yaml")
-    cloned = Path(orchestration.__file__).resolve().parent.parent / "dagster.yaml"
-    if installed.is_file():
-        text = installed.read_text(encoding="utf-8")
-    elif cloned.is_file():
-        text = cloned.read_text(encoding="utf-8")
-    else:
-        raise HeadraceError("dagster.yaml is missing from this installation: install headrace again.")
-    (folder / "dagster.yaml").write_text(text, encoding="utf-8")
-    return folder

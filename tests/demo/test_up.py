@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -287,6 +288,99 @@ def test_no_demo_leaves_the_database_to_its_owner(
         assert connection.execute(
             "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'"
         ).fetchall() == [(0,)]
+
+
+NOTES_ITS_RATE = """
+import os, pathlib, sys
+with (pathlib.Path(os.environ["HEADRACE_HOME"]) / "simulators").open("a") as log:
+    log.write(f"{sys.argv[1]} {os.environ['HEADRACE_DATABASE_URL']}\\n")
+"""
+ENDS_AFTER_TWO_SIMULATORS = """
+import os, pathlib, time
+log = pathlib.Path(os.environ["HEADRACE_HOME"]) / "simulators"
+deadline = time.monotonic() + 30
+while not (log.exists() and len(log.read_text().splitlines()) > 1) and time.monotonic() < deadline:
+    time.sleep(0.05)
+"""
+SIMULATING = Programs(
+    worker=(sys.executable, "-c", "import time; time.sleep(99)"),
+    simulator=(sys.executable, "-c", NOTES_ITS_RATE, "{rate}"),
+    dagster=(sys.executable, "-c", ENDS_AFTER_TWO_SIMULATORS),
+)
+NOT_SIMULATING = replace(SIMULATING, dagster=(sys.executable, "-c", ""))
+
+
+def test_with_the_demo_traffic_is_simulated_at_the_rate_asked_for_and_goes_on_if_it_dies(
+    stopped_home: Path, free_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(up_module, "load", partial(load_module.load, scale=0.01))
+    settings = settings_for(stopped_home, monkeypatch)
+
+    with pytest.raises(HeadraceError, match="Dagster ended"):
+        run_up(
+            settings,
+            port=free_port,
+            demo=True,
+            rate=2.5,
+            programs=SIMULATING,
+            migrate=lambda url, settings: None,
+        )
+
+    started = (stopped_home / "simulators").read_text().splitlines()
+    assert len(started) == 2
+    assert all(line.startswith("2.5 postgresql://") for line in started)
+
+
+@pytest.mark.parametrize(("demo", "rate"), [(True, 0.0), (False, 2.0)])
+def test_at_rate_0_or_without_the_demo_no_traffic_is_simulated(
+    stopped_home: Path,
+    free_port: int,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    demo: bool,
+    rate: float,
+) -> None:
+    monkeypatch.setattr(up_module, "load", partial(load_module.load, scale=0.01))
+    settings = settings_for(stopped_home, monkeypatch)
+
+    with pytest.raises(HeadraceError, match="Dagster ended"):
+        run_up(
+            settings,
+            port=free_port,
+            demo=demo,
+            rate=rate,
+            programs=NOT_SIMULATING,
+            migrate=lambda url, settings: None,
+        )
+
+    assert "traffic" not in capsys.readouterr().out
+
+
+def test_tables_that_are_not_the_examples_get_no_traffic_and_up_says_why(
+    stopped_home: Path,
+    free_port: int,
+    example: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with psycopg.connect(example) as connection:
+        connection.execute("ALTER TABLE send_queue ADD COLUMN priority integer")
+        connection.execute("INSERT INTO campaigns (name) VALUES ('mine')")
+    settings_for(stopped_home, monkeypatch)
+    monkeypatch.setenv("HEADRACE_DATABASE_URL", example)
+
+    with pytest.raises(HeadraceError, match="Dagster ended"):
+        run_up(
+            read_settings(),
+            port=free_port,
+            demo=True,
+            rate=2,
+            programs=NOT_SIMULATING,
+            migrate=lambda url, settings: None,
+        )
+
+    assert "No simulated traffic: Table send_queue" in capsys.readouterr().out
+    assert not (stopped_home / "simulators").exists()
 
 
 def test_a_failed_migration_ends_what_was_started(

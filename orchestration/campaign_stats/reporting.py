@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, NonNegativeInt, ValidationError
 
@@ -105,11 +105,18 @@ class CatchUpRuns:
 
 @dataclass(frozen=True)
 class Event:
-    """A materialization to report. day: its partition, None: all of it; rows_changed: since the last one."""
+    """A materialization to report.
+
+    Attributes:
+        day: its partition; None: all of it.
+        rows_changed: since the last one.
+        picture: with a picture of what is stored: once an hour, for Dagster keeps all of them.
+    """
 
     asset: str
     day: date | None
     rows_changed: int
+    picture: bool = False
 
 
 @dataclass(frozen=True)
@@ -168,7 +175,7 @@ def decide(
     days, days_reported = _days(seen, cursor, partitions, assets)
     catch_up = _catch_up(seen, runs, partitions, cursor)
     return Decision(
-        events=(*whole, *days),
+        events=(*days, *whole),  # the UI shows an asset's last event first: not that of some day
         catch_up=catch_up,
         cursor=Cursor(
             since=cursor.since,
@@ -200,11 +207,15 @@ def _whole_assets(
         if (changed and is_due(at, seen.now, REPORT_CHANGES_EVERY)) or (
             not changed and seen.drained and is_due(at, seen.now, REPORT_QUIET_EVERY)
         ):
-            events.append(Event(asset, None, changed))
+            events.append(Event(asset, None, changed, picture=at is None or _hour(at) != _hour(seen.now)))
             after[asset] = Reported(rows=total, at=seen.now)
         elif last is not None:
             after[asset] = last
     return events, after
+
+
+def _hour(at: datetime) -> datetime:
+    return at.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
 
 
 def _days(

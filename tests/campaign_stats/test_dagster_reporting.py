@@ -140,10 +140,11 @@ def test_an_asset_is_reported_when_it_changed_or_is_quiet(
 def test_a_touched_day_is_reported_with_its_partition_at_most_hourly(
     day: date, rows: int, known: tuple[int, timedelta] | None, expected: list[int]
 ) -> None:
-    days = {} if known is None else {TEMPLATE_STATS: {day: told(*known)}}
+    known_days = {} if known is None else {TEMPLATE_STATS: {day: told(*known)}}
     quiet = {TEMPLATE_STATS: told(rows, SECOND)}
-    decision = one(Seen(NOW, active(rows, day)), cursor(quiet, days))
-    assert decision.events == tuple(Event(TEMPLATE_STATS, day, changed) for changed in expected)
+    decision = one(Seen(NOW, active(rows, day)), cursor(quiet, known_days))
+    days = [event for event in decision.events if event.day]
+    assert days == [Event(TEMPLATE_STATS, day, changed) for changed in expected]
 
 
 @pytest.mark.parametrize(
@@ -163,9 +164,15 @@ def test_a_report_of_all_has_a_picture_once_an_hour(now: str, last: str | None, 
     assert decision.events == (Event(TEMPLATE_STATS, None, 9 - bool(last), picture=expected),)
 
 
-def test_the_event_of_all_comes_last_which_the_ui_shows_first_and_a_days_has_no_picture() -> None:
-    events = one(Seen(NOW, active(5)), cursor()).events
-    assert [(event.day, event.picture) for event in events] == [(TODAY, False), (None, True)]
+def test_the_event_of_all_follows_those_of_days_the_newest_last_for_the_ui_shows_the_last_one() -> None:
+    known = cursor({TEMPLATE_STATS: told(10, SECOND)})
+    activity = (*active(5), *active(5, YESTERDAY))
+    events = one(Seen(NOW, activity), known).events
+    assert [(event.day, event.rows_changed) for event in events] == [(YESTERDAY, 5), (TODAY, 5), (None, 0)]
+    behind = one(Seen(NOW, activity, rows_behind=1), known).events
+    assert [event.day for event in behind] == [YESTERDAY, TODAY], (
+        "not all is applied: nothing to be said of it"
+    )
 
 
 def test_a_day_becomes_due_once_it_has_a_partition() -> None:
@@ -193,7 +200,7 @@ def test_a_new_cursor_holds_days_back_for_the_first_materialization() -> None:
     at_once = one(seen, fresh)
     assert at_once.events == (Event(TEMPLATE_STATS, None, 5, picture=True),)
     later = one(Seen(NOW + FIRST_DAYS_AFTER, active(5)), at_once.cursor)
-    assert later.events == (Event(TEMPLATE_STATS, TODAY, 5),)
+    assert [(event.day, event.rows_changed) for event in later.events] == [(TODAY, 5), (None, 0)]
 
 
 def test_after_a_lost_cursor_not_all_days_come_in_one_tick() -> None:

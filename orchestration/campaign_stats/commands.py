@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 _NEWEST = 20
 _LONGEST_BAR, _SHORTEST_BAR = 60, 8
-_SHORTEST_NAME = 12
+_SHORTEST_NAME = 24
 _GAP = 2
 _RATES = ("delivered", "read", "replied")
 _COLORS = {**dict.fromkeys(STEPS, "cyan"), "replied": "green", "failed": "red"}

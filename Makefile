@@ -1,12 +1,12 @@
 # Needs make and Python 3.11 to 3.13; everything else is set up in .venv. ARGS=… goes to the command of the target.
 .DEFAULT_GOAL := help
-.PHONY: help up test check lock bench soak clean setup
+.PHONY: help up test check lock bench soak pictures clean setup
 MAKEFLAGS += --no-print-directory
 # Another virtual environment may be active: it is none of ours.
 unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-7s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' Makefile
 
 up: setup ## Start everything on this machine: PostgreSQL, example data, worker, Dagster; Ctrl-C ends it
 	@exec .venv/bin/headrace up $(ARGS)
@@ -27,6 +27,9 @@ bench: setup ## Run the benchmarks; figures and what they mean are in benchmarks
 
 soak: setup ## Ten minutes of traffic while workers are killed and the server restarts; ARGS='--seconds 120'
 	@exec .venv/bin/python -m benchmarks.soak $(ARGS)
+
+pictures: setup ## Take the pictures in docs/pictures anew, with the Chromium that is on the PATH; look at them
+	@exec .venv/bin/python -m tests.browser.screenshots
 
 lock: ## Write requirements.lock from pyproject.toml; ARGS=--upgrade takes newer versions
 	@sh .ci/setup lock $(ARGS)

@@ -7,21 +7,20 @@ import importlib
 import json
 import logging
 import sys
-import uuid
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from orchestration.errors import HeadraceError
-
-if TYPE_CHECKING:
-    from orchestration.settings import Settings
+from orchestration.terminal import query, show_table, target
 
 # Commands that live with what they are about, and are loaded when they are called.
 _ELSEWHERE = {
     "up": ("orchestration.demo.up", "up"),
     "env": ("orchestration.demo.up", "env"),
+    "rebuild": ("orchestration.campaign_stats.commands", "rebuild"),
+    "stats": ("orchestration.campaign_stats.commands", "stats"),
     "demo": ("orchestration.demo.commands", "demo"),
     "uninstall": ("orchestration.uninstall", "command"),
 }
@@ -57,61 +56,6 @@ def main() -> None:
     """
 
 
-def _target() -> tuple[str, Settings]:
-    from orchestration.demo.target import database_url
-    from orchestration.settings import read_settings
-
-    settings = read_settings()
-    return database_url(settings), settings
-
-
-def _rows(statement: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
-    """One statement in a transaction of its own; its errors as sentences."""
-    import psycopg
-
-    from orchestration.database import connect
-    from orchestration.engine.stream import explain
-
-    async def run() -> list[tuple[Any, ...]]:
-        connection = await connect(_target()[0], "headrace cli")
-        try:
-            for attempt in range(10):
-                try:
-                    cursor = await connection.execute(statement.encode(), parameters)
-                    return await cursor.fetchall() if cursor.description else []
-                except (psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetected):
-                    if attempt == 9:
-                        raise
-                    await asyncio.sleep(0.1)
-            raise AssertionError("the last attempt returns or raises")
-        except psycopg.Error as error:
-            raise HeadraceError(explain(error)) from error
-        finally:
-            await connection.close()
-
-    return asyncio.run(run())
-
-
-def _table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(title=title, title_justify="left")
-    for column in columns:
-        # Ids are there to be copied.
-        table.add_column(column, overflow="fold", no_wrap=column == "campaign")
-    for row in rows:
-        table.add_row(*("" if value is None else str(value) for value in row))
-    Console(markup=False, emoji=False, highlight=False).print(table)
-
-
-def _campaign_id(value: str) -> uuid.UUID:
-    try:
-        return uuid.UUID(value)
-    except ValueError:
-        raise HeadraceError(f"{value} is not a campaign id (a uuid)", exit_code=2) from None
-
-
 @main.command()
 def settings() -> None:
     """Lists the settings in force; secrets are hidden."""
@@ -123,7 +67,7 @@ def settings() -> None:
         variable = str(field.validation_alias) if field.validation_alias else f"HEADRACE_{name.upper()}"
         value = getattr(found, name)
         rows.append((variable, "unset" if value is None else value, field.description or ""))
-    _table("Settings", ("variable", "value", "meaning"), rows)
+    show_table("Settings", ("variable", "value", "meaning"), rows)
 
 
 @main.command()
@@ -134,7 +78,7 @@ def migrate(check: bool) -> None:
     from orchestration.migrate import migrate as run
     from orchestration.pooler import note
 
-    url, found = _target()
+    url, found = target()
     if check:
         changes = check_migration(url, found)
         for change in changes:
@@ -166,7 +110,7 @@ def doctor(as_json: bool) -> None:
 
     from orchestration.doctor import diagnose
 
-    url, found = _target()
+    url, found = target()
     diagnosis = diagnose(url, found)
     if as_json:
         click.echo(json.dumps(asdict(diagnosis), indent=2))
@@ -203,7 +147,7 @@ def worker(until_idle: bool, timeout: float | None, streams: str | None, concurr
     if timeout is not None and not until_idle:
         raise HeadraceError("--timeout goes with --until-idle", exit_code=2)
     _configure_logs()
-    url, found = _target()
+    url, found = target()
     names = _split(streams)
     if until_idle:
         if names is not None:
@@ -226,7 +170,7 @@ def worker(until_idle: bool, timeout: float | None, streams: str | None, concurr
 
 
 def _require_streams(names: Sequence[str]) -> None:
-    there = [row[0] for row in _rows("SELECT stream FROM headrace.stream ORDER BY stream")]
+    there = [row[0] for row in query("SELECT stream FROM headrace.stream ORDER BY stream")]
     if missing := [name for name in names if name not in there]:
         raise HeadraceError(
             f"there is no stream {', '.join(missing)}; there are: {', '.join(there) or 'none'}", exit_code=2
@@ -251,75 +195,6 @@ def _configure_logs() -> None:
     )
 
 
-@main.command()
-@click.argument("campaign", required=False)
-@click.option("--json", "as_json", is_flag=True, help="The document as headrace.campaign_stats() gives it.")
-def stats(campaign: str | None, as_json: bool) -> None:
-    """Shows the statistics of CAMPAIGN (its id): where they come from and how old they are. Without: the newest."""
-    if campaign is None:
-        _newest_campaigns(as_json)
-        return
-    document = _rows("SELECT headrace.campaign_stats(%s)", [_campaign_id(campaign)])[0][0]
-    if document is None:
-        raise HeadraceError(f"there is no campaign {campaign}")
-    if as_json:
-        click.echo(json.dumps(document, indent=2))
-        return
-    click.echo(f"{document['name']} ({document['status']}), created {document['created_at']}")
-    if document["source"] == "none":
-        click.echo("no statistics: the campaign has not run")
-        return
-    counters = ("total", "sent", "delivered", "read", "replied", "failed")
-    rows = [[row["template_name"], *(row[name] for name in counters)] for row in document["template_stats"]]
-    rows.append(["all", *(document["totals"][name] for name in counters)])
-    _table(f"{document['source']}, {document['age_seconds']} s old", ("template", *counters), rows)
-
-
-def _newest_campaigns(as_json: bool, limit: int = 20) -> None:
-    columns = ("campaign", "name", "status", "total", "delivered", "replied")
-    rows = _rows(
-        "SELECT c.campaign_id::text, c.name, c.status, d.totals -> 'total', d.totals -> 'delivered',"
-        " d.totals -> 'replied'"
-        " FROM headrace.stg_campaigns c LEFT JOIN headrace.campaign_computed_stats d USING (campaign_id)"
-        " ORDER BY c.created_at DESC, c.campaign_id DESC LIMIT %s",
-        [limit],
-    )
-    if as_json:
-        click.echo(json.dumps([dict(zip(columns, row, strict=True)) for row in rows], indent=2))
-    elif rows:
-        _table(f"The newest {len(rows)} campaigns", columns, rows)
-    else:
-        click.echo("there are no campaigns")
-
-
-@main.command()
-@click.argument("campaigns", nargs=-1)
-@click.option("--all", "everything", is_flag=True, help="Every campaign there is.")
-def rebuild(campaigns: tuple[str, ...], everything: bool) -> None:
-    """Recomputes CAMPAIGNS (ids) from their source rows; safe under traffic."""
-    if bool(campaigns) == everything:
-        raise HeadraceError("name campaigns by id, or say --all", exit_code=2)
-    if not everything:
-        ids = [_campaign_id(campaign) for campaign in campaigns]
-        unknown = _rows(
-            "SELECT id FROM unnest(%s::uuid[]) id WHERE headrace.campaign_stats(id) IS NULL"
-            " AND NOT EXISTS (SELECT FROM headrace.campaign c WHERE c.campaign_id = id)",
-            [ids],
-        )
-        if unknown:
-            raise HeadraceError(f"there is no campaign {', '.join(str(row[0]) for row in unknown)}")
-        changed = _rows("SELECT headrace.rebuild_campaign_stats(%s)", [ids])[0][0]
-        click.echo(f"{len(ids)} campaigns rebuilt; {changed} messages or counters changed")
-        return
-    queued = _rows("SELECT headrace.request_rebuild()")[0][0]
-    rebuilt = 0
-    while (done := _rows("SELECT headrace.rebuild_step()")[0][0]) > 0:
-        rebuilt += done
-        click.echo(f"{rebuilt} of {queued} campaigns rebuilt")
-    if not queued:
-        click.echo("there are no campaigns")
-
-
 @main.group(invoke_without_command=True)
 @click.pass_context
 def streams(context: click.Context) -> None:
@@ -335,12 +210,12 @@ def streams(context: click.Context) -> None:
             "oldest_writer_pid",
             "changes_applied",
         )
-        rows = _rows(
+        rows = query(
             "SELECT l.stream, l.shard, l.state, l.rows_behind, round(l.seconds_behind::numeric, 1), r.waiting,"
             " l.oldest_writer_pid, l.changes_applied"
             " FROM headrace.stream_lag l LEFT JOIN headrace.stream_rebuilds() r ON r.stream = l.stream ORDER BY 1, 2"
         )
-        _table("Streams", columns, rows)
+        show_table("Streams", columns, rows)
 
 
 @streams.command()
@@ -348,7 +223,7 @@ def streams(context: click.Context) -> None:
 @click.option("--shards", type=click.IntRange(1, 1024), help="How many shards it has from now on.")
 def rebase(stream: str, shards: int | None) -> None:
     """Starts STREAM anew at this moment (after a restore or clone) and queues what it derives for rebuild."""
-    _rows("SELECT headrace.rebase_stream(%s, %s)", [stream, shards])
+    query("SELECT headrace.rebase_stream(%s, %s)", [stream, shards])
     click.echo(
         f"stream {stream} starts anew; what it derives is queued for rebuild: headrace worker --until-idle"
     )
@@ -364,14 +239,14 @@ def dead_letters() -> None:
 def list_letters(as_json: bool) -> None:
     """Lists dead letters, oldest first."""
     columns = ("id", "stream", "status", "source", "op", "entity", "attempts", "next try", "error")
-    rows = _rows(
+    rows = query(
         "SELECT id, stream, status, (change).source, (change).op::text, entity_id, attempts, next_try_at, error_code || ' ' || error"
         " FROM headrace.dead_letter ORDER BY stream, pos"
     )
     if as_json:
         click.echo(json.dumps([dict(zip(columns, row, strict=True)) for row in rows], indent=2, default=str))
     elif rows:
-        _table("Dead letters", columns, rows)
+        show_table("Dead letters", columns, rows)
     else:
         click.echo("no dead letters")
 
@@ -389,7 +264,7 @@ def retry(ids: tuple[int, ...], everything: bool) -> None:
     """Tries dead letters again, all or those with these IDS; what applies is removed. Exit 1 if some still fail."""
     if ids and everything:
         raise HeadraceError("name dead letters by id, or say --all", exit_code=2)
-    applied, failed = _rows(
+    applied, failed = query(
         "SELECT applied, failed FROM headrace.dead_letter_retry(%s)", [list(ids) or None]
     )[0]
     click.echo(f"{applied} applied, {failed} failed again")
@@ -404,8 +279,8 @@ def discard(ids: tuple[int, ...], everything: bool) -> None:
     """Gives dead letters up: their changes are never applied."""
     wanted = _ids(ids, everything)
     if wanted is None:
-        wanted = [row[0] for row in _rows("SELECT id FROM headrace.dead_letter")]
-    click.echo(f"{_rows('SELECT headrace.dead_letter_discard(%s)', [wanted])[0][0]} discarded")
+        wanted = [row[0] for row in query("SELECT id FROM headrace.dead_letter")]
+    click.echo(f"{query('SELECT headrace.dead_letter_discard(%s)', [wanted])[0][0]} discarded")
 
 
 if __name__ == "__main__":

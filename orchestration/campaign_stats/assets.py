@@ -5,6 +5,7 @@ campaigns created on it, and to show what is stored of them.
 """
 
 import time
+from base64 import b64encode
 from collections.abc import Mapping
 from datetime import date
 from typing import Any
@@ -13,7 +14,14 @@ import dagster as dg
 from pydantic import Field
 
 from orchestration.campaign_stats.access import snapshot
-from orchestration.campaign_stats.contents import Summary, markdown, of_days, table_rows
+from orchestration.campaign_stats.contents import (
+    Summary,
+    funnel_markdown,
+    markdown,
+    of_days,
+    of_window,
+    table_rows,
+)
 from orchestration.campaign_stats.partitions import campaign_days
 from orchestration.campaign_stats.reporting import FRESHNESS_WARNING, FRESHNESS_WINDOW
 from orchestration.campaign_stats.resources import ApplicationDatabase
@@ -34,6 +42,8 @@ _SOURCE_DESCRIPTIONS: Mapping[str, str] = {
 
 
 _TABLES = {TEMPLATE_STATS: "per_template", COMPUTED_STATS: "per_campaign"}
+_LINE_KINDS = {TEMPLATE_STATS: "template", COMPUTED_STATS: "campaign"}
+_MOST_PICTURED = 6
 
 
 class UpkeepConfig(dg.Config):
@@ -164,7 +174,7 @@ def table_metadata(table: str, rows: int) -> dict[str, Any]:
 
 
 def summary_metadata(table: str, summary: Summary) -> dict[str, Any]:
-    """Numbers to plot, and the table of templates or campaigns to read."""
+    """Numbers to plot, the funnel and the table of templates or campaigns to read."""
     numbers = summary.counters
     return {
         "campaigns": summary.campaigns,
@@ -174,6 +184,7 @@ def summary_metadata(table: str, summary: Summary) -> dict[str, Any]:
         "read": numbers.read,
         "replied": numbers.replied,
         "failed": numbers.failed,
+        "funnel": dg.MetadataValue.md(funnel_markdown(numbers)),
         _TABLES[table]: dg.MetadataValue.md(markdown(summary.lines, summary.all_lines)),
     }
 
@@ -181,6 +192,30 @@ def summary_metadata(table: str, summary: Summary) -> dict[str, Any]:
 def day_metadata(table: str, summary: Summary) -> dict[str, Any]:
     """What an event says of its partition."""
     return {"dagster/partition_row_count": summary.rows, **summary_metadata(table, summary)}
+
+
+def picture_metadata(table: str, what: str, summary: Summary) -> dict[str, Any]:
+    """The funnel as a picture; nothing where there is nothing to draw. About 12 kB: not for every event.
+
+    Args:
+        what: the campaigns that it is about, in words.
+    """
+    if not summary.campaigns:
+        return {}
+    # A second to import: not for every process that has the definitions.
+    from orchestration.campaign_stats.funnel import draw
+
+    picture = draw(
+        f"{table}, {what}",
+        f"{summary.campaigns:,} campaign{'' if summary.campaigns == 1 else 's'}, "
+        f"{summary.counters.total:,} messages",
+        summary.counters,
+        [(line.name, line.counters) for line in summary.lines[:_MOST_PICTURED]],
+        kind=_LINE_KINDS[table],
+        all_parts=summary.all_lines,
+    )
+    text = f"![funnel](data:image/png;base64,{b64encode(picture).decode()})"
+    return {"funnel_picture": dg.MetadataValue.md(text)}
 
 
 def _window(context: dg.AssetExecutionContext) -> Window:
@@ -217,11 +252,18 @@ def _since(began: float) -> float:
 def _result(
     context: dg.AssetExecutionContext, database: ApplicationDatabase, table: str, work: dict[str, Any]
 ) -> dg.MaterializeResult[None]:
-    """The run's metadata goes to each of its partitions; what is a day's own is said of that day alone."""
+    """The run's metadata goes to each of its partitions; what is a day's own is said of that day alone.
+
+    The picture of all of them goes to the last one, which the UI shows first.
+    """
     with snapshot(database.engine()) as connection:
         rows = table_rows(connection, table)
         days = of_days(connection, table, _window(context))
+        together = of_window(connection, table, _window(context))
     for key in context.partition_keys:
         summary = days.get(date.fromisoformat(key), Summary())
         context.add_asset_metadata(day_metadata(table, summary), partition_key=key)
+    first, last = min(context.partition_keys), max(context.partition_keys)
+    what = first if first == last else f"{first} to {last}"
+    context.add_asset_metadata(picture_metadata(table, what, together), partition_key=last)
     return dg.MaterializeResult(metadata={**table_metadata(table, rows), **work})

@@ -16,7 +16,7 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from orchestration.campaign_stats.access import snapshot
-from orchestration.campaign_stats.contents import Counters
+from orchestration.campaign_stats.counters import Counters
 from orchestration.campaign_stats.findings import Finding, Listing, named
 from orchestration.campaign_stats.tables import COUNTERS
 from orchestration.campaign_stats.upkeep import STREAM

@@ -1,6 +1,7 @@
-"""What is stored of campaigns, to be shown: rows, counters, and a table of templates or campaigns.
+"""What is stored of campaigns, to be shown: rows, counters, a table of them, and one of templates or campaigns.
 
-Here: reading, and the table. Not here: making sure that it is up to date (upkeep.py), and Dagster.
+Here: reading, and the tables. Not here: making sure that it is up to date (upkeep.py), the picture (funnel.py),
+and Dagster.
 """
 
 from __future__ import annotations
@@ -11,14 +12,25 @@ from datetime import date
 
 import sqlalchemy as sa
 
+from orchestration.campaign_stats.counters import (
+    ASIDE,
+    STEPS,
+    Counters,
+    bar_text,
+    count_text,
+    name_text,
+    percent_text,
+)
 from orchestration.campaign_stats.tables import COMPUTED_STATS, COUNTERS, TEMPLATE_STATS
 from orchestration.campaign_stats.upkeep import Window
 
 # A table in the UI is for reading, and every event keeps its own.
 MOST_LINES = 20
 _LONGEST_NAME = 60
+_BAR_LETTERS = 12
+_NO_MESSAGES = Counters()
 
-# The day is null where all campaigns are asked for at once.
+# The day is null where campaigns of several days are asked for at once.
 _TOTALS = {
     TEMPLATE_STATS: """
         SELECT
@@ -29,7 +41,7 @@ _TOTALS = {
             sum(s.replied)::bigint, sum(s.failed)::bigint, sum(s.failed_queue)::bigint
         FROM headrace.campaign_template_stats s
         LEFT JOIN headrace.stg_campaigns c ON c.campaign_id = s.campaign_id
-        WHERE NOT %(daily)s OR (c.created_at >= %(start)s AND c.created_at < %(end)s)
+        WHERE %(start)s::timestamptz IS NULL OR (c.created_at >= %(start)s AND c.created_at < %(end)s)
         GROUP BY 1
     """,
     COMPUTED_STATS: """
@@ -43,7 +55,7 @@ _TOTALS = {
         CROSS JOIN LATERAL jsonb_to_record(d.totals) t (
             total bigint, sent bigint, delivered bigint, read bigint, replied bigint, failed bigint,
             failed_queue bigint)
-        WHERE NOT %(daily)s OR (c.created_at >= %(start)s AND c.created_at < %(end)s)
+        WHERE %(start)s::timestamptz IS NULL OR (c.created_at >= %(start)s AND c.created_at < %(end)s)
         GROUP BY 1
     """,
 }
@@ -60,7 +72,7 @@ _LINES = {
             CROSS JOIN LATERAL (
                 SELECT CASE WHEN %(daily)s THEN (c.created_at AT TIME ZONE 'UTC')::date END AS day
             ) d
-            WHERE NOT %(daily)s OR (c.created_at >= %(start)s AND c.created_at < %(end)s)
+            WHERE %(start)s::timestamptz IS NULL OR (c.created_at >= %(start)s AND c.created_at < %(end)s)
             GROUP BY d.day, s.template_name
         ) ranked
         WHERE place <= %(most)s ORDER BY day, place
@@ -80,7 +92,7 @@ _LINES = {
             CROSS JOIN LATERAL (
                 SELECT CASE WHEN %(daily)s THEN (c.created_at AT TIME ZONE 'UTC')::date END AS day
             ) x
-            WHERE NOT %(daily)s OR (c.created_at >= %(start)s AND c.created_at < %(end)s)
+            WHERE %(start)s::timestamptz IS NULL OR (c.created_at >= %(start)s AND c.created_at < %(end)s)
         ) ranked
         WHERE place <= %(most)s ORDER BY day, place
     """,
@@ -97,24 +109,17 @@ _ROWS = {
 
 
 @dataclass(frozen=True)
-class Counters:
-    """Messages, as design 3.1 defines them."""
-
-    total: int = 0
-    sent: int = 0
-    delivered: int = 0
-    read: int = 0
-    replied: int = 0
-    failed: int = 0
-    failed_queue: int = 0
-
-
-@dataclass(frozen=True)
 class Line:
     """A line of the table: a template, or a campaign. label: its columns before the counters."""
 
     label: Mapping[str, object]
     counters: Counters
+
+    @property
+    def name(self) -> str | None:
+        """Of the template or campaign."""
+        first = next(iter(self.label.values()))
+        return None if first is None else str(first)
 
 
 @dataclass(frozen=True)
@@ -130,7 +135,7 @@ class Summary:
 
     campaigns: int = 0
     rows: int = 0
-    counters: Counters = Counters()
+    counters: Counters = _NO_MESSAGES
     lines: tuple[Line, ...] = ()
     all_lines: int = 0
 
@@ -144,6 +149,11 @@ def of_days(connection: sa.Connection, table: str, window: Window) -> dict[date,
     """What is stored of the window's campaigns, by the UTC day of their creation; days without rows are absent."""
     found = _summaries(connection, table, {"daily": True, **window.parameters})
     return {day: summary for day, summary in found.items() if day is not None}
+
+
+def of_window(connection: sa.Connection, table: str, window: Window) -> Summary:
+    """What is stored of the window's campaigns together."""
+    return _summaries(connection, table, {"daily": False, **window.parameters}).get(None, Summary())
 
 
 def of_all(connection: sa.Connection, table: str) -> Summary:
@@ -198,10 +208,32 @@ def markdown(lines: Sequence[Line], all_lines: int) -> str:
     return text + (f"\n\n… and {more} more." if more > 0 else "")
 
 
+def funnel_markdown(counters: Counters) -> str:
+    """The counters as a markdown table with bars and shares; short enough for Dagster's UI to show it at once."""
+    import pandas as pd
+
+    scale = max(counters.of(counter) for counter in (*STEPS, *ASIDE))
+    frame = pd.DataFrame(
+        [
+            (
+                counter,
+                count_text(counters.of(counter)),
+                percent_text(counters.percent(counter)).replace(" ", "\N{NO-BREAK SPACE}"),
+                bar_text(counters.of(counter), scale, _BAR_LETTERS),
+            )
+            for counter in (*STEPS, *ASIDE)
+        ],
+        columns=["", "messages", "share", " "],
+    )
+    return str(
+        frame.to_markdown(index=False, disable_numparse=True, colalign=("left", "right", "right", "left"))
+    )
+
+
 def _cell(value: object) -> object:
     """A value as a table's cell: names come from outside, and may hold whatever breaks a table."""
-    if not isinstance(value, str):
-        return "(none)" if value is None else value
-    text = " ".join(value.split())
+    if value is not None and not isinstance(value, str):
+        return value
+    text = name_text(value)
     text = text if len(text) <= _LONGEST_NAME else text[: _LONGEST_NAME - 1] + "…"
     return "".join(f"\\{letter}" if letter in r"\|`*[]<>" else letter for letter in text)

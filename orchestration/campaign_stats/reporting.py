@@ -9,9 +9,9 @@ Here: the decision. Not here: reading (progress.py), and Dagster (sensors.py).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, NonNegativeInt, ValidationError
 
@@ -105,11 +105,18 @@ class CatchUpRuns:
 
 @dataclass(frozen=True)
 class Event:
-    """A materialization to report. day: its partition, None: all of it; rows_changed: since the last one."""
+    """A materialization to report.
+
+    Attributes:
+        day: its partition; None: all of it.
+        rows_changed: since the last one.
+        picture: with a picture of what is stored: once an hour, for Dagster keeps all of them.
+    """
 
     asset: str
     day: date | None
     rows_changed: int
+    picture: bool = False
 
 
 @dataclass(frozen=True)
@@ -164,11 +171,11 @@ def decide(
         assets: those that are reported on; activity of others is another domain's.
     """
     totals = {asset: sum(a.rows_changed for a in seen.activity if a.asset == asset) for asset in assets}
-    whole, assets_reported = _whole_assets(seen, cursor.assets, totals)
     days, days_reported = _days(seen, cursor, partitions, assets)
+    whole, assets_reported = _whole_assets(seen, cursor.assets, totals, {event.asset for event in days})
     catch_up = _catch_up(seen, runs, partitions, cursor)
     return Decision(
-        events=(*whole, *days),
+        events=(*days, *whole),
         catch_up=catch_up,
         cursor=Cursor(
             since=cursor.since,
@@ -189,22 +196,26 @@ def _changed(total: int, reported: Reported | None) -> int:
 
 
 def _whole_assets(
-    seen: Seen, reported: Mapping[str, Reported], totals: Mapping[str, int]
+    seen: Seen, reported: Mapping[str, Reported], totals: Mapping[str, int], with_days: Set[str]
 ) -> tuple[list[Event], dict[str, Reported]]:
+    """An asset whose days are reported is so too, after them: its last event is what the UI shows of it."""
     events: list[Event] = []
     after: dict[str, Reported] = {}
     for asset, total in totals.items():
         last = reported.get(asset)
         at = last.at if last else None
         changed = _changed(total, last)
-        if (changed and is_due(at, seen.now, REPORT_CHANGES_EVERY)) or (
-            not changed and seen.drained and is_due(at, seen.now, REPORT_QUIET_EVERY)
-        ):
-            events.append(Event(asset, None, changed))
+        interval = REPORT_CHANGES_EVERY if changed else REPORT_QUIET_EVERY
+        if (changed or seen.drained) and (asset in with_days or is_due(at, seen.now, interval)):
+            events.append(Event(asset, None, changed, picture=at is None or _hour(at) != _hour(seen.now)))
             after[asset] = Reported(rows=total, at=seen.now)
         elif last is not None:
             after[asset] = last
     return events, after
+
+
+def _hour(at: datetime) -> datetime:
+    return at.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
 
 
 def _days(
@@ -229,7 +240,8 @@ def _days(
             last = Reported(rows=activity.rows_changed, at=seen.now)
         if last is not None:
             after[activity.asset][activity.day] = last
-    return events, {asset: days for asset, days in after.items() if days}
+    # The newest days come first if there are many, and are told last: the UI shows what was told last.
+    return events[::-1], {asset: days for asset, days in after.items() if days}
 
 
 def _catch_up(

@@ -8,7 +8,13 @@ from datetime import date
 import dagster as dg
 
 from orchestration.campaign_stats.access import snapshot
-from orchestration.campaign_stats.assets import GROUP, day_metadata, summary_metadata, table_metadata
+from orchestration.campaign_stats.assets import (
+    GROUP,
+    day_metadata,
+    picture_metadata,
+    summary_metadata,
+    table_metadata,
+)
 from orchestration.campaign_stats.partitions import campaign_days
 from orchestration.campaign_stats.progress import Stored, look, stored
 from orchestration.campaign_stats.reporting import CatchUp, CatchUpRuns, Event, decide, read_cursor
@@ -88,6 +94,7 @@ def materialization(event: Event, found: Stored) -> dg.AssetMaterialization:
             **table_metadata(event.asset, found.table_rows),
             "rows_changed": event.rows_changed,
             **describe(event.asset, found.summary),
+            **(picture_metadata(event.asset, "all campaigns", found.summary) if event.picture else {}),
         },
     )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
@@ -11,10 +13,13 @@ from uuid import UUID, uuid4
 import dagster as dg
 import psycopg
 import pytest
+from PIL import Image
 
 from orchestration.campaign_stats import upkeep
 from orchestration.campaign_stats.assets import campaign_computed_stats, campaign_template_stats
-from orchestration.campaign_stats.contents import MOST_LINES, Counters, Line, markdown
+from orchestration.campaign_stats.contents import MOST_LINES, Line, funnel_markdown, markdown
+from orchestration.campaign_stats.counters import Counters
+from orchestration.campaign_stats.funnel import COLORS
 from orchestration.campaign_stats.resources import ApplicationDatabase
 from orchestration.campaign_stats.tables import COMPUTED_STATS, COUNTERS, TEMPLATE_STATS
 from orchestration.campaign_stats.upkeep import (
@@ -129,6 +134,47 @@ def test_a_range_is_one_run_and_tells_each_partition_its_own_row_count(applicati
     assert sum(told["dagster/partition_row_count"] for told in per_day.values()) == len(
         application.rows(STORED)
     )
+
+
+def read_in(told: Mapping[str, Any]) -> float:
+    """The share of the total that was read, as the picture shows it."""
+    data = told["funnel_picture"].removeprefix("![funnel](data:image/png;base64,").removesuffix(")")
+    with Image.open(io.BytesIO(base64.b64decode(data, validate=True))) as picture:
+        rgb = picture.convert("RGB")
+    longest = {
+        step: max(
+            sum(color == COLORS[step] for color in rgb.crop((0, y, rgb.width, y + 1)).get_flattened_data())
+            for y in range(80, 220)
+        )
+        for step in ("total", "read")
+    }
+    return longest["read"] / longest["total"]
+
+
+def test_a_run_has_one_picture_an_asset_of_all_its_partitions_and_each_partition_its_own_table(
+    application: Application,
+) -> None:
+    days = application.days()
+    with dg.DagsterInstance.ephemeral() as instance:
+        result = materialize(instance, between=(days[0], days[-1]))
+    ((total, read),) = application.rows(
+        "SELECT sum(total), sum(read) FROM headrace.campaign_template_stats_live"
+    )
+    for asset in (TEMPLATE_STATS, COMPUTED_STATS):
+        told = metadata(result, asset)
+        assert [day for day, values in told.items() if "funnel_picture" in values] == [days[-1]]
+        assert read_in(told[days[-1]]) == pytest.approx(float(read / total), abs=0.005)
+        for values in told.values():
+            counters = {name: values[name] for name in ("sent", "delivered", "read", "replied", "failed")}
+            assert values["funnel"] == funnel_markdown(Counters(total=values["messages"], **counters))
+
+
+def test_a_day_without_campaigns_has_no_picture(application: Application) -> None:
+    day = str(date.fromisoformat(application.days()[0]) - timedelta(days=1))
+    with dg.DagsterInstance.ephemeral() as instance:
+        told = metadata(materialize(instance, partition=day), TEMPLATE_STATS)[day]
+    assert told["campaigns"] == 0
+    assert "funnel_picture" not in told
 
 
 def test_what_is_up_to_date_is_left_alone_and_rebuild_repairs_a_wrong_counter(

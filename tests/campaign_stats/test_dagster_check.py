@@ -25,7 +25,7 @@ from orchestration.campaign_stats.comparison import (
     differences,
     judge_comparison,
 )
-from orchestration.campaign_stats.contents import Counters
+from orchestration.campaign_stats.counters import Counters
 from orchestration.campaign_stats.resources import ApplicationDatabase
 from orchestration.campaign_stats.tables import COUNTERS
 from orchestration.database import engine

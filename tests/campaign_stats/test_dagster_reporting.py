@@ -116,7 +116,9 @@ def test_an_asset_is_reported_when_it_changed_or_is_quiet(
     # A day without a partition: only the asset as a whole is in question.
     activity = active(rows, date(2020, 1, 1)) if rows else ()
     decision = one(Seen(NOW, activity, **seen), cursor(before))  # type: ignore[arg-type]
-    assert decision.events == tuple(Event(TEMPLATE_STATS, None, changed) for changed in expected)
+    assert [(event.asset, event.day, event.rows_changed) for event in decision.events] == [
+        (TEMPLATE_STATS, None, changed) for changed in expected
+    ]
     if expected:
         assert decision.cursor.assets == {TEMPLATE_STATS: Reported(rows=rows, at=NOW)}
     else:
@@ -138,10 +140,39 @@ def test_an_asset_is_reported_when_it_changed_or_is_quiet(
 def test_a_touched_day_is_reported_with_its_partition_at_most_hourly(
     day: date, rows: int, known: tuple[int, timedelta] | None, expected: list[int]
 ) -> None:
-    days = {} if known is None else {TEMPLATE_STATS: {day: told(*known)}}
+    known_days = {} if known is None else {TEMPLATE_STATS: {day: told(*known)}}
     quiet = {TEMPLATE_STATS: told(rows, SECOND)}
-    decision = one(Seen(NOW, active(rows, day)), cursor(quiet, days))
-    assert decision.events == tuple(Event(TEMPLATE_STATS, day, changed) for changed in expected)
+    decision = one(Seen(NOW, active(rows, day)), cursor(quiet, known_days))
+    days = [event for event in decision.events if event.day]
+    assert days == [Event(TEMPLATE_STATS, day, changed) for changed in expected]
+
+
+@pytest.mark.parametrize(
+    ("now", "last", "expected"),
+    [
+        pytest.param("12:00:00", None, True, id="the first report"),
+        pytest.param("12:00:00", "11:59:00", True, id="the hour's first report"),
+        pytest.param("12:59:59", "12:00:00", False, id="another one in the hour"),
+        pytest.param("12:30:00", "13:30:00", True, id="a clock was set back"),
+    ],
+)
+def test_a_report_of_all_has_a_picture_once_an_hour(now: str, last: str | None, expected: bool) -> None:
+    at = datetime.fromisoformat(f"2026-03-05 {now}+00:00")
+    before = datetime.fromisoformat(f"2026-03-05 {last}+00:00") if last else None
+    known = {TEMPLATE_STATS: Reported(rows=1, at=before)} if before else {}
+    decision = one(Seen(at, active(9, date(2020, 1, 1))), cursor(known))
+    assert decision.events == (Event(TEMPLATE_STATS, None, 9 - bool(last), picture=expected),)
+
+
+def test_the_event_of_all_follows_those_of_days_the_newest_last_for_the_ui_shows_the_last_one() -> None:
+    known = cursor({TEMPLATE_STATS: told(10, SECOND)})
+    activity = (*active(5), *active(5, YESTERDAY))
+    events = one(Seen(NOW, activity), known).events
+    assert [(event.day, event.rows_changed) for event in events] == [(YESTERDAY, 5), (TODAY, 5), (None, 0)]
+    behind = one(Seen(NOW, activity, rows_behind=1), known).events
+    assert [event.day for event in behind] == [YESTERDAY, TODAY], (
+        "not all is applied: nothing to be said of it"
+    )
 
 
 def test_a_day_becomes_due_once_it_has_a_partition() -> None:
@@ -167,9 +198,9 @@ def test_a_new_cursor_holds_days_back_for_the_first_materialization() -> None:
     fresh, _ = read_cursor(None, NOW)
     seen = Seen(NOW, active(5))
     at_once = one(seen, fresh)
-    assert at_once.events == (Event(TEMPLATE_STATS, None, 5),)
+    assert at_once.events == (Event(TEMPLATE_STATS, None, 5, picture=True),)
     later = one(Seen(NOW + FIRST_DAYS_AFTER, active(5)), at_once.cursor)
-    assert later.events == (Event(TEMPLATE_STATS, TODAY, 5),)
+    assert [(event.day, event.rows_changed) for event in later.events] == [(TODAY, 5), (None, 0)]
 
 
 def test_after_a_lost_cursor_not_all_days_come_in_one_tick() -> None:

@@ -58,6 +58,8 @@ def test_what_the_worker_did_becomes_events_with_counts_and_columns(application:
         assert [(whole["dagster/row_count"],)] == application.rows(stored)
         assert whole["rows_changed"] == sum(c.rows["send_queue"] for c in application.campaigns)
         assert "dagster/partition_row_count" not in whole
+        assert {key for key, told in found.items() if "funnel_picture" in told} == {(a, None) for a in ASSETS}
+        assert list(found)[-2:] == [(asset, None) for asset in ASSETS]
         for day in application.days():
             told = found[COMPUTED_STATS, day]
             assert told["dagster/row_count"] == len(application.campaigns)

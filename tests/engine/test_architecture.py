@@ -148,7 +148,8 @@ def test_workers_and_commands_run_without_dagster_loaded(modules: str, tmp_path:
 def test_a_worker_loads_none_of_the_large_libraries_that_it_does_not_need(tmp_path: Path) -> None:
     script = (
         "import sys, orchestration.engine.worker;"
-        " print(sorted({'alembic', 'pandas', 'numpy', 'click'} & {name.split('.')[0] for name in sys.modules}))"
+        " large = {'alembic', 'pandas', 'numpy', 'click', 'matplotlib', 'PIL'};"
+        " print(sorted(large & {name.split('.')[0] for name in sys.modules}))"
     )
     done = subprocess.run(
         [sys.executable, "-c", script],
@@ -159,6 +160,13 @@ def test_a_worker_loads_none_of_the_large_libraries_that_it_does_not_need(tmp_pa
         check=True,
     )
     assert done.stdout == "[]\n"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=relative)
+def test_what_draws_pictures_is_imported_only_by_the_module_that_draws_them(path: Path) -> None:
+    uses = {module for module in imported(path) if top(module) in ("matplotlib", "PIL")}
+    assert bool(uses) == (path.stem == "funnel")
+    assert not {module for module in uses if "pyplot" in module}, "its figures are the process's, not ours"
 
 
 @pytest.mark.parametrize("path", MODULES, ids=relative)

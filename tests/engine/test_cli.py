@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import re
 import signal
 import socket
 import subprocess
 import sys
 import traceback
-import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,7 +17,6 @@ from typing import Any
 import click
 import psycopg
 import pytest
-from click.testing import CliRunner, Result
 
 from orchestration.cli import main
 from orchestration.database import connect, engine
@@ -27,18 +24,10 @@ from orchestration.engine.stream import drain
 from orchestration.errors import HeadraceError
 from orchestration.settings import Settings
 from tests.campaign_stats.oracle import assert_all_agree
+from tests.commands import Headrace, a_sentence, run, subprocess_environment
 from tests.concurrency.items import make_items
 from tests.engine.sessions import as_role, open_transaction, wait_until
 from tests.rows import a_history, insert
-
-REPOSITORY = Path(__file__).resolve().parents[2]
-Headrace = Callable[..., Result]
-
-
-def run(*arguments: str, **environment: str | None) -> Result:
-    """The command in this process, with this environment and no other variable of ours."""
-    others = {name: None for name in os.environ if name.startswith(("HEADRACE_", "DAGSTER_"))}
-    return CliRunner(env={**others, "COLUMNS": "200", **environment}).invoke(main, list(arguments))
 
 
 @pytest.fixture
@@ -50,24 +39,6 @@ def headrace(database: str) -> Headrace:
 def admin(database: str) -> Iterator[psycopg.Connection[Any]]:
     with psycopg.connect(database, autocommit=True) as connection:
         yield connection
-
-
-def a_sentence(result: Result, exit_code: int | None = None) -> str:
-    """What a refused command says: one line on stderr, no traceback."""
-    assert result.exit_code != 0
-    assert exit_code in (None, result.exit_code), result.output
-    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
-    assert result.stdout == ""
-    assert result.stderr.startswith("headrace: ")
-    assert result.stderr.count("\n") == 1
-    return result.stderr.strip()
-
-
-def subprocess_environment(**environment: str) -> dict[str, str]:
-    kept = {
-        name: value for name, value in os.environ.items() if not name.startswith(("HEADRACE_", "DAGSTER_"))
-    }
-    return {**kept, "PYTHONPATH": str(REPOSITORY), **environment}
 
 
 def every_command() -> list[tuple[str, ...]]:
@@ -356,81 +327,6 @@ def test_what_rows_say_is_shown_as_it_is_and_not_taken_for_markup(
     shown = headrace("stats", str(campaign))
     assert shown.exit_code == 0, shown.exception
     assert shown.output.count(odd) == 2
-
-
-# --- stats, rebuild ------------------------------------------------------------------------------------------------
-
-
-def test_stats_shows_a_campaign_by_template_and_in_all(
-    headrace: Headrace, database: str, admin: psycopg.Connection[Any]
-) -> None:
-    first, _ = a_history(admin)
-    live = headrace("stats", str(first)).output
-    assert live.startswith("first (running), created ")
-    assert "live, 0 s old" in live
-    asyncio.run(drain(database))
-    computed = headrace("stats", str(first)).output
-    assert re.search(r"computed, [\d.]+ s old", computed)
-    assert re.search(r"template 0 +│ +10 ", computed)
-    assert re.search(r"all +│ +20 ", computed)
-    document = json.loads(headrace("stats", str(first), "--json").output)
-    assert document == admin.execute("SELECT headrace.campaign_stats(%s)", [first]).fetchall()[0][0] | {
-        "age_seconds": document["age_seconds"]
-    }
-
-
-def test_stats_without_a_campaign_lists_the_newest_with_their_ids(
-    headrace: Headrace, database: str, admin: psycopg.Connection[Any]
-) -> None:
-    assert headrace("stats").output == "there are no campaigns\n"
-    first, second = a_history(admin)
-    asyncio.run(drain(database))
-    listed = json.loads(headrace("stats", "--json").output)
-    assert {row["campaign"] for row in listed} == {str(first), str(second)}
-    totals = "SELECT totals -> 'total' FROM headrace.campaign_computed_stats WHERE campaign_id = %s"
-    for row in listed:
-        assert admin.execute(totals, [row["campaign"]]).fetchone() == (row["total"],)
-    assert "The newest 2 campaigns" in headrace("stats").output
-
-
-def test_stats_of_a_campaign_that_has_not_run_says_so(
-    headrace: Headrace, admin: psycopg.Connection[Any]
-) -> None:
-    campaign = insert(admin, "campaigns", name="later", status="scheduled")
-    assert headrace("stats", str(campaign)).output.endswith("no statistics: the campaign has not run\n")
-
-
-@pytest.mark.parametrize("command", ["stats", "rebuild"])
-def test_a_campaign_that_is_none_is_a_sentence(
-    command: str, headrace: Headrace, admin: psycopg.Connection[Any]
-) -> None:
-    unknown = str(uuid.uuid4())
-    assert a_sentence(headrace(command, unknown), exit_code=1) == f"headrace: there is no campaign {unknown}"
-    assert a_sentence(headrace(command, "42"), exit_code=2) == "headrace: 42 is not a campaign id (a uuid)"
-    assert admin.execute("SELECT count(*) FROM headrace.campaign").fetchone() == (0,)
-
-
-def test_rebuild_sets_stored_numbers_right(
-    headrace: Headrace, database: str, admin: psycopg.Connection[Any]
-) -> None:
-    first, second = a_history(admin)
-    asyncio.run(drain(database))
-    spoil = "UPDATE headrace.campaign_template_stats SET total = total + 1"
-    admin.execute(spoil)
-    assert (
-        headrace("rebuild", str(first), str(second)).output
-        == "2 campaigns rebuilt; 4 messages or counters changed\n"
-    )
-    assert_all_agree(admin)
-    admin.execute(spoil)
-    assert headrace("rebuild", "--all").output == "2 of 2 campaigns rebuilt\n"
-    assert_all_agree(admin)
-    for wrong in ((), (str(first), "--all")):
-        assert "name campaigns by id, or say --all" in a_sentence(headrace("rebuild", *wrong), exit_code=2)
-
-
-def test_rebuild_of_nothing_says_so(headrace: Headrace) -> None:
-    assert headrace("rebuild", "--all").output == "there are no campaigns\n"
 
 
 # --- worker --------------------------------------------------------------------------------------------------------

@@ -1,0 +1,133 @@
+"""A real `headrace up` with a small example, in a home of its own; and the browser that looks at it.
+
+Here: starting, waiting, ending. Not here: what is clicked (ui.py).
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from playwright.sync_api import Browser, sync_playwright
+
+from orchestration.demo.commands import midnight
+from orchestration.demo.load import create_schema, load
+from orchestration.demo.server import ensure_server, stop_server
+from orchestration.migrate import migrate
+from orchestration.settings import Settings
+from tests.commands import subprocess_environment
+
+# Names of the same browser in Debian, Ubuntu, Fedora and as Google packs it.
+CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+STARTING_SECONDS = 180
+ENDING_SECONDS = 60
+
+
+@dataclass(frozen=True)
+class Live:
+    """What runs. ui: URL of Dagster's UI; database: of the application; log: what `up` says."""
+
+    ui: str
+    database: str
+    log: Path
+
+    def rows(self, statement: str, parameters: object = None) -> list[tuple[Any, ...]]:
+        """One statement, committed; its rows."""
+        with psycopg.connect(self.database, autocommit=True) as connection:
+            cursor = connection.execute(statement.encode(), parameters)  # type: ignore[arg-type]
+            return cursor.fetchall() if cursor.description else []
+
+
+def find_chromium() -> str | None:
+    return next(filter(None, map(shutil.which, CHROMIUM)), None)
+
+
+@contextmanager
+def browser(executable: str) -> Iterator[Browser]:
+    """Headless, and silent on the network but for what a page asks for."""
+    arguments = [
+        *("--disable-gpu", "--disable-dev-shm-usage", "--no-first-run", "--no-default-browser-check"),
+        *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+        *(["--no-sandbox"] if os.geteuid() == 0 else []),
+    ]
+    with sync_playwright() as playwright:
+        found = playwright.chromium.launch(executable_path=executable, args=arguments)
+        try:
+            yield found
+        finally:
+            found.close()
+
+
+@contextmanager
+def headrace_up(scale: float) -> Iterator[Live]:
+    """`headrace up` on a free port, ready and with its first materialization done; ended, and its home removed.
+
+    Args:
+        scale: how much of two example campaigns is loaded; 1: 50,857 messages each.
+    """
+    # A short path: a unix socket's may have 107 bytes. The embedded server runs as a user of its own.
+    home = Path(tempfile.mkdtemp(prefix="hr-", dir="/tmp"))
+    home.chmod(0o755)
+    process: subprocess.Popen[bytes] | None = None
+    try:
+        server = ensure_server(home)
+        database = server.url("app")
+        create_schema(database, "public")
+        migrate(database, Settings(home=home))
+        load(database, "public", 2, 1, midnight(datetime.now(UTC)), scale=scale)
+        port, log = _free_port(), home / "up.log"
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "orchestration.cli", "up", "--port", str(port)],
+                env=subprocess_environment(HEADRACE_HOME=str(home)),
+                cwd=home,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+        live = Live(f"http://127.0.0.1:{port}", database, log)
+        wait_for(lambda: "Materialized: " in log.read_text(), process, log)
+        yield live
+    finally:
+        if process is not None:
+            _end(process)
+        stop_server(home)
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def wait_for(reached: Callable[[], bool], process: subprocess.Popen[bytes], log: Path) -> None:
+    """Waits until `up` got there; what it said if it does not."""
+    deadline = time.monotonic() + STARTING_SECONDS
+    while not reached():
+        ended = process.poll()
+        if ended is not None or time.monotonic() > deadline:
+            why = f"ended with {ended}" if ended is not None else f"not ready after {STARTING_SECONDS} s"
+            raise AssertionError(f"headrace up {why}:\n{log.read_text()[-5000:]}")
+        time.sleep(0.2)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.send_signal(signal.SIGINT)
+    try:
+        process.wait(ENDING_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        raise
+
+
+def _free_port() -> int:
+    with closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

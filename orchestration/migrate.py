@@ -287,7 +287,7 @@ def _all_there(connection: sa.Connection, replaceable: list[SqlObject]) -> bool:
 def pending(connection: sa.Connection, settings: Settings) -> list[str]:
     """What `migrate` would change, in words; empty where the database is up to date. Changes and locks nothing."""
     found = outdated(connection, settings)
-    there = _installed(connection).get("domains", "").split(",")
+    there = read_installation(connection).get("domains", "").split(",")
     domains, _ = fitting_domains(connection, settings)
     return found + [p.what for p in capture_problems(connection, [d for d in domains if d.name in there])]
 

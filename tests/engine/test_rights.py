@@ -80,7 +80,10 @@ def test_every_role_calls_the_functions_that_serve(filled: str) -> None:
 
 @pytest.mark.parametrize(
     ("role", "more"),
-    [("headrace_reader", {"stream_rebuilds", "oldest_writer"}), ("headrace_app", {"ingest_whatsapp_webhook"})],
+    [
+        ("headrace_reader", {"stream_rebuilds", "oldest_writer"}),
+        ("headrace_app", {"ingest_whatsapp_webhook"}),
+    ],
 )
 def test_readers_and_applications_call_nothing_else(role: str, more: set[str], filled: str) -> None:
     with psycopg.connect(as_role(filled, role), autocommit=True) as connection:

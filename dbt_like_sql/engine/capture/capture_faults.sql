@@ -55,7 +55,7 @@ AS $$
                 WHEN g.oid IS NULL THEN 'missing'
                 WHEN g.tgenabled = 'D' THEN 'disabled'
                 WHEN g.tgenabled <> 'A' THEN 'not always'
-                WHEN g.tgfoid IS DISTINCT FROM o.function
+                WHEN g.tgfoid IS DISTINCT FROM o.function OR o.op = 'update' AND g.tgqual IS NOT NULL
                     OR g.tgtype <> o.type + (o.op = 'update' OR t.by_row AND o.op <> 'truncate')::integer
                     -- clones on partitions bear no comment
                     OR g.tgparentid = 0 AND obj_description(g.oid, 'pg_trigger') IS DISTINCT FROM 'headrace ' || (t.noted -> 'triggers' ->> o.op)

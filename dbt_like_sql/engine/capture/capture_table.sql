@@ -53,6 +53,7 @@ DECLARE
     v_noted jsonb;
     v_changed integer := 0;
     v_target regclass;
+    v_other regprocedure;
 BEGIN
     IF cardinality(p_keys) > 0 AND cardinality(p_left) > 0 THEN
         RAISE EXCEPTION 'capture of %: name either p_keys or p_left', p_source USING ERRCODE = 'invalid_parameter_value';
@@ -164,6 +165,13 @@ BEGIN
             AND g.tgrelid <> p_table AND NOT EXISTS (SELECT FROM pg_partition_tree(p_table) t WHERE t.relid = g.tgrelid)
     LOOP
         EXECUTE format('DROP TRIGGER %I ON %s', v_op, v_target);
+    END LOOP;
+    FOR v_other IN
+        SELECT p.oid::regprocedure FROM pg_proc p
+        WHERE p.pronamespace = 'headrace'::regnamespace AND p.proname = v_watched
+            AND p.proargtypes[0] <> (SELECT c.reltype FROM pg_class c WHERE c.oid = p_table)
+    LOOP
+        EXECUTE format('DROP FUNCTION %s', v_other);
     END LOOP;
     RETURN v_changed;
 END

@@ -348,7 +348,7 @@ CREATE FUNCTION headrace.capture_faults(p_sources text[] DEFAULT NULL::text[]) R
                 WHEN g.oid IS NULL THEN 'missing'
                 WHEN g.tgenabled = 'D' THEN 'disabled'
                 WHEN g.tgenabled <> 'A' THEN 'not always'
-                WHEN g.tgfoid IS DISTINCT FROM o.function
+                WHEN g.tgfoid IS DISTINCT FROM o.function OR o.op = 'update' AND g.tgqual IS NOT NULL
                     OR g.tgtype <> o.type + (o.op = 'update' OR t.by_row AND o.op <> 'truncate')::integer
                     -- clones on partitions bear no comment
                     OR g.tgparentid = 0 AND obj_description(g.oid, 'pg_trigger') IS DISTINCT FROM 'headrace ' || (t.noted -> 'triggers' ->> o.op)
@@ -571,6 +571,7 @@ DECLARE
     v_noted jsonb;
     v_changed integer := 0;
     v_target regclass;
+    v_other regprocedure;
 BEGIN
     IF cardinality(p_keys) > 0 AND cardinality(p_left) > 0 THEN
         RAISE EXCEPTION 'capture of %: name either p_keys or p_left', p_source USING ERRCODE = 'invalid_parameter_value';
@@ -682,6 +683,13 @@ BEGIN
             AND g.tgrelid <> p_table AND NOT EXISTS (SELECT FROM pg_partition_tree(p_table) t WHERE t.relid = g.tgrelid)
     LOOP
         EXECUTE format('DROP TRIGGER %I ON %s', v_op, v_target);
+    END LOOP;
+    FOR v_other IN
+        SELECT p.oid::regprocedure FROM pg_proc p
+        WHERE p.pronamespace = 'headrace'::regnamespace AND p.proname = v_watched
+            AND p.proargtypes[0] <> (SELECT c.reltype FROM pg_class c WHERE c.oid = p_table)
+    LOOP
+        EXECUTE format('DROP FUNCTION %s', v_other);
     END LOOP;
     RETURN v_changed;
 END

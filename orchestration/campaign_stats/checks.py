@@ -115,7 +115,11 @@ def result(finding: Finding, *, seconds: float, check: dg.AssetCheckKey | None =
             **finding.numbers,
             "seconds": round(seconds, 3),
             **{name: listing_value(listing) for name, listing in finding.listings.items()},
-            **{f"{name}_rows": listing.total for name, listing in finding.listings.items()},
+            **{
+                f"{name}_rows_in_all": listing.total
+                for name, listing in finding.listings.items()
+                if listing.total > len(listing.rows)
+            },
         },
         asset_key=check.asset_key if check else None,
         check_name=check.name if check else None,

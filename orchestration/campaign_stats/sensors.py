@@ -3,6 +3,7 @@
 Here: reading, and putting the decision into Dagster's words. Not here: the decision (reporting.py).
 """
 
+from collections.abc import Sequence
 from datetime import date
 
 import dagster as dg
@@ -15,6 +16,7 @@ from orchestration.campaign_stats.assets import (
     summary_metadata,
     table_metadata,
 )
+from orchestration.campaign_stats.checks import checks
 from orchestration.campaign_stats.partitions import campaign_days
 from orchestration.campaign_stats.progress import Stored, look, stored
 from orchestration.campaign_stats.reporting import CatchUp, CatchUpRuns, Event, decide, read_cursor
@@ -37,6 +39,8 @@ _RUNS_REMEMBERED = 10
 def stream_backlog(context: dg.SensorEvaluationContext, database: ApplicationDatabase) -> dg.SensorResult:
     """Reports what the worker keeps up to date, and requests a run where changes wait and no worker lives.
 
+    With a report go the latest results of the asset's checks, which Dagster would show no longer.
+
     Raises:
         HeadraceError: the database could not be read: the tick fails, and nothing is reported as unchanged.
     """
@@ -54,7 +58,10 @@ def stream_backlog(context: dg.SensorEvaluationContext, database: ApplicationDat
         decision = decide(seen, runs, existing_partitions(), cursor)
         found = stored(connection, decision.events)
     return dg.SensorResult(
-        asset_events=[materialization(event, found[event]) for event in decision.events],
+        asset_events=[
+            *(materialization(event, found[event]) for event in decision.events),
+            *last_results(context.instance, decision.events),
+        ],
         run_requests=[run_request(decision.catch_up)] if decision.catch_up else None,
         # Dagster takes a tick without a run for a skipped one, events or not, and wants to know why.
         skip_reason=None if decision.catch_up else decision.note,
@@ -97,6 +104,42 @@ def materialization(event: Event, found: Stored) -> dg.AssetMaterialization:
             **(picture_metadata(event.asset, "all campaigns", found.summary) if event.picture else {}),
         },
     )
+
+
+def last_results(instance: dg.DagsterInstance, events: Sequence[Event]) -> list[dg.AssetCheckEvaluation]:
+    """The latest check results of the assets that are reported on, once more, without a run.
+
+    Dagster shows a result until the asset's next materialization, or as long as both are of one run. What is reported
+    here each minute is of no run, so a result of no run stays to be seen; each is reported so once.
+    """
+    assets = {event.asset for event in events if event.day is None}
+    found = []
+    for key in sorted(key for check in checks for key in check.check_keys):
+        if key.asset_key.to_user_string() not in assets:
+            continue
+        record = instance.get_latest_asset_check_evaluation_record(key)
+        if (
+            record
+            and record.run_id
+            and record.event
+            and isinstance(record.evaluation, dg.AssetCheckEvaluation)
+        ):
+            result = record.evaluation
+            found.append(
+                dg.AssetCheckEvaluation(
+                    asset_key=result.asset_key,
+                    check_name=result.check_name,
+                    passed=result.passed,
+                    severity=result.severity,
+                    description=result.description,
+                    metadata={
+                        **result.metadata,
+                        "evaluated_at": dg.MetadataValue.timestamp(record.event.timestamp),
+                        "run": dg.MetadataValue.dagster_run(record.run_id),
+                    },
+                )
+            )
+    return found
 
 
 def run_request(catch_up: CatchUp) -> dg.RunRequest:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import dagster as dg
 import pytest
+from dagster._core.loader import LoadingContextForTest
 
 from orchestration.campaign_stats.reporting import Cursor
 from orchestration.campaign_stats.resources import ApplicationDatabase
@@ -223,3 +225,67 @@ def test_a_blocked_stream_is_said_and_no_run_is_requested(application: Applicati
         result = tick(instance, long_ago())
     assert not result.run_requests
     assert "headrace streams rebase campaign_stats" in result.skip_message
+
+
+def shown(instance: dg.DagsterInstance, key: dg.AssetCheckKey) -> bool | None:
+    """Whether the UI shows the check as passed; None: as not evaluated."""
+    record = instance.get_latest_asset_check_evaluation_record(key)
+    assert record is not None
+    assert record.evaluation is not None
+    current = asyncio.run(record.targets_latest_materialization(LoadingContextForTest(instance)))
+    return record.evaluation.passed if current else None
+
+
+def test_a_check_stays_evaluated_while_materializations_go_on_being_reported(
+    application: Application,
+) -> None:
+    """Dagster shows a result for the latest materialization only; ours come every minute."""
+    application.drain()
+    application.rows("UPDATE headrace.campaign_computed_stats SET totals = '{}'")
+    lag = dg.AssetCheckKey(dg.AssetKey(TEMPLATE_STATS), "stream_lag")
+    funnel = dg.AssetCheckKey(dg.AssetKey(COMPUTED_STATS), "funnel_monotonic")
+    with dg.DagsterInstance.ephemeral() as instance:
+
+        def report() -> list[Any]:
+            found = list(tick(instance, long_ago()).asset_events)
+            for event in found:
+                instance.report_runless_asset_event(event)
+            return [event for event in found if isinstance(event, dg.AssetCheckEvaluation)]
+
+        assert report() == []
+        run = defs.resolve_job_def("campaign_stats_checks").execute_in_process(instance=instance)
+        assert (shown(instance, lag), shown(instance, funnel)) == (True, False)
+        for asset in ASSETS:
+            instance.report_runless_asset_event(dg.AssetMaterialization(asset))
+        assert (shown(instance, lag), shown(instance, funnel)) == (None, None)
+        again = {event.asset_check_key: event for event in report()}
+        assert {key.asset_key.to_user_string() for key in again} == set(ASSETS)
+        assert len(again) == 5
+        for event in run.get_asset_check_evaluations():
+            if event.asset_check_key in again:
+                told = again[event.asset_check_key]
+                assert (told.passed, told.severity, told.description) == (
+                    event.passed,
+                    event.severity,
+                    event.description,
+                )
+                assert told.metadata["run"].value == run.run_id
+                assert event.metadata.items() <= told.metadata.items()
+        for _ in range(2):
+            assert report() == []  # once is enough
+            assert (shown(instance, lag), shown(instance, funnel)) == (True, False)
+
+
+def test_a_check_that_is_under_way_is_not_reported(application: Application) -> None:
+    application.drain()
+    with dg.DagsterInstance.ephemeral() as instance:
+        job = defs.resolve_job_def("campaign_stats_checks")
+        instance.create_run_for_job(job)
+        record = instance.get_latest_asset_check_evaluation_record(
+            dg.AssetCheckKey(dg.AssetKey(TEMPLATE_STATS), "stream_lag")
+        )
+        assert record is not None
+        assert record.status.value == "PLANNED"
+        assert not [
+            e for e in tick(instance, long_ago()).asset_events if isinstance(e, dg.AssetCheckEvaluation)
+        ]

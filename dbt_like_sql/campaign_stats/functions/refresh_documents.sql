@@ -1,6 +1,6 @@
 -- purpose: writes the serving documents of campaigns from their stored counters; the version rises only if numbers changed
 -- grain:   one document per campaign named
--- reads:   headrace.campaign_template_stats
+-- reads:   headrace.campaign_template_stats, campaign_latency, headrace.campaign
 -- writes:  headrace.campaign_computed_stats; how many documents changed
 -- locks:   the campaigns' own rows, in id order, before the counters are read; the documents' rows
 CREATE OR REPLACE FUNCTION headrace.refresh_documents(p_campaigns uuid[]) RETURNS bigint
@@ -11,7 +11,22 @@ DECLARE
     v_written bigint;
 BEGIN
     PERFORM headrace.lock_campaigns(p_campaigns);
-    WITH document AS (
+    WITH median AS (
+        -- Of n values in order, the middle one, or the mean of the two in the middle.
+        SELECT
+            u.campaign_id,
+            (min(u.seconds) FILTER (WHERE u.kind = 'd' AND u.upto >= (u.messages + 1) / 2)
+                + min(u.seconds) FILTER (WHERE u.kind = 'd' AND u.upto >= u.messages / 2 + 1)) / 2.0 AS delivered,
+            (min(u.seconds) FILTER (WHERE u.kind = 'r' AND u.upto >= (u.messages + 1) / 2)
+                + min(u.seconds) FILTER (WHERE u.kind = 'r' AND u.upto >= u.messages / 2 + 1)) / 2.0 AS read
+        FROM (
+            SELECT
+                l.campaign_id, l.kind, l.seconds, sum(l.messages) OVER (PARTITION BY l.campaign_id, l.kind ORDER BY l.seconds) AS upto,
+                sum(l.messages) OVER (PARTITION BY l.campaign_id, l.kind) AS messages
+            FROM headrace.campaign_latency l WHERE l.campaign_id = ANY (p_campaigns) AND l.messages > 0
+        ) u
+        GROUP BY u.campaign_id
+    ), document AS (
         SELECT
             k.id AS campaign_id,
             coalesce(jsonb_agg(
@@ -21,12 +36,18 @@ BEGIN
             headrace.counters_json(
                 coalesce(sum(s.total), 0)::bigint, coalesce(sum(s.sent), 0)::bigint, coalesce(sum(s.delivered), 0)::bigint,
                 coalesce(sum(s.read), 0)::bigint, coalesce(sum(s.replied), 0)::bigint, coalesce(sum(s.failed), 0)::bigint,
-                coalesce(sum(s.failed_queue), 0)::bigint) AS totals
-        FROM unnest(p_campaigns) k (id) LEFT JOIN headrace.campaign_template_stats s ON s.campaign_id = k.id
-        GROUP BY k.id
+                coalesce(sum(s.failed_queue), 0)::bigint)
+                || jsonb_build_object('median_seconds_to_delivered', trim_scale(m.delivered), 'median_seconds_to_read', trim_scale(m.read)) AS totals
+        FROM (SELECT DISTINCT id FROM unnest(p_campaigns) id) k
+        LEFT JOIN headrace.campaign_template_stats s ON s.campaign_id = k.id
+        LEFT JOIN median m ON m.campaign_id = k.id
+        GROUP BY k.id, m.delivered, m.read
     ), written AS (
-        INSERT INTO headrace.campaign_computed_stats AS d (campaign_id, template_stats, totals, checksum)
-        SELECT n.campaign_id, n.template_stats, n.totals, md5(n.template_stats::text) FROM document n ORDER BY n.campaign_id
+        INSERT INTO headrace.campaign_computed_stats AS d (campaign_id, template_stats, totals, state, version, checksum)
+        SELECT
+            n.campaign_id, n.template_stats, n.totals, CASE WHEN c.state = 'settling' THEN 'settling' ELSE 'live' END,
+            c.last_version + 1, md5(n.template_stats::text || n.totals::text)
+        FROM document n INNER JOIN headrace.campaign c ON c.campaign_id = n.campaign_id ORDER BY n.campaign_id
         ON CONFLICT (campaign_id) DO UPDATE SET
             template_stats = excluded.template_stats, totals = excluded.totals, checksum = excluded.checksum,
             version = d.version + 1, computed_at = clock_timestamp()

@@ -11,9 +11,17 @@ CREATE TYPE headrace.outcome_change AS (
 	old_campaign uuid,
 	old_template text,
 	old_bits smallint,
+	old_sent_at timestamp with time zone,
+	old_delivered_at timestamp with time zone,
+	old_read_at timestamp with time zone,
+	old_replied_at timestamp with time zone,
 	new_campaign uuid,
 	new_template text,
-	new_bits smallint
+	new_bits smallint,
+	new_sent_at timestamp with time zone,
+	new_delivered_at timestamp with time zone,
+	new_read_at timestamp with time zone,
+	new_replied_at timestamp with time zone
 );
 
 -- Name: add_change_log_partition(date); Type: FUNCTION; Schema: headrace; Owner: -
@@ -47,6 +55,104 @@ BEGIN
 END
 $_$;
 
+-- Name: amend_campaign(uuid, text, boolean, boolean); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.amend_campaign(p_campaign_id uuid, p_status text, p_accept_fewer_rows boolean, p_reopen boolean) RETURNS boolean
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    AS $$
+DECLARE
+    k headrace.campaign;
+    d headrace.campaign_computed_stats;
+    v_rows jsonb;
+    v_fewer boolean;
+    v_reopened boolean;
+    v_why jsonb;
+BEGIN
+    SELECT * INTO k FROM headrace.campaign c WHERE c.campaign_id = p_campaign_id;
+    SELECT * INTO d FROM headrace.campaign_computed_stats s WHERE s.campaign_id = p_campaign_id;
+    v_rows := headrace.source_row_counts(p_campaign_id);
+    v_fewer := EXISTS (SELECT FROM jsonb_each_text(k.source_rows) t WHERE (v_rows ->> t.key)::bigint < t.value::bigint);
+    v_reopened := p_reopen OR headrace.lifecycle_state(k.state, p_status, k.frozen_status, NULL, NULL) NOT IN ('frozen', 'amended');
+    v_why := jsonb_strip_nulls(jsonb_build_object(
+        'reason', CASE WHEN p_reopen THEN 'reopened by hand' WHEN v_reopened THEN 'reopened' WHEN k.late_messages IS NOT NULL THEN 'late changes' ELSE 'recount' END,
+        'status', CASE WHEN v_reopened THEN p_status END, 'messages', to_jsonb(k.late_messages), 'source_rows', v_rows, 'source_rows_before', k.source_rows));
+    IF v_fewer AND NOT p_accept_fewer_rows THEN
+        INSERT INTO headrace.campaign_stats_pending_amendment AS p (campaign_id, why, source_rows_then, source_rows_now)
+        VALUES (p_campaign_id, v_why, k.source_rows, v_rows)
+        ON CONFLICT (campaign_id) DO UPDATE SET
+            why = excluded.why, source_rows_now = excluded.source_rows_now, times = p.times + 1, last_at = clock_timestamp();
+        UPDATE headrace.campaign c SET rebuild_requested_at = NULL, rebuild_failures = 0, rebuild_error = NULL, rebuild_not_before = NULL
+        WHERE c.campaign_id = p_campaign_id;
+        RETURN false;
+    END IF;
+
+    PERFORM headrace.store_counts(p_campaign_id, true);
+    PERFORM headrace.refresh_documents(ARRAY[p_campaign_id]);
+    INSERT INTO headrace.campaign_stats_amendment
+        (campaign_id, version, template_stats, totals, checksum, computed_at, frozen_at, changed, why)
+    SELECT d.campaign_id, d.version, d.template_stats, d.totals, d.checksum, d.computed_at, d.frozen_at,
+        headrace.stats_differences(d.template_stats, d.totals, n.template_stats, n.totals),
+        v_why || CASE WHEN v_fewer THEN '{"fewer_rows_accepted": true}' ELSE '{}' END::jsonb
+    FROM headrace.campaign_computed_stats n
+    WHERE n.campaign_id = p_campaign_id AND (n.version > d.version OR v_reopened);
+    DELETE FROM headrace.campaign_stats_pending_amendment p WHERE p.campaign_id = p_campaign_id;
+    IF v_reopened THEN
+        -- The rebuild that follows adds outcomes, and with them counters, to nothing.
+        DELETE FROM headrace.campaign_template_stats t WHERE t.campaign_id = p_campaign_id;
+        DELETE FROM headrace.campaign_hourly_stats h WHERE h.campaign_id = p_campaign_id;
+        DELETE FROM headrace.campaign_latency l WHERE l.campaign_id = p_campaign_id;
+        UPDATE headrace.campaign c SET
+            state = 'live', frozen_status = NULL, source_rows = NULL, late_messages = NULL,
+            reopened_at = CASE WHEN p_reopen THEN clock_timestamp() END
+        WHERE c.campaign_id = p_campaign_id;
+        UPDATE headrace.campaign_computed_stats s SET frozen_at = NULL, facts = NULL, deleted_at = NULL, state = 'live' WHERE s.campaign_id = p_campaign_id;
+        RETURN true;
+    END IF;
+    DELETE FROM headrace.campaign_latency l WHERE l.campaign_id = p_campaign_id;
+    UPDATE headrace.campaign_computed_stats s SET
+        state = CASE WHEN s.version > d.version THEN 'amended' ELSE s.state END,
+        frozen_at = CASE WHEN s.version > d.version THEN clock_timestamp() ELSE s.frozen_at END, deleted_at = NULL
+    WHERE s.campaign_id = p_campaign_id;
+    UPDATE headrace.campaign c SET
+        state = CASE WHEN s.state = 'amended' THEN 'amended' ELSE c.state END, source_rows = v_rows, late_messages = NULL
+    FROM headrace.campaign_computed_stats s
+    WHERE c.campaign_id = p_campaign_id AND s.campaign_id = p_campaign_id;
+    RETURN true;
+END
+$$;
+
+-- Name: amend_campaigns(uuid[], boolean); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.amend_campaigns(p_campaigns uuid[], p_accept boolean) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    AS $$
+DECLARE
+    v_campaign uuid;
+    v_status text;
+    v_decided bigint := 0;
+BEGIN
+    PERFORM headrace.lock_campaigns(ARRAY(SELECT p.campaign_id FROM headrace.campaign_stats_pending_amendment p WHERE p.campaign_id = ANY (p_campaigns)));
+    FOR v_campaign, v_status IN
+        SELECT p.campaign_id, c.status
+        FROM headrace.campaign_stats_pending_amendment p LEFT JOIN headrace.stg_campaigns c ON c.campaign_id = p.campaign_id
+        WHERE p.campaign_id = ANY (p_campaigns) ORDER BY p.campaign_id
+    LOOP
+        IF p_accept AND v_status IS NOT NULL THEN
+            PERFORM headrace.amend_campaign(v_campaign, v_status, true, false);
+            PERFORM headrace.rebuild_campaign_stats(ARRAY[v_campaign])
+            FROM headrace.campaign k WHERE k.campaign_id = v_campaign AND k.state = 'live';
+        ELSE
+            DELETE FROM headrace.campaign_stats_pending_amendment p WHERE p.campaign_id = v_campaign;
+            UPDATE headrace.campaign k SET late_messages = NULL WHERE k.campaign_id = v_campaign;
+        END IF;
+        v_decided := v_decided + 1;
+    END LOOP;
+    RETURN v_decided;
+END
+$$;
+
 -- Name: apply_outcomes(headrace.outcome_change[]); Type: FUNCTION; Schema: headrace; Owner: -
 
 CREATE FUNCTION headrace.apply_outcomes(p_changes headrace.outcome_change[]) RETURNS bigint
@@ -62,8 +168,10 @@ BEGIN
         RETURN 0;
     END IF;
 
-    INSERT INTO headrace.message_outcome (message_id, campaign_id, template_name, bits)
-    SELECT d.message_id, d.new_campaign, d.new_template, d.new_bits FROM unnest(p_changes) d
+    INSERT INTO headrace.message_outcome (message_id, campaign_id, template_name, bits, sent_at, delivered_at, read_at, replied_at)
+    SELECT
+        d.message_id, d.new_campaign, d.new_template, d.new_bits, d.new_sent_at, d.new_delivered_at, d.new_read_at, d.new_replied_at
+    FROM unnest(p_changes) d
     WHERE d.old_campaign IS NULL AND d.new_campaign IS NOT NULL
     ON CONFLICT (message_id) DO NOTHING;
     GET DIAGNOSTICS v_inserted = ROW_COUNT;
@@ -75,7 +183,9 @@ BEGIN
     ELSIF v_inserted <> v_expected THEN
         RAISE EXCEPTION 'messages were counted elsewhere at the same time; trying again' USING ERRCODE = 'serialization_failure';
     END IF;
-    UPDATE headrace.message_outcome o SET campaign_id = d.new_campaign, template_name = d.new_template, bits = d.new_bits
+    UPDATE headrace.message_outcome o SET
+        campaign_id = d.new_campaign, template_name = d.new_template, bits = d.new_bits,
+        sent_at = d.new_sent_at, delivered_at = d.new_delivered_at, read_at = d.new_read_at, replied_at = d.new_replied_at
     FROM unnest(p_changes) d
     WHERE o.message_id = d.message_id AND d.old_campaign IS NOT NULL AND d.new_campaign IS NOT NULL;
     DELETE FROM headrace.message_outcome o USING unnest(p_changes) d
@@ -96,6 +206,7 @@ BEGIN
             (d.new_campaign, d.new_template, d.new_bits, 1), (d.old_campaign, d.old_template, d.old_bits, -1)
         ) x (campaign_id, template_name, bits, sign)
         WHERE x.campaign_id IS NOT NULL
+            AND (d.old_campaign, d.old_template, d.old_bits) IS DISTINCT FROM (d.new_campaign, d.new_template, d.new_bits)
         GROUP BY x.campaign_id, x.template_name
     ), added AS (
         UPDATE headrace.campaign_template_stats s SET
@@ -120,6 +231,7 @@ BEGIN
     )
     SELECT array_agg(DISTINCT u.campaign_id) INTO v_campaigns
     FROM (SELECT campaign_id FROM added UNION ALL SELECT campaign_id FROM made) u;
+    v_campaigns := v_campaigns || headrace.apply_times(p_changes);
     DELETE FROM headrace.campaign_template_stats s WHERE s.campaign_id = ANY (v_campaigns) AND s.total = 0;
 
     PERFORM headrace.refresh_documents(v_campaigns);
@@ -133,6 +245,77 @@ BEGIN
         GROUP BY 1
     ) a;
     RETURN cardinality(p_changes);
+END
+$$;
+
+-- Name: apply_times(headrace.outcome_change[]); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.apply_times(p_changes headrace.outcome_change[]) RETURNS uuid[]
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    AS $$
+DECLARE
+    v_campaigns uuid[];
+BEGIN
+    WITH delta AS (
+        SELECT x.campaign_id, x.hour, sum(x.sent) AS sent, sum(x.delivered) AS delivered, sum(x.read) AS read, sum(x.replied) AS replied
+        FROM (
+            SELECT
+                v.campaign_id, date_trunc('hour', v.at, 'UTC') AS hour,
+                CASE v.kind WHEN 's' THEN v.sign ELSE 0 END AS sent, CASE v.kind WHEN 'd' THEN v.sign ELSE 0 END AS delivered,
+                CASE v.kind WHEN 'r' THEN v.sign ELSE 0 END AS read, CASE v.kind WHEN 'a' THEN v.sign ELSE 0 END AS replied
+            FROM unnest(p_changes) d
+            CROSS JOIN LATERAL (VALUES
+                (d.new_campaign, 's', d.new_sent_at, d.old_sent_at, 1), (d.old_campaign, 's', d.old_sent_at, d.new_sent_at, -1),
+                (d.new_campaign, 'd', d.new_delivered_at, d.old_delivered_at, 1), (d.old_campaign, 'd', d.old_delivered_at, d.new_delivered_at, -1),
+                (d.new_campaign, 'r', d.new_read_at, d.old_read_at, 1), (d.old_campaign, 'r', d.old_read_at, d.new_read_at, -1),
+                (d.new_campaign, 'a', d.new_replied_at, d.old_replied_at, 1), (d.old_campaign, 'a', d.old_replied_at, d.new_replied_at, -1)
+            ) v (campaign_id, kind, at, other, sign)
+            WHERE v.campaign_id IS NOT NULL AND isfinite(v.at) AND (v.at IS DISTINCT FROM v.other OR d.old_campaign IS DISTINCT FROM d.new_campaign)
+        ) x
+        GROUP BY x.campaign_id, x.hour
+        HAVING (sum(x.sent), sum(x.delivered), sum(x.read), sum(x.replied)) <> (0, 0, 0, 0)
+    ), added AS (
+        UPDATE headrace.campaign_hourly_stats h SET
+            sent = h.sent + d.sent, delivered = h.delivered + d.delivered, read = h.read + d.read, replied = h.replied + d.replied
+        FROM delta d
+        WHERE h.campaign_id = d.campaign_id AND h.hour = d.hour
+        RETURNING h.*
+    ), made AS (
+        INSERT INTO headrace.campaign_hourly_stats (campaign_id, hour, sent, delivered, read, replied)
+        SELECT d.campaign_id, d.hour, d.sent, d.delivered, d.read, d.replied FROM delta d
+        WHERE NOT EXISTS (SELECT FROM headrace.campaign_hourly_stats h WHERE h.campaign_id = d.campaign_id AND h.hour = d.hour)
+    )
+    SELECT array_agg(DISTINCT a.campaign_id) FILTER (WHERE (a.sent, a.delivered, a.read, a.replied) = (0, 0, 0, 0)) INTO v_campaigns FROM added a;
+    IF v_campaigns IS NOT NULL THEN
+        DELETE FROM headrace.campaign_hourly_stats h
+        WHERE h.campaign_id = ANY (v_campaigns) AND (h.sent, h.delivered, h.read, h.replied) = (0, 0, 0, 0);
+    END IF;
+
+    WITH delta AS (
+        SELECT v.campaign_id, v.kind, v.seconds, sum(v.sign) AS messages
+        FROM unnest(p_changes) d
+        CROSS JOIN LATERAL (VALUES
+            (d.new_campaign, 'd'::"char", headrace.latency_seconds(d.new_sent_at, d.new_delivered_at), 1),
+            (d.old_campaign, 'd'::"char", headrace.latency_seconds(d.old_sent_at, d.old_delivered_at), -1),
+            (d.new_campaign, 'r'::"char", headrace.latency_seconds(d.new_sent_at, d.new_read_at), 1),
+            (d.old_campaign, 'r'::"char", headrace.latency_seconds(d.old_sent_at, d.old_read_at), -1)
+        ) v (campaign_id, kind, seconds, sign)
+        WHERE v.campaign_id IS NOT NULL AND v.seconds IS NOT NULL
+        GROUP BY v.campaign_id, v.kind, v.seconds
+        HAVING sum(v.sign) <> 0
+    ), added AS (
+        UPDATE headrace.campaign_latency l SET messages = l.messages + d.messages
+        FROM delta d
+        WHERE l.campaign_id = d.campaign_id AND l.kind = d.kind AND l.seconds = d.seconds
+    ), made AS (
+        INSERT INTO headrace.campaign_latency (campaign_id, kind, seconds, messages)
+        SELECT d.campaign_id, d.kind, d.seconds, d.messages FROM delta d
+        WHERE NOT EXISTS (
+            SELECT FROM headrace.campaign_latency l WHERE l.campaign_id = d.campaign_id AND l.kind = d.kind AND l.seconds = d.seconds)
+    )
+    SELECT array_agg(DISTINCT d.campaign_id) INTO v_campaigns FROM delta d;
+    RETURN v_campaigns;
 END
 $$;
 
@@ -173,35 +356,26 @@ BEGIN
     FROM headrace.stg_campaigns c LEFT JOIN headrace.campaign k ON k.campaign_id = c.campaign_id
     WHERE c.campaign_id = p_campaign_id;
     IF NOT FOUND THEN
-        RETURN NULL;
+        SELECT * INTO d FROM headrace.campaign_computed_stats s WHERE s.campaign_id = p_campaign_id AND s.frozen_at IS NOT NULL;
+        IF NOT FOUND THEN
+            RETURN NULL;
+        END IF;
+        RETURN headrace.document_json(d.facts, d);
+    END IF;
+    IF v_state IN ('live', 'settling', 'frozen', 'amended') AND (v_state IN ('frozen', 'amended') OR v_status NOT IN ('scheduled', 'failed')) THEN
+        SELECT * INTO d FROM headrace.campaign_computed_stats s WHERE s.campaign_id = p_campaign_id;
+        IF FOUND THEN
+            RETURN headrace.document_json(v_facts, d);
+        END IF;
     END IF;
     IF v_status IN ('scheduled', 'failed') THEN
         RETURN v_facts || jsonb_build_object(
-            'source', 'none', 'state', NULL, 'version', NULL, 'computed_at', NULL, 'age_seconds', NULL, 'totals', NULL, 'template_stats', NULL);
-    END IF;
-    IF v_state = 'live' THEN
-        SELECT * INTO d FROM headrace.campaign_computed_stats s WHERE s.campaign_id = p_campaign_id;
-        IF FOUND THEN
-            RETURN v_facts || jsonb_build_object(
-                'source', 'computed', 'state', d.state, 'version', d.version, 'computed_at', d.computed_at,
-                'age_seconds', round(extract(EPOCH FROM clock_timestamp() - d.computed_at), 3),
-                'totals', d.totals, 'template_stats', d.template_stats);
-        END IF;
+            'source', 'none', 'state', NULL, 'version', NULL, 'computed_at', NULL, 'age_seconds', NULL, 'frozen_at', NULL, 'deleted_at', NULL,
+            'totals', NULL, 'template_stats', NULL);
     END IF;
     RETURN v_facts || jsonb_build_object(
-        'source', 'live', 'state', 'live', 'version', NULL, 'computed_at', clock_timestamp(), 'age_seconds', 0
-    ) || (
-        SELECT jsonb_build_object(
-            'totals', headrace.counters_json(
-                coalesce(sum(s.total), 0)::bigint, coalesce(sum(s.sent), 0)::bigint, coalesce(sum(s.delivered), 0)::bigint,
-                coalesce(sum(s.read), 0)::bigint, coalesce(sum(s.replied), 0)::bigint, coalesce(sum(s.failed), 0)::bigint,
-                coalesce(sum(s.failed_queue), 0)::bigint),
-            'template_stats', coalesce(jsonb_agg(
-                jsonb_build_object('template_name', s.template_name)
-                || headrace.counters_json(s.total, s.sent, s.delivered, s.read, s.replied, s.failed, s.failed_queue)
-                ORDER BY s.template_name COLLATE "C"), '[]'))
-        FROM headrace.campaign_template_stats_live s WHERE s.campaign_id = p_campaign_id
-    );
+        'source', 'live', 'state', 'live', 'version', NULL, 'computed_at', clock_timestamp(), 'age_seconds', 0, 'frozen_at', NULL, 'deleted_at', NULL
+    ) || headrace.live_stats(p_campaign_id);
 END
 $$;
 
@@ -236,13 +410,21 @@ DECLARE
     v_named uuid[];
     v_renewed uuid[];
     v_all uuid[];
+    v_left uuid[];  -- campaigns that messages left, by deletion or for another one
+    v_left_messages text[];
     v_touched record;
+    v_counted bigint;
 BEGIN
     SELECT
         bool_or(c.op = 'T'),
         array_agg(DISTINCT c.entity_id::uuid) FILTER (WHERE c.source = 'campaigns' AND c.op <> 'T'),
-        array_agg(DISTINCT c.entity_id::uuid) FILTER (WHERE c.source = 'campaigns' AND c.op IN ('I', 'D'))
-    INTO v_emptied, v_named, v_renewed FROM unnest(p_changes) c;
+        array_agg(DISTINCT c.entity_id::uuid) FILTER (WHERE c.source = 'campaigns' AND c.op IN ('I', 'D')),
+        -- but for what the archive takes away: that stays in the frozen document
+        array_agg((c.data #>> '{old,campaign_id}')::uuid) FILTER (
+            WHERE c.source = 'send_queue' AND c.data IS NOT NULL AND c.cause IS DISTINCT FROM 'headrace.archive'),
+        array_agg(c.entity_id) FILTER (
+            WHERE c.source = 'send_queue' AND c.data IS NOT NULL AND c.cause IS DISTINCT FROM 'headrace.archive')
+    INTO v_emptied, v_named, v_renewed, v_left, v_left_messages FROM unnest(p_changes) c;
     IF v_emptied THEN
         v_all := ARRAY(SELECT campaign_id FROM headrace.campaign UNION SELECT campaign_id FROM headrace.stg_campaigns);
         PERFORM headrace.lock_campaigns(v_all);
@@ -253,14 +435,24 @@ BEGIN
         PERFORM headrace.lock_campaigns(v_named);
         UPDATE headrace.campaign c SET
             rebuild_requested_at = clock_timestamp(),
-            state = CASE WHEN c.state = 'live' AND x.present THEN 'live' ELSE 'pending' END
+            state = CASE
+                WHEN c.state IN ('frozen', 'amended') OR c.state IN ('live', 'settling') AND x.status IS NOT NULL THEN c.state ELSE 'pending'
+            END
         FROM (
-            SELECT n.id, EXISTS (SELECT FROM headrace.stg_campaigns s WHERE s.campaign_id = n.id) AS present FROM unnest(v_named) n (id)
+            SELECT n.id, (SELECT coalesce(s.status, '') FROM headrace.stg_campaigns s WHERE s.campaign_id = n.id) AS status
+            FROM unnest(v_named) n (id)
         ) x
-        WHERE c.campaign_id = x.id AND (c.campaign_id = ANY (v_renewed) OR c.state <> 'live' OR NOT x.present);
+        WHERE c.campaign_id = x.id AND (
+            c.campaign_id = ANY (v_renewed) OR c.state IN ('pending', 'deleted') OR x.status IS NULL
+            OR c.state IN ('frozen', 'amended')
+            AND headrace.lifecycle_state(c.state, x.status, c.frozen_status, NULL, NULL) NOT IN ('frozen', 'amended'));
+        PERFORM headrace.settle_campaigns(v_named, true);
     END IF;
     SELECT * INTO v_touched FROM headrace.touched_messages(p_changes);
-    RETURN headrace.fold_messages(v_touched.messages, v_touched.campaigns);
+    v_touched.campaigns := v_touched.campaigns || v_left;
+    v_counted := headrace.fold_messages(v_touched.messages, v_touched.campaigns);
+    PERFORM headrace.request_amendments(v_left, v_left_messages);
+    RETURN v_counted;
 END
 $$;
 
@@ -353,7 +545,7 @@ CREATE FUNCTION headrace.capture_messages_update() RETURNS trigger
 CREATE FUNCTION headrace.capture_send_queue_delete() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
-    AS $$ BEGIN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) SELECT 'send_queue', 'D', r.id::text, r.campaign_id::text, jsonb_build_object('old', jsonb_object(ARRAY['created_at', to_jsonb(r.created_at) #>> '{}', 'id', r.id::text, 'sent_at', to_jsonb(r.sent_at) #>> '{}', 'user_phone', r.user_phone::text, 'whatsapp_number_id', r.whatsapp_number_id::text])), NULLIF(current_setting('headrace.cause', true), '') FROM changed_rows r; RETURN NULL; END $$;
+    AS $$ BEGIN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) SELECT 'send_queue', 'D', r.id::text, r.campaign_id::text, jsonb_build_object('old', jsonb_object(ARRAY['campaign_id', r.campaign_id::text, 'created_at', to_jsonb(r.created_at) #>> '{}', 'id', r.id::text, 'sent_at', to_jsonb(r.sent_at) #>> '{}', 'user_phone', r.user_phone::text, 'whatsapp_number_id', r.whatsapp_number_id::text])), NULLIF(current_setting('headrace.cause', true), '') FROM changed_rows r; RETURN NULL; END $$;
 
 -- Name: capture_send_queue_insert(); Type: FUNCTION; Schema: headrace; Owner: -
 
@@ -374,7 +566,7 @@ CREATE FUNCTION headrace.capture_send_queue_truncate() RETURNS trigger
 CREATE FUNCTION headrace.capture_send_queue_update() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
-    AS $$ BEGIN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) VALUES ('send_queue', 'U', NEW.id::text, NEW.campaign_id::text, CASE WHEN OLD.id IS DISTINCT FROM NEW.id OR OLD.user_phone IS DISTINCT FROM NEW.user_phone OR OLD.whatsapp_number_id IS DISTINCT FROM NEW.whatsapp_number_id OR OLD.sent_at IS DISTINCT FROM NEW.sent_at OR OLD.created_at IS DISTINCT FROM NEW.created_at THEN jsonb_build_object('old', jsonb_object(ARRAY['created_at', to_jsonb(OLD.created_at) #>> '{}', 'id', OLD.id::text, 'sent_at', to_jsonb(OLD.sent_at) #>> '{}', 'user_phone', OLD.user_phone::text, 'whatsapp_number_id', OLD.whatsapp_number_id::text])) END, NULLIF(current_setting('headrace.cause', true), '')); IF OLD.id IS DISTINCT FROM NEW.id THEN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) VALUES ('send_queue', 'U', OLD.id::text, OLD.campaign_id::text, CASE WHEN OLD.id IS DISTINCT FROM NEW.id OR OLD.user_phone IS DISTINCT FROM NEW.user_phone OR OLD.whatsapp_number_id IS DISTINCT FROM NEW.whatsapp_number_id OR OLD.sent_at IS DISTINCT FROM NEW.sent_at OR OLD.created_at IS DISTINCT FROM NEW.created_at THEN jsonb_build_object('old', jsonb_object(ARRAY['created_at', to_jsonb(OLD.created_at) #>> '{}', 'id', OLD.id::text, 'sent_at', to_jsonb(OLD.sent_at) #>> '{}', 'user_phone', OLD.user_phone::text, 'whatsapp_number_id', OLD.whatsapp_number_id::text])) END, NULLIF(current_setting('headrace.cause', true), '')); END IF; RETURN NULL; END $$;
+    AS $$ BEGIN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) VALUES ('send_queue', 'U', NEW.id::text, NEW.campaign_id::text, CASE WHEN OLD.id IS DISTINCT FROM NEW.id OR OLD.campaign_id IS DISTINCT FROM NEW.campaign_id OR OLD.user_phone IS DISTINCT FROM NEW.user_phone OR OLD.whatsapp_number_id IS DISTINCT FROM NEW.whatsapp_number_id OR OLD.sent_at IS DISTINCT FROM NEW.sent_at OR OLD.created_at IS DISTINCT FROM NEW.created_at THEN jsonb_build_object('old', jsonb_object(ARRAY['campaign_id', OLD.campaign_id::text, 'created_at', to_jsonb(OLD.created_at) #>> '{}', 'id', OLD.id::text, 'sent_at', to_jsonb(OLD.sent_at) #>> '{}', 'user_phone', OLD.user_phone::text, 'whatsapp_number_id', OLD.whatsapp_number_id::text])) END, NULLIF(current_setting('headrace.cause', true), '')); IF OLD.id IS DISTINCT FROM NEW.id THEN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) VALUES ('send_queue', 'U', OLD.id::text, OLD.campaign_id::text, CASE WHEN OLD.id IS DISTINCT FROM NEW.id OR OLD.campaign_id IS DISTINCT FROM NEW.campaign_id OR OLD.user_phone IS DISTINCT FROM NEW.user_phone OR OLD.whatsapp_number_id IS DISTINCT FROM NEW.whatsapp_number_id OR OLD.sent_at IS DISTINCT FROM NEW.sent_at OR OLD.created_at IS DISTINCT FROM NEW.created_at THEN jsonb_build_object('old', jsonb_object(ARRAY['campaign_id', OLD.campaign_id::text, 'created_at', to_jsonb(OLD.created_at) #>> '{}', 'id', OLD.id::text, 'sent_at', to_jsonb(OLD.sent_at) #>> '{}', 'user_phone', OLD.user_phone::text, 'whatsapp_number_id', OLD.whatsapp_number_id::text])) END, NULLIF(current_setting('headrace.cause', true), '')); END IF; RETURN NULL; END $$;
 
 -- Name: capture_table(regclass, text, name, name, name[], name[], name, text, name[]); Type: FUNCTION; Schema: headrace; Owner: -
 
@@ -559,6 +751,41 @@ BEGIN
 END
 $_$;
 
+-- Name: campaign_computed_stats; Type: TABLE; Schema: headrace; Owner: -
+
+CREATE TABLE headrace.campaign_computed_stats (
+    campaign_id uuid NOT NULL,
+    template_stats jsonb NOT NULL,
+    totals jsonb NOT NULL,
+    state text DEFAULT 'live'::text NOT NULL,
+    version bigint DEFAULT 1 NOT NULL,
+    checksum text NOT NULL,
+    computed_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    frozen_at timestamp with time zone,
+    facts jsonb,
+    deleted_at timestamp with time zone,
+    CONSTRAINT campaign_computed_stats_state_known CHECK ((state = ANY (ARRAY['live'::text, 'settling'::text, 'frozen'::text, 'amended'::text])))
+)
+WITH (fillfactor='50');
+
+-- Name: TABLE campaign_computed_stats; Type: COMMENT; Schema: headrace; Owner: -
+
+COMMENT ON TABLE headrace.campaign_computed_stats IS 'One document per campaign for serving: per-template counters and rates, totals. version rises when numbers change. facts: name, status and dates as they were when it was frozen; deleted_at: when the source lost the frozen campaign.';
+
+-- Name: document_json(jsonb, headrace.campaign_computed_stats); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.document_json(p_facts jsonb, p_document headrace.campaign_computed_stats) RETURNS jsonb
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    AS $$
+    SELECT p_facts || jsonb_build_object(
+        'source', CASE WHEN p_document.state IN ('frozen', 'amended') THEN 'frozen' ELSE 'computed' END,
+        'state', p_document.state, 'version', p_document.version, 'computed_at', p_document.computed_at,
+        'age_seconds', round(extract(EPOCH FROM clock_timestamp() - p_document.computed_at), 3),
+        'frozen_at', p_document.frozen_at, 'deleted_at', p_document.deleted_at,
+        'totals', p_document.totals, 'template_stats', p_document.template_stats)
+$$;
+
 -- Name: drop_change_log_partition(date, interval); Type: FUNCTION; Schema: headrace; Owner: -
 
 CREATE FUNCTION headrace.drop_change_log_partition(p_day date, p_lost_after interval) RETURNS text
@@ -623,6 +850,8 @@ CREATE FUNCTION headrace.fold_messages(p_messages text[], p_campaigns uuid[]) RE
 DECLARE
     v_campaigns uuid[] := array_remove(coalesce(p_campaigns, '{}'), NULL);
     v_unlocked uuid[];
+    v_late text[];  -- of frozen campaigns: those are not folded, but asked to be amended
+    v_late_campaigns uuid[];
     v_changes headrace.outcome_change[];
 BEGIN
     IF cardinality(p_messages) = 0 THEN
@@ -631,48 +860,74 @@ BEGIN
     LOOP
         PERFORM headrace.lock_campaigns(v_campaigns);
         SELECT
-            array_agg(ROW(d.id, d.old_campaign, d.old_template, d.old_bits, d.new_campaign, d.new_template, d.new_bits)::headrace.outcome_change)
-                FILTER (WHERE (d.old_campaign, d.old_template, d.old_bits) IS DISTINCT FROM (d.new_campaign, d.new_template, d.new_bits)),
+            array_agg(ROW(
+                d.id,
+                d.old_campaign, d.old_template, d.old_bits, d.old_sent_at, d.old_delivered_at, d.old_read_at, d.old_replied_at,
+                d.new_campaign, d.new_template, d.new_bits, d.new_sent_at, d.new_delivered_at, d.new_read_at, d.new_replied_at
+            )::headrace.outcome_change) FILTER (
+                WHERE (d.old_campaign, d.old_template, d.old_bits, d.old_sent_at, d.old_delivered_at, d.old_read_at, d.old_replied_at)
+                IS DISTINCT FROM (d.new_campaign, d.new_template, d.new_bits, d.new_sent_at, d.new_delivered_at, d.new_read_at, d.new_replied_at)),
             array_agg(DISTINCT d.old_campaign) FILTER (WHERE d.old_campaign IS NOT NULL AND d.old_campaign <> ALL (v_campaigns))
-                || array_agg(DISTINCT d.source_campaign) FILTER (WHERE d.source_campaign IS NOT NULL AND d.source_campaign <> ALL (v_campaigns))
-        INTO v_changes, v_unlocked
+                || array_agg(DISTINCT d.source_campaign) FILTER (WHERE d.source_campaign IS NOT NULL AND d.source_campaign <> ALL (v_campaigns)),
+            array_agg(d.id) FILTER (WHERE d.frozen), array_agg(d.source_campaign) FILTER (WHERE d.frozen)
+        INTO v_changes, v_unlocked, v_late, v_late_campaigns
         FROM (
             SELECT
-                k.id, o.campaign_id AS old_campaign, o.template_name AS old_template, o.bits AS old_bits,
-                q.campaign_id AS source_campaign,
+                k.id, q.campaign_id AS source_campaign, c.state IN ('frozen', 'amended') AS frozen,
+                o.campaign_id AS old_campaign, o.template_name AS old_template, o.bits AS old_bits,
+                o.sent_at AS old_sent_at, o.delivered_at AS old_delivered_at, o.read_at AS old_read_at, o.replied_at AS old_replied_at,
                 CASE WHEN e.bits IS NOT NULL THEN q.campaign_id END AS new_campaign,
                 CASE WHEN e.bits IS NOT NULL THEN q.template_name END AS new_template,
-                (e.bits | CASE WHEN e.bits & 1 > 0 AND (
-                    EXISTS (SELECT FROM headrace.stg_incoming_messages r WHERE r.context_message_id = q.whatsapp_message_id)
-                    OR EXISTS (
-                        SELECT FROM headrace.stg_incoming_messages m
-                        WHERE m.user_phone = q.user_phone AND m.whatsapp_number_id = q.whatsapp_number_id
-                            AND m.created_at > q.at AND m.context_message_id IS NULL
-                            AND extract(EPOCH FROM m.created_at) - extract(EPOCH FROM q.at) <= headrace.reply_window()
-                            AND NOT EXISTS (
-                                SELECT FROM headrace.stg_send_queue n
-                                WHERE n.user_phone = q.user_phone AND n.whatsapp_number_id = q.whatsapp_number_id
-                                    AND (n.at, n.id) > (q.at, q.id) AND n.at < m.created_at
-                                    AND (n.status = 'sent' OR EXISTS (
-                                        SELECT FROM headrace.stg_message_status_logs l
-                                        WHERE l.whatsapp_message_id = n.whatsapp_message_id AND headrace.status_bits(l.status) & 1 > 0))))
-                    ) THEN 32 ELSE 0 END)::smallint AS new_bits
+                (e.bits | CASE WHEN r.replied THEN 32 ELSE 0 END)::smallint AS new_bits,
+                e.sent_at AS new_sent_at, e.delivered_at AS new_delivered_at, e.read_at AS new_read_at, r.replied_at AS new_replied_at
             FROM unnest(p_messages) k (id)
             LEFT JOIN headrace.message_outcome o ON o.message_id = k.id
             LEFT JOIN headrace.stg_send_queue q ON q.id = k.id::uuid
             LEFT JOIN headrace.campaign c ON c.campaign_id = q.campaign_id
             LEFT JOIN LATERAL (
-                SELECT headrace.message_bits(q.status, (
-                    SELECT bit_or(headrace.status_bits(l.status)) FROM headrace.stg_message_status_logs l
-                    WHERE l.whatsapp_message_id = q.whatsapp_message_id)) AS bits
-                WHERE c.state = 'live'
+                SELECT
+                    headrace.message_bits(q.status, l.evidence) AS bits,
+                    least(CASE WHEN q.status = 'sent' THEN q.at END, l.sent_at) AS sent_at, l.delivered_at, l.read_at
+                FROM (
+                    SELECT
+                        bit_or(s.bits) AS evidence, min(s.created_at) FILTER (WHERE s.bits & 1 > 0) AS sent_at,
+                        min(s.created_at) FILTER (WHERE s.bits & 2 > 0) AS delivered_at, min(s.created_at) FILTER (WHERE s.bits & 4 > 0) AS read_at
+                    FROM (
+                        SELECT headrace.status_bits(x.status) AS bits, x.created_at FROM headrace.stg_message_status_logs x
+                        WHERE x.whatsapp_message_id = q.whatsapp_message_id
+                    ) s
+                ) l
+                WHERE c.state IN ('live', 'settling')
                 OFFSET 0  -- computed once, not once per mention
             ) e ON true
+            LEFT JOIN LATERAL (
+                SELECT count(*) > 0 AS replied, min(y.created_at) AS replied_at
+                FROM (
+                    SELECT x.created_at FROM headrace.stg_incoming_messages x WHERE x.context_message_id = q.whatsapp_message_id
+                    UNION ALL
+                    SELECT m.created_at FROM headrace.stg_incoming_messages m
+                    WHERE m.user_phone = q.user_phone AND m.whatsapp_number_id = q.whatsapp_number_id
+                        AND m.created_at > q.at AND m.context_message_id IS NULL
+                        AND extract(EPOCH FROM m.created_at) - extract(EPOCH FROM q.at) <= headrace.reply_window()
+                        AND NOT EXISTS (
+                            SELECT FROM headrace.stg_send_queue n
+                            WHERE n.user_phone = q.user_phone AND n.whatsapp_number_id = q.whatsapp_number_id
+                                AND (n.at, n.id) > (q.at, q.id) AND n.at < m.created_at
+                                AND (n.status = 'sent' OR EXISTS (
+                                    SELECT FROM headrace.stg_message_status_logs l
+                                    WHERE l.whatsapp_message_id = n.whatsapp_message_id AND headrace.status_bits(l.status) & 1 > 0)))
+                ) y
+                WHERE e.bits & 1 > 0
+                OFFSET 0
+            ) r ON true
             OFFSET 0
         ) d;
         EXIT WHEN v_unlocked IS NULL;
         v_campaigns := v_campaigns || v_unlocked;
     END LOOP;
+    IF v_late IS NOT NULL THEN
+        PERFORM headrace.request_amendments(v_late_campaigns, v_late);
+    END IF;
     RETURN headrace.apply_outcomes(v_changes);
 END
 $$;
@@ -685,6 +940,60 @@ CREATE FUNCTION headrace.forget_old_workers() RETURNS bigint
     AS $$
     WITH removed AS (DELETE FROM headrace.worker WHERE seen_at < now() - interval '1 day' RETURNING 1)
     SELECT count(*) FROM removed
+$$;
+
+-- Name: freeze_campaign(uuid); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.freeze_campaign(p_campaign_id uuid) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    AS $$
+BEGIN
+    UPDATE headrace.campaign_computed_stats d SET
+        state = 'frozen', frozen_at = clock_timestamp(), deleted_at = NULL,
+        facts = jsonb_build_object(
+            'campaign_id', c.campaign_id, 'name', c.name, 'status', c.status, 'created_at', c.created_at, 'completed_at', c.completed_at)
+    FROM headrace.stg_campaigns c
+    WHERE d.campaign_id = p_campaign_id AND c.campaign_id = p_campaign_id;
+    UPDATE headrace.campaign k SET
+        state = 'frozen', settles_until = NULL, reopened_at = NULL, late_messages = NULL,
+        frozen_status = (SELECT coalesce(c.status, '') FROM headrace.stg_campaigns c WHERE c.campaign_id = p_campaign_id),
+        source_rows = headrace.source_row_counts(p_campaign_id)
+    WHERE k.campaign_id = p_campaign_id;
+    DELETE FROM headrace.message_outcome o WHERE o.campaign_id = p_campaign_id;
+    DELETE FROM headrace.campaign_latency l WHERE l.campaign_id = p_campaign_id;
+END
+$$;
+
+-- Name: freeze_campaigns(uuid[]); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.freeze_campaigns(p_campaigns uuid[]) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    AS $$
+DECLARE
+    v_missing uuid;
+    v_campaign uuid;
+    v_frozen bigint := 0;
+BEGIN
+    SELECT id INTO v_missing FROM unnest(p_campaigns) id
+    WHERE NOT EXISTS (SELECT FROM headrace.stg_campaigns c WHERE c.campaign_id = id) ORDER BY id LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'there is no campaign %', v_missing USING ERRCODE = 'no_data_found';
+    END IF;
+    PERFORM headrace.lock_campaigns(p_campaigns);
+    FOR v_campaign IN
+        SELECT k.campaign_id FROM headrace.campaign k
+        WHERE k.campaign_id = ANY (p_campaigns) AND k.state NOT IN ('frozen', 'amended') ORDER BY k.campaign_id
+    LOOP
+        PERFORM headrace.rebuild_campaign_stats(ARRAY[v_campaign]);
+        IF EXISTS (SELECT FROM headrace.campaign k WHERE k.campaign_id = v_campaign AND k.state IN ('live', 'settling')) THEN
+            PERFORM headrace.freeze_campaign(v_campaign);
+        END IF;
+        v_frozen := v_frozen + 1;
+    END LOOP;
+    RETURN v_frozen;
+END
 $$;
 
 -- Name: get_campaign_template_stats(uuid); Type: FUNCTION; Schema: headrace; Owner: -
@@ -781,6 +1090,70 @@ CREATE FUNCTION headrace.is_data_error(p_code text) RETURNS boolean
     SELECT left(p_code, 2) IN ('21', '22', '23', '2F', '38', '39', '44', '54', 'P0') AND p_code <> 'P0002'
 $$;
 
+-- Name: latency_seconds(timestamp with time zone, timestamp with time zone); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.latency_seconds(p_from timestamp with time zone, p_to timestamp with time zone) RETURNS integer
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+    SELECT CASE
+        WHEN p_from IS NULL OR p_to IS NULL OR NOT isfinite(p_from) OR NOT isfinite(p_to) OR p_to < p_from THEN NULL
+        WHEN p_to - p_from < interval '1 hour' THEN floor(extract(EPOCH FROM p_to - p_from))::integer
+        WHEN p_to - p_from < interval '24 hours' THEN floor(extract(EPOCH FROM p_to - p_from) / 60)::integer * 60
+        ELSE least(floor(extract(EPOCH FROM p_to - p_from) / 3600), 596000)::integer * 3600
+    END
+$$;
+
+-- Name: lifecycle_state(text, text, text, timestamp with time zone, timestamp with time zone); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.lifecycle_state(p_state text, p_status text, p_frozen_status text, p_settles_until timestamp with time zone, p_now timestamp with time zone) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+    SELECT CASE
+        WHEN p_state IN ('frozen', 'amended') AND (p_status IS NULL OR p_status IN ('completed', p_frozen_status)) THEN p_state
+        WHEN p_status IS NULL THEN 'deleted'
+        WHEN p_status <> 'completed' THEN 'live'
+        WHEN p_settles_until <= p_now THEN 'frozen'
+        ELSE 'settling'
+    END
+$$;
+
+-- Name: live_stats(uuid); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.live_stats(p_campaign_id uuid) RETURNS jsonb
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    SET jit TO 'off'
+    AS $$
+    WITH outcome AS MATERIALIZED (
+        SELECT
+            o.template_name, o.bits,
+            headrace.latency_seconds(o.sent_at, o.delivered_at) AS delivered_after, headrace.latency_seconds(o.sent_at, o.read_at) AS read_after
+        FROM headrace.message_outcome_live o WHERE o.campaign_id = p_campaign_id
+    ), template AS (
+        SELECT
+            o.template_name, count(*) AS total,
+            count(*) FILTER (WHERE o.bits & 1 > 0) AS sent, count(*) FILTER (WHERE o.bits & 2 > 0) AS delivered,
+            count(*) FILTER (WHERE o.bits & 4 > 0) AS read, count(*) FILTER (WHERE o.bits & 32 > 0) AS replied,
+            count(*) FILTER (WHERE o.bits & 8 > 0) AS failed, count(*) FILTER (WHERE o.bits & 16 > 0) AS failed_queue
+        FROM outcome o GROUP BY o.template_name
+    )
+    SELECT jsonb_build_object(
+        'totals', headrace.counters_json(
+            coalesce(sum(t.total), 0)::bigint, coalesce(sum(t.sent), 0)::bigint, coalesce(sum(t.delivered), 0)::bigint,
+            coalesce(sum(t.read), 0)::bigint, coalesce(sum(t.replied), 0)::bigint, coalesce(sum(t.failed), 0)::bigint,
+            coalesce(sum(t.failed_queue), 0)::bigint)
+            || (
+                SELECT jsonb_build_object(
+                    'median_seconds_to_delivered', trim_scale((percentile_cont(0.5) WITHIN GROUP (ORDER BY o.delivered_after))::numeric),
+                    'median_seconds_to_read', trim_scale((percentile_cont(0.5) WITHIN GROUP (ORDER BY o.read_after))::numeric))
+                FROM outcome o),
+        'template_stats', coalesce(jsonb_agg(
+            jsonb_build_object('template_name', t.template_name)
+            || headrace.counters_json(t.total, t.sent, t.delivered, t.read, t.replied, t.failed, t.failed_queue)
+            ORDER BY t.template_name COLLATE "C"), '[]'))
+    FROM template t
+$$;
+
 -- Name: lock_campaigns(uuid[]); Type: FUNCTION; Schema: headrace; Owner: -
 
 CREATE FUNCTION headrace.lock_campaigns(p_campaigns uuid[]) RETURNS void
@@ -862,10 +1235,10 @@ CREATE FUNCTION headrace.rebuild_campaign_stats(p_campaigns uuid[]) RETURNS bigi
 DECLARE
     v_locked uuid[];
     v_campaign uuid;
-    v_exists boolean;
+    v_status text;  -- null: the source has no such campaign
+    k headrace.campaign;
     v_changes headrace.outcome_change[];
     v_changed bigint := 0;
-    v_healed bigint;
 BEGIN
     -- Messages of these campaigns may still count for another one: their fold is to come. That one is held too.
     v_locked := ARRAY(
@@ -879,14 +1252,35 @@ BEGIN
 
     FOR v_campaign IN SELECT DISTINCT id FROM unnest(p_campaigns) id WHERE id IS NOT NULL ORDER BY id LOOP
         -- Before the truth is read: what appears or goes after this has a change of its own, which asks for a rebuild.
-        v_exists := EXISTS (SELECT FROM headrace.stg_campaigns c WHERE c.campaign_id = v_campaign);
+        SELECT coalesce(c.status, '') INTO v_status FROM headrace.stg_campaigns c WHERE c.campaign_id = v_campaign;
+        PERFORM headrace.settle_campaigns(ARRAY[v_campaign], false);
+        SELECT * INTO k FROM headrace.campaign c WHERE c.campaign_id = v_campaign;
+        IF k.state IN ('frozen', 'amended') AND v_status IS NULL THEN
+            UPDATE headrace.campaign_computed_stats d SET deleted_at = clock_timestamp() WHERE d.campaign_id = v_campaign AND d.deleted_at IS NULL;
+            DELETE FROM headrace.campaign_stats_pending_amendment p WHERE p.campaign_id = v_campaign;
+            UPDATE headrace.campaign c SET rebuild_requested_at = NULL, late_messages = NULL WHERE c.campaign_id = v_campaign;
+            CONTINUE;
+        ELSIF k.state IN ('frozen', 'amended') THEN
+            CONTINUE WHEN NOT headrace.amend_campaign(v_campaign, v_status, false, false);
+            PERFORM headrace.settle_campaigns(ARRAY[v_campaign], false);
+            SELECT * INTO k FROM headrace.campaign c WHERE c.campaign_id = v_campaign;
+            IF k.state IN ('frozen', 'amended') THEN
+                UPDATE headrace.campaign SET
+                    rebuild_requested_at = NULL, rebuilt_at = clock_timestamp(), rebuild_failures = 0, rebuild_error = NULL, rebuild_not_before = NULL
+                WHERE campaign_id = v_campaign;
+                CONTINUE;
+            END IF;
+        END IF;
         -- OFFSET 0: both sides are campaign-sized sets, to be hashed once each.
         SELECT array_agg(ROW(
                 coalesce(o.message_id, t.message_id), o.campaign_id, o.template_name, o.bits,
-                t.campaign_id, t.template_name, t.bits)::headrace.outcome_change)
+                o.sent_at, o.delivered_at, o.read_at, o.replied_at,
+                t.campaign_id, t.template_name, t.bits, t.sent_at, t.delivered_at, t.read_at, t.replied_at)::headrace.outcome_change)
         INTO v_changes
         FROM (
-            SELECT v.id::text AS message_id, v.campaign_id, v.template_name, v.bits::smallint AS bits
+            SELECT
+                v.id::text AS message_id, v.campaign_id, v.template_name, v.bits::smallint AS bits,
+                v.sent_at, v.delivered_at, v.read_at, v.replied_at
             FROM headrace.message_outcome_live v WHERE v.campaign_id = v_campaign OFFSET 0
         ) t
         FULL JOIN (
@@ -896,57 +1290,32 @@ BEGIN
             WHERE q.campaign_id = v_campaign AND s.campaign_id <> v_campaign
             OFFSET 0
         ) o ON o.message_id = t.message_id
-        WHERE (o.campaign_id, o.template_name, o.bits) IS DISTINCT FROM (t.campaign_id, t.template_name, t.bits)
+        WHERE (o.campaign_id, o.template_name, o.bits, o.sent_at, o.delivered_at, o.read_at, o.replied_at)
+            IS DISTINCT FROM (t.campaign_id, t.template_name, t.bits, t.sent_at, t.delivered_at, t.read_at, t.replied_at)
             -- without a campaign to count for, a message that counts elsewhere is left to its own fold
             AND (t.message_id IS NOT NULL OR o.campaign_id = v_campaign);
         IF EXISTS (SELECT FROM unnest(v_changes) d WHERE d.old_campaign <> ALL (v_locked)) THEN
             RAISE EXCEPTION 'messages moved between campaigns while they were being counted; trying again' USING ERRCODE = 'serialization_failure';
         END IF;
         v_changed := v_changed + headrace.apply_outcomes(v_changes);
-
         -- A rebuild trusts no counter: what the outcomes do not add up to is set right.
-        WITH counted AS (
-            SELECT
-                o.template_name, count(*) AS total,
-                count(*) FILTER (WHERE o.bits & 1 > 0) AS sent, count(*) FILTER (WHERE o.bits & 2 > 0) AS delivered,
-                count(*) FILTER (WHERE o.bits & 4 > 0) AS read, count(*) FILTER (WHERE o.bits & 32 > 0) AS replied,
-                count(*) FILTER (WHERE o.bits & 8 > 0) AS failed, count(*) FILTER (WHERE o.bits & 16 > 0) AS failed_queue
-            FROM headrace.message_outcome o WHERE o.campaign_id = v_campaign GROUP BY o.template_name
-        ), gone AS (
-            DELETE FROM headrace.campaign_template_stats s
-            WHERE s.campaign_id = v_campaign
-                AND NOT EXISTS (SELECT FROM counted k WHERE k.template_name IS NOT DISTINCT FROM s.template_name)
-            RETURNING 1
-        ), healed AS (
-            UPDATE headrace.campaign_template_stats s SET
-                total = k.total, sent = k.sent, delivered = k.delivered, read = k.read, replied = k.replied,
-                failed = k.failed, failed_queue = k.failed_queue, updated_at = clock_timestamp()
-            FROM counted k
-            WHERE s.campaign_id = v_campaign AND s.template_name IS NOT DISTINCT FROM k.template_name
-                AND (s.total, s.sent, s.delivered, s.read, s.replied, s.failed, s.failed_queue)
-                IS DISTINCT FROM (k.total, k.sent, k.delivered, k.read, k.replied, k.failed, k.failed_queue)
-            RETURNING 1
-        ), made AS (
-            INSERT INTO headrace.campaign_template_stats
-                (campaign_id, template_name, total, sent, delivered, read, replied, failed, failed_queue)
-            SELECT v_campaign, k.template_name, k.total, k.sent, k.delivered, k.read, k.replied, k.failed, k.failed_queue FROM counted k
-            WHERE NOT EXISTS (
-                SELECT FROM headrace.campaign_template_stats s
-                WHERE s.campaign_id = v_campaign AND s.template_name IS NOT DISTINCT FROM k.template_name)
-            RETURNING 1
-        )
-        SELECT (SELECT count(*) FROM gone) + (SELECT count(*) FROM healed) + (SELECT count(*) FROM made) INTO v_healed;
-        v_changed := v_changed + v_healed;
+        v_changed := v_changed + headrace.store_counts(v_campaign, false);
 
-        IF v_exists THEN
-            PERFORM headrace.refresh_documents(ARRAY[v_campaign]);
-        ELSE
-            DELETE FROM headrace.campaign_computed_stats WHERE campaign_id = v_campaign;
-        END IF;
+        k.state := headrace.lifecycle_state(k.state, v_status, k.frozen_status, k.settles_until, clock_timestamp());
         UPDATE headrace.campaign SET
-            state = CASE WHEN v_exists THEN 'live' ELSE 'deleted' END, rebuild_requested_at = NULL, rebuilt_at = clock_timestamp(),
+            state = CASE k.state WHEN 'frozen' THEN 'settling' ELSE k.state END, rebuild_requested_at = NULL, rebuilt_at = clock_timestamp(),
             rebuild_failures = 0, rebuild_error = NULL, rebuild_not_before = NULL
         WHERE campaign_id = v_campaign;
+        IF k.state = 'deleted' THEN
+            UPDATE headrace.campaign c SET last_version = greatest(c.last_version, d.version)
+            FROM headrace.campaign_computed_stats d WHERE c.campaign_id = v_campaign AND d.campaign_id = v_campaign;
+            DELETE FROM headrace.campaign_computed_stats WHERE campaign_id = v_campaign;
+        ELSE
+            PERFORM headrace.refresh_documents(ARRAY[v_campaign]);
+        END IF;
+        IF k.state = 'frozen' THEN
+            PERFORM headrace.freeze_campaign(v_campaign);
+        END IF;
     END LOOP;
     RETURN v_changed;
 END
@@ -967,7 +1336,8 @@ DECLARE
 BEGIN
     LOOP
         SELECT c.campaign_id INTO v_campaign FROM headrace.campaign c
-        WHERE c.rebuild_requested_at IS NOT NULL AND (c.rebuild_not_before IS NULL OR c.rebuild_not_before <= clock_timestamp())
+        WHERE (c.rebuild_requested_at IS NOT NULL OR c.state = 'settling' AND c.settles_until <= clock_timestamp())
+            AND (c.rebuild_not_before IS NULL OR c.rebuild_not_before <= clock_timestamp())
         ORDER BY c.rebuild_requested_at LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED;
         EXIT WHEN NOT FOUND;
         BEGIN
@@ -997,7 +1367,7 @@ CREATE FUNCTION headrace.rebuilds_pending() RETURNS bigint
     SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
     AS $$
     SELECT count(*) FROM headrace.campaign
-    WHERE rebuild_requested_at IS NOT NULL AND (rebuild_not_before IS NULL OR rebuild_not_before <= clock_timestamp())
+    WHERE (rebuild_requested_at IS NOT NULL OR settles_until <= clock_timestamp() AND state = 'settling') AND (rebuild_not_before IS NULL OR rebuild_not_before <= clock_timestamp())
 $$;
 
 -- Name: record_activity(text[], date[], bigint[]); Type: FUNCTION; Schema: headrace; Owner: -
@@ -1024,7 +1394,22 @@ DECLARE
     v_written bigint;
 BEGIN
     PERFORM headrace.lock_campaigns(p_campaigns);
-    WITH document AS (
+    WITH median AS (
+        -- Of n values in order, the middle one, or the mean of the two in the middle.
+        SELECT
+            u.campaign_id,
+            (min(u.seconds) FILTER (WHERE u.kind = 'd' AND u.upto >= (u.messages + 1) / 2)
+                + min(u.seconds) FILTER (WHERE u.kind = 'd' AND u.upto >= u.messages / 2 + 1)) / 2.0 AS delivered,
+            (min(u.seconds) FILTER (WHERE u.kind = 'r' AND u.upto >= (u.messages + 1) / 2)
+                + min(u.seconds) FILTER (WHERE u.kind = 'r' AND u.upto >= u.messages / 2 + 1)) / 2.0 AS read
+        FROM (
+            SELECT
+                l.campaign_id, l.kind, l.seconds, sum(l.messages) OVER (PARTITION BY l.campaign_id, l.kind ORDER BY l.seconds) AS upto,
+                sum(l.messages) OVER (PARTITION BY l.campaign_id, l.kind) AS messages
+            FROM headrace.campaign_latency l WHERE l.campaign_id = ANY (p_campaigns) AND l.messages > 0
+        ) u
+        GROUP BY u.campaign_id
+    ), document AS (
         SELECT
             k.id AS campaign_id,
             coalesce(jsonb_agg(
@@ -1034,12 +1419,18 @@ BEGIN
             headrace.counters_json(
                 coalesce(sum(s.total), 0)::bigint, coalesce(sum(s.sent), 0)::bigint, coalesce(sum(s.delivered), 0)::bigint,
                 coalesce(sum(s.read), 0)::bigint, coalesce(sum(s.replied), 0)::bigint, coalesce(sum(s.failed), 0)::bigint,
-                coalesce(sum(s.failed_queue), 0)::bigint) AS totals
-        FROM unnest(p_campaigns) k (id) LEFT JOIN headrace.campaign_template_stats s ON s.campaign_id = k.id
-        GROUP BY k.id
+                coalesce(sum(s.failed_queue), 0)::bigint)
+                || jsonb_build_object('median_seconds_to_delivered', trim_scale(m.delivered), 'median_seconds_to_read', trim_scale(m.read)) AS totals
+        FROM (SELECT DISTINCT id FROM unnest(p_campaigns) id) k
+        LEFT JOIN headrace.campaign_template_stats s ON s.campaign_id = k.id
+        LEFT JOIN median m ON m.campaign_id = k.id
+        GROUP BY k.id, m.delivered, m.read
     ), written AS (
-        INSERT INTO headrace.campaign_computed_stats AS d (campaign_id, template_stats, totals, checksum)
-        SELECT n.campaign_id, n.template_stats, n.totals, md5(n.template_stats::text) FROM document n ORDER BY n.campaign_id
+        INSERT INTO headrace.campaign_computed_stats AS d (campaign_id, template_stats, totals, state, version, checksum)
+        SELECT
+            n.campaign_id, n.template_stats, n.totals, CASE WHEN c.state = 'settling' THEN 'settling' ELSE 'live' END,
+            c.last_version + 1, md5(n.template_stats::text || n.totals::text)
+        FROM document n INNER JOIN headrace.campaign c ON c.campaign_id = n.campaign_id ORDER BY n.campaign_id
         ON CONFLICT (campaign_id) DO UPDATE SET
             template_stats = excluded.template_stats, totals = excluded.totals, checksum = excluded.checksum,
             version = d.version + 1, computed_at = clock_timestamp()
@@ -1073,12 +1464,62 @@ BEGIN
 END
 $$;
 
+-- Name: reopen_campaigns(uuid[], boolean); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.reopen_campaigns(p_campaigns uuid[], p_accept_fewer_rows boolean DEFAULT false) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    AS $$
+DECLARE
+    v_missing uuid;
+    v_campaign uuid;
+    v_status text;
+    v_reopened bigint := 0;
+BEGIN
+    SELECT id INTO v_missing FROM unnest(p_campaigns) id
+    WHERE NOT EXISTS (SELECT FROM headrace.stg_campaigns c WHERE c.campaign_id = id) ORDER BY id LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'there is no campaign %', v_missing USING ERRCODE = 'no_data_found';
+    END IF;
+    PERFORM headrace.lock_campaigns(p_campaigns);
+    FOR v_campaign, v_status IN
+        SELECT k.campaign_id, coalesce(c.status, '') FROM headrace.campaign k INNER JOIN headrace.stg_campaigns c ON c.campaign_id = k.campaign_id
+        WHERE k.campaign_id = ANY (p_campaigns) AND k.state IN ('frozen', 'amended') ORDER BY k.campaign_id
+    LOOP
+        IF NOT headrace.amend_campaign(v_campaign, v_status, p_accept_fewer_rows, true) THEN
+            RAISE EXCEPTION 'campaign % has fewer source rows than when it was frozen: reopened, its statistics would lack them', v_campaign
+                USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'Restore the rows, or accept it with p_accept_fewer_rows => true.';
+        END IF;
+        PERFORM headrace.rebuild_campaign_stats(ARRAY[v_campaign]);
+        v_reopened := v_reopened + 1;
+    END LOOP;
+    RETURN v_reopened;
+END
+$$;
+
 -- Name: reply_window(); Type: FUNCTION; Schema: headrace; Owner: -
 
 CREATE FUNCTION headrace.reply_window() RETURNS numeric
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     AS $$
     SELECT 604800.0::numeric
+$$;
+
+-- Name: request_amendments(uuid[], text[]); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.request_amendments(p_campaigns uuid[], p_messages text[]) RETURNS void
+    LANGUAGE sql
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    AS $$
+    UPDATE headrace.campaign c SET
+        rebuild_requested_at = coalesce(c.rebuild_requested_at, clock_timestamp()), rebuild_not_before = NULL,
+        -- some of them, to be named in the amendment
+        late_messages = ARRAY(SELECT DISTINCT m FROM unnest(c.late_messages || k.messages) m ORDER BY m LIMIT 20)
+    FROM (
+        SELECT u.campaign, array_agg(DISTINCT u.message) AS messages
+        FROM unnest(p_campaigns, p_messages) u (campaign, message) GROUP BY u.campaign
+    ) k
+    WHERE c.campaign_id = k.campaign AND c.state IN ('frozen', 'amended')
 $$;
 
 -- Name: request_rebuild(uuid[]); Type: FUNCTION; Schema: headrace; Owner: -
@@ -1099,6 +1540,99 @@ BEGIN
 END
 $$;
 
+-- Name: settle_campaigns(uuid[], boolean); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.settle_campaigns(p_campaigns uuid[], p_noticed boolean) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    AS $$
+BEGIN
+    WITH found AS (
+        SELECT
+            k.campaign_id, s.completed_at, k.state IN ('live', 'settling') AS counted,
+            s.completed_at IS NOT NULL AND k.announced_at IS NULL
+                AND (p_noticed OR k.rebuilt_at IS NOT NULL AND k.completed_at IS NULL) AS announced
+        FROM headrace.campaign k
+        LEFT JOIN headrace.stg_campaigns c ON c.campaign_id = k.campaign_id
+        CROSS JOIN LATERAL (
+            SELECT CASE WHEN c.status = 'completed' THEN coalesce(c.completed_at, k.completed_at, clock_timestamp()) END AS completed_at
+        ) s
+        WHERE k.campaign_id = ANY (p_campaigns)
+    ), announced AS (
+        INSERT INTO headrace.campaign_completion (campaign_id, completed_at)
+        SELECT f.campaign_id, f.completed_at FROM found f WHERE f.announced ORDER BY f.completed_at
+    ), settled AS (
+        UPDATE headrace.campaign k SET
+            completed_at = f.completed_at,
+            reopened_at = CASE WHEN f.completed_at IS NOT NULL THEN k.reopened_at END,
+            announced_at = CASE WHEN f.completed_at IS NULL THEN NULL WHEN f.announced THEN clock_timestamp() ELSE k.announced_at END,
+            settles_until = CASE
+                WHEN k.state NOT IN ('frozen', 'amended') THEN greatest(f.completed_at, CASE WHEN f.completed_at IS NOT NULL THEN k.reopened_at END) + headrace.settle_window()
+            END,
+            state = CASE WHEN NOT f.counted THEN k.state WHEN f.completed_at IS NULL THEN 'live' ELSE 'settling' END
+        FROM found f
+        WHERE k.campaign_id = f.campaign_id
+        RETURNING k.campaign_id, k.state
+    )
+    UPDATE headrace.campaign_computed_stats d SET state = s.state
+    FROM settled s WHERE d.campaign_id = s.campaign_id AND s.state IN ('live', 'settling') AND d.state <> s.state;
+END
+$$;
+
+-- Name: settle_window(); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.settle_window() RETURNS interval
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+    SELECT make_interval(secs => 604800.0)
+$$;
+
+-- Name: source_row_counts(uuid); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.source_row_counts(p_campaign_id uuid) RETURNS jsonb
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    SET jit TO 'off'
+    AS $$
+    SELECT jsonb_build_object(
+        'send_queue', (SELECT count(*) FROM headrace.stg_send_queue q WHERE q.campaign_id = p_campaign_id),
+        'message_status_logs', (
+            SELECT count(*) FROM headrace.stg_message_status_logs l
+            WHERE l.whatsapp_message_id IN (SELECT q.whatsapp_message_id FROM headrace.stg_send_queue q WHERE q.campaign_id = p_campaign_id)),
+        'messages', (
+            SELECT count(*) FROM (
+                SELECT m.id FROM headrace.stg_incoming_messages m
+                INNER JOIN headrace.stg_send_queue q
+                    ON q.user_phone = m.user_phone AND q.whatsapp_number_id = m.whatsapp_number_id AND m.created_at > q.at
+                        AND extract(EPOCH FROM m.created_at) - extract(EPOCH FROM q.at) <= headrace.reply_window()
+                WHERE q.campaign_id = p_campaign_id AND m.context_message_id IS NULL
+                UNION
+                SELECT m.id FROM headrace.stg_incoming_messages m
+                INNER JOIN headrace.stg_send_queue q ON q.whatsapp_message_id = m.context_message_id
+                WHERE q.campaign_id = p_campaign_id
+            ) u))
+$$;
+
+-- Name: stats_differences(jsonb, jsonb, jsonb, jsonb); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.stats_differences(p_old_templates jsonb, p_old_totals jsonb, p_new_templates jsonb, p_new_totals jsonb) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    AS $$
+    WITH old AS (
+        SELECT t -> 'template_name' AS template, c.key, c.value FROM jsonb_array_elements(p_old_templates) t CROSS JOIN jsonb_each(t - 'template_name') c
+        UNION ALL SELECT '"*"', c.key, c.value FROM jsonb_each(p_old_totals) c
+    ), new AS (
+        SELECT t -> 'template_name' AS template, c.key, c.value FROM jsonb_array_elements(p_new_templates) t CROSS JOIN jsonb_each(t - 'template_name') c
+        UNION ALL SELECT '"*"', c.key, c.value FROM jsonb_each(p_new_totals) c
+    )
+    SELECT coalesce(jsonb_agg(
+        jsonb_build_object('template_name', coalesce(o.template, n.template), 'counter', coalesce(o.key, n.key), 'from', o.value, 'to', n.value)
+        ORDER BY coalesce(o.template, n.template), coalesce(o.key, n.key)), '[]')
+    FROM old o FULL JOIN new n ON o.template = n.template AND o.key = n.key
+    WHERE o.value IS DISTINCT FROM n.value AND coalesce(o.key, n.key) NOT LIKE '%\_rate'
+$$;
+
 -- Name: status_bits(text); Type: FUNCTION; Schema: headrace; Owner: -
 
 CREATE FUNCTION headrace.status_bits(p_status text) RETURNS integer
@@ -1107,6 +1641,96 @@ CREATE FUNCTION headrace.status_bits(p_status text) RETURNS integer
     SELECT CASE p_status
         WHEN 'sent' THEN 1 WHEN 'delivered' THEN 3 WHEN 'read' THEN 7 WHEN 'played' THEN 7 WHEN 'failed' THEN 8 ELSE 0
     END
+$$;
+
+-- Name: store_counts(uuid, boolean); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.store_counts(p_campaign_id uuid, p_live boolean) RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    SET jit TO 'off'
+    AS $$
+DECLARE
+    v_outcomes headrace.message_outcome[];
+    v_wrong bigint;
+BEGIN
+    IF p_live THEN
+        SELECT array_agg(ROW(o.id::text, o.campaign_id, o.bits, o.template_name, o.sent_at, o.delivered_at, o.read_at, o.replied_at)::headrace.message_outcome)
+        INTO v_outcomes FROM headrace.message_outcome_live o WHERE o.campaign_id = p_campaign_id;
+    ELSE
+        SELECT array_agg(o) INTO v_outcomes FROM headrace.message_outcome o WHERE o.campaign_id = p_campaign_id;
+    END IF;
+    WITH counted AS (
+        SELECT
+            o.template_name, count(*) AS total,
+            count(*) FILTER (WHERE o.bits & 1 > 0) AS sent, count(*) FILTER (WHERE o.bits & 2 > 0) AS delivered,
+            count(*) FILTER (WHERE o.bits & 4 > 0) AS read, count(*) FILTER (WHERE o.bits & 32 > 0) AS replied,
+            count(*) FILTER (WHERE o.bits & 8 > 0) AS failed, count(*) FILTER (WHERE o.bits & 16 > 0) AS failed_queue
+        FROM unnest(v_outcomes) o GROUP BY o.template_name
+    ), gone AS (
+        DELETE FROM headrace.campaign_template_stats s
+        WHERE s.campaign_id = p_campaign_id
+            AND NOT EXISTS (SELECT FROM counted k WHERE k.template_name IS NOT DISTINCT FROM s.template_name)
+        RETURNING 1
+    ), healed AS (
+        UPDATE headrace.campaign_template_stats s SET
+            total = k.total, sent = k.sent, delivered = k.delivered, read = k.read, replied = k.replied,
+            failed = k.failed, failed_queue = k.failed_queue, updated_at = clock_timestamp()
+        FROM counted k
+        WHERE s.campaign_id = p_campaign_id AND s.template_name IS NOT DISTINCT FROM k.template_name
+            AND (s.total, s.sent, s.delivered, s.read, s.replied, s.failed, s.failed_queue)
+            IS DISTINCT FROM (k.total, k.sent, k.delivered, k.read, k.replied, k.failed, k.failed_queue)
+        RETURNING 1
+    ), made AS (
+        INSERT INTO headrace.campaign_template_stats
+            (campaign_id, template_name, total, sent, delivered, read, replied, failed, failed_queue)
+        SELECT p_campaign_id, k.template_name, k.total, k.sent, k.delivered, k.read, k.replied, k.failed, k.failed_queue FROM counted k
+        WHERE NOT EXISTS (
+            SELECT FROM headrace.campaign_template_stats s
+            WHERE s.campaign_id = p_campaign_id AND s.template_name IS NOT DISTINCT FROM k.template_name)
+        RETURNING 1
+    ), hours AS (
+        SELECT
+            date_trunc('hour', v.at, 'UTC') AS hour, count(*) FILTER (WHERE v.kind = 's') AS sent, count(*) FILTER (WHERE v.kind = 'd') AS delivered,
+            count(*) FILTER (WHERE v.kind = 'r') AS read, count(*) FILTER (WHERE v.kind = 'a') AS replied
+        FROM unnest(v_outcomes) o
+        CROSS JOIN LATERAL (VALUES ('s', o.sent_at), ('d', o.delivered_at), ('r', o.read_at), ('a', o.replied_at)) v (kind, at)
+        WHERE isfinite(v.at) GROUP BY 1
+    ), hours_gone AS (
+        DELETE FROM headrace.campaign_hourly_stats h
+        WHERE h.campaign_id = p_campaign_id AND NOT EXISTS (SELECT FROM hours k WHERE k.hour = h.hour)
+        RETURNING 1
+    ), hours_set AS (
+        INSERT INTO headrace.campaign_hourly_stats AS h (campaign_id, hour, sent, delivered, read, replied)
+        SELECT p_campaign_id, k.hour, k.sent, k.delivered, k.read, k.replied FROM hours k
+        ON CONFLICT (campaign_id, hour) DO UPDATE SET
+            sent = excluded.sent, delivered = excluded.delivered, read = excluded.read, replied = excluded.replied
+        WHERE (h.sent, h.delivered, h.read, h.replied) <> (excluded.sent, excluded.delivered, excluded.read, excluded.replied)
+        RETURNING 1
+    ), latencies AS (
+        SELECT v.kind, v.seconds, count(*) AS messages
+        FROM unnest(v_outcomes) o
+        CROSS JOIN LATERAL (VALUES
+            ('d'::"char", headrace.latency_seconds(o.sent_at, o.delivered_at)), ('r'::"char", headrace.latency_seconds(o.sent_at, o.read_at))
+        ) v (kind, seconds)
+        WHERE v.seconds IS NOT NULL GROUP BY v.kind, v.seconds
+    ), latencies_gone AS (
+        DELETE FROM headrace.campaign_latency l
+        WHERE l.campaign_id = p_campaign_id AND NOT EXISTS (SELECT FROM latencies k WHERE k.kind = l.kind AND k.seconds = l.seconds)
+        RETURNING l.messages
+    ), latencies_set AS (
+        INSERT INTO headrace.campaign_latency AS l (campaign_id, kind, seconds, messages)
+        SELECT p_campaign_id, k.kind, k.seconds, k.messages FROM latencies k
+        ON CONFLICT (campaign_id, kind, seconds) DO UPDATE SET messages = excluded.messages WHERE l.messages <> excluded.messages
+        RETURNING 1
+    )
+    SELECT
+        (SELECT count(*) FROM gone) + (SELECT count(*) FROM healed) + (SELECT count(*) FROM made)
+        + (SELECT count(*) FROM hours_gone) + (SELECT count(*) FROM hours_set)
+        + (SELECT count(*) FROM latencies_gone WHERE messages > 0) + (SELECT count(*) FROM latencies_set)
+    INTO v_wrong;
+    RETURN v_wrong;
+END
 $$;
 
 -- Name: store_webhook_items(jsonb); Type: FUNCTION; Schema: headrace; Owner: -
@@ -1486,14 +2110,20 @@ BEGIN
             FROM unnest(v_left) c
         ) place
         CROSS JOIN LATERAL (
-            SELECT n.id::text AS id, n.campaign_id FROM headrace.stg_send_queue n
+            SELECT n.id::text AS id, n.campaign_id, n.at FROM headrace.stg_send_queue n
             WHERE n.user_phone = place.user_phone AND n.whatsapp_number_id = place.whatsapp_number_id
                 AND (n.at, n.id) < (place.at, place.id)
                 AND (n.status = 'sent' OR EXISTS (
                     SELECT FROM headrace.stg_message_status_logs l
                     WHERE l.whatsapp_message_id = n.whatsapp_message_id AND headrace.status_bits(l.status) & 1 > 0))
             ORDER BY n.at DESC, n.id DESC LIMIT 1
-        ) p;
+        ) p
+        -- What stands at a place takes only replies that are later than it, and in the predecessor's window.
+        WHERE EXISTS (
+            SELECT FROM headrace.stg_incoming_messages m
+            WHERE m.user_phone = place.user_phone AND m.whatsapp_number_id = place.whatsapp_number_id
+                AND m.created_at > place.at AND m.context_message_id IS NULL
+                AND extract(EPOCH FROM m.created_at) - extract(EPOCH FROM p.at) <= headrace.reply_window());
         campaigns := campaigns || v_more;
     END IF;
 
@@ -1502,10 +2132,10 @@ BEGIN
         FROM (
             SELECT DISTINCT k.phone, k.number, k.at
             FROM unnest(v_messages) c
-            CROSS JOIN LATERAL (VALUES
-                (c.data #>> '{old,user_phone}', c.data #>> '{old,whatsapp_number_id}', (c.data #>> '{old,created_at}')::timestamptz),
-                (c.data #>> '{new,user_phone}', c.data #>> '{new,whatsapp_number_id}', (c.data #>> '{new,created_at}')::timestamptz)
-            ) k (phone, number, at)
+            CROSS JOIN LATERAL (
+                SELECT c.data #>> '{new,user_phone}' AS phone, c.data #>> '{new,whatsapp_number_id}' AS number,
+                    (c.data #>> '{new,created_at}')::timestamptz AS at
+            ) k
             WHERE k.at IS NOT NULL
         ) m
         CROSS JOIN LATERAL (
@@ -1516,6 +2146,16 @@ BEGIN
                     WHERE l.whatsapp_message_id = n.whatsapp_message_id AND headrace.status_bits(l.status) & 1 > 0))
             ORDER BY n.at DESC, n.id DESC LIMIT 1
         ) o;
+        campaigns := campaigns || v_more;
+        -- Whose reply it was before it left may have a successor since: all that its window reaches.
+        SELECT v_owners || array_agg(n.id::text), array_agg(DISTINCT n.campaign_id) INTO v_owners, v_more
+        FROM unnest(v_messages) c
+        CROSS JOIN LATERAL (
+            SELECT c.data #>> '{old,user_phone}' AS phone, c.data #>> '{old,whatsapp_number_id}' AS number,
+                (c.data #>> '{old,created_at}')::timestamptz AS at
+        ) m
+        INNER JOIN headrace.stg_send_queue n ON n.user_phone = m.phone AND n.whatsapp_number_id = m.number AND n.at < m.at
+        WHERE extract(EPOCH FROM m.at) - extract(EPOCH FROM n.at) <= headrace.reply_window();
         campaigns := campaigns || v_more;
         SELECT array_agg(q.id::text) INTO v_referred
         FROM unnest(v_messages) c
@@ -1667,32 +2307,126 @@ CREATE TABLE headrace.campaign (
     rebuild_failures integer DEFAULT 0 NOT NULL,
     rebuild_error text,
     rebuild_not_before timestamp with time zone,
-    CONSTRAINT campaign_state_known CHECK ((state = ANY (ARRAY['pending'::text, 'live'::text, 'deleted'::text])))
+    completed_at timestamp with time zone,
+    announced_at timestamp with time zone,
+    reopened_at timestamp with time zone,
+    settles_until timestamp with time zone,
+    frozen_status text,
+    source_rows jsonb,
+    late_messages text[],
+    last_version bigint DEFAULT 0 NOT NULL,
+    CONSTRAINT campaign_state_known CHECK ((state = ANY (ARRAY['pending'::text, 'live'::text, 'settling'::text, 'frozen'::text, 'amended'::text, 'deleted'::text])))
 )
 WITH (fillfactor='70');
 
 -- Name: TABLE campaign; Type: COMMENT; Schema: headrace; Owner: -
 
-COMMENT ON TABLE headrace.campaign IS 'Headrace''s own row of a campaign: the lock that folds and rebuilds share. pending: not computed yet, served live. rebuild_error: why its last rebuild failed; tried again from rebuild_not_before on.';
+COMMENT ON TABLE headrace.campaign IS 'Headrace''s own row of a campaign: the lock that folds, rebuilds and freezes share. pending: not computed yet, served live. rebuild_error: why its last rebuild failed; tried again from rebuild_not_before on. completed_at: by the source, else when it was noticed; settles_until: when it is to be frozen; source_rows: how many there were at the last freeze or amendment; late_messages: some of those whose changes asked for an amendment.';
 
--- Name: campaign_computed_stats; Type: TABLE; Schema: headrace; Owner: -
+-- Name: campaign_completion; Type: TABLE; Schema: headrace; Owner: -
 
-CREATE TABLE headrace.campaign_computed_stats (
+CREATE TABLE headrace.campaign_completion (
+    id bigint NOT NULL,
     campaign_id uuid NOT NULL,
+    completed_at timestamp with time zone NOT NULL,
+    noticed_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    xid xid8 DEFAULT pg_current_xact_id() NOT NULL
+);
+
+-- Name: TABLE campaign_completion; Type: COMMENT; Schema: headrace; Owner: -
+
+COMMENT ON TABLE headrace.campaign_completion IS 'Completions as the stream noticed them, for the sensor completed_campaigns; kept 30 days.';
+
+-- Name: campaign_completion_id_seq; Type: SEQUENCE; Schema: headrace; Owner: -
+
+ALTER TABLE headrace.campaign_completion ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME headrace.campaign_completion_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+-- Name: campaign_hourly_stats; Type: TABLE; Schema: headrace; Owner: -
+
+CREATE TABLE headrace.campaign_hourly_stats (
+    campaign_id uuid NOT NULL,
+    hour timestamp with time zone NOT NULL,
+    sent integer NOT NULL,
+    delivered integer NOT NULL,
+    read integer NOT NULL,
+    replied integer NOT NULL,
+    CONSTRAINT campaign_hourly_stats_counts CHECK (((sent >= 0) AND (delivered >= 0) AND (read >= 0) AND (replied >= 0)))
+)
+WITH (fillfactor='70');
+
+-- Name: TABLE campaign_hourly_stats; Type: COMMENT; Schema: headrace; Owner: -
+
+COMMENT ON TABLE headrace.campaign_hourly_stats IS 'Messages per campaign and UTC hour of the first evidence that they were sent, delivered, read, replied to.';
+
+-- Name: campaign_latency; Type: TABLE; Schema: headrace; Owner: -
+
+CREATE TABLE headrace.campaign_latency (
+    campaign_id uuid NOT NULL,
+    kind "char" NOT NULL,
+    seconds integer NOT NULL,
+    messages integer NOT NULL,
+    CONSTRAINT campaign_latency_counts CHECK (((messages >= 0) AND (seconds >= 0))),
+    CONSTRAINT campaign_latency_kind_known CHECK ((kind = ANY (ARRAY['d'::"char", 'r'::"char"])))
+)
+WITH (fillfactor='70');
+
+-- Name: TABLE campaign_latency; Type: COMMENT; Schema: headrace; Owner: -
+
+COMMENT ON TABLE headrace.campaign_latency IS 'How many messages of an unfrozen campaign took how long from sent to delivered (d) and to read (r): what its medians are read from. seconds as headrace.latency_seconds rounds them.';
+
+-- Name: campaign_stats_amendment; Type: TABLE; Schema: headrace; Owner: -
+
+CREATE TABLE headrace.campaign_stats_amendment (
+    id bigint NOT NULL,
+    campaign_id uuid NOT NULL,
+    version bigint NOT NULL,
     template_stats jsonb NOT NULL,
     totals jsonb NOT NULL,
-    state text DEFAULT 'live'::text NOT NULL,
-    version bigint DEFAULT 1 NOT NULL,
     checksum text NOT NULL,
-    computed_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
-    frozen_at timestamp with time zone,
-    CONSTRAINT campaign_computed_stats_state_known CHECK ((state = ANY (ARRAY['live'::text, 'settling'::text, 'frozen'::text, 'amended'::text])))
-)
-WITH (fillfactor='50');
+    computed_at timestamp with time zone NOT NULL,
+    frozen_at timestamp with time zone NOT NULL,
+    amended_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    changed jsonb NOT NULL,
+    why jsonb NOT NULL
+);
 
--- Name: TABLE campaign_computed_stats; Type: COMMENT; Schema: headrace; Owner: -
+-- Name: TABLE campaign_stats_amendment; Type: COMMENT; Schema: headrace; Owner: -
 
-COMMENT ON TABLE headrace.campaign_computed_stats IS 'One document per campaign for serving: per-template counters and rates, totals. version rises when numbers change.';
+COMMENT ON TABLE headrace.campaign_stats_amendment IS 'A frozen document as it was before it was amended or reopened: the earlier version, what changed from it and why.';
+
+-- Name: campaign_stats_amendment_id_seq; Type: SEQUENCE; Schema: headrace; Owner: -
+
+ALTER TABLE headrace.campaign_stats_amendment ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME headrace.campaign_stats_amendment_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+-- Name: campaign_stats_pending_amendment; Type: TABLE; Schema: headrace; Owner: -
+
+CREATE TABLE headrace.campaign_stats_pending_amendment (
+    campaign_id uuid NOT NULL,
+    why jsonb NOT NULL,
+    source_rows_then jsonb NOT NULL,
+    source_rows_now jsonb NOT NULL,
+    times bigint DEFAULT 1 NOT NULL,
+    first_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    last_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
+);
+
+-- Name: TABLE campaign_stats_pending_amendment; Type: COMMENT; Schema: headrace; Owner: -
+
+COMMENT ON TABLE headrace.campaign_stats_pending_amendment IS 'Frozen campaigns that something late happened to while the source has fewer rows than it had: nothing is recomputed until an operator says so.';
 
 -- Name: campaign_template_stats; Type: TABLE; Schema: headrace; Owner: -
 
@@ -1772,29 +2506,49 @@ CREATE VIEW headrace.message_outcome_live AS
         CASE
             WHEN (((s.bits & 1) > 0) AND (r.id IS NOT NULL)) THEN 32
             ELSE 0
-        END) AS bits
+        END) AS bits,
+    s.sent_at,
+    s.delivered_at,
+    s.read_at,
+        CASE
+            WHEN ((s.bits & 1) > 0) THEN r.replied_at
+            ELSE NULL::timestamp with time zone
+        END AS replied_at
    FROM ((( SELECT q.id,
             q.campaign_id,
             q.template_name,
-            headrace.message_bits(q.status, bit_or(headrace.status_bits(l.status))) AS bits
+            headrace.message_bits(q.status, bit_or(headrace.status_bits(l.status))) AS bits,
+            LEAST(
+                CASE
+                    WHEN (q.status = 'sent'::text) THEN COALESCE(q.sent_at, q.created_at)
+                    ELSE NULL::timestamp with time zone
+                END, min(l.created_at) FILTER (WHERE ((headrace.status_bits(l.status) & 1) > 0))) AS sent_at,
+            min(l.created_at) FILTER (WHERE ((headrace.status_bits(l.status) & 2) > 0)) AS delivered_at,
+            min(l.created_at) FILTER (WHERE ((headrace.status_bits(l.status) & 4) > 0)) AS read_at
            FROM (public.send_queue q
              LEFT JOIN headrace.stg_message_status_logs l ON ((q.whatsapp_message_id = l.whatsapp_message_id)))
-          GROUP BY q.id, q.campaign_id, q.template_name, q.status) s
+          GROUP BY q.id, q.campaign_id, q.template_name, q.status, q.sent_at, q.created_at) s
      JOIN headrace.stg_campaigns c ON ((s.campaign_id = c.campaign_id)))
-     LEFT JOIN ( SELECT q.id,
-            q.campaign_id
-           FROM (headrace.stg_incoming_messages m
-             JOIN headrace.stg_send_queue q ON (((m.user_phone = q.user_phone) AND (m.whatsapp_number_id = q.whatsapp_number_id) AND (m.created_at > q.at) AND ((EXTRACT(epoch FROM m.created_at) - EXTRACT(epoch FROM q.at)) <= headrace.reply_window()))))
-          WHERE ((m.context_message_id IS NULL) AND (NOT (EXISTS ( SELECT
-                   FROM headrace.stg_send_queue n
-                  WHERE ((n.user_phone = q.user_phone) AND (n.whatsapp_number_id = q.whatsapp_number_id) AND (ROW(n.at, n.id) > ROW(q.at, q.id)) AND (n.at < m.created_at) AND ((n.status = 'sent'::text) OR (EXISTS ( SELECT
-                           FROM headrace.stg_message_status_logs l
-                          WHERE ((l.whatsapp_message_id = n.whatsapp_message_id) AND ((headrace.status_bits(l.status) & 1) > 0))))))))))
-        UNION
-         SELECT q.id,
-            q.campaign_id
-           FROM (headrace.stg_incoming_messages m
-             JOIN headrace.stg_send_queue q ON ((m.context_message_id = q.whatsapp_message_id)))) r ON (((s.id = r.id) AND (s.campaign_id = r.campaign_id))));
+     LEFT JOIN ( SELECT u.id,
+            u.campaign_id,
+            min(u.created_at) AS replied_at
+           FROM ( SELECT q.id,
+                    q.campaign_id,
+                    m.created_at
+                   FROM (headrace.stg_incoming_messages m
+                     JOIN headrace.stg_send_queue q ON (((m.user_phone = q.user_phone) AND (m.whatsapp_number_id = q.whatsapp_number_id) AND (m.created_at > q.at) AND ((EXTRACT(epoch FROM m.created_at) - EXTRACT(epoch FROM q.at)) <= headrace.reply_window()))))
+                  WHERE ((m.context_message_id IS NULL) AND (NOT (EXISTS ( SELECT
+                           FROM headrace.stg_send_queue n
+                          WHERE ((n.user_phone = q.user_phone) AND (n.whatsapp_number_id = q.whatsapp_number_id) AND (ROW(n.at, n.id) > ROW(q.at, q.id)) AND (n.at < m.created_at) AND ((n.status = 'sent'::text) OR (EXISTS ( SELECT
+                                   FROM headrace.stg_message_status_logs l
+                                  WHERE ((l.whatsapp_message_id = n.whatsapp_message_id) AND ((headrace.status_bits(l.status) & 1) > 0))))))))))
+                UNION ALL
+                 SELECT q.id,
+                    q.campaign_id,
+                    m.created_at
+                   FROM (headrace.stg_incoming_messages m
+                     JOIN headrace.stg_send_queue q ON ((m.context_message_id = q.whatsapp_message_id)))) u
+          GROUP BY u.id, u.campaign_id) r ON (((s.id = r.id) AND (s.campaign_id = r.campaign_id))));
 
 -- Name: campaign_template_stats_live; Type: VIEW; Schema: headrace; Owner: -
 
@@ -1897,13 +2651,17 @@ CREATE TABLE headrace.message_outcome (
     message_id text NOT NULL COLLATE pg_catalog."C",
     campaign_id uuid NOT NULL,
     bits smallint NOT NULL,
-    template_name text
+    template_name text,
+    sent_at timestamp with time zone,
+    delivered_at timestamp with time zone,
+    read_at timestamp with time zone,
+    replied_at timestamp with time zone
 )
 WITH (fillfactor='85');
 
 -- Name: TABLE message_outcome; Type: COMMENT; Schema: headrace; Owner: -
 
-COMMENT ON TABLE headrace.message_outcome IS 'What each queued message of a live campaign counts as. bits: 1 sent, 2 delivered, 4 read, 8 failed, 16 failed in the queue, 32 replied. message_id: send_queue.id as text.';
+COMMENT ON TABLE headrace.message_outcome IS 'What each queued message of an unfrozen campaign counts as. bits: 1 sent, 2 delivered, 4 read, 8 failed, 16 failed in the queue, 32 replied; the times: first evidence of each. message_id: send_queue.id as text.';
 
 -- Name: schema_version; Type: TABLE; Schema: headrace; Owner: -
 
@@ -2061,15 +2819,40 @@ ALTER TABLE ONLY headrace.change_log ATTACH PARTITION headrace.change_log_defaul
 ALTER TABLE ONLY headrace.activity
     ADD CONSTRAINT activity_pkey PRIMARY KEY (asset, partition_day);
 
+-- Name: campaign_completion campaign_completion_pkey; Type: CONSTRAINT; Schema: headrace; Owner: -
+
+ALTER TABLE ONLY headrace.campaign_completion
+    ADD CONSTRAINT campaign_completion_pkey PRIMARY KEY (id);
+
 -- Name: campaign_computed_stats campaign_computed_stats_pkey; Type: CONSTRAINT; Schema: headrace; Owner: -
 
 ALTER TABLE ONLY headrace.campaign_computed_stats
     ADD CONSTRAINT campaign_computed_stats_pkey PRIMARY KEY (campaign_id);
 
+-- Name: campaign_hourly_stats campaign_hourly_stats_pkey; Type: CONSTRAINT; Schema: headrace; Owner: -
+
+ALTER TABLE ONLY headrace.campaign_hourly_stats
+    ADD CONSTRAINT campaign_hourly_stats_pkey PRIMARY KEY (campaign_id, hour);
+
+-- Name: campaign_latency campaign_latency_pkey; Type: CONSTRAINT; Schema: headrace; Owner: -
+
+ALTER TABLE ONLY headrace.campaign_latency
+    ADD CONSTRAINT campaign_latency_pkey PRIMARY KEY (campaign_id, kind, seconds);
+
 -- Name: campaign campaign_pkey; Type: CONSTRAINT; Schema: headrace; Owner: -
 
 ALTER TABLE ONLY headrace.campaign
     ADD CONSTRAINT campaign_pkey PRIMARY KEY (campaign_id);
+
+-- Name: campaign_stats_amendment campaign_stats_amendment_pkey; Type: CONSTRAINT; Schema: headrace; Owner: -
+
+ALTER TABLE ONLY headrace.campaign_stats_amendment
+    ADD CONSTRAINT campaign_stats_amendment_pkey PRIMARY KEY (id);
+
+-- Name: campaign_stats_pending_amendment campaign_stats_pending_amendment_pkey; Type: CONSTRAINT; Schema: headrace; Owner: -
+
+ALTER TABLE ONLY headrace.campaign_stats_pending_amendment
+    ADD CONSTRAINT campaign_stats_pending_amendment_pkey PRIMARY KEY (campaign_id);
 
 -- Name: dead_letter dead_letter_once; Type: CONSTRAINT; Schema: headrace; Owner: -
 
@@ -2120,9 +2903,21 @@ ALTER TABLE ONLY headrace.worker
 
 CREATE INDEX activity_changed ON headrace.activity USING btree (changed_at);
 
+-- Name: campaign_completion_xid; Type: INDEX; Schema: headrace; Owner: -
+
+CREATE INDEX campaign_completion_xid ON headrace.campaign_completion USING btree (xid);
+
 -- Name: campaign_rebuild_queue; Type: INDEX; Schema: headrace; Owner: -
 
 CREATE INDEX campaign_rebuild_queue ON headrace.campaign USING btree (rebuild_requested_at) WHERE (rebuild_requested_at IS NOT NULL);
+
+-- Name: campaign_settling; Type: INDEX; Schema: headrace; Owner: -
+
+CREATE INDEX campaign_settling ON headrace.campaign USING btree (settles_until) WHERE (settles_until IS NOT NULL);
+
+-- Name: campaign_stats_amendment_campaign; Type: INDEX; Schema: headrace; Owner: -
+
+CREATE INDEX campaign_stats_amendment_campaign ON headrace.campaign_stats_amendment USING btree (campaign_id, version);
 
 -- Name: campaign_template_stats_key; Type: INDEX; Schema: headrace; Owner: -
 
@@ -2180,9 +2975,22 @@ GRANT USAGE ON SCHEMA headrace TO headrace_worker;
 REVOKE ALL ON FUNCTION headrace.add_change_log_partition(p_day date) FROM PUBLIC;
 GRANT ALL ON FUNCTION headrace.add_change_log_partition(p_day date) TO headrace_worker;
 
+-- Name: FUNCTION amend_campaign(p_campaign_id uuid, p_status text, p_accept_fewer_rows boolean, p_reopen boolean); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.amend_campaign(p_campaign_id uuid, p_status text, p_accept_fewer_rows boolean, p_reopen boolean) FROM PUBLIC;
+
+-- Name: FUNCTION amend_campaigns(p_campaigns uuid[], p_accept boolean); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.amend_campaigns(p_campaigns uuid[], p_accept boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION headrace.amend_campaigns(p_campaigns uuid[], p_accept boolean) TO headrace_worker;
+
 -- Name: FUNCTION apply_outcomes(p_changes headrace.outcome_change[]); Type: ACL; Schema: headrace; Owner: -
 
 REVOKE ALL ON FUNCTION headrace.apply_outcomes(p_changes headrace.outcome_change[]) FROM PUBLIC;
+
+-- Name: FUNCTION apply_times(p_changes headrace.outcome_change[]); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.apply_times(p_changes headrace.outcome_change[]) FROM PUBLIC;
 
 -- Name: FUNCTION campaign_contact_distribution(p_campaign_id uuid); Type: ACL; Schema: headrace; Owner: -
 
@@ -2287,6 +3095,16 @@ REVOKE ALL ON FUNCTION headrace.dead_letter_next_try(p_attempts integer) FROM PU
 REVOKE ALL ON FUNCTION headrace.dead_letter_retry(p_ids bigint[], p_due boolean, OUT applied integer, OUT failed integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION headrace.dead_letter_retry(p_ids bigint[], p_due boolean, OUT applied integer, OUT failed integer) TO headrace_worker;
 
+-- Name: TABLE campaign_computed_stats; Type: ACL; Schema: headrace; Owner: -
+
+GRANT SELECT ON TABLE headrace.campaign_computed_stats TO headrace_reader;
+GRANT SELECT ON TABLE headrace.campaign_computed_stats TO headrace_app;
+GRANT SELECT ON TABLE headrace.campaign_computed_stats TO headrace_worker;
+
+-- Name: FUNCTION document_json(p_facts jsonb, p_document headrace.campaign_computed_stats); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.document_json(p_facts jsonb, p_document headrace.campaign_computed_stats) FROM PUBLIC;
+
 -- Name: FUNCTION drop_change_log_partition(p_day date, p_lost_after interval); Type: ACL; Schema: headrace; Owner: -
 
 REVOKE ALL ON FUNCTION headrace.drop_change_log_partition(p_day date, p_lost_after interval) FROM PUBLIC;
@@ -2306,6 +3124,15 @@ REVOKE ALL ON FUNCTION headrace.fold_messages(p_messages text[], p_campaigns uui
 REVOKE ALL ON FUNCTION headrace.forget_old_workers() FROM PUBLIC;
 GRANT ALL ON FUNCTION headrace.forget_old_workers() TO headrace_worker;
 
+-- Name: FUNCTION freeze_campaign(p_campaign_id uuid); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.freeze_campaign(p_campaign_id uuid) FROM PUBLIC;
+
+-- Name: FUNCTION freeze_campaigns(p_campaigns uuid[]); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.freeze_campaigns(p_campaigns uuid[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION headrace.freeze_campaigns(p_campaigns uuid[]) TO headrace_worker;
+
 -- Name: FUNCTION get_campaign_template_stats(p_campaign_id uuid); Type: ACL; Schema: headrace; Owner: -
 
 REVOKE ALL ON FUNCTION headrace.get_campaign_template_stats(p_campaign_id uuid) FROM PUBLIC;
@@ -2322,6 +3149,21 @@ GRANT ALL ON FUNCTION headrace.ingest_whatsapp_webhook(p_body jsonb) TO headrace
 -- Name: FUNCTION is_data_error(p_code text); Type: ACL; Schema: headrace; Owner: -
 
 REVOKE ALL ON FUNCTION headrace.is_data_error(p_code text) FROM PUBLIC;
+
+-- Name: FUNCTION latency_seconds(p_from timestamp with time zone, p_to timestamp with time zone); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.latency_seconds(p_from timestamp with time zone, p_to timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION headrace.latency_seconds(p_from timestamp with time zone, p_to timestamp with time zone) TO headrace_reader;
+GRANT ALL ON FUNCTION headrace.latency_seconds(p_from timestamp with time zone, p_to timestamp with time zone) TO headrace_app;
+GRANT ALL ON FUNCTION headrace.latency_seconds(p_from timestamp with time zone, p_to timestamp with time zone) TO headrace_worker;
+
+-- Name: FUNCTION lifecycle_state(p_state text, p_status text, p_frozen_status text, p_settles_until timestamp with time zone, p_now timestamp with time zone); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.lifecycle_state(p_state text, p_status text, p_frozen_status text, p_settles_until timestamp with time zone, p_now timestamp with time zone) FROM PUBLIC;
+
+-- Name: FUNCTION live_stats(p_campaign_id uuid); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.live_stats(p_campaign_id uuid) FROM PUBLIC;
 
 -- Name: FUNCTION lock_campaigns(p_campaigns uuid[]); Type: ACL; Schema: headrace; Owner: -
 
@@ -2370,6 +3212,11 @@ GRANT ALL ON FUNCTION headrace.refresh_documents(p_campaigns uuid[]) TO headrace
 
 REVOKE ALL ON FUNCTION headrace.register_stream(p_stream text, p_sources text[], p_handler text, p_shards integer, p_ordered boolean, p_rebuild_step text, p_rebuilds_pending text, p_rebuild_all text) FROM PUBLIC;
 
+-- Name: FUNCTION reopen_campaigns(p_campaigns uuid[], p_accept_fewer_rows boolean); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.reopen_campaigns(p_campaigns uuid[], p_accept_fewer_rows boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION headrace.reopen_campaigns(p_campaigns uuid[], p_accept_fewer_rows boolean) TO headrace_worker;
+
 -- Name: FUNCTION reply_window(); Type: ACL; Schema: headrace; Owner: -
 
 REVOKE ALL ON FUNCTION headrace.reply_window() FROM PUBLIC;
@@ -2377,10 +3224,30 @@ GRANT ALL ON FUNCTION headrace.reply_window() TO headrace_reader;
 GRANT ALL ON FUNCTION headrace.reply_window() TO headrace_app;
 GRANT ALL ON FUNCTION headrace.reply_window() TO headrace_worker;
 
+-- Name: FUNCTION request_amendments(p_campaigns uuid[], p_messages text[]); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.request_amendments(p_campaigns uuid[], p_messages text[]) FROM PUBLIC;
+
 -- Name: FUNCTION request_rebuild(p_campaigns uuid[]); Type: ACL; Schema: headrace; Owner: -
 
 REVOKE ALL ON FUNCTION headrace.request_rebuild(p_campaigns uuid[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION headrace.request_rebuild(p_campaigns uuid[]) TO headrace_worker;
+
+-- Name: FUNCTION settle_campaigns(p_campaigns uuid[], p_noticed boolean); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.settle_campaigns(p_campaigns uuid[], p_noticed boolean) FROM PUBLIC;
+
+-- Name: FUNCTION settle_window(); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.settle_window() FROM PUBLIC;
+
+-- Name: FUNCTION source_row_counts(p_campaign_id uuid); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.source_row_counts(p_campaign_id uuid) FROM PUBLIC;
+
+-- Name: FUNCTION stats_differences(p_old_templates jsonb, p_old_totals jsonb, p_new_templates jsonb, p_new_totals jsonb); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.stats_differences(p_old_templates jsonb, p_old_totals jsonb, p_new_templates jsonb, p_new_totals jsonb) FROM PUBLIC;
 
 -- Name: FUNCTION status_bits(p_status text); Type: ACL; Schema: headrace; Owner: -
 
@@ -2388,6 +3255,10 @@ REVOKE ALL ON FUNCTION headrace.status_bits(p_status text) FROM PUBLIC;
 GRANT ALL ON FUNCTION headrace.status_bits(p_status text) TO headrace_reader;
 GRANT ALL ON FUNCTION headrace.status_bits(p_status text) TO headrace_app;
 GRANT ALL ON FUNCTION headrace.status_bits(p_status text) TO headrace_worker;
+
+-- Name: FUNCTION store_counts(p_campaign_id uuid, p_live boolean); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.store_counts(p_campaign_id uuid, p_live boolean) FROM PUBLIC;
 
 -- Name: FUNCTION store_webhook_items(p_items jsonb); Type: ACL; Schema: headrace; Owner: -
 
@@ -2434,11 +3305,25 @@ GRANT SELECT ON TABLE headrace.activity TO headrace_worker;
 
 GRANT SELECT ON TABLE headrace.campaign TO headrace_worker;
 
--- Name: TABLE campaign_computed_stats; Type: ACL; Schema: headrace; Owner: -
+-- Name: TABLE campaign_completion; Type: ACL; Schema: headrace; Owner: -
 
-GRANT SELECT ON TABLE headrace.campaign_computed_stats TO headrace_reader;
-GRANT SELECT ON TABLE headrace.campaign_computed_stats TO headrace_app;
-GRANT SELECT ON TABLE headrace.campaign_computed_stats TO headrace_worker;
+GRANT SELECT ON TABLE headrace.campaign_completion TO headrace_worker;
+
+-- Name: TABLE campaign_hourly_stats; Type: ACL; Schema: headrace; Owner: -
+
+GRANT SELECT ON TABLE headrace.campaign_hourly_stats TO headrace_reader;
+GRANT SELECT ON TABLE headrace.campaign_hourly_stats TO headrace_app;
+GRANT SELECT ON TABLE headrace.campaign_hourly_stats TO headrace_worker;
+
+-- Name: TABLE campaign_stats_amendment; Type: ACL; Schema: headrace; Owner: -
+
+GRANT SELECT ON TABLE headrace.campaign_stats_amendment TO headrace_reader;
+GRANT SELECT ON TABLE headrace.campaign_stats_amendment TO headrace_app;
+GRANT SELECT ON TABLE headrace.campaign_stats_amendment TO headrace_worker;
+
+-- Name: TABLE campaign_stats_pending_amendment; Type: ACL; Schema: headrace; Owner: -
+
+GRANT SELECT ON TABLE headrace.campaign_stats_pending_amendment TO headrace_worker;
 
 -- Name: TABLE campaign_template_stats; Type: ACL; Schema: headrace; Owner: -
 

@@ -55,6 +55,16 @@ BEGIN
 END
 $_$;
 
+-- Name: add_counts(integer[], integer[], integer[]); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.add_counts(p_counts integer[], p_places integer[], p_added integer[]) RETURNS integer[]
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    SELECT array_agg(c.n + coalesce(a.n, 0) ORDER BY c.place)
+    FROM unnest(p_counts) WITH ORDINALITY c (n, place) LEFT JOIN unnest(p_places, p_added) a (place, n) ON a.place = c.place - 1
+$$;
+
 -- Name: amend_campaign(uuid, text, boolean, boolean); Type: FUNCTION; Schema: headrace; Owner: -
 
 CREATE FUNCTION headrace.amend_campaign(p_campaign_id uuid, p_status text, p_accept_fewer_rows boolean, p_reopen boolean) RETURNS boolean
@@ -261,7 +271,7 @@ BEGIN
         SELECT x.campaign_id, x.hour, sum(x.sent) AS sent, sum(x.delivered) AS delivered, sum(x.read) AS read, sum(x.replied) AS replied
         FROM (
             SELECT
-                v.campaign_id, date_trunc('hour', v.at, 'UTC') AS hour,
+                v.campaign_id, date_bin('1 hour', v.at, '2000-01-01 00:00+00') AS hour,
                 CASE v.kind WHEN 's' THEN v.sign ELSE 0 END AS sent, CASE v.kind WHEN 'd' THEN v.sign ELSE 0 END AS delivered,
                 CASE v.kind WHEN 'r' THEN v.sign ELSE 0 END AS read, CASE v.kind WHEN 'a' THEN v.sign ELSE 0 END AS replied
             FROM unnest(p_changes) d
@@ -293,7 +303,7 @@ BEGIN
     END IF;
 
     WITH delta AS (
-        SELECT v.campaign_id, v.kind, v.seconds, sum(v.sign) AS messages
+        SELECT v.campaign_id, v.kind, v.seconds, sum(v.sign)::integer AS messages
         FROM unnest(p_changes) d
         CROSS JOIN LATERAL (VALUES
             (d.new_campaign, 'd'::"char", headrace.latency_seconds(d.new_sent_at, d.new_delivered_at), 1),
@@ -302,19 +312,27 @@ BEGIN
             (d.old_campaign, 'r'::"char", headrace.latency_seconds(d.old_sent_at, d.old_read_at), -1)
         ) v (campaign_id, kind, seconds, sign)
         WHERE v.campaign_id IS NOT NULL AND v.seconds IS NOT NULL
-        GROUP BY v.campaign_id, v.kind, v.seconds
+        GROUP BY 1, 2, 3
         HAVING sum(v.sign) <> 0
+    ), placed AS (
+        SELECT d.campaign_id, d.kind, headrace.latency_place(d.seconds) AS place, d.messages FROM delta d OFFSET 0
+    ), block AS (
+        SELECT
+            d.campaign_id, d.kind, d.place / 60 AS block, array_agg(d.place % 60) AS places, array_agg(d.messages) AS added,
+            sum(d.messages) AS messages
+        FROM placed d GROUP BY 1, 2, 3
     ), added AS (
-        UPDATE headrace.campaign_latency l SET messages = l.messages + d.messages
-        FROM delta d
-        WHERE l.campaign_id = d.campaign_id AND l.kind = d.kind AND l.seconds = d.seconds
+        UPDATE headrace.campaign_latency l SET
+            messages = l.messages + b.messages, counts = headrace.add_counts(l.counts, b.places, b.added)
+        FROM block b
+        WHERE l.campaign_id = b.campaign_id AND l.kind = b.kind AND l.block = b.block
     ), made AS (
-        INSERT INTO headrace.campaign_latency (campaign_id, kind, seconds, messages)
-        SELECT d.campaign_id, d.kind, d.seconds, d.messages FROM delta d
+        INSERT INTO headrace.campaign_latency (campaign_id, kind, block, messages, counts)
+        SELECT b.campaign_id, b.kind, b.block, b.messages, headrace.add_counts(array_fill(0, ARRAY[60]), b.places, b.added) FROM block b
         WHERE NOT EXISTS (
-            SELECT FROM headrace.campaign_latency l WHERE l.campaign_id = d.campaign_id AND l.kind = d.kind AND l.seconds = d.seconds)
+            SELECT FROM headrace.campaign_latency l WHERE l.campaign_id = b.campaign_id AND l.kind = b.kind AND l.block = b.block)
     )
-    SELECT array_agg(DISTINCT d.campaign_id) INTO v_campaigns FROM delta d;
+    SELECT array_agg(DISTINCT b.campaign_id) INTO v_campaigns FROM block b;
     RETURN v_campaigns;
 END
 $$;
@@ -1090,6 +1108,46 @@ CREATE FUNCTION headrace.is_data_error(p_code text) RETURNS boolean
     SELECT left(p_code, 2) IN ('21', '22', '23', '2F', '38', '39', '44', '54', 'P0') AND p_code <> 'P0002'
 $$;
 
+-- Name: latency_median(uuid, "char"); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.latency_median(p_campaign_id uuid, p_kind "char") RETURNS numeric
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    AS $$
+    WITH block AS (
+        SELECT l.block, l.counts, l.messages, sum(l.messages) OVER (ORDER BY l.block) AS upto, sum(l.messages) OVER () AS total
+        FROM headrace.campaign_latency l WHERE l.campaign_id = p_campaign_id AND l.kind = p_kind AND l.messages > 0
+    )
+    SELECT trim_scale(avg(CASE
+        WHEN m.place < 3600 THEN m.place
+        WHEN m.place < 6000 THEN 3600 + (m.place - 3600) * 60
+        ELSE 86400 + (m.place - 6000) * 3600
+    END))
+    FROM (SELECT b.total FROM block b LIMIT 1) t
+    CROSS JOIN LATERAL (VALUES (div(t.total + 1, 2)), (div(t.total, 2) + 1)) k (rank)
+    CROSS JOIN LATERAL (
+        SELECT min(x.place) AS place
+        FROM (
+            SELECT b.block * 60 + c.n - 1 AS place, b.upto - b.messages + sum(c.messages) OVER (ORDER BY c.n) AS upto
+            FROM block b CROSS JOIN LATERAL unnest(b.counts) WITH ORDINALITY c (messages, n)
+            WHERE b.upto >= k.rank AND b.upto - b.messages < k.rank
+        ) x
+        WHERE x.upto >= k.rank
+    ) m
+$$;
+
+-- Name: latency_place(integer); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.latency_place(p_seconds integer) RETURNS integer
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+    SELECT CASE
+        WHEN p_seconds < 3600 THEN p_seconds
+        WHEN p_seconds < 86400 THEN 3600 + (p_seconds - 3600) / 60
+        ELSE 6000 + (p_seconds - 86400) / 3600
+    END
+$$;
+
 -- Name: latency_seconds(timestamp with time zone, timestamp with time zone); Type: FUNCTION; Schema: headrace; Owner: -
 
 CREATE FUNCTION headrace.latency_seconds(p_from timestamp with time zone, p_to timestamp with time zone) RETURNS integer
@@ -1097,9 +1155,9 @@ CREATE FUNCTION headrace.latency_seconds(p_from timestamp with time zone, p_to t
     AS $$
     SELECT CASE
         WHEN p_from IS NULL OR p_to IS NULL OR NOT isfinite(p_from) OR NOT isfinite(p_to) OR p_to < p_from THEN NULL
-        WHEN p_to - p_from < interval '1 hour' THEN floor(extract(EPOCH FROM p_to - p_from))::integer
-        WHEN p_to - p_from < interval '24 hours' THEN floor(extract(EPOCH FROM p_to - p_from) / 60)::integer * 60
-        ELSE least(floor(extract(EPOCH FROM p_to - p_from) / 3600), 596000)::integer * 3600
+        WHEN date_part('epoch', p_to - p_from) < 3600 THEN floor(date_part('epoch', p_to - p_from))::integer
+        WHEN date_part('epoch', p_to - p_from) < 86400 THEN floor(date_part('epoch', p_to - p_from) / 60)::integer * 60
+        ELSE least(floor(date_part('epoch', p_to - p_from) / 3600), 596000)::integer * 3600
     END
 $$;
 
@@ -1394,22 +1452,7 @@ DECLARE
     v_written bigint;
 BEGIN
     PERFORM headrace.lock_campaigns(p_campaigns);
-    WITH median AS (
-        -- Of n values in order, the middle one, or the mean of the two in the middle.
-        SELECT
-            u.campaign_id,
-            (min(u.seconds) FILTER (WHERE u.kind = 'd' AND u.upto >= (u.messages + 1) / 2)
-                + min(u.seconds) FILTER (WHERE u.kind = 'd' AND u.upto >= u.messages / 2 + 1)) / 2.0 AS delivered,
-            (min(u.seconds) FILTER (WHERE u.kind = 'r' AND u.upto >= (u.messages + 1) / 2)
-                + min(u.seconds) FILTER (WHERE u.kind = 'r' AND u.upto >= u.messages / 2 + 1)) / 2.0 AS read
-        FROM (
-            SELECT
-                l.campaign_id, l.kind, l.seconds, sum(l.messages) OVER (PARTITION BY l.campaign_id, l.kind ORDER BY l.seconds) AS upto,
-                sum(l.messages) OVER (PARTITION BY l.campaign_id, l.kind) AS messages
-            FROM headrace.campaign_latency l WHERE l.campaign_id = ANY (p_campaigns) AND l.messages > 0
-        ) u
-        GROUP BY u.campaign_id
-    ), document AS (
+    WITH document AS (
         SELECT
             k.id AS campaign_id,
             coalesce(jsonb_agg(
@@ -1420,11 +1463,11 @@ BEGIN
                 coalesce(sum(s.total), 0)::bigint, coalesce(sum(s.sent), 0)::bigint, coalesce(sum(s.delivered), 0)::bigint,
                 coalesce(sum(s.read), 0)::bigint, coalesce(sum(s.replied), 0)::bigint, coalesce(sum(s.failed), 0)::bigint,
                 coalesce(sum(s.failed_queue), 0)::bigint)
-                || jsonb_build_object('median_seconds_to_delivered', trim_scale(m.delivered), 'median_seconds_to_read', trim_scale(m.read)) AS totals
+                || jsonb_build_object(
+                    'median_seconds_to_delivered', headrace.latency_median(k.id, 'd'), 'median_seconds_to_read', headrace.latency_median(k.id, 'r')) AS totals
         FROM (SELECT DISTINCT id FROM unnest(p_campaigns) id) k
         LEFT JOIN headrace.campaign_template_stats s ON s.campaign_id = k.id
-        LEFT JOIN median m ON m.campaign_id = k.id
-        GROUP BY k.id, m.delivered, m.read
+        GROUP BY k.id
     ), written AS (
         INSERT INTO headrace.campaign_computed_stats AS d (campaign_id, template_stats, totals, state, version, checksum)
         SELECT
@@ -1651,22 +1694,20 @@ CREATE FUNCTION headrace.store_counts(p_campaign_id uuid, p_live boolean) RETURN
     SET jit TO 'off'
     AS $$
 DECLARE
-    v_outcomes headrace.message_outcome[];
     v_wrong bigint;
+    v_more bigint;
 BEGIN
-    IF p_live THEN
-        SELECT array_agg(ROW(o.id::text, o.campaign_id, o.bits, o.template_name, o.sent_at, o.delivered_at, o.read_at, o.replied_at)::headrace.message_outcome)
-        INTO v_outcomes FROM headrace.message_outcome_live o WHERE o.campaign_id = p_campaign_id;
-    ELSE
-        SELECT array_agg(o) INTO v_outcomes FROM headrace.message_outcome o WHERE o.campaign_id = p_campaign_id;
-    END IF;
-    WITH counted AS (
+    WITH outcome AS (
+        SELECT o.template_name, o.bits::integer AS bits FROM headrace.message_outcome o WHERE o.campaign_id = p_campaign_id AND NOT p_live
+        UNION ALL
+        SELECT o.template_name, o.bits FROM headrace.message_outcome_live o WHERE o.campaign_id = p_campaign_id AND p_live
+    ), counted AS (
         SELECT
-            o.template_name, count(*) AS total,
-            count(*) FILTER (WHERE o.bits & 1 > 0) AS sent, count(*) FILTER (WHERE o.bits & 2 > 0) AS delivered,
-            count(*) FILTER (WHERE o.bits & 4 > 0) AS read, count(*) FILTER (WHERE o.bits & 32 > 0) AS replied,
-            count(*) FILTER (WHERE o.bits & 8 > 0) AS failed, count(*) FILTER (WHERE o.bits & 16 > 0) AS failed_queue
-        FROM unnest(v_outcomes) o GROUP BY o.template_name
+            b.template_name, sum(b.n) AS total,
+            coalesce(sum(b.n) FILTER (WHERE b.bits & 1 > 0), 0) AS sent, coalesce(sum(b.n) FILTER (WHERE b.bits & 2 > 0), 0) AS delivered,
+            coalesce(sum(b.n) FILTER (WHERE b.bits & 4 > 0), 0) AS read, coalesce(sum(b.n) FILTER (WHERE b.bits & 32 > 0), 0) AS replied,
+            coalesce(sum(b.n) FILTER (WHERE b.bits & 8 > 0), 0) AS failed, coalesce(sum(b.n) FILTER (WHERE b.bits & 16 > 0), 0) AS failed_queue
+        FROM (SELECT o.template_name, o.bits, count(*) AS n FROM outcome o GROUP BY 1, 2) b GROUP BY b.template_name
     ), gone AS (
         DELETE FROM headrace.campaign_template_stats s
         WHERE s.campaign_id = p_campaign_id
@@ -1689,47 +1730,71 @@ BEGIN
             SELECT FROM headrace.campaign_template_stats s
             WHERE s.campaign_id = p_campaign_id AND s.template_name IS NOT DISTINCT FROM k.template_name)
         RETURNING 1
+    )
+    SELECT (SELECT count(*) FROM gone) + (SELECT count(*) FROM healed) + (SELECT count(*) FROM made) INTO v_wrong;
+
+    WITH outcome AS MATERIALIZED (
+        SELECT o.sent_at, o.delivered_at, o.read_at, o.replied_at FROM headrace.message_outcome o WHERE o.campaign_id = p_campaign_id AND NOT p_live
+        UNION ALL
+        SELECT o.sent_at, o.delivered_at, o.read_at, o.replied_at FROM headrace.message_outcome_live o WHERE o.campaign_id = p_campaign_id AND p_live
+    ), together AS (
+        -- few, so that what follows is cheap: most messages share their hours with many others
+        SELECT
+            date_bin('1 hour', o.sent_at, '2000-01-01 00:00+00') AS sent, date_bin('1 hour', o.delivered_at, '2000-01-01 00:00+00') AS delivered,
+            date_bin('1 hour', o.read_at, '2000-01-01 00:00+00') AS read, date_bin('1 hour', o.replied_at, '2000-01-01 00:00+00') AS replied,
+            count(*) AS n
+        FROM outcome o GROUP BY 1, 2, 3, 4
     ), hours AS (
         SELECT
-            date_trunc('hour', v.at, 'UTC') AS hour, count(*) FILTER (WHERE v.kind = 's') AS sent, count(*) FILTER (WHERE v.kind = 'd') AS delivered,
-            count(*) FILTER (WHERE v.kind = 'r') AS read, count(*) FILTER (WHERE v.kind = 'a') AS replied
-        FROM unnest(v_outcomes) o
-        CROSS JOIN LATERAL (VALUES ('s', o.sent_at), ('d', o.delivered_at), ('r', o.read_at), ('a', o.replied_at)) v (kind, at)
-        WHERE isfinite(v.at) GROUP BY 1
+            v.hour, sum(t.n) FILTER (WHERE v.kind = 's') AS sent, sum(t.n) FILTER (WHERE v.kind = 'd') AS delivered,
+            sum(t.n) FILTER (WHERE v.kind = 'r') AS read, sum(t.n) FILTER (WHERE v.kind = 'a') AS replied
+        FROM together t
+        CROSS JOIN LATERAL (VALUES ('s', t.sent), ('d', t.delivered), ('r', t.read), ('a', t.replied)) v (kind, hour)
+        WHERE isfinite(v.hour) GROUP BY v.hour
     ), hours_gone AS (
         DELETE FROM headrace.campaign_hourly_stats h
         WHERE h.campaign_id = p_campaign_id AND NOT EXISTS (SELECT FROM hours k WHERE k.hour = h.hour)
         RETURNING 1
     ), hours_set AS (
         INSERT INTO headrace.campaign_hourly_stats AS h (campaign_id, hour, sent, delivered, read, replied)
-        SELECT p_campaign_id, k.hour, k.sent, k.delivered, k.read, k.replied FROM hours k
+        SELECT p_campaign_id, k.hour, coalesce(k.sent, 0), coalesce(k.delivered, 0), coalesce(k.read, 0), coalesce(k.replied, 0) FROM hours k
         ON CONFLICT (campaign_id, hour) DO UPDATE SET
             sent = excluded.sent, delivered = excluded.delivered, read = excluded.read, replied = excluded.replied
         WHERE (h.sent, h.delivered, h.read, h.replied) <> (excluded.sent, excluded.delivered, excluded.read, excluded.replied)
         RETURNING 1
     ), latencies AS (
-        SELECT v.kind, v.seconds, count(*) AS messages
-        FROM unnest(v_outcomes) o
-        CROSS JOIN LATERAL (VALUES
-            ('d'::"char", headrace.latency_seconds(o.sent_at, o.delivered_at)), ('r'::"char", headrace.latency_seconds(o.sent_at, o.read_at))
-        ) v (kind, seconds)
-        WHERE v.seconds IS NOT NULL GROUP BY v.kind, v.seconds
+        SELECT
+            b.kind, b.place / 60 AS block, sum(b.n) AS messages,
+            headrace.add_counts(array_fill(0, ARRAY[60]), array_agg(b.place % 60), array_agg(b.n)) AS counts
+        FROM (
+            SELECT u.kind, headrace.latency_place(u.seconds) AS place, u.n
+            FROM (
+                SELECT 'd'::"char" AS kind, headrace.latency_seconds(o.sent_at, o.delivered_at) AS seconds, count(*)::integer AS n
+                FROM outcome o WHERE o.delivered_at IS NOT NULL GROUP BY 2
+                UNION ALL
+                SELECT 'r', headrace.latency_seconds(o.sent_at, o.read_at), count(*)::integer
+                FROM outcome o WHERE o.read_at IS NOT NULL GROUP BY 2
+            ) u
+            WHERE u.seconds IS NOT NULL
+            OFFSET 0
+        ) b
+        GROUP BY 1, 2
     ), latencies_gone AS (
         DELETE FROM headrace.campaign_latency l
-        WHERE l.campaign_id = p_campaign_id AND NOT EXISTS (SELECT FROM latencies k WHERE k.kind = l.kind AND k.seconds = l.seconds)
+        WHERE l.campaign_id = p_campaign_id AND NOT EXISTS (SELECT FROM latencies k WHERE k.kind = l.kind AND k.block = l.block)
         RETURNING l.messages
     ), latencies_set AS (
-        INSERT INTO headrace.campaign_latency AS l (campaign_id, kind, seconds, messages)
-        SELECT p_campaign_id, k.kind, k.seconds, k.messages FROM latencies k
-        ON CONFLICT (campaign_id, kind, seconds) DO UPDATE SET messages = excluded.messages WHERE l.messages <> excluded.messages
+        INSERT INTO headrace.campaign_latency AS l (campaign_id, kind, block, messages, counts)
+        SELECT p_campaign_id, k.kind, k.block, k.messages, k.counts FROM latencies k
+        ON CONFLICT (campaign_id, kind, block) DO UPDATE SET messages = excluded.messages, counts = excluded.counts
+        WHERE l.counts <> excluded.counts
         RETURNING 1
     )
     SELECT
-        (SELECT count(*) FROM gone) + (SELECT count(*) FROM healed) + (SELECT count(*) FROM made)
-        + (SELECT count(*) FROM hours_gone) + (SELECT count(*) FROM hours_set)
+        (SELECT count(*) FROM hours_gone) + (SELECT count(*) FROM hours_set)
         + (SELECT count(*) FROM latencies_gone WHERE messages > 0) + (SELECT count(*) FROM latencies_set)
-    INTO v_wrong;
-    RETURN v_wrong;
+    INTO v_more;
+    RETURN v_wrong + v_more;
 END
 $$;
 
@@ -2370,16 +2435,17 @@ COMMENT ON TABLE headrace.campaign_hourly_stats IS 'Messages per campaign and UT
 CREATE TABLE headrace.campaign_latency (
     campaign_id uuid NOT NULL,
     kind "char" NOT NULL,
-    seconds integer NOT NULL,
+    block integer NOT NULL,
     messages integer NOT NULL,
-    CONSTRAINT campaign_latency_counts CHECK (((messages >= 0) AND (seconds >= 0))),
+    counts integer[] NOT NULL,
+    CONSTRAINT campaign_latency_counts CHECK (((messages >= 0) AND (cardinality(counts) = 60) AND (0 <= ALL (counts)))),
     CONSTRAINT campaign_latency_kind_known CHECK ((kind = ANY (ARRAY['d'::"char", 'r'::"char"])))
 )
 WITH (fillfactor='70');
 
 -- Name: TABLE campaign_latency; Type: COMMENT; Schema: headrace; Owner: -
 
-COMMENT ON TABLE headrace.campaign_latency IS 'How many messages of an unfrozen campaign took how long from sent to delivered (d) and to read (r): what its medians are read from. seconds as headrace.latency_seconds rounds them.';
+COMMENT ON TABLE headrace.campaign_latency IS 'How many messages of an unfrozen campaign took how long from sent to delivered (d) and to read (r): what its medians are read from. A block counts 60 values of headrace.latency_seconds: a minute of seconds, an hour of minutes, 60 hours.';
 
 -- Name: campaign_stats_amendment; Type: TABLE; Schema: headrace; Owner: -
 
@@ -2520,14 +2586,14 @@ CREATE VIEW headrace.message_outcome_live AS
             headrace.message_bits(q.status, bit_or(headrace.status_bits(l.status))) AS bits,
             LEAST(
                 CASE
-                    WHEN (q.status = 'sent'::text) THEN COALESCE(q.sent_at, q.created_at)
+                    WHEN (q.status = 'sent'::text) THEN min(COALESCE(q.sent_at, q.created_at))
                     ELSE NULL::timestamp with time zone
                 END, min(l.created_at) FILTER (WHERE ((headrace.status_bits(l.status) & 1) > 0))) AS sent_at,
             min(l.created_at) FILTER (WHERE ((headrace.status_bits(l.status) & 2) > 0)) AS delivered_at,
             min(l.created_at) FILTER (WHERE ((headrace.status_bits(l.status) & 4) > 0)) AS read_at
            FROM (public.send_queue q
              LEFT JOIN headrace.stg_message_status_logs l ON ((q.whatsapp_message_id = l.whatsapp_message_id)))
-          GROUP BY q.id, q.campaign_id, q.template_name, q.status, q.sent_at, q.created_at) s
+          GROUP BY q.id, q.campaign_id, q.template_name, q.status) s
      JOIN headrace.stg_campaigns c ON ((s.campaign_id = c.campaign_id)))
      LEFT JOIN ( SELECT u.id,
             u.campaign_id,
@@ -2837,7 +2903,7 @@ ALTER TABLE ONLY headrace.campaign_hourly_stats
 -- Name: campaign_latency campaign_latency_pkey; Type: CONSTRAINT; Schema: headrace; Owner: -
 
 ALTER TABLE ONLY headrace.campaign_latency
-    ADD CONSTRAINT campaign_latency_pkey PRIMARY KEY (campaign_id, kind, seconds);
+    ADD CONSTRAINT campaign_latency_pkey PRIMARY KEY (campaign_id, kind, block);
 
 -- Name: campaign campaign_pkey; Type: CONSTRAINT; Schema: headrace; Owner: -
 
@@ -2974,6 +3040,10 @@ GRANT USAGE ON SCHEMA headrace TO headrace_worker;
 
 REVOKE ALL ON FUNCTION headrace.add_change_log_partition(p_day date) FROM PUBLIC;
 GRANT ALL ON FUNCTION headrace.add_change_log_partition(p_day date) TO headrace_worker;
+
+-- Name: FUNCTION add_counts(p_counts integer[], p_places integer[], p_added integer[]); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.add_counts(p_counts integer[], p_places integer[], p_added integer[]) FROM PUBLIC;
 
 -- Name: FUNCTION amend_campaign(p_campaign_id uuid, p_status text, p_accept_fewer_rows boolean, p_reopen boolean); Type: ACL; Schema: headrace; Owner: -
 
@@ -3149,6 +3219,14 @@ GRANT ALL ON FUNCTION headrace.ingest_whatsapp_webhook(p_body jsonb) TO headrace
 -- Name: FUNCTION is_data_error(p_code text); Type: ACL; Schema: headrace; Owner: -
 
 REVOKE ALL ON FUNCTION headrace.is_data_error(p_code text) FROM PUBLIC;
+
+-- Name: FUNCTION latency_median(p_campaign_id uuid, p_kind "char"); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.latency_median(p_campaign_id uuid, p_kind "char") FROM PUBLIC;
+
+-- Name: FUNCTION latency_place(p_seconds integer); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.latency_place(p_seconds integer) FROM PUBLIC;
 
 -- Name: FUNCTION latency_seconds(p_from timestamp with time zone, p_to timestamp with time zone); Type: ACL; Schema: headrace; Owner: -
 

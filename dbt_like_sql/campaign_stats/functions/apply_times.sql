@@ -14,7 +14,7 @@ BEGIN
         SELECT x.campaign_id, x.hour, sum(x.sent) AS sent, sum(x.delivered) AS delivered, sum(x.read) AS read, sum(x.replied) AS replied
         FROM (
             SELECT
-                v.campaign_id, date_trunc('hour', v.at, 'UTC') AS hour,
+                v.campaign_id, date_bin('1 hour', v.at, '2000-01-01 00:00+00') AS hour,
                 CASE v.kind WHEN 's' THEN v.sign ELSE 0 END AS sent, CASE v.kind WHEN 'd' THEN v.sign ELSE 0 END AS delivered,
                 CASE v.kind WHEN 'r' THEN v.sign ELSE 0 END AS read, CASE v.kind WHEN 'a' THEN v.sign ELSE 0 END AS replied
             FROM unnest(p_changes) d
@@ -46,7 +46,7 @@ BEGIN
     END IF;
 
     WITH delta AS (
-        SELECT v.campaign_id, v.kind, v.seconds, sum(v.sign) AS messages
+        SELECT v.campaign_id, v.kind, v.seconds, sum(v.sign)::integer AS messages
         FROM unnest(p_changes) d
         CROSS JOIN LATERAL (VALUES
             (d.new_campaign, 'd'::"char", headrace.latency_seconds(d.new_sent_at, d.new_delivered_at), 1),
@@ -55,19 +55,27 @@ BEGIN
             (d.old_campaign, 'r'::"char", headrace.latency_seconds(d.old_sent_at, d.old_read_at), -1)
         ) v (campaign_id, kind, seconds, sign)
         WHERE v.campaign_id IS NOT NULL AND v.seconds IS NOT NULL
-        GROUP BY v.campaign_id, v.kind, v.seconds
+        GROUP BY 1, 2, 3
         HAVING sum(v.sign) <> 0
+    ), placed AS (
+        SELECT d.campaign_id, d.kind, headrace.latency_place(d.seconds) AS place, d.messages FROM delta d OFFSET 0
+    ), block AS (
+        SELECT
+            d.campaign_id, d.kind, d.place / 60 AS block, array_agg(d.place % 60) AS places, array_agg(d.messages) AS added,
+            sum(d.messages) AS messages
+        FROM placed d GROUP BY 1, 2, 3
     ), added AS (
-        UPDATE headrace.campaign_latency l SET messages = l.messages + d.messages
-        FROM delta d
-        WHERE l.campaign_id = d.campaign_id AND l.kind = d.kind AND l.seconds = d.seconds
+        UPDATE headrace.campaign_latency l SET
+            messages = l.messages + b.messages, counts = headrace.add_counts(l.counts, b.places, b.added)
+        FROM block b
+        WHERE l.campaign_id = b.campaign_id AND l.kind = b.kind AND l.block = b.block
     ), made AS (
-        INSERT INTO headrace.campaign_latency (campaign_id, kind, seconds, messages)
-        SELECT d.campaign_id, d.kind, d.seconds, d.messages FROM delta d
+        INSERT INTO headrace.campaign_latency (campaign_id, kind, block, messages, counts)
+        SELECT b.campaign_id, b.kind, b.block, b.messages, headrace.add_counts(array_fill(0, ARRAY[60]), b.places, b.added) FROM block b
         WHERE NOT EXISTS (
-            SELECT FROM headrace.campaign_latency l WHERE l.campaign_id = d.campaign_id AND l.kind = d.kind AND l.seconds = d.seconds)
+            SELECT FROM headrace.campaign_latency l WHERE l.campaign_id = b.campaign_id AND l.kind = b.kind AND l.block = b.block)
     )
-    SELECT array_agg(DISTINCT d.campaign_id) INTO v_campaigns FROM delta d;
+    SELECT array_agg(DISTINCT b.campaign_id) INTO v_campaigns FROM block b;
     RETURN v_campaigns;
 END
 $$;

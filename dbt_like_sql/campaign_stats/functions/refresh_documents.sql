@@ -11,22 +11,7 @@ DECLARE
     v_written bigint;
 BEGIN
     PERFORM headrace.lock_campaigns(p_campaigns);
-    WITH median AS (
-        -- Of n values in order, the middle one, or the mean of the two in the middle.
-        SELECT
-            u.campaign_id,
-            (min(u.seconds) FILTER (WHERE u.kind = 'd' AND u.upto >= (u.messages + 1) / 2)
-                + min(u.seconds) FILTER (WHERE u.kind = 'd' AND u.upto >= u.messages / 2 + 1)) / 2.0 AS delivered,
-            (min(u.seconds) FILTER (WHERE u.kind = 'r' AND u.upto >= (u.messages + 1) / 2)
-                + min(u.seconds) FILTER (WHERE u.kind = 'r' AND u.upto >= u.messages / 2 + 1)) / 2.0 AS read
-        FROM (
-            SELECT
-                l.campaign_id, l.kind, l.seconds, sum(l.messages) OVER (PARTITION BY l.campaign_id, l.kind ORDER BY l.seconds) AS upto,
-                sum(l.messages) OVER (PARTITION BY l.campaign_id, l.kind) AS messages
-            FROM headrace.campaign_latency l WHERE l.campaign_id = ANY (p_campaigns) AND l.messages > 0
-        ) u
-        GROUP BY u.campaign_id
-    ), document AS (
+    WITH document AS (
         SELECT
             k.id AS campaign_id,
             coalesce(jsonb_agg(
@@ -37,11 +22,11 @@ BEGIN
                 coalesce(sum(s.total), 0)::bigint, coalesce(sum(s.sent), 0)::bigint, coalesce(sum(s.delivered), 0)::bigint,
                 coalesce(sum(s.read), 0)::bigint, coalesce(sum(s.replied), 0)::bigint, coalesce(sum(s.failed), 0)::bigint,
                 coalesce(sum(s.failed_queue), 0)::bigint)
-                || jsonb_build_object('median_seconds_to_delivered', trim_scale(m.delivered), 'median_seconds_to_read', trim_scale(m.read)) AS totals
+                || jsonb_build_object(
+                    'median_seconds_to_delivered', headrace.latency_median(k.id, 'd'), 'median_seconds_to_read', headrace.latency_median(k.id, 'r')) AS totals
         FROM (SELECT DISTINCT id FROM unnest(p_campaigns) id) k
         LEFT JOIN headrace.campaign_template_stats s ON s.campaign_id = k.id
-        LEFT JOIN median m ON m.campaign_id = k.id
-        GROUP BY k.id, m.delivered, m.read
+        GROUP BY k.id
     ), written AS (
         INSERT INTO headrace.campaign_computed_stats AS d (campaign_id, template_stats, totals, state, version, checksum)
         SELECT

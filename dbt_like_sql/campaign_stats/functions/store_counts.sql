@@ -9,22 +9,20 @@ SET search_path = pg_catalog, headrace, pg_temp
 SET jit = off
 AS $$
 DECLARE
-    v_outcomes headrace.message_outcome[];
     v_wrong bigint;
+    v_more bigint;
 BEGIN
-    IF p_live THEN
-        SELECT array_agg(ROW(o.id::text, o.campaign_id, o.bits, o.template_name, o.sent_at, o.delivered_at, o.read_at, o.replied_at)::headrace.message_outcome)
-        INTO v_outcomes FROM headrace.message_outcome_live o WHERE o.campaign_id = p_campaign_id;
-    ELSE
-        SELECT array_agg(o) INTO v_outcomes FROM headrace.message_outcome o WHERE o.campaign_id = p_campaign_id;
-    END IF;
-    WITH counted AS (
+    WITH outcome AS (
+        SELECT o.template_name, o.bits::integer AS bits FROM headrace.message_outcome o WHERE o.campaign_id = p_campaign_id AND NOT p_live
+        UNION ALL
+        SELECT o.template_name, o.bits FROM headrace.message_outcome_live o WHERE o.campaign_id = p_campaign_id AND p_live
+    ), counted AS (
         SELECT
-            o.template_name, count(*) AS total,
-            count(*) FILTER (WHERE o.bits & 1 > 0) AS sent, count(*) FILTER (WHERE o.bits & 2 > 0) AS delivered,
-            count(*) FILTER (WHERE o.bits & 4 > 0) AS read, count(*) FILTER (WHERE o.bits & 32 > 0) AS replied,
-            count(*) FILTER (WHERE o.bits & 8 > 0) AS failed, count(*) FILTER (WHERE o.bits & 16 > 0) AS failed_queue
-        FROM unnest(v_outcomes) o GROUP BY o.template_name
+            b.template_name, sum(b.n) AS total,
+            coalesce(sum(b.n) FILTER (WHERE b.bits & 1 > 0), 0) AS sent, coalesce(sum(b.n) FILTER (WHERE b.bits & 2 > 0), 0) AS delivered,
+            coalesce(sum(b.n) FILTER (WHERE b.bits & 4 > 0), 0) AS read, coalesce(sum(b.n) FILTER (WHERE b.bits & 32 > 0), 0) AS replied,
+            coalesce(sum(b.n) FILTER (WHERE b.bits & 8 > 0), 0) AS failed, coalesce(sum(b.n) FILTER (WHERE b.bits & 16 > 0), 0) AS failed_queue
+        FROM (SELECT o.template_name, o.bits, count(*) AS n FROM outcome o GROUP BY 1, 2) b GROUP BY b.template_name
     ), gone AS (
         DELETE FROM headrace.campaign_template_stats s
         WHERE s.campaign_id = p_campaign_id
@@ -47,46 +45,70 @@ BEGIN
             SELECT FROM headrace.campaign_template_stats s
             WHERE s.campaign_id = p_campaign_id AND s.template_name IS NOT DISTINCT FROM k.template_name)
         RETURNING 1
+    )
+    SELECT (SELECT count(*) FROM gone) + (SELECT count(*) FROM healed) + (SELECT count(*) FROM made) INTO v_wrong;
+
+    WITH outcome AS MATERIALIZED (
+        SELECT o.sent_at, o.delivered_at, o.read_at, o.replied_at FROM headrace.message_outcome o WHERE o.campaign_id = p_campaign_id AND NOT p_live
+        UNION ALL
+        SELECT o.sent_at, o.delivered_at, o.read_at, o.replied_at FROM headrace.message_outcome_live o WHERE o.campaign_id = p_campaign_id AND p_live
+    ), together AS (
+        -- few, so that what follows is cheap: most messages share their hours with many others
+        SELECT
+            date_bin('1 hour', o.sent_at, '2000-01-01 00:00+00') AS sent, date_bin('1 hour', o.delivered_at, '2000-01-01 00:00+00') AS delivered,
+            date_bin('1 hour', o.read_at, '2000-01-01 00:00+00') AS read, date_bin('1 hour', o.replied_at, '2000-01-01 00:00+00') AS replied,
+            count(*) AS n
+        FROM outcome o GROUP BY 1, 2, 3, 4
     ), hours AS (
         SELECT
-            date_trunc('hour', v.at, 'UTC') AS hour, count(*) FILTER (WHERE v.kind = 's') AS sent, count(*) FILTER (WHERE v.kind = 'd') AS delivered,
-            count(*) FILTER (WHERE v.kind = 'r') AS read, count(*) FILTER (WHERE v.kind = 'a') AS replied
-        FROM unnest(v_outcomes) o
-        CROSS JOIN LATERAL (VALUES ('s', o.sent_at), ('d', o.delivered_at), ('r', o.read_at), ('a', o.replied_at)) v (kind, at)
-        WHERE isfinite(v.at) GROUP BY 1
+            v.hour, sum(t.n) FILTER (WHERE v.kind = 's') AS sent, sum(t.n) FILTER (WHERE v.kind = 'd') AS delivered,
+            sum(t.n) FILTER (WHERE v.kind = 'r') AS read, sum(t.n) FILTER (WHERE v.kind = 'a') AS replied
+        FROM together t
+        CROSS JOIN LATERAL (VALUES ('s', t.sent), ('d', t.delivered), ('r', t.read), ('a', t.replied)) v (kind, hour)
+        WHERE isfinite(v.hour) GROUP BY v.hour
     ), hours_gone AS (
         DELETE FROM headrace.campaign_hourly_stats h
         WHERE h.campaign_id = p_campaign_id AND NOT EXISTS (SELECT FROM hours k WHERE k.hour = h.hour)
         RETURNING 1
     ), hours_set AS (
         INSERT INTO headrace.campaign_hourly_stats AS h (campaign_id, hour, sent, delivered, read, replied)
-        SELECT p_campaign_id, k.hour, k.sent, k.delivered, k.read, k.replied FROM hours k
+        SELECT p_campaign_id, k.hour, coalesce(k.sent, 0), coalesce(k.delivered, 0), coalesce(k.read, 0), coalesce(k.replied, 0) FROM hours k
         ON CONFLICT (campaign_id, hour) DO UPDATE SET
             sent = excluded.sent, delivered = excluded.delivered, read = excluded.read, replied = excluded.replied
         WHERE (h.sent, h.delivered, h.read, h.replied) <> (excluded.sent, excluded.delivered, excluded.read, excluded.replied)
         RETURNING 1
     ), latencies AS (
-        SELECT v.kind, v.seconds, count(*) AS messages
-        FROM unnest(v_outcomes) o
-        CROSS JOIN LATERAL (VALUES
-            ('d'::"char", headrace.latency_seconds(o.sent_at, o.delivered_at)), ('r'::"char", headrace.latency_seconds(o.sent_at, o.read_at))
-        ) v (kind, seconds)
-        WHERE v.seconds IS NOT NULL GROUP BY v.kind, v.seconds
+        SELECT
+            b.kind, b.place / 60 AS block, sum(b.n) AS messages,
+            headrace.add_counts(array_fill(0, ARRAY[60]), array_agg(b.place % 60), array_agg(b.n)) AS counts
+        FROM (
+            SELECT u.kind, headrace.latency_place(u.seconds) AS place, u.n
+            FROM (
+                SELECT 'd'::"char" AS kind, headrace.latency_seconds(o.sent_at, o.delivered_at) AS seconds, count(*)::integer AS n
+                FROM outcome o WHERE o.delivered_at IS NOT NULL GROUP BY 2
+                UNION ALL
+                SELECT 'r', headrace.latency_seconds(o.sent_at, o.read_at), count(*)::integer
+                FROM outcome o WHERE o.read_at IS NOT NULL GROUP BY 2
+            ) u
+            WHERE u.seconds IS NOT NULL
+            OFFSET 0
+        ) b
+        GROUP BY 1, 2
     ), latencies_gone AS (
         DELETE FROM headrace.campaign_latency l
-        WHERE l.campaign_id = p_campaign_id AND NOT EXISTS (SELECT FROM latencies k WHERE k.kind = l.kind AND k.seconds = l.seconds)
+        WHERE l.campaign_id = p_campaign_id AND NOT EXISTS (SELECT FROM latencies k WHERE k.kind = l.kind AND k.block = l.block)
         RETURNING l.messages
     ), latencies_set AS (
-        INSERT INTO headrace.campaign_latency AS l (campaign_id, kind, seconds, messages)
-        SELECT p_campaign_id, k.kind, k.seconds, k.messages FROM latencies k
-        ON CONFLICT (campaign_id, kind, seconds) DO UPDATE SET messages = excluded.messages WHERE l.messages <> excluded.messages
+        INSERT INTO headrace.campaign_latency AS l (campaign_id, kind, block, messages, counts)
+        SELECT p_campaign_id, k.kind, k.block, k.messages, k.counts FROM latencies k
+        ON CONFLICT (campaign_id, kind, block) DO UPDATE SET messages = excluded.messages, counts = excluded.counts
+        WHERE l.counts <> excluded.counts
         RETURNING 1
     )
     SELECT
-        (SELECT count(*) FROM gone) + (SELECT count(*) FROM healed) + (SELECT count(*) FROM made)
-        + (SELECT count(*) FROM hours_gone) + (SELECT count(*) FROM hours_set)
+        (SELECT count(*) FROM hours_gone) + (SELECT count(*) FROM hours_set)
         + (SELECT count(*) FROM latencies_gone WHERE messages > 0) + (SELECT count(*) FROM latencies_set)
-    INTO v_wrong;
-    RETURN v_wrong;
+    INTO v_more;
+    RETURN v_wrong + v_more;
 END
 $$;

@@ -24,14 +24,14 @@ FROM (
         q.template_name::text AS template_name,
         headrace.message_bits(q.status::text, bit_or(headrace.status_bits(l.status))) AS bits,
         least(
-            CASE WHEN q.status = 'sent' THEN coalesce(q.sent_at, q.created_at) END,
+            CASE WHEN q.status = 'sent' THEN min(coalesce(q.sent_at, q.created_at)) END,
             min(l.created_at) FILTER (WHERE headrace.status_bits(l.status) & 1 > 0)
         ) AS sent_at,
         min(l.created_at) FILTER (WHERE headrace.status_bits(l.status) & 2 > 0) AS delivered_at,
         min(l.created_at) FILTER (WHERE headrace.status_bits(l.status) & 4 > 0) AS read_at
     FROM {{ source }}.send_queue AS q
     LEFT JOIN headrace.stg_message_status_logs AS l ON q.whatsapp_message_id::text = l.whatsapp_message_id
-    GROUP BY q.id, q.campaign_id, q.template_name, q.status, q.sent_at, q.created_at
+    GROUP BY q.id, q.campaign_id, q.template_name, q.status
 ) AS s
 INNER JOIN headrace.stg_campaigns AS c ON s.campaign_id = c.campaign_id
 LEFT JOIN (

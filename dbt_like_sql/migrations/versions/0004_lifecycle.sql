@@ -55,15 +55,16 @@ COMMENT ON TABLE headrace.campaign_hourly_stats IS
 CREATE TABLE headrace.campaign_latency (
     campaign_id uuid NOT NULL,
     kind "char" NOT NULL,
-    seconds integer NOT NULL,
+    block integer NOT NULL,
     messages integer NOT NULL,
-    PRIMARY KEY (campaign_id, kind, seconds),
+    counts integer[] NOT NULL,
+    PRIMARY KEY (campaign_id, kind, block),
     CONSTRAINT campaign_latency_kind_known CHECK (kind IN ('d', 'r')),
-    CONSTRAINT campaign_latency_counts CHECK (messages >= 0 AND seconds >= 0)
+    CONSTRAINT campaign_latency_counts CHECK (messages >= 0 AND cardinality(counts) = 60 AND 0 <= ALL (counts))
 ) WITH (fillfactor = 70);
 COMMENT ON TABLE headrace.campaign_latency IS
     'How many messages of an unfrozen campaign took how long from sent to delivered (d) and to read (r): what its medians are '
-    'read from. seconds as headrace.latency_seconds rounds them.';
+    'read from. A block counts 60 values of headrace.latency_seconds: a minute of seconds, an hour of minutes, 60 hours.';
 
 CREATE TABLE headrace.campaign_completion (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

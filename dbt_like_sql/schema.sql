@@ -11,9 +11,17 @@ CREATE TYPE headrace.outcome_change AS (
 	old_campaign uuid,
 	old_template text,
 	old_bits smallint,
+	old_sent_at timestamp with time zone,
+	old_delivered_at timestamp with time zone,
+	old_read_at timestamp with time zone,
+	old_replied_at timestamp with time zone,
 	new_campaign uuid,
 	new_template text,
-	new_bits smallint
+	new_bits smallint,
+	new_sent_at timestamp with time zone,
+	new_delivered_at timestamp with time zone,
+	new_read_at timestamp with time zone,
+	new_replied_at timestamp with time zone
 );
 
 -- Name: add_change_log_partition(date); Type: FUNCTION; Schema: headrace; Owner: -
@@ -47,6 +55,114 @@ BEGIN
 END
 $_$;
 
+-- Name: add_counts(integer[], integer[], integer[]); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.add_counts(p_counts integer[], p_places integer[], p_added integer[]) RETURNS integer[]
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    SELECT array_agg(c.n + coalesce(a.n, 0) ORDER BY c.place)
+    FROM unnest(p_counts) WITH ORDINALITY c (n, place) LEFT JOIN unnest(p_places, p_added) a (place, n) ON a.place = c.place - 1
+$$;
+
+-- Name: amend_campaign(uuid, text, boolean, boolean); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.amend_campaign(p_campaign_id uuid, p_status text, p_accept_fewer_rows boolean, p_reopen boolean) RETURNS boolean
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    AS $$
+DECLARE
+    k headrace.campaign;
+    d headrace.campaign_computed_stats;
+    v_rows jsonb;
+    v_fewer boolean;
+    v_reopened boolean;
+    v_why jsonb;
+BEGIN
+    SELECT * INTO k FROM headrace.campaign c WHERE c.campaign_id = p_campaign_id;
+    SELECT * INTO d FROM headrace.campaign_computed_stats s WHERE s.campaign_id = p_campaign_id;
+    v_rows := headrace.source_row_counts(p_campaign_id);
+    v_fewer := EXISTS (SELECT FROM jsonb_each_text(k.source_rows) t WHERE (v_rows ->> t.key)::bigint < t.value::bigint);
+    v_reopened := p_reopen OR headrace.lifecycle_state(k.state, p_status, k.frozen_status, NULL, NULL) NOT IN ('frozen', 'amended');
+    v_why := jsonb_strip_nulls(jsonb_build_object(
+        'reason', CASE WHEN p_reopen THEN 'reopened by hand' WHEN v_reopened THEN 'reopened' WHEN k.late_messages IS NOT NULL THEN 'late changes' ELSE 'recount' END,
+        'status', CASE WHEN v_reopened THEN p_status END, 'messages', to_jsonb(k.late_messages), 'source_rows', v_rows, 'source_rows_before', k.source_rows));
+    IF v_fewer AND NOT p_accept_fewer_rows THEN
+        INSERT INTO headrace.campaign_stats_pending_amendment AS p (campaign_id, why, source_rows_then, source_rows_now)
+        VALUES (p_campaign_id, v_why, k.source_rows, v_rows)
+        ON CONFLICT (campaign_id) DO UPDATE SET
+            why = excluded.why, source_rows_now = excluded.source_rows_now, times = p.times + 1, last_at = clock_timestamp();
+        UPDATE headrace.campaign c SET rebuild_requested_at = NULL, rebuild_failures = 0, rebuild_error = NULL, rebuild_not_before = NULL
+        WHERE c.campaign_id = p_campaign_id;
+        RETURN false;
+    END IF;
+
+    PERFORM headrace.store_counts(p_campaign_id, true);
+    PERFORM headrace.refresh_documents(ARRAY[p_campaign_id]);
+    INSERT INTO headrace.campaign_stats_amendment
+        (campaign_id, version, template_stats, totals, checksum, computed_at, frozen_at, changed, why)
+    SELECT d.campaign_id, d.version, d.template_stats, d.totals, d.checksum, d.computed_at, d.frozen_at,
+        headrace.stats_differences(d.template_stats, d.totals, n.template_stats, n.totals),
+        v_why || CASE WHEN v_fewer THEN '{"fewer_rows_accepted": true}' ELSE '{}' END::jsonb
+    FROM headrace.campaign_computed_stats n
+    WHERE n.campaign_id = p_campaign_id AND (n.version > d.version OR v_reopened);
+    DELETE FROM headrace.campaign_stats_pending_amendment p WHERE p.campaign_id = p_campaign_id;
+    IF v_reopened THEN
+        -- The rebuild that follows adds outcomes, and with them counters, to nothing.
+        DELETE FROM headrace.campaign_template_stats t WHERE t.campaign_id = p_campaign_id;
+        DELETE FROM headrace.campaign_hourly_stats h WHERE h.campaign_id = p_campaign_id;
+        DELETE FROM headrace.campaign_latency l WHERE l.campaign_id = p_campaign_id;
+        UPDATE headrace.campaign c SET
+            state = 'live', frozen_status = NULL, source_rows = NULL, late_messages = NULL,
+            reopened_at = CASE WHEN p_reopen THEN clock_timestamp() END
+        WHERE c.campaign_id = p_campaign_id;
+        UPDATE headrace.campaign_computed_stats s SET frozen_at = NULL, facts = NULL, deleted_at = NULL, state = 'live' WHERE s.campaign_id = p_campaign_id;
+        RETURN true;
+    END IF;
+    DELETE FROM headrace.campaign_latency l WHERE l.campaign_id = p_campaign_id;
+    UPDATE headrace.campaign_computed_stats s SET
+        state = CASE WHEN s.version > d.version THEN 'amended' ELSE s.state END,
+        frozen_at = CASE WHEN s.version > d.version THEN clock_timestamp() ELSE s.frozen_at END, deleted_at = NULL
+    WHERE s.campaign_id = p_campaign_id;
+    UPDATE headrace.campaign c SET
+        state = CASE WHEN s.state = 'amended' THEN 'amended' ELSE c.state END, source_rows = v_rows, late_messages = NULL
+    FROM headrace.campaign_computed_stats s
+    WHERE c.campaign_id = p_campaign_id AND s.campaign_id = p_campaign_id;
+    RETURN true;
+END
+$$;
+
+-- Name: amend_campaigns(uuid[], boolean); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.amend_campaigns(p_campaigns uuid[], p_accept boolean) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    AS $$
+DECLARE
+    v_campaign uuid;
+    v_status text;
+    v_decided bigint := 0;
+BEGIN
+    PERFORM headrace.lock_campaigns(ARRAY(SELECT p.campaign_id FROM headrace.campaign_stats_pending_amendment p WHERE p.campaign_id = ANY (p_campaigns)));
+    FOR v_campaign, v_status IN
+        SELECT p.campaign_id, c.status
+        FROM headrace.campaign_stats_pending_amendment p LEFT JOIN headrace.stg_campaigns c ON c.campaign_id = p.campaign_id
+        WHERE p.campaign_id = ANY (p_campaigns) ORDER BY p.campaign_id
+    LOOP
+        IF p_accept AND v_status IS NOT NULL THEN
+            PERFORM headrace.amend_campaign(v_campaign, v_status, true, false);
+            PERFORM headrace.rebuild_campaign_stats(ARRAY[v_campaign])
+            FROM headrace.campaign k WHERE k.campaign_id = v_campaign AND k.state = 'live';
+        ELSE
+            DELETE FROM headrace.campaign_stats_pending_amendment p WHERE p.campaign_id = v_campaign;
+            UPDATE headrace.campaign k SET late_messages = NULL WHERE k.campaign_id = v_campaign;
+        END IF;
+        v_decided := v_decided + 1;
+    END LOOP;
+    RETURN v_decided;
+END
+$$;
+
 -- Name: apply_outcomes(headrace.outcome_change[]); Type: FUNCTION; Schema: headrace; Owner: -
 
 CREATE FUNCTION headrace.apply_outcomes(p_changes headrace.outcome_change[]) RETURNS bigint
@@ -62,8 +178,10 @@ BEGIN
         RETURN 0;
     END IF;
 
-    INSERT INTO headrace.message_outcome (message_id, campaign_id, template_name, bits)
-    SELECT d.message_id, d.new_campaign, d.new_template, d.new_bits FROM unnest(p_changes) d
+    INSERT INTO headrace.message_outcome (message_id, campaign_id, template_name, bits, sent_at, delivered_at, read_at, replied_at)
+    SELECT
+        d.message_id, d.new_campaign, d.new_template, d.new_bits, d.new_sent_at, d.new_delivered_at, d.new_read_at, d.new_replied_at
+    FROM unnest(p_changes) d
     WHERE d.old_campaign IS NULL AND d.new_campaign IS NOT NULL
     ON CONFLICT (message_id) DO NOTHING;
     GET DIAGNOSTICS v_inserted = ROW_COUNT;
@@ -75,7 +193,9 @@ BEGIN
     ELSIF v_inserted <> v_expected THEN
         RAISE EXCEPTION 'messages were counted elsewhere at the same time; trying again' USING ERRCODE = 'serialization_failure';
     END IF;
-    UPDATE headrace.message_outcome o SET campaign_id = d.new_campaign, template_name = d.new_template, bits = d.new_bits
+    UPDATE headrace.message_outcome o SET
+        campaign_id = d.new_campaign, template_name = d.new_template, bits = d.new_bits,
+        sent_at = d.new_sent_at, delivered_at = d.new_delivered_at, read_at = d.new_read_at, replied_at = d.new_replied_at
     FROM unnest(p_changes) d
     WHERE o.message_id = d.message_id AND d.old_campaign IS NOT NULL AND d.new_campaign IS NOT NULL;
     DELETE FROM headrace.message_outcome o USING unnest(p_changes) d
@@ -96,6 +216,7 @@ BEGIN
             (d.new_campaign, d.new_template, d.new_bits, 1), (d.old_campaign, d.old_template, d.old_bits, -1)
         ) x (campaign_id, template_name, bits, sign)
         WHERE x.campaign_id IS NOT NULL
+            AND (d.old_campaign, d.old_template, d.old_bits) IS DISTINCT FROM (d.new_campaign, d.new_template, d.new_bits)
         GROUP BY x.campaign_id, x.template_name
     ), added AS (
         UPDATE headrace.campaign_template_stats s SET
@@ -120,6 +241,7 @@ BEGIN
     )
     SELECT array_agg(DISTINCT u.campaign_id) INTO v_campaigns
     FROM (SELECT campaign_id FROM added UNION ALL SELECT campaign_id FROM made) u;
+    v_campaigns := v_campaigns || headrace.apply_times(p_changes);
     DELETE FROM headrace.campaign_template_stats s WHERE s.campaign_id = ANY (v_campaigns) AND s.total = 0;
 
     PERFORM headrace.refresh_documents(v_campaigns);
@@ -133,6 +255,85 @@ BEGIN
         GROUP BY 1
     ) a;
     RETURN cardinality(p_changes);
+END
+$$;
+
+-- Name: apply_times(headrace.outcome_change[]); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.apply_times(p_changes headrace.outcome_change[]) RETURNS uuid[]
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    AS $$
+DECLARE
+    v_campaigns uuid[];
+BEGIN
+    WITH delta AS (
+        SELECT x.campaign_id, x.hour, sum(x.sent) AS sent, sum(x.delivered) AS delivered, sum(x.read) AS read, sum(x.replied) AS replied
+        FROM (
+            SELECT
+                v.campaign_id, date_bin('1 hour', v.at, '2000-01-01 00:00+00') AS hour,
+                CASE v.kind WHEN 's' THEN v.sign ELSE 0 END AS sent, CASE v.kind WHEN 'd' THEN v.sign ELSE 0 END AS delivered,
+                CASE v.kind WHEN 'r' THEN v.sign ELSE 0 END AS read, CASE v.kind WHEN 'a' THEN v.sign ELSE 0 END AS replied
+            FROM unnest(p_changes) d
+            CROSS JOIN LATERAL (VALUES
+                (d.new_campaign, 's', d.new_sent_at, d.old_sent_at, 1), (d.old_campaign, 's', d.old_sent_at, d.new_sent_at, -1),
+                (d.new_campaign, 'd', d.new_delivered_at, d.old_delivered_at, 1), (d.old_campaign, 'd', d.old_delivered_at, d.new_delivered_at, -1),
+                (d.new_campaign, 'r', d.new_read_at, d.old_read_at, 1), (d.old_campaign, 'r', d.old_read_at, d.new_read_at, -1),
+                (d.new_campaign, 'a', d.new_replied_at, d.old_replied_at, 1), (d.old_campaign, 'a', d.old_replied_at, d.new_replied_at, -1)
+            ) v (campaign_id, kind, at, other, sign)
+            WHERE v.campaign_id IS NOT NULL AND isfinite(v.at) AND (v.at IS DISTINCT FROM v.other OR d.old_campaign IS DISTINCT FROM d.new_campaign)
+        ) x
+        GROUP BY x.campaign_id, x.hour
+        HAVING (sum(x.sent), sum(x.delivered), sum(x.read), sum(x.replied)) <> (0, 0, 0, 0)
+    ), added AS (
+        UPDATE headrace.campaign_hourly_stats h SET
+            sent = h.sent + d.sent, delivered = h.delivered + d.delivered, read = h.read + d.read, replied = h.replied + d.replied
+        FROM delta d
+        WHERE h.campaign_id = d.campaign_id AND h.hour = d.hour
+        RETURNING h.*
+    ), made AS (
+        INSERT INTO headrace.campaign_hourly_stats (campaign_id, hour, sent, delivered, read, replied)
+        SELECT d.campaign_id, d.hour, d.sent, d.delivered, d.read, d.replied FROM delta d
+        WHERE NOT EXISTS (SELECT FROM headrace.campaign_hourly_stats h WHERE h.campaign_id = d.campaign_id AND h.hour = d.hour)
+    )
+    SELECT array_agg(DISTINCT a.campaign_id) FILTER (WHERE (a.sent, a.delivered, a.read, a.replied) = (0, 0, 0, 0)) INTO v_campaigns FROM added a;
+    IF v_campaigns IS NOT NULL THEN
+        DELETE FROM headrace.campaign_hourly_stats h
+        WHERE h.campaign_id = ANY (v_campaigns) AND (h.sent, h.delivered, h.read, h.replied) = (0, 0, 0, 0);
+    END IF;
+
+    WITH delta AS (
+        SELECT v.campaign_id, v.kind, v.seconds, sum(v.sign)::integer AS messages
+        FROM unnest(p_changes) d
+        CROSS JOIN LATERAL (VALUES
+            (d.new_campaign, 'd'::"char", headrace.latency_seconds(d.new_sent_at, d.new_delivered_at), 1),
+            (d.old_campaign, 'd'::"char", headrace.latency_seconds(d.old_sent_at, d.old_delivered_at), -1),
+            (d.new_campaign, 'r'::"char", headrace.latency_seconds(d.new_sent_at, d.new_read_at), 1),
+            (d.old_campaign, 'r'::"char", headrace.latency_seconds(d.old_sent_at, d.old_read_at), -1)
+        ) v (campaign_id, kind, seconds, sign)
+        WHERE v.campaign_id IS NOT NULL AND v.seconds IS NOT NULL
+        GROUP BY 1, 2, 3
+        HAVING sum(v.sign) <> 0
+    ), placed AS (
+        SELECT d.campaign_id, d.kind, headrace.latency_place(d.seconds) AS place, d.messages FROM delta d OFFSET 0
+    ), block AS (
+        SELECT
+            d.campaign_id, d.kind, d.place / 60 AS block, array_agg(d.place % 60) AS places, array_agg(d.messages) AS added,
+            sum(d.messages) AS messages
+        FROM placed d GROUP BY 1, 2, 3
+    ), added AS (
+        UPDATE headrace.campaign_latency l SET
+            messages = l.messages + b.messages, counts = headrace.add_counts(l.counts, b.places, b.added)
+        FROM block b
+        WHERE l.campaign_id = b.campaign_id AND l.kind = b.kind AND l.block = b.block
+    ), made AS (
+        INSERT INTO headrace.campaign_latency (campaign_id, kind, block, messages, counts)
+        SELECT b.campaign_id, b.kind, b.block, b.messages, headrace.add_counts(array_fill(0, ARRAY[60]), b.places, b.added) FROM block b
+        WHERE NOT EXISTS (
+            SELECT FROM headrace.campaign_latency l WHERE l.campaign_id = b.campaign_id AND l.kind = b.kind AND l.block = b.block)
+    )
+    SELECT array_agg(DISTINCT b.campaign_id) INTO v_campaigns FROM block b;
+    RETURN v_campaigns;
 END
 $$;
 
@@ -173,35 +374,26 @@ BEGIN
     FROM headrace.stg_campaigns c LEFT JOIN headrace.campaign k ON k.campaign_id = c.campaign_id
     WHERE c.campaign_id = p_campaign_id;
     IF NOT FOUND THEN
-        RETURN NULL;
+        SELECT * INTO d FROM headrace.campaign_computed_stats s WHERE s.campaign_id = p_campaign_id AND s.frozen_at IS NOT NULL;
+        IF NOT FOUND THEN
+            RETURN NULL;
+        END IF;
+        RETURN headrace.document_json(d.facts, d);
+    END IF;
+    IF v_state IN ('live', 'settling', 'frozen', 'amended') AND (v_state IN ('frozen', 'amended') OR v_status NOT IN ('scheduled', 'failed')) THEN
+        SELECT * INTO d FROM headrace.campaign_computed_stats s WHERE s.campaign_id = p_campaign_id;
+        IF FOUND THEN
+            RETURN headrace.document_json(v_facts, d);
+        END IF;
     END IF;
     IF v_status IN ('scheduled', 'failed') THEN
         RETURN v_facts || jsonb_build_object(
-            'source', 'none', 'state', NULL, 'version', NULL, 'computed_at', NULL, 'age_seconds', NULL, 'totals', NULL, 'template_stats', NULL);
-    END IF;
-    IF v_state = 'live' THEN
-        SELECT * INTO d FROM headrace.campaign_computed_stats s WHERE s.campaign_id = p_campaign_id;
-        IF FOUND THEN
-            RETURN v_facts || jsonb_build_object(
-                'source', 'computed', 'state', d.state, 'version', d.version, 'computed_at', d.computed_at,
-                'age_seconds', round(extract(EPOCH FROM clock_timestamp() - d.computed_at), 3),
-                'totals', d.totals, 'template_stats', d.template_stats);
-        END IF;
+            'source', 'none', 'state', NULL, 'version', NULL, 'computed_at', NULL, 'age_seconds', NULL, 'frozen_at', NULL, 'deleted_at', NULL,
+            'totals', NULL, 'template_stats', NULL);
     END IF;
     RETURN v_facts || jsonb_build_object(
-        'source', 'live', 'state', 'live', 'version', NULL, 'computed_at', clock_timestamp(), 'age_seconds', 0
-    ) || (
-        SELECT jsonb_build_object(
-            'totals', headrace.counters_json(
-                coalesce(sum(s.total), 0)::bigint, coalesce(sum(s.sent), 0)::bigint, coalesce(sum(s.delivered), 0)::bigint,
-                coalesce(sum(s.read), 0)::bigint, coalesce(sum(s.replied), 0)::bigint, coalesce(sum(s.failed), 0)::bigint,
-                coalesce(sum(s.failed_queue), 0)::bigint),
-            'template_stats', coalesce(jsonb_agg(
-                jsonb_build_object('template_name', s.template_name)
-                || headrace.counters_json(s.total, s.sent, s.delivered, s.read, s.replied, s.failed, s.failed_queue)
-                ORDER BY s.template_name COLLATE "C"), '[]'))
-        FROM headrace.campaign_template_stats_live s WHERE s.campaign_id = p_campaign_id
-    );
+        'source', 'live', 'state', 'live', 'version', NULL, 'computed_at', clock_timestamp(), 'age_seconds', 0, 'frozen_at', NULL, 'deleted_at', NULL
+    ) || headrace.live_stats(p_campaign_id);
 END
 $$;
 
@@ -216,17 +408,14 @@ CREATE TABLE headrace.change_log (
     entity_id text,
     scope text,
     data jsonb,
-    cause text
+    cause text,
+    CONSTRAINT change_log_op_known CHECK ((op = ANY (ARRAY['I'::"char", 'U'::"char", 'D'::"char", 'T'::"char"])))
 )
 PARTITION BY RANGE (changed_at);
 
 -- Name: TABLE change_log; Type: COMMENT; Schema: headrace; Owner: -
 
 COMMENT ON TABLE headrace.change_log IS 'One row per captured change of a source row (op T: a whole table was truncated). Partitioned by UTC day.';
-
--- Name: COLUMN change_log.op; Type: COMMENT; Schema: headrace; Owner: -
-
-COMMENT ON COLUMN headrace.change_log.op IS 'I inserted, U updated, D deleted, T truncated: then the row stands for a whole table.';
 
 -- Name: campaign_stats_apply(headrace.change_log[]); Type: FUNCTION; Schema: headrace; Owner: -
 
@@ -239,13 +428,21 @@ DECLARE
     v_named uuid[];
     v_renewed uuid[];
     v_all uuid[];
+    v_left uuid[];  -- campaigns that messages left, by deletion or for another one
+    v_left_messages text[];
     v_touched record;
+    v_counted bigint;
 BEGIN
     SELECT
         bool_or(c.op = 'T'),
         array_agg(DISTINCT c.entity_id::uuid) FILTER (WHERE c.source = 'campaigns' AND c.op <> 'T'),
-        array_agg(DISTINCT c.entity_id::uuid) FILTER (WHERE c.source = 'campaigns' AND c.op IN ('I', 'D'))
-    INTO v_emptied, v_named, v_renewed FROM unnest(p_changes) c;
+        array_agg(DISTINCT c.entity_id::uuid) FILTER (WHERE c.source = 'campaigns' AND c.op IN ('I', 'D')),
+        -- but for what the archive takes away: that stays in the frozen document
+        array_agg((c.data #>> '{old,campaign_id}')::uuid) FILTER (
+            WHERE c.source = 'send_queue' AND c.data IS NOT NULL AND c.cause IS DISTINCT FROM 'headrace.archive'),
+        array_agg(c.entity_id) FILTER (
+            WHERE c.source = 'send_queue' AND c.data IS NOT NULL AND c.cause IS DISTINCT FROM 'headrace.archive')
+    INTO v_emptied, v_named, v_renewed, v_left, v_left_messages FROM unnest(p_changes) c;
     IF v_emptied THEN
         v_all := ARRAY(SELECT campaign_id FROM headrace.campaign UNION SELECT campaign_id FROM headrace.stg_campaigns);
         PERFORM headrace.lock_campaigns(v_all);
@@ -256,14 +453,24 @@ BEGIN
         PERFORM headrace.lock_campaigns(v_named);
         UPDATE headrace.campaign c SET
             rebuild_requested_at = clock_timestamp(),
-            state = CASE WHEN c.state = 'live' AND x.present THEN 'live' ELSE 'pending' END
+            state = CASE
+                WHEN c.state IN ('frozen', 'amended') OR c.state IN ('live', 'settling') AND x.status IS NOT NULL THEN c.state ELSE 'pending'
+            END
         FROM (
-            SELECT n.id, EXISTS (SELECT FROM headrace.stg_campaigns s WHERE s.campaign_id = n.id) AS present FROM unnest(v_named) n (id)
+            SELECT n.id, (SELECT coalesce(s.status, '') FROM headrace.stg_campaigns s WHERE s.campaign_id = n.id) AS status
+            FROM unnest(v_named) n (id)
         ) x
-        WHERE c.campaign_id = x.id AND (c.campaign_id = ANY (v_renewed) OR c.state <> 'live' OR NOT x.present);
+        WHERE c.campaign_id = x.id AND (
+            c.campaign_id = ANY (v_renewed) OR c.state IN ('pending', 'deleted') OR x.status IS NULL
+            OR c.state IN ('frozen', 'amended')
+            AND headrace.lifecycle_state(c.state, x.status, c.frozen_status, NULL, NULL) NOT IN ('frozen', 'amended'));
+        PERFORM headrace.settle_campaigns(v_named, true);
     END IF;
     SELECT * INTO v_touched FROM headrace.touched_messages(p_changes);
-    RETURN headrace.fold_messages(v_touched.messages, v_touched.campaigns);
+    v_touched.campaigns := v_touched.campaigns || v_left;
+    v_counted := headrace.fold_messages(v_touched.messages, v_touched.campaigns);
+    PERFORM headrace.request_amendments(v_left, v_left_messages);
+    RETURN v_counted;
 END
 $$;
 
@@ -293,146 +500,7 @@ CREATE FUNCTION headrace.capture_campaigns_truncate() RETURNS trigger
 CREATE FUNCTION headrace.capture_campaigns_update() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
-    AS $$ BEGIN IF headrace.capture_campaigns_watched(OLD, NEW) THEN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) VALUES ('campaigns', 'U', NEW.id::text, NULL, NULL, NULLIF(current_setting('headrace.cause', true), '')); IF OLD.id IS DISTINCT FROM NEW.id THEN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) VALUES ('campaigns', 'U', OLD.id::text, NULL, NULL, NULLIF(current_setting('headrace.cause', true), '')); END IF; END IF; RETURN NULL; END $$;
-
--- Name: capture_campaigns_watched(public.campaigns, public.campaigns); Type: FUNCTION; Schema: headrace; Owner: -
-
-CREATE FUNCTION headrace.capture_campaigns_watched(o public.campaigns, n public.campaigns) RETURNS boolean
-    LANGUAGE sql IMMUTABLE
-    RETURN (((o).id IS DISTINCT FROM (n).id) OR ((o).status IS DISTINCT FROM (n).status) OR ((o).created_at IS DISTINCT FROM (n).created_at) OR ((o).completed_at IS DISTINCT FROM (n).completed_at));
-
--- Name: capture_faults(text[]); Type: FUNCTION; Schema: headrace; Owner: -
-
-CREATE FUNCTION headrace.capture_faults(p_sources text[] DEFAULT NULL::text[]) RETURNS TABLE(source text, fault text, op text, relation regclass, table_name text, place text, column_name text, found text, found_place text)
-    LANGUAGE sql STABLE
-    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
-    AS $_$
-    WITH root AS MATERIALIZED (
-        SELECT s.source, i.value::jsonb AS noted, to_regclass(i.value::jsonb ->> 'table')::oid AS relid
-        FROM (
-            SELECT unnest(p_sources) AS source
-            UNION SELECT substr(n.name, 9) FROM headrace.installation n WHERE n.name LIKE 'capture %' AND p_sources IS NULL
-            UNION SELECT unnest(t.sources) FROM headrace.stream t WHERE p_sources IS NULL
-        ) s
-        LEFT JOIN headrace.installation i ON i.name = 'capture ' || s.source
-    ), target AS (
-        SELECT
-            r.source, r.noted, r.relid AS root, u.relid,
-            c.relkind = 'p' OR EXISTS (SELECT FROM pg_subscription_rel x WHERE x.srrelid = r.relid) AS by_row
-        FROM root r
-        INNER JOIN pg_class c ON c.oid = r.relid
-        CROSS JOIN LATERAL (SELECT r.relid UNION SELECT t.relid FROM pg_partition_tree(r.relid) t) u
-    ), operation AS (
-        SELECT r.source, o.op, o.type, p.oid AS function, p.prosrc, w.oid AS watched
-        FROM root r
-        CROSS JOIN (VALUES ('insert', 4), ('delete', 8), ('update', 16), ('truncate', 32)) o (op, type)
-        LEFT JOIN pg_proc p
-            ON p.pronamespace = 'headrace'::regnamespace AND p.proname = 'capture_' || r.source || '_' || o.op AND p.pronargs = 0
-        LEFT JOIN pg_proc w
-            ON w.pronamespace = 'headrace'::regnamespace AND w.proname = 'capture_' || r.source || '_watched' AND o.op = 'update'
-                AND w.proargtypes[0] = (SELECT c.reltype FROM pg_class c WHERE c.oid = r.relid)
-    ), bearer AS (
-        SELECT DISTINCT o.source, g.tgrelid AS relid
-        FROM operation o INNER JOIN pg_trigger g ON g.tgfoid = o.function
-        WHERE g.tgparentid = 0
-    ), bare AS (
-        SELECT r.source, r.relid, (
-            SELECT min(b.relid) FROM bearer b WHERE b.source = r.source AND b.relid NOT IN (SELECT t.relid FROM target t WHERE t.source = r.source)
-        ) AS other
-        FROM root r
-        WHERE NOT EXISTS (SELECT FROM bearer b WHERE b.source = r.source AND b.relid = r.relid)
-    ), trigger_now AS (
-        SELECT
-            t.source, t.noted, t.relid, t.relid = t.root AS is_root, o.op, g.oid AS trigger,
-            CASE
-                WHEN g.oid IS NULL THEN 'missing'
-                WHEN g.tgenabled = 'D' THEN 'disabled'
-                WHEN g.tgenabled <> 'A' THEN 'not always'
-                WHEN g.tgfoid IS DISTINCT FROM o.function OR o.op = 'update' AND g.tgqual IS NOT NULL
-                    OR g.tgtype <> o.type + (o.op = 'update' OR t.by_row AND o.op <> 'truncate')::integer
-                    -- clones on partitions bear no comment
-                    OR g.tgparentid = 0 AND obj_description(g.oid, 'pg_trigger') IS DISTINCT FROM 'headrace ' || (t.noted -> 'triggers' ->> o.op)
-                    THEN 'differs'
-            END AS fault
-        FROM target t
-        INNER JOIN operation o ON o.source = t.source
-        LEFT JOIN pg_trigger g ON g.tgrelid = t.relid AND g.tgname = '!headrace_' || o.op
-        WHERE NOT EXISTS (SELECT FROM bare b WHERE b.source = t.source)
-    ), watched AS (
-        SELECT w.source, w.relid, w.noted -> 'watches' AS noted, (
-            SELECT jsonb_agg(a.attname ORDER BY a.attnum)
-            FROM pg_depend d INNER JOIN pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
-            WHERE d.classid = 'pg_proc'::regclass AND d.objid = o.watched AND d.refclassid = 'pg_class'::regclass AND d.refobjsubid > 0
-        ) AS now
-        FROM trigger_now w
-        INNER JOIN operation o ON o.source = w.source AND o.op = w.op
-        WHERE w.is_root AND w.op = 'update' AND w.fault IS NULL
-    ), moved AS (
-        SELECT w.source, w.relid, n.name, w.now ->> (n.place - 1)::integer AS found
-        FROM watched w CROSS JOIN LATERAL jsonb_array_elements_text(w.noted) WITH ORDINALITY n (name, place)
-        WHERE jsonb_array_length(w.now) = jsonb_array_length(w.noted) AND w.now ->> (n.place - 1)::integer <> n.name
-    ), fault AS (
-        SELECT r.source, 'not noted' AS fault, NULL AS op, NULL::oid AS relid, NULL AS column_name, NULL AS found, NULL::oid AS other
-        FROM root r WHERE r.noted IS NULL
-        UNION ALL
-        SELECT r.source, 'gone', NULL, NULL, NULL, NULL, b.other FROM bare b INNER JOIN root r ON r.source = b.source
-        WHERE r.relid IS NULL AND r.noted IS NOT NULL
-        UNION ALL
-        SELECT b.source, 'bare', NULL, b.relid, NULL, NULL, b.other
-        FROM bare b WHERE b.relid IS NOT NULL
-        UNION ALL
-        SELECT t.source, t.fault, t.op, t.relid, NULL, NULL, NULL FROM trigger_now t WHERE t.fault IS NOT NULL
-        UNION ALL
-        SELECT w.source, 'differs', 'update', w.relid, NULL, NULL, NULL FROM watched w
-        WHERE jsonb_array_length(w.now) IS DISTINCT FROM jsonb_array_length(w.noted)
-        UNION ALL
-        SELECT
-            m.source,
-            CASE WHEN EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = m.relid AND a.attname = m.name AND NOT a.attisdropped)
-                THEN 'another column' ELSE 'renamed' END,
-            'update', m.relid, m.name, m.found, NULL
-        FROM moved m
-        UNION ALL
-        SELECT o.source, 'function', o.op, r.relid, NULL, NULL, NULL
-        FROM operation o INNER JOIN root r ON r.source = o.source
-        WHERE r.relid IS NOT NULL AND (
-            headrace.capture_fingerprint(o.function) <> r.noted -> 'functions' ->> o.op
-            OR headrace.capture_fingerprint(o.watched) <> r.noted -> 'functions' ->> 'watched')
-        UNION ALL
-        SELECT o.source, 'unreadable', o.op, r.relid, m.name, (SELECT v.found FROM moved v WHERE v.source = o.source AND v.name = m.name), NULL
-        FROM operation o
-        INNER JOIN root r ON r.source = o.source
-        CROSS JOIN LATERAL (
-            SELECT DISTINCT CASE WHEN x[1] LIKE '"%' THEN replace(substr(x[1], 2, length(x[1]) - 2), '""', '"') ELSE x[1] END AS name
-            FROM regexp_matches(o.prosrc, '\m(?:NEW|OLD|r)\.("(?:[^"]|"")+"|[a-z_][a-z0-9_$]*)', 'g') x
-        ) m
-        WHERE r.relid IS NOT NULL
-            AND NOT EXISTS (SELECT FROM bare b WHERE b.source = r.source)
-            AND NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = r.relid AND a.attname = m.name AND NOT a.attisdropped)
-    )
-    SELECT
-        f.source, f.fault, f.op, f.relid::regclass,
-        coalesce(CASE WHEN n.nspname <> own.schema THEN n.nspname || '.' END || c.relname, c.relname, f.source),
-        coalesce('"' || replace(n.nspname, '"', '""') || '"."' || replace(c.relname, '"', '""') || '"', r.noted ->> 'table'),
-        f.column_name,
-        coalesce(f.found, CASE WHEN x.nspname <> own.schema THEN x.nspname || '.' END || k.relname, k.relname),
-        '"' || replace(x.nspname, '"', '""') || '"."' || replace(k.relname, '"', '""') || '"'
-    FROM fault f
-    INNER JOIN root r ON r.source = f.source
-    LEFT JOIN pg_class c ON c.oid = f.relid LEFT JOIN pg_namespace n ON n.oid = c.relnamespace
-    LEFT JOIN pg_class k ON k.oid = f.other LEFT JOIN pg_namespace x ON x.oid = k.relnamespace
-    LEFT JOIN LATERAL (SELECT value AS schema FROM headrace.installation WHERE name = 'source_schema') own ON true
-    ORDER BY f.source, 5, f.fault, f.column_name, f.op
-$_$;
-
--- Name: capture_fingerprint(oid); Type: FUNCTION; Schema: headrace; Owner: -
-
-CREATE FUNCTION headrace.capture_fingerprint(p_function oid) RETURNS text
-    LANGUAGE sql STABLE
-    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
-    AS $$
-    SELECT md5(jsonb_build_array(p.prosrc, p.prosqlbody::text, p.prosecdef, p.proconfig)::text) FROM pg_proc p WHERE p.oid = p_function
-$$;
+    AS $$ BEGIN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) VALUES ('campaigns', 'U', NEW.id::text, NULL, NULL, NULLIF(current_setting('headrace.cause', true), '')); IF OLD.id IS DISTINCT FROM NEW.id THEN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) VALUES ('campaigns', 'U', OLD.id::text, NULL, NULL, NULLIF(current_setting('headrace.cause', true), '')); END IF; RETURN NULL; END $$;
 
 -- Name: capture_message_status_logs_delete(); Type: FUNCTION; Schema: headrace; Owner: -
 
@@ -460,27 +528,21 @@ CREATE FUNCTION headrace.capture_message_status_logs_truncate() RETURNS trigger
 CREATE FUNCTION headrace.capture_message_status_logs_update() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
-    AS $$ BEGIN IF headrace.capture_message_status_logs_watched(OLD, NEW) THEN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) VALUES ('message_status_logs', 'U', NEW.id::text, NULL, jsonb_build_object('old', jsonb_object(ARRAY['whatsapp_message_id', OLD.whatsapp_message_id::text]), 'new', jsonb_object(ARRAY['whatsapp_message_id', NEW.whatsapp_message_id::text])), NULLIF(current_setting('headrace.cause', true), '')); IF OLD.id IS DISTINCT FROM NEW.id THEN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) VALUES ('message_status_logs', 'U', OLD.id::text, NULL, jsonb_build_object('old', jsonb_object(ARRAY['whatsapp_message_id', OLD.whatsapp_message_id::text]), 'new', jsonb_object(ARRAY['whatsapp_message_id', NEW.whatsapp_message_id::text])), NULLIF(current_setting('headrace.cause', true), '')); END IF; END IF; RETURN NULL; END $$;
-
--- Name: capture_message_status_logs_watched(public.message_status_logs, public.message_status_logs); Type: FUNCTION; Schema: headrace; Owner: -
-
-CREATE FUNCTION headrace.capture_message_status_logs_watched(o public.message_status_logs, n public.message_status_logs) RETURNS boolean
-    LANGUAGE sql IMMUTABLE
-    RETURN (((o).id IS DISTINCT FROM (n).id) OR ((o).whatsapp_message_id IS DISTINCT FROM (n).whatsapp_message_id) OR ((o).status IS DISTINCT FROM (n).status));
+    AS $$ BEGIN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) VALUES ('message_status_logs', 'U', NEW.id::text, NULL, jsonb_build_object('old', jsonb_object(ARRAY['whatsapp_message_id', OLD.whatsapp_message_id::text]), 'new', jsonb_object(ARRAY['whatsapp_message_id', NEW.whatsapp_message_id::text])), NULLIF(current_setting('headrace.cause', true), '')); IF OLD.id IS DISTINCT FROM NEW.id THEN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) VALUES ('message_status_logs', 'U', OLD.id::text, NULL, jsonb_build_object('old', jsonb_object(ARRAY['whatsapp_message_id', OLD.whatsapp_message_id::text]), 'new', jsonb_object(ARRAY['whatsapp_message_id', NEW.whatsapp_message_id::text])), NULLIF(current_setting('headrace.cause', true), '')); END IF; RETURN NULL; END $$;
 
 -- Name: capture_messages_delete(); Type: FUNCTION; Schema: headrace; Owner: -
 
 CREATE FUNCTION headrace.capture_messages_delete() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
-    AS $$ BEGIN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) SELECT 'messages', 'D', r.id::text, NULL, jsonb_build_object('old', jsonb_object(ARRAY['user_phone', r.user_phone::text, 'whatsapp_number_id', r.whatsapp_number_id::text, 'created_at', to_jsonb(r.created_at) #>> '{}', 'context_message_id', r.context_message_id::text])), NULLIF(current_setting('headrace.cause', true), '') FROM changed_rows r WHERE (r).direction = 'incoming'; RETURN NULL; END $$;
+    AS $$ BEGIN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) SELECT 'messages', 'D', r.id::text, NULL, jsonb_build_object('old', jsonb_object(ARRAY['context_message_id', r.context_message_id::text, 'created_at', to_jsonb(r.created_at) #>> '{}', 'user_phone', r.user_phone::text, 'whatsapp_number_id', r.whatsapp_number_id::text])), NULLIF(current_setting('headrace.cause', true), '') FROM changed_rows r WHERE r.direction = 'incoming'; RETURN NULL; END $$;
 
 -- Name: capture_messages_insert(); Type: FUNCTION; Schema: headrace; Owner: -
 
 CREATE FUNCTION headrace.capture_messages_insert() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
-    AS $$ BEGIN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) SELECT 'messages', 'I', r.id::text, NULL, jsonb_build_object('new', jsonb_object(ARRAY['user_phone', r.user_phone::text, 'whatsapp_number_id', r.whatsapp_number_id::text, 'created_at', to_jsonb(r.created_at) #>> '{}', 'context_message_id', r.context_message_id::text])), NULLIF(current_setting('headrace.cause', true), '') FROM changed_rows r WHERE (r).direction = 'incoming'; RETURN NULL; END $$;
+    AS $$ BEGIN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) SELECT 'messages', 'I', r.id::text, NULL, jsonb_build_object('new', jsonb_object(ARRAY['context_message_id', r.context_message_id::text, 'created_at', to_jsonb(r.created_at) #>> '{}', 'user_phone', r.user_phone::text, 'whatsapp_number_id', r.whatsapp_number_id::text])), NULLIF(current_setting('headrace.cause', true), '') FROM changed_rows r WHERE r.direction = 'incoming'; RETURN NULL; END $$;
 
 -- Name: capture_messages_truncate(); Type: FUNCTION; Schema: headrace; Owner: -
 
@@ -494,20 +556,14 @@ CREATE FUNCTION headrace.capture_messages_truncate() RETURNS trigger
 CREATE FUNCTION headrace.capture_messages_update() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
-    AS $$ BEGIN IF headrace.capture_messages_watched(OLD, NEW) THEN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) VALUES ('messages', 'U', NEW.id::text, NULL, jsonb_build_object('old', jsonb_object(ARRAY['user_phone', OLD.user_phone::text, 'whatsapp_number_id', OLD.whatsapp_number_id::text, 'created_at', to_jsonb(OLD.created_at) #>> '{}', 'context_message_id', OLD.context_message_id::text]), 'new', jsonb_object(ARRAY['user_phone', NEW.user_phone::text, 'whatsapp_number_id', NEW.whatsapp_number_id::text, 'created_at', to_jsonb(NEW.created_at) #>> '{}', 'context_message_id', NEW.context_message_id::text])), NULLIF(current_setting('headrace.cause', true), '')); IF OLD.id IS DISTINCT FROM NEW.id THEN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) VALUES ('messages', 'U', OLD.id::text, NULL, jsonb_build_object('old', jsonb_object(ARRAY['user_phone', OLD.user_phone::text, 'whatsapp_number_id', OLD.whatsapp_number_id::text, 'created_at', to_jsonb(OLD.created_at) #>> '{}', 'context_message_id', OLD.context_message_id::text]), 'new', jsonb_object(ARRAY['user_phone', NEW.user_phone::text, 'whatsapp_number_id', NEW.whatsapp_number_id::text, 'created_at', to_jsonb(NEW.created_at) #>> '{}', 'context_message_id', NEW.context_message_id::text])), NULLIF(current_setting('headrace.cause', true), '')); END IF; END IF; RETURN NULL; END $$;
-
--- Name: capture_messages_watched(public.messages, public.messages); Type: FUNCTION; Schema: headrace; Owner: -
-
-CREATE FUNCTION headrace.capture_messages_watched(o public.messages, n public.messages) RETURNS boolean
-    LANGUAGE sql IMMUTABLE
-    RETURN ((((o).id IS DISTINCT FROM (n).id) OR ((o).user_phone IS DISTINCT FROM (n).user_phone) OR ((o).whatsapp_number_id IS DISTINCT FROM (n).whatsapp_number_id) OR ((o).created_at IS DISTINCT FROM (n).created_at) OR ((o).direction IS DISTINCT FROM (n).direction) OR ((o).context_message_id IS DISTINCT FROM (n).context_message_id)) AND (((o).direction = 'incoming'::text) OR ((n).direction = 'incoming'::text)));
+    AS $$ BEGIN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) VALUES ('messages', 'U', NEW.id::text, NULL, jsonb_build_object('old', jsonb_object(ARRAY['context_message_id', OLD.context_message_id::text, 'created_at', to_jsonb(OLD.created_at) #>> '{}', 'user_phone', OLD.user_phone::text, 'whatsapp_number_id', OLD.whatsapp_number_id::text]), 'new', jsonb_object(ARRAY['context_message_id', NEW.context_message_id::text, 'created_at', to_jsonb(NEW.created_at) #>> '{}', 'user_phone', NEW.user_phone::text, 'whatsapp_number_id', NEW.whatsapp_number_id::text])), NULLIF(current_setting('headrace.cause', true), '')); IF OLD.id IS DISTINCT FROM NEW.id THEN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) VALUES ('messages', 'U', OLD.id::text, NULL, jsonb_build_object('old', jsonb_object(ARRAY['context_message_id', OLD.context_message_id::text, 'created_at', to_jsonb(OLD.created_at) #>> '{}', 'user_phone', OLD.user_phone::text, 'whatsapp_number_id', OLD.whatsapp_number_id::text]), 'new', jsonb_object(ARRAY['context_message_id', NEW.context_message_id::text, 'created_at', to_jsonb(NEW.created_at) #>> '{}', 'user_phone', NEW.user_phone::text, 'whatsapp_number_id', NEW.whatsapp_number_id::text])), NULLIF(current_setting('headrace.cause', true), '')); END IF; RETURN NULL; END $$;
 
 -- Name: capture_send_queue_delete(); Type: FUNCTION; Schema: headrace; Owner: -
 
 CREATE FUNCTION headrace.capture_send_queue_delete() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
-    AS $$ BEGIN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) SELECT 'send_queue', 'D', r.id::text, r.campaign_id::text, jsonb_build_object('old', jsonb_object(ARRAY['id', r.id::text, 'user_phone', r.user_phone::text, 'whatsapp_number_id', r.whatsapp_number_id::text, 'sent_at', to_jsonb(r.sent_at) #>> '{}', 'created_at', to_jsonb(r.created_at) #>> '{}'])), NULLIF(current_setting('headrace.cause', true), '') FROM changed_rows r; RETURN NULL; END $$;
+    AS $$ BEGIN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) SELECT 'send_queue', 'D', r.id::text, r.campaign_id::text, jsonb_build_object('old', jsonb_object(ARRAY['campaign_id', r.campaign_id::text, 'created_at', to_jsonb(r.created_at) #>> '{}', 'id', r.id::text, 'sent_at', to_jsonb(r.sent_at) #>> '{}', 'user_phone', r.user_phone::text, 'whatsapp_number_id', r.whatsapp_number_id::text])), NULLIF(current_setting('headrace.cause', true), '') FROM changed_rows r; RETURN NULL; END $$;
 
 -- Name: capture_send_queue_insert(); Type: FUNCTION; Schema: headrace; Owner: -
 
@@ -528,13 +584,7 @@ CREATE FUNCTION headrace.capture_send_queue_truncate() RETURNS trigger
 CREATE FUNCTION headrace.capture_send_queue_update() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
-    AS $$ BEGIN IF headrace.capture_send_queue_watched(OLD, NEW) THEN IF OLD.id IS DISTINCT FROM NEW.id OR OLD.user_phone IS DISTINCT FROM NEW.user_phone OR OLD.whatsapp_number_id IS DISTINCT FROM NEW.whatsapp_number_id OR OLD.sent_at IS DISTINCT FROM NEW.sent_at OR OLD.created_at IS DISTINCT FROM NEW.created_at THEN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) VALUES ('send_queue', 'U', NEW.id::text, NEW.campaign_id::text, jsonb_build_object('old', jsonb_object(ARRAY['id', OLD.id::text, 'user_phone', OLD.user_phone::text, 'whatsapp_number_id', OLD.whatsapp_number_id::text, 'sent_at', to_jsonb(OLD.sent_at) #>> '{}', 'created_at', to_jsonb(OLD.created_at) #>> '{}'])), NULLIF(current_setting('headrace.cause', true), '')); IF OLD.id IS DISTINCT FROM NEW.id THEN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) VALUES ('send_queue', 'U', OLD.id::text, OLD.campaign_id::text, jsonb_build_object('old', jsonb_object(ARRAY['id', OLD.id::text, 'user_phone', OLD.user_phone::text, 'whatsapp_number_id', OLD.whatsapp_number_id::text, 'sent_at', to_jsonb(OLD.sent_at) #>> '{}', 'created_at', to_jsonb(OLD.created_at) #>> '{}'])), NULLIF(current_setting('headrace.cause', true), '')); END IF; ELSE INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) VALUES ('send_queue', 'U', NEW.id::text, NEW.campaign_id::text, NULL, NULLIF(current_setting('headrace.cause', true), '')); IF OLD.id IS DISTINCT FROM NEW.id THEN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) VALUES ('send_queue', 'U', OLD.id::text, OLD.campaign_id::text, NULL, NULLIF(current_setting('headrace.cause', true), '')); END IF; END IF; END IF; RETURN NULL; END $$;
-
--- Name: capture_send_queue_watched(public.send_queue, public.send_queue); Type: FUNCTION; Schema: headrace; Owner: -
-
-CREATE FUNCTION headrace.capture_send_queue_watched(o public.send_queue, n public.send_queue) RETURNS boolean
-    LANGUAGE sql IMMUTABLE
-    RETURN (((o).id IS DISTINCT FROM (n).id) OR ((o).campaign_id IS DISTINCT FROM (n).campaign_id) OR ((o).template_name IS DISTINCT FROM (n).template_name) OR ((o).status IS DISTINCT FROM (n).status) OR ((o).whatsapp_message_id IS DISTINCT FROM (n).whatsapp_message_id) OR ((o).user_phone IS DISTINCT FROM (n).user_phone) OR ((o).whatsapp_number_id IS DISTINCT FROM (n).whatsapp_number_id) OR ((o).sent_at IS DISTINCT FROM (n).sent_at) OR ((o).created_at IS DISTINCT FROM (n).created_at));
+    AS $$ BEGIN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) VALUES ('send_queue', 'U', NEW.id::text, NEW.campaign_id::text, CASE WHEN OLD.id IS DISTINCT FROM NEW.id OR OLD.campaign_id IS DISTINCT FROM NEW.campaign_id OR OLD.user_phone IS DISTINCT FROM NEW.user_phone OR OLD.whatsapp_number_id IS DISTINCT FROM NEW.whatsapp_number_id OR OLD.sent_at IS DISTINCT FROM NEW.sent_at OR OLD.created_at IS DISTINCT FROM NEW.created_at THEN jsonb_build_object('old', jsonb_object(ARRAY['campaign_id', OLD.campaign_id::text, 'created_at', to_jsonb(OLD.created_at) #>> '{}', 'id', OLD.id::text, 'sent_at', to_jsonb(OLD.sent_at) #>> '{}', 'user_phone', OLD.user_phone::text, 'whatsapp_number_id', OLD.whatsapp_number_id::text])) END, NULLIF(current_setting('headrace.cause', true), '')); IF OLD.id IS DISTINCT FROM NEW.id THEN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) VALUES ('send_queue', 'U', OLD.id::text, OLD.campaign_id::text, CASE WHEN OLD.id IS DISTINCT FROM NEW.id OR OLD.campaign_id IS DISTINCT FROM NEW.campaign_id OR OLD.user_phone IS DISTINCT FROM NEW.user_phone OR OLD.whatsapp_number_id IS DISTINCT FROM NEW.whatsapp_number_id OR OLD.sent_at IS DISTINCT FROM NEW.sent_at OR OLD.created_at IS DISTINCT FROM NEW.created_at THEN jsonb_build_object('old', jsonb_object(ARRAY['campaign_id', OLD.campaign_id::text, 'created_at', to_jsonb(OLD.created_at) #>> '{}', 'id', OLD.id::text, 'sent_at', to_jsonb(OLD.sent_at) #>> '{}', 'user_phone', OLD.user_phone::text, 'whatsapp_number_id', OLD.whatsapp_number_id::text])) END, NULLIF(current_setting('headrace.cause', true), '')); END IF; RETURN NULL; END $$;
 
 -- Name: capture_table(regclass, text, name, name, name[], name[], name, text, name[]); Type: FUNCTION; Schema: headrace; Owner: -
 
@@ -551,27 +601,20 @@ DECLARE
     v_values constant text := '%1$L, %2$L, %3$s.%4$I::text, ' || CASE WHEN p_scope IS NULL THEN 'NULL' ELSE '%3$s.%5$I::text' END || ', %6$s, %7$s';
     -- Times by way of JSON, which writes them in ISO whatever the session's DateStyle says.
     v_pairs constant text := (
-        SELECT string_agg(format(CASE t.typcategory WHEN 'D' THEN '%L, to_jsonb($row$.%I) #>> ''{}''' ELSE '%L, $row$.%I::text' END, k, k), ', ' ORDER BY n)
-        FROM unnest(p_keys || p_left) WITH ORDINALITY u (k, n)
+        SELECT string_agg(format(CASE t.typcategory WHEN 'D' THEN '%L, to_jsonb($row$.%I) #>> ''{}''' ELSE '%L, $row$.%I::text' END, k, k), ', ')
+        FROM unnest(p_keys || p_left) k
         INNER JOIN pg_attribute a ON a.attrelid = p_table AND a.attname = k INNER JOIN pg_type t ON t.oid = a.atttypid);
     v_left_changed constant text := (SELECT string_agg(format('OLD.%1$I IS DISTINCT FROM NEW.%1$I', k), ' OR ') FROM unnest(p_left) k);
-    v_watched constant name := 'capture_' || p_source || '_watched';
-    v_watch constant text := (SELECT string_agg(format('(o).%1$I IS DISTINCT FROM (n).%1$I', w), ' OR ') FROM unnest(p_watch) w);
-    v_only constant text := CASE WHEN p_only_column IS NOT NULL THEN format('($row$).%I = %L', p_only_column, p_only_value) END;
-    v_update text;  -- the INSERTs of an UPDATE, $data$ for what they carry; a row that changes its id is a change of two entities
-    v_ops constant text[] := ARRAY['insert', 'update', 'delete', 'truncate'];
+    v_watch constant text := (SELECT string_agg(format('OLD.%1$I IS DISTINCT FROM NEW.%1$I', w), ' OR ') FROM unnest(p_watch) w);
+    v_only constant text := CASE WHEN p_only_column IS NOT NULL THEN format('$row$.%I = %L', p_only_column, p_only_value) END;
     v_op text;
     v_row text;  -- what a row is called: NEW, OLD, or r, one of the transition table
     v_data text;
     v_body text;
     v_trigger text;
-    v_triggers jsonb := '{}';
-    v_prints jsonb := '{}';  -- what each trigger, and what an UPDATE's watches, are known again by
-    v_functions jsonb;
-    v_noted jsonb;
+    v_fingerprint text;
     v_changed integer := 0;
     v_target regclass;
-    v_other regprocedure;
 BEGIN
     IF cardinality(p_keys) > 0 AND cardinality(p_left) > 0 THEN
         RAISE EXCEPTION 'capture of %: name either p_keys or p_left', p_source USING ERRCODE = 'invalid_parameter_value';
@@ -579,27 +622,16 @@ BEGIN
     IF EXISTS (SELECT FROM unnest(p_keys || p_left) k WHERE NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = p_table AND a.attname = k)) THEN
         RAISE EXCEPTION 'capture of %: table % lacks one of the columns %', p_source, p_table, p_keys || p_left USING ERRCODE = 'undefined_column';
     END IF;
-    v_update := format(
-        'INSERT INTO headrace.change_log (%1$s) VALUES (%2$s); IF OLD.%3$I IS DISTINCT FROM NEW.%3$I THEN'
-        || ' INSERT INTO headrace.change_log (%1$s) VALUES (%4$s); END IF;',
-        v_columns, format(v_values, p_source, 'U', 'NEW', p_entity, p_scope, '$data$', v_cause), p_entity,
-        format(v_values, p_source, 'U', 'OLD', p_entity, p_scope, '$data$', v_cause));
-    EXECUTE format(
-        'CREATE OR REPLACE FUNCTION headrace.%1$I(o %2$s, n %2$s) RETURNS boolean LANGUAGE sql IMMUTABLE RETURN (%3$s)%4$s',
-        v_watched, p_table, v_watch,
-        coalesce(' AND (' || replace(v_only, '$row$', 'o') || ' OR ' || replace(v_only, '$row$', 'n') || ')', ''));
-    EXECUTE format('REVOKE ALL ON FUNCTION headrace.%1$I(%2$s, %2$s) FROM PUBLIC', v_watched, p_table);
-    v_functions := jsonb_build_object(
-        'watched', headrace.capture_fingerprint(format('headrace.%1$I(%2$s, %2$s)', v_watched, p_table)::regprocedure));
-
-    FOREACH v_op IN ARRAY v_ops LOOP
+    FOREACH v_op IN ARRAY ARRAY['insert', 'update', 'delete', 'truncate'] LOOP
         v_row := CASE WHEN v_op <> 'update' AND NOT v_by_row THEN 'r' WHEN v_op = 'delete' THEN 'OLD' ELSE 'NEW' END;
         v_data := CASE
             WHEN v_op = 'update' AND cardinality(p_keys) > 0 THEN format(
                 'jsonb_build_object(''old'', jsonb_object(ARRAY[%s]), ''new'', jsonb_object(ARRAY[%s]))',
                 replace(v_pairs, '$row$', 'OLD'), replace(v_pairs, '$row$', 'NEW'))
-            WHEN v_op = 'delete' AND v_pairs IS NOT NULL OR v_op = 'update' AND cardinality(p_left) > 0 THEN format(
-                'jsonb_build_object(''old'', jsonb_object(ARRAY[%s]))', replace(v_pairs, '$row$', CASE v_op WHEN 'update' THEN 'OLD' ELSE v_row END))
+            WHEN v_op = 'update' AND cardinality(p_left) > 0 THEN format(
+                'CASE WHEN %s THEN jsonb_build_object(''old'', jsonb_object(ARRAY[%s])) END', v_left_changed, replace(v_pairs, '$row$', 'OLD'))
+            WHEN v_op = 'delete' AND v_pairs IS NOT NULL THEN format(
+                'jsonb_build_object(''old'', jsonb_object(ARRAY[%s]))', replace(v_pairs, '$row$', v_row))
             WHEN v_op = 'insert' AND cardinality(p_keys) > 0 THEN format(
                 'jsonb_build_object(''new'', jsonb_object(ARRAY[%s]))', replace(v_pairs, '$row$', v_row))
             ELSE 'NULL'
@@ -607,12 +639,14 @@ BEGIN
         v_body := CASE
             WHEN v_op = 'truncate' THEN format(
                 'INSERT INTO headrace.change_log (%s) VALUES (%L, ''T'', NULL, NULL, NULL, %s);', v_columns, p_source, v_cause)
-            WHEN v_op = 'update' THEN format('IF headrace.%I(OLD, NEW) THEN ', v_watched) || CASE
-                -- told apart before the INSERT, which would set up the whole expression anew for every row
-                WHEN cardinality(p_left) > 0
-                    THEN format('IF %s THEN %s ELSE %s END IF;', v_left_changed, replace(v_update, '$data$', v_data), replace(v_update, '$data$', 'NULL'))
-                ELSE replace(v_update, '$data$', v_data)
-            END || ' END IF;'
+            WHEN v_op = 'update' THEN format(
+                -- a row that changes its id is a change of two entities
+                'INSERT INTO headrace.change_log (%1$s) VALUES (%2$s); IF OLD.%4$I IS DISTINCT FROM NEW.%4$I THEN'
+                || ' INSERT INTO headrace.change_log (%1$s) VALUES (%3$s); END IF;',
+                v_columns,
+                format(v_values, p_source, 'U', 'NEW', p_entity, p_scope, v_data, v_cause),
+                format(v_values, p_source, 'U', 'OLD', p_entity, p_scope, v_data, v_cause),
+                p_entity)
             WHEN v_by_row THEN format(
                 'INSERT INTO headrace.change_log (%s) VALUES (%s);',
                 v_columns, format(v_values, p_source, upper(left(v_op, 1)), v_row, p_entity, p_scope, v_data, v_cause))
@@ -631,65 +665,31 @@ BEGIN
         -- %s stands for the table: whatever else bears a % is doubled.
         v_trigger := CASE
             WHEN v_op = 'truncate' THEN 'AFTER TRUNCATE ON %s FOR EACH STATEMENT'
-            WHEN v_op = 'update' THEN 'AFTER UPDATE ON %s FOR EACH ROW'
+            WHEN v_op = 'update' THEN 'AFTER UPDATE ON %s FOR EACH ROW WHEN (' || replace(
+                '(' || v_watch || ')' || coalesce(' AND (' || replace(v_only, '$row$', 'OLD') || ' OR ' || replace(v_only, '$row$', 'NEW') || ')', ''),
+                '%', '%%') || ')'
             WHEN v_by_row THEN 'AFTER ' || upper(v_op) || ' ON %s FOR EACH ROW'
                 || coalesce(' WHEN (' || replace(replace(v_only, '$row$', v_row), '%', '%%') || ')', '')
             ELSE 'AFTER ' || upper(v_op) || ' ON %s REFERENCING '
                 || CASE v_op WHEN 'delete' THEN 'OLD' ELSE 'NEW' END || ' TABLE AS changed_rows FOR EACH STATEMENT'
         END;
-        v_triggers := v_triggers || jsonb_build_object(v_op, v_trigger);
-        v_prints := v_prints || jsonb_build_object(
-            v_op, md5(v_trigger || CASE v_op WHEN 'update' THEN v_watch || coalesce(v_only, '') ELSE '' END));
-        v_functions := v_functions || jsonb_build_object(
-            v_op, headrace.capture_fingerprint(format('headrace.%I()', 'capture_' || p_source || '_' || v_op)::regprocedure));
-    END LOOP;
+        v_fingerprint := 'headrace ' || md5(v_trigger);
 
-    -- Noted, for capture_faults to compare with.
-    v_noted := jsonb_build_object(
-        'table', (SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class c INNER JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = p_table),
-        'functions', v_functions,
-        'triggers', v_prints,
-        'watches', (
-            SELECT jsonb_agg(a.attname ORDER BY a.attnum)
-            FROM pg_attribute a WHERE a.attrelid = p_table AND a.attname = ANY (p_watch || p_only_column)));
-    INSERT INTO headrace.installation AS i (name, value) VALUES ('capture ' || p_source, v_noted::text)
-    ON CONFLICT (name) DO UPDATE SET value = excluded.value WHERE i.value <> excluded.value;
-
-    -- TRUNCATE of a partition does not fire its parent's trigger: every leaf bears its own. Row triggers reach the leaves by
-    -- themselves, also when they are made anew because one of them was disabled there.
-    FOR v_op, v_target IN
-        SELECT o.op, t.relid
-        FROM unnest(v_ops) WITH ORDINALITY o (op, place)
-        CROSS JOIN LATERAL (SELECT p_table AS relid UNION SELECT t.relid FROM pg_partition_tree(p_table) t WHERE o.op = 'truncate') t
-        WHERE EXISTS (
-            SELECT FROM headrace.capture_faults(ARRAY[p_source]) f
-            WHERE f.fault NOT IN ('function', 'unreadable')  -- mended by now, or for us to fail on
-                AND (f.op IS NULL OR f.op = o.op AND (f.relation = t.relid OR o.op <> 'truncate')))
-        ORDER BY o.place, t.relid
-    LOOP
-        EXECUTE format('CREATE OR REPLACE TRIGGER %I ', '!headrace_' || v_op)
-            || format(v_triggers ->> v_op, v_target) || format(' EXECUTE FUNCTION headrace.%I()', 'capture_' || p_source || '_' || v_op);
-        EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', v_target, '!headrace_' || v_op);
-        EXECUTE format('COMMENT ON TRIGGER %I ON %s IS %L', '!headrace_' || v_op, v_target, 'headrace ' || (v_prints ->> v_op));
-        v_changed := v_changed + 1;
-    END LOOP;
-
-    -- Triggers on a table that had the name before, or on a partition that was detached.
-    FOR v_op, v_target IN
-        SELECT g.tgname, g.tgrelid
-        FROM pg_trigger g
-        WHERE g.tgparentid = 0
-            AND g.tgfoid = ANY (ARRAY(SELECT format('headrace.%I()', 'capture_' || p_source || '_' || o)::regprocedure FROM unnest(v_ops) o))
-            AND g.tgrelid <> p_table AND NOT EXISTS (SELECT FROM pg_partition_tree(p_table) t WHERE t.relid = g.tgrelid)
-    LOOP
-        EXECUTE format('DROP TRIGGER %I ON %s', v_op, v_target);
-    END LOOP;
-    FOR v_other IN
-        SELECT p.oid::regprocedure FROM pg_proc p
-        WHERE p.pronamespace = 'headrace'::regnamespace AND p.proname = v_watched
-            AND p.proargtypes[0] <> (SELECT c.reltype FROM pg_class c WHERE c.oid = p_table)
-    LOOP
-        EXECUTE format('DROP FUNCTION %s', v_other);
+        -- TRUNCATE of a partition does not fire its parent's trigger: every leaf bears its own.
+        FOR v_target IN
+            SELECT t.relid FROM pg_partition_tree(p_table) t WHERE v_op = 'truncate'
+            UNION SELECT p_table
+        LOOP
+            CONTINUE WHEN EXISTS (
+                SELECT FROM pg_trigger g
+                WHERE g.tgrelid = v_target AND g.tgname = '!headrace_' || v_op AND g.tgenabled = 'A'
+                    AND obj_description(g.oid, 'pg_trigger') = v_fingerprint);
+            EXECUTE format('CREATE OR REPLACE TRIGGER %I ', '!headrace_' || v_op)
+                || format(v_trigger, v_target) || format(' EXECUTE FUNCTION headrace.%I()', 'capture_' || p_source || '_' || v_op);
+            EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', v_target, '!headrace_' || v_op);
+            EXECUTE format('COMMENT ON TRIGGER %I ON %s IS %L', '!headrace_' || v_op, v_target, v_fingerprint);
+            v_changed := v_changed + 1;
+        END LOOP;
     END LOOP;
     RETURN v_changed;
 END
@@ -769,6 +769,41 @@ BEGIN
 END
 $_$;
 
+-- Name: campaign_computed_stats; Type: TABLE; Schema: headrace; Owner: -
+
+CREATE TABLE headrace.campaign_computed_stats (
+    campaign_id uuid NOT NULL,
+    template_stats jsonb NOT NULL,
+    totals jsonb NOT NULL,
+    state text DEFAULT 'live'::text NOT NULL,
+    version bigint DEFAULT 1 NOT NULL,
+    checksum text NOT NULL,
+    computed_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    frozen_at timestamp with time zone,
+    facts jsonb,
+    deleted_at timestamp with time zone,
+    CONSTRAINT campaign_computed_stats_state_known CHECK ((state = ANY (ARRAY['live'::text, 'settling'::text, 'frozen'::text, 'amended'::text])))
+)
+WITH (fillfactor='50');
+
+-- Name: TABLE campaign_computed_stats; Type: COMMENT; Schema: headrace; Owner: -
+
+COMMENT ON TABLE headrace.campaign_computed_stats IS 'One document per campaign for serving: per-template counters and rates, totals. version rises when numbers change. facts: name, status and dates as they were when it was frozen; deleted_at: when the source lost the frozen campaign.';
+
+-- Name: document_json(jsonb, headrace.campaign_computed_stats); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.document_json(p_facts jsonb, p_document headrace.campaign_computed_stats) RETURNS jsonb
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    AS $$
+    SELECT p_facts || jsonb_build_object(
+        'source', CASE WHEN p_document.state IN ('frozen', 'amended') THEN 'frozen' ELSE 'computed' END,
+        'state', p_document.state, 'version', p_document.version, 'computed_at', p_document.computed_at,
+        'age_seconds', round(extract(EPOCH FROM clock_timestamp() - p_document.computed_at), 3),
+        'frozen_at', p_document.frozen_at, 'deleted_at', p_document.deleted_at,
+        'totals', p_document.totals, 'template_stats', p_document.template_stats)
+$$;
+
 -- Name: drop_change_log_partition(date, interval); Type: FUNCTION; Schema: headrace; Owner: -
 
 CREATE FUNCTION headrace.drop_change_log_partition(p_day date, p_lost_after interval) RETURNS text
@@ -833,6 +868,8 @@ CREATE FUNCTION headrace.fold_messages(p_messages text[], p_campaigns uuid[]) RE
 DECLARE
     v_campaigns uuid[] := array_remove(coalesce(p_campaigns, '{}'), NULL);
     v_unlocked uuid[];
+    v_late text[];  -- of frozen campaigns: those are not folded, but asked to be amended
+    v_late_campaigns uuid[];
     v_changes headrace.outcome_change[];
 BEGIN
     IF cardinality(p_messages) = 0 THEN
@@ -841,48 +878,74 @@ BEGIN
     LOOP
         PERFORM headrace.lock_campaigns(v_campaigns);
         SELECT
-            array_agg(ROW(d.id, d.old_campaign, d.old_template, d.old_bits, d.new_campaign, d.new_template, d.new_bits)::headrace.outcome_change)
-                FILTER (WHERE (d.old_campaign, d.old_template, d.old_bits) IS DISTINCT FROM (d.new_campaign, d.new_template, d.new_bits)),
+            array_agg(ROW(
+                d.id,
+                d.old_campaign, d.old_template, d.old_bits, d.old_sent_at, d.old_delivered_at, d.old_read_at, d.old_replied_at,
+                d.new_campaign, d.new_template, d.new_bits, d.new_sent_at, d.new_delivered_at, d.new_read_at, d.new_replied_at
+            )::headrace.outcome_change) FILTER (
+                WHERE (d.old_campaign, d.old_template, d.old_bits, d.old_sent_at, d.old_delivered_at, d.old_read_at, d.old_replied_at)
+                IS DISTINCT FROM (d.new_campaign, d.new_template, d.new_bits, d.new_sent_at, d.new_delivered_at, d.new_read_at, d.new_replied_at)),
             array_agg(DISTINCT d.old_campaign) FILTER (WHERE d.old_campaign IS NOT NULL AND d.old_campaign <> ALL (v_campaigns))
-                || array_agg(DISTINCT d.source_campaign) FILTER (WHERE d.source_campaign IS NOT NULL AND d.source_campaign <> ALL (v_campaigns))
-        INTO v_changes, v_unlocked
+                || array_agg(DISTINCT d.source_campaign) FILTER (WHERE d.source_campaign IS NOT NULL AND d.source_campaign <> ALL (v_campaigns)),
+            array_agg(d.id) FILTER (WHERE d.frozen), array_agg(d.source_campaign) FILTER (WHERE d.frozen)
+        INTO v_changes, v_unlocked, v_late, v_late_campaigns
         FROM (
             SELECT
-                k.id, o.campaign_id AS old_campaign, o.template_name AS old_template, o.bits AS old_bits,
-                q.campaign_id AS source_campaign,
+                k.id, q.campaign_id AS source_campaign, c.state IN ('frozen', 'amended') AS frozen,
+                o.campaign_id AS old_campaign, o.template_name AS old_template, o.bits AS old_bits,
+                o.sent_at AS old_sent_at, o.delivered_at AS old_delivered_at, o.read_at AS old_read_at, o.replied_at AS old_replied_at,
                 CASE WHEN e.bits IS NOT NULL THEN q.campaign_id END AS new_campaign,
                 CASE WHEN e.bits IS NOT NULL THEN q.template_name END AS new_template,
-                (e.bits | CASE WHEN e.bits & 1 > 0 AND (
-                    EXISTS (SELECT FROM headrace.stg_incoming_messages r WHERE r.context_message_id = q.whatsapp_message_id)
-                    OR EXISTS (
-                        SELECT FROM headrace.stg_incoming_messages m
-                        WHERE m.user_phone = q.user_phone AND m.whatsapp_number_id = q.whatsapp_number_id
-                            AND m.created_at > q.at AND m.context_message_id IS NULL
-                            AND extract(EPOCH FROM m.created_at) - extract(EPOCH FROM q.at) <= headrace.reply_window()
-                            AND NOT EXISTS (
-                                SELECT FROM headrace.stg_send_queue n
-                                WHERE n.user_phone = q.user_phone AND n.whatsapp_number_id = q.whatsapp_number_id
-                                    AND (n.at, n.id) > (q.at, q.id) AND n.at < m.created_at
-                                    AND (n.status = 'sent' OR EXISTS (
-                                        SELECT FROM headrace.stg_message_status_logs l
-                                        WHERE l.whatsapp_message_id = n.whatsapp_message_id AND headrace.status_bits(l.status) & 1 > 0))))
-                    ) THEN 32 ELSE 0 END)::smallint AS new_bits
+                (e.bits | CASE WHEN r.replied THEN 32 ELSE 0 END)::smallint AS new_bits,
+                e.sent_at AS new_sent_at, e.delivered_at AS new_delivered_at, e.read_at AS new_read_at, r.replied_at AS new_replied_at
             FROM unnest(p_messages) k (id)
             LEFT JOIN headrace.message_outcome o ON o.message_id = k.id
             LEFT JOIN headrace.stg_send_queue q ON q.id = k.id::uuid
             LEFT JOIN headrace.campaign c ON c.campaign_id = q.campaign_id
             LEFT JOIN LATERAL (
-                SELECT headrace.message_bits(q.status, (
-                    SELECT bit_or(headrace.status_bits(l.status)) FROM headrace.stg_message_status_logs l
-                    WHERE l.whatsapp_message_id = q.whatsapp_message_id)) AS bits
-                WHERE c.state = 'live'
+                SELECT
+                    headrace.message_bits(q.status, l.evidence) AS bits,
+                    least(CASE WHEN q.status = 'sent' THEN q.at END, l.sent_at) AS sent_at, l.delivered_at, l.read_at
+                FROM (
+                    SELECT
+                        bit_or(s.bits) AS evidence, min(s.created_at) FILTER (WHERE s.bits & 1 > 0) AS sent_at,
+                        min(s.created_at) FILTER (WHERE s.bits & 2 > 0) AS delivered_at, min(s.created_at) FILTER (WHERE s.bits & 4 > 0) AS read_at
+                    FROM (
+                        SELECT headrace.status_bits(x.status) AS bits, x.created_at FROM headrace.stg_message_status_logs x
+                        WHERE x.whatsapp_message_id = q.whatsapp_message_id
+                    ) s
+                ) l
+                WHERE c.state IN ('live', 'settling')
                 OFFSET 0  -- computed once, not once per mention
             ) e ON true
+            LEFT JOIN LATERAL (
+                SELECT count(*) > 0 AS replied, min(y.created_at) AS replied_at
+                FROM (
+                    SELECT x.created_at FROM headrace.stg_incoming_messages x WHERE x.context_message_id = q.whatsapp_message_id
+                    UNION ALL
+                    SELECT m.created_at FROM headrace.stg_incoming_messages m
+                    WHERE m.user_phone = q.user_phone AND m.whatsapp_number_id = q.whatsapp_number_id
+                        AND m.created_at > q.at AND m.context_message_id IS NULL
+                        AND extract(EPOCH FROM m.created_at) - extract(EPOCH FROM q.at) <= headrace.reply_window()
+                        AND NOT EXISTS (
+                            SELECT FROM headrace.stg_send_queue n
+                            WHERE n.user_phone = q.user_phone AND n.whatsapp_number_id = q.whatsapp_number_id
+                                AND (n.at, n.id) > (q.at, q.id) AND n.at < m.created_at
+                                AND (n.status = 'sent' OR EXISTS (
+                                    SELECT FROM headrace.stg_message_status_logs l
+                                    WHERE l.whatsapp_message_id = n.whatsapp_message_id AND headrace.status_bits(l.status) & 1 > 0)))
+                ) y
+                WHERE e.bits & 1 > 0
+                OFFSET 0
+            ) r ON true
             OFFSET 0
         ) d;
         EXIT WHEN v_unlocked IS NULL;
         v_campaigns := v_campaigns || v_unlocked;
     END LOOP;
+    IF v_late IS NOT NULL THEN
+        PERFORM headrace.request_amendments(v_late_campaigns, v_late);
+    END IF;
     RETURN headrace.apply_outcomes(v_changes);
 END
 $$;
@@ -895,6 +958,60 @@ CREATE FUNCTION headrace.forget_old_workers() RETURNS bigint
     AS $$
     WITH removed AS (DELETE FROM headrace.worker WHERE seen_at < now() - interval '1 day' RETURNING 1)
     SELECT count(*) FROM removed
+$$;
+
+-- Name: freeze_campaign(uuid); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.freeze_campaign(p_campaign_id uuid) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    AS $$
+BEGIN
+    UPDATE headrace.campaign_computed_stats d SET
+        state = 'frozen', frozen_at = clock_timestamp(), deleted_at = NULL,
+        facts = jsonb_build_object(
+            'campaign_id', c.campaign_id, 'name', c.name, 'status', c.status, 'created_at', c.created_at, 'completed_at', c.completed_at)
+    FROM headrace.stg_campaigns c
+    WHERE d.campaign_id = p_campaign_id AND c.campaign_id = p_campaign_id;
+    UPDATE headrace.campaign k SET
+        state = 'frozen', settles_until = NULL, reopened_at = NULL, late_messages = NULL,
+        frozen_status = (SELECT coalesce(c.status, '') FROM headrace.stg_campaigns c WHERE c.campaign_id = p_campaign_id),
+        source_rows = headrace.source_row_counts(p_campaign_id)
+    WHERE k.campaign_id = p_campaign_id;
+    DELETE FROM headrace.message_outcome o WHERE o.campaign_id = p_campaign_id;
+    DELETE FROM headrace.campaign_latency l WHERE l.campaign_id = p_campaign_id;
+END
+$$;
+
+-- Name: freeze_campaigns(uuid[]); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.freeze_campaigns(p_campaigns uuid[]) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    AS $$
+DECLARE
+    v_missing uuid;
+    v_campaign uuid;
+    v_frozen bigint := 0;
+BEGIN
+    SELECT id INTO v_missing FROM unnest(p_campaigns) id
+    WHERE NOT EXISTS (SELECT FROM headrace.stg_campaigns c WHERE c.campaign_id = id) ORDER BY id LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'there is no campaign %', v_missing USING ERRCODE = 'no_data_found';
+    END IF;
+    PERFORM headrace.lock_campaigns(p_campaigns);
+    FOR v_campaign IN
+        SELECT k.campaign_id FROM headrace.campaign k
+        WHERE k.campaign_id = ANY (p_campaigns) AND k.state NOT IN ('frozen', 'amended') ORDER BY k.campaign_id
+    LOOP
+        PERFORM headrace.rebuild_campaign_stats(ARRAY[v_campaign]);
+        IF EXISTS (SELECT FROM headrace.campaign k WHERE k.campaign_id = v_campaign AND k.state IN ('live', 'settling')) THEN
+            PERFORM headrace.freeze_campaign(v_campaign);
+        END IF;
+        v_frozen := v_frozen + 1;
+    END LOOP;
+    RETURN v_frozen;
+END
 $$;
 
 -- Name: get_campaign_template_stats(uuid); Type: FUNCTION; Schema: headrace; Owner: -
@@ -991,6 +1108,110 @@ CREATE FUNCTION headrace.is_data_error(p_code text) RETURNS boolean
     SELECT left(p_code, 2) IN ('21', '22', '23', '2F', '38', '39', '44', '54', 'P0') AND p_code <> 'P0002'
 $$;
 
+-- Name: latency_median(uuid, "char"); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.latency_median(p_campaign_id uuid, p_kind "char") RETURNS numeric
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    AS $$
+    WITH block AS (
+        SELECT l.block, l.counts, l.messages, sum(l.messages) OVER (ORDER BY l.block) AS upto, sum(l.messages) OVER () AS total
+        FROM headrace.campaign_latency l WHERE l.campaign_id = p_campaign_id AND l.kind = p_kind AND l.messages > 0
+    )
+    SELECT trim_scale(avg(CASE
+        WHEN m.place < 3600 THEN m.place
+        WHEN m.place < 6000 THEN 3600 + (m.place - 3600) * 60
+        ELSE 86400 + (m.place - 6000) * 3600
+    END))
+    FROM (SELECT b.total FROM block b LIMIT 1) t
+    CROSS JOIN LATERAL (VALUES (div(t.total + 1, 2)), (div(t.total, 2) + 1)) k (rank)
+    CROSS JOIN LATERAL (
+        SELECT min(x.place) AS place
+        FROM (
+            SELECT b.block * 60 + c.n - 1 AS place, b.upto - b.messages + sum(c.messages) OVER (ORDER BY c.n) AS upto
+            FROM block b CROSS JOIN LATERAL unnest(b.counts) WITH ORDINALITY c (messages, n)
+            WHERE b.upto >= k.rank AND b.upto - b.messages < k.rank
+        ) x
+        WHERE x.upto >= k.rank
+    ) m
+$$;
+
+-- Name: latency_place(integer); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.latency_place(p_seconds integer) RETURNS integer
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+    SELECT CASE
+        WHEN p_seconds < 3600 THEN p_seconds
+        WHEN p_seconds < 86400 THEN 3600 + (p_seconds - 3600) / 60
+        ELSE 6000 + (p_seconds - 86400) / 3600
+    END
+$$;
+
+-- Name: latency_seconds(timestamp with time zone, timestamp with time zone); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.latency_seconds(p_from timestamp with time zone, p_to timestamp with time zone) RETURNS integer
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+    SELECT CASE
+        WHEN p_from IS NULL OR p_to IS NULL OR NOT isfinite(p_from) OR NOT isfinite(p_to) OR p_to < p_from THEN NULL
+        WHEN date_part('epoch', p_to - p_from) < 3600 THEN floor(date_part('epoch', p_to - p_from))::integer
+        WHEN date_part('epoch', p_to - p_from) < 86400 THEN floor(date_part('epoch', p_to - p_from) / 60)::integer * 60
+        ELSE least(floor(date_part('epoch', p_to - p_from) / 3600), 596000)::integer * 3600
+    END
+$$;
+
+-- Name: lifecycle_state(text, text, text, timestamp with time zone, timestamp with time zone); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.lifecycle_state(p_state text, p_status text, p_frozen_status text, p_settles_until timestamp with time zone, p_now timestamp with time zone) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+    SELECT CASE
+        WHEN p_state IN ('frozen', 'amended') AND (p_status IS NULL OR p_status IN ('completed', p_frozen_status)) THEN p_state
+        WHEN p_status IS NULL THEN 'deleted'
+        WHEN p_status <> 'completed' THEN 'live'
+        WHEN p_settles_until <= p_now THEN 'frozen'
+        ELSE 'settling'
+    END
+$$;
+
+-- Name: live_stats(uuid); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.live_stats(p_campaign_id uuid) RETURNS jsonb
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    SET jit TO 'off'
+    AS $$
+    WITH outcome AS MATERIALIZED (
+        SELECT
+            o.template_name, o.bits,
+            headrace.latency_seconds(o.sent_at, o.delivered_at) AS delivered_after, headrace.latency_seconds(o.sent_at, o.read_at) AS read_after
+        FROM headrace.message_outcome_live o WHERE o.campaign_id = p_campaign_id
+    ), template AS (
+        SELECT
+            o.template_name, count(*) AS total,
+            count(*) FILTER (WHERE o.bits & 1 > 0) AS sent, count(*) FILTER (WHERE o.bits & 2 > 0) AS delivered,
+            count(*) FILTER (WHERE o.bits & 4 > 0) AS read, count(*) FILTER (WHERE o.bits & 32 > 0) AS replied,
+            count(*) FILTER (WHERE o.bits & 8 > 0) AS failed, count(*) FILTER (WHERE o.bits & 16 > 0) AS failed_queue
+        FROM outcome o GROUP BY o.template_name
+    )
+    SELECT jsonb_build_object(
+        'totals', headrace.counters_json(
+            coalesce(sum(t.total), 0)::bigint, coalesce(sum(t.sent), 0)::bigint, coalesce(sum(t.delivered), 0)::bigint,
+            coalesce(sum(t.read), 0)::bigint, coalesce(sum(t.replied), 0)::bigint, coalesce(sum(t.failed), 0)::bigint,
+            coalesce(sum(t.failed_queue), 0)::bigint)
+            || (
+                SELECT jsonb_build_object(
+                    'median_seconds_to_delivered', trim_scale((percentile_cont(0.5) WITHIN GROUP (ORDER BY o.delivered_after))::numeric),
+                    'median_seconds_to_read', trim_scale((percentile_cont(0.5) WITHIN GROUP (ORDER BY o.read_after))::numeric))
+                FROM outcome o),
+        'template_stats', coalesce(jsonb_agg(
+            jsonb_build_object('template_name', t.template_name)
+            || headrace.counters_json(t.total, t.sent, t.delivered, t.read, t.replied, t.failed, t.failed_queue)
+            ORDER BY t.template_name COLLATE "C"), '[]'))
+    FROM template t
+$$;
+
 -- Name: lock_campaigns(uuid[]); Type: FUNCTION; Schema: headrace; Owner: -
 
 CREATE FUNCTION headrace.lock_campaigns(p_campaigns uuid[]) RETURNS void
@@ -1030,56 +1251,6 @@ CREATE FUNCTION headrace.missing_change_log_days(p_ahead integer DEFAULT 14) RET
     ) d
     WHERE to_regclass('headrace.change_log_' || to_char(d.day, 'YYYYMMDD')) IS NULL
     ORDER BY d.day
-$$;
-
--- Name: oldest_writer(); Type: FUNCTION; Schema: headrace; Owner: -
-
-CREATE FUNCTION headrace.oldest_writer() RETURNS TABLE(pid integer, role_name name, application_name text, seconds double precision)
-    LANGUAGE sql STABLE SECURITY DEFINER
-    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
-    AS $$
-    SELECT a.pid, a.usename, coalesce(a.application_name, ''), extract(EPOCH FROM clock_timestamp() - a.xact_start)::double precision
-    FROM pg_stat_activity a
-    WHERE a.datname = current_database() AND a.backend_xid IS NOT NULL AND a.pid <> pg_backend_pid()
-    ORDER BY a.xact_start NULLS LAST, age(a.backend_xid) DESC
-    LIMIT 1
-$$;
-
--- Name: orphaned_statuses(interval, integer); Type: FUNCTION; Schema: headrace; Owner: -
-
-CREATE FUNCTION headrace.orphaned_statuses(p_older_than interval, p_examples integer DEFAULT 5) RETURNS TABLE(status text, statuses bigint, orphaned bigint, in_messages bigint, oldest timestamp with time zone, newest timestamp with time zone, examples text[])
-    LANGUAGE sql STABLE SECURITY DEFINER
-    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
-    SET jit TO 'off'
-    SET enable_nestloop TO 'off'
-    AS $$
-    WITH orphan AS MATERIALIZED (
-        SELECT l.id::text AS id, l.whatsapp_message_id, l.status, l.created_at
-        FROM headrace.stg_message_status_logs l
-        WHERE (l.created_at < now() - p_older_than) IS NOT FALSE
-            AND NOT EXISTS (SELECT FROM headrace.stg_send_queue q WHERE q.whatsapp_message_id = l.whatsapp_message_id)
-    ), placed AS (
-        SELECT
-            o.id, o.status, o.created_at,
-            m.id IS NOT NULL AS in_messages,
-            row_number() OVER (PARTITION BY o.status ORDER BY o.created_at DESC NULLS LAST, o.id DESC) AS place
-        FROM orphan o
-        LEFT JOIN (SELECT DISTINCT x.whatsapp_message_id::text AS id FROM "public".messages x) m ON m.id = o.whatsapp_message_id
-    )
-    SELECT
-        a.status, a.statuses, coalesce(p.orphaned, 0), coalesce(p.in_messages, 0), p.oldest, p.newest, coalesce(p.examples, '{}')
-    FROM (
-        SELECT l.status, count(*) AS statuses FROM headrace.stg_message_status_logs l
-        WHERE (l.created_at < now() - p_older_than) IS NOT FALSE GROUP BY l.status
-    ) a
-    LEFT JOIN (
-        SELECT
-            o.status, count(*) AS orphaned, count(*) FILTER (WHERE o.in_messages) AS in_messages,
-            min(o.created_at) AS oldest, max(o.created_at) AS newest,
-            array_agg(o.id ORDER BY o.place) FILTER (WHERE o.place <= p_examples) AS examples
-        FROM placed o GROUP BY o.status
-    ) p ON p.status IS NOT DISTINCT FROM a.status
-    ORDER BY 3 DESC, 1
 $$;
 
 -- Name: rebase_stream(text, integer); Type: FUNCTION; Schema: headrace; Owner: -
@@ -1122,10 +1293,10 @@ CREATE FUNCTION headrace.rebuild_campaign_stats(p_campaigns uuid[]) RETURNS bigi
 DECLARE
     v_locked uuid[];
     v_campaign uuid;
-    v_exists boolean;
+    v_status text;  -- null: the source has no such campaign
+    k headrace.campaign;
     v_changes headrace.outcome_change[];
     v_changed bigint := 0;
-    v_healed bigint;
 BEGIN
     -- Messages of these campaigns may still count for another one: their fold is to come. That one is held too.
     v_locked := ARRAY(
@@ -1139,14 +1310,35 @@ BEGIN
 
     FOR v_campaign IN SELECT DISTINCT id FROM unnest(p_campaigns) id WHERE id IS NOT NULL ORDER BY id LOOP
         -- Before the truth is read: what appears or goes after this has a change of its own, which asks for a rebuild.
-        v_exists := EXISTS (SELECT FROM headrace.stg_campaigns c WHERE c.campaign_id = v_campaign);
+        SELECT coalesce(c.status, '') INTO v_status FROM headrace.stg_campaigns c WHERE c.campaign_id = v_campaign;
+        PERFORM headrace.settle_campaigns(ARRAY[v_campaign], false);
+        SELECT * INTO k FROM headrace.campaign c WHERE c.campaign_id = v_campaign;
+        IF k.state IN ('frozen', 'amended') AND v_status IS NULL THEN
+            UPDATE headrace.campaign_computed_stats d SET deleted_at = clock_timestamp() WHERE d.campaign_id = v_campaign AND d.deleted_at IS NULL;
+            DELETE FROM headrace.campaign_stats_pending_amendment p WHERE p.campaign_id = v_campaign;
+            UPDATE headrace.campaign c SET rebuild_requested_at = NULL, late_messages = NULL WHERE c.campaign_id = v_campaign;
+            CONTINUE;
+        ELSIF k.state IN ('frozen', 'amended') THEN
+            CONTINUE WHEN NOT headrace.amend_campaign(v_campaign, v_status, false, false);
+            PERFORM headrace.settle_campaigns(ARRAY[v_campaign], false);
+            SELECT * INTO k FROM headrace.campaign c WHERE c.campaign_id = v_campaign;
+            IF k.state IN ('frozen', 'amended') THEN
+                UPDATE headrace.campaign SET
+                    rebuild_requested_at = NULL, rebuilt_at = clock_timestamp(), rebuild_failures = 0, rebuild_error = NULL, rebuild_not_before = NULL
+                WHERE campaign_id = v_campaign;
+                CONTINUE;
+            END IF;
+        END IF;
         -- OFFSET 0: both sides are campaign-sized sets, to be hashed once each.
         SELECT array_agg(ROW(
                 coalesce(o.message_id, t.message_id), o.campaign_id, o.template_name, o.bits,
-                t.campaign_id, t.template_name, t.bits)::headrace.outcome_change)
+                o.sent_at, o.delivered_at, o.read_at, o.replied_at,
+                t.campaign_id, t.template_name, t.bits, t.sent_at, t.delivered_at, t.read_at, t.replied_at)::headrace.outcome_change)
         INTO v_changes
         FROM (
-            SELECT v.id::text AS message_id, v.campaign_id, v.template_name, v.bits::smallint AS bits
+            SELECT
+                v.id::text AS message_id, v.campaign_id, v.template_name, v.bits::smallint AS bits,
+                v.sent_at, v.delivered_at, v.read_at, v.replied_at
             FROM headrace.message_outcome_live v WHERE v.campaign_id = v_campaign OFFSET 0
         ) t
         FULL JOIN (
@@ -1156,57 +1348,32 @@ BEGIN
             WHERE q.campaign_id = v_campaign AND s.campaign_id <> v_campaign
             OFFSET 0
         ) o ON o.message_id = t.message_id
-        WHERE (o.campaign_id, o.template_name, o.bits) IS DISTINCT FROM (t.campaign_id, t.template_name, t.bits)
+        WHERE (o.campaign_id, o.template_name, o.bits, o.sent_at, o.delivered_at, o.read_at, o.replied_at)
+            IS DISTINCT FROM (t.campaign_id, t.template_name, t.bits, t.sent_at, t.delivered_at, t.read_at, t.replied_at)
             -- without a campaign to count for, a message that counts elsewhere is left to its own fold
             AND (t.message_id IS NOT NULL OR o.campaign_id = v_campaign);
         IF EXISTS (SELECT FROM unnest(v_changes) d WHERE d.old_campaign <> ALL (v_locked)) THEN
             RAISE EXCEPTION 'messages moved between campaigns while they were being counted; trying again' USING ERRCODE = 'serialization_failure';
         END IF;
         v_changed := v_changed + headrace.apply_outcomes(v_changes);
-
         -- A rebuild trusts no counter: what the outcomes do not add up to is set right.
-        WITH counted AS (
-            SELECT
-                o.template_name, count(*) AS total,
-                count(*) FILTER (WHERE o.bits & 1 > 0) AS sent, count(*) FILTER (WHERE o.bits & 2 > 0) AS delivered,
-                count(*) FILTER (WHERE o.bits & 4 > 0) AS read, count(*) FILTER (WHERE o.bits & 32 > 0) AS replied,
-                count(*) FILTER (WHERE o.bits & 8 > 0) AS failed, count(*) FILTER (WHERE o.bits & 16 > 0) AS failed_queue
-            FROM headrace.message_outcome o WHERE o.campaign_id = v_campaign GROUP BY o.template_name
-        ), gone AS (
-            DELETE FROM headrace.campaign_template_stats s
-            WHERE s.campaign_id = v_campaign
-                AND NOT EXISTS (SELECT FROM counted k WHERE k.template_name IS NOT DISTINCT FROM s.template_name)
-            RETURNING 1
-        ), healed AS (
-            UPDATE headrace.campaign_template_stats s SET
-                total = k.total, sent = k.sent, delivered = k.delivered, read = k.read, replied = k.replied,
-                failed = k.failed, failed_queue = k.failed_queue, updated_at = clock_timestamp()
-            FROM counted k
-            WHERE s.campaign_id = v_campaign AND s.template_name IS NOT DISTINCT FROM k.template_name
-                AND (s.total, s.sent, s.delivered, s.read, s.replied, s.failed, s.failed_queue)
-                IS DISTINCT FROM (k.total, k.sent, k.delivered, k.read, k.replied, k.failed, k.failed_queue)
-            RETURNING 1
-        ), made AS (
-            INSERT INTO headrace.campaign_template_stats
-                (campaign_id, template_name, total, sent, delivered, read, replied, failed, failed_queue)
-            SELECT v_campaign, k.template_name, k.total, k.sent, k.delivered, k.read, k.replied, k.failed, k.failed_queue FROM counted k
-            WHERE NOT EXISTS (
-                SELECT FROM headrace.campaign_template_stats s
-                WHERE s.campaign_id = v_campaign AND s.template_name IS NOT DISTINCT FROM k.template_name)
-            RETURNING 1
-        )
-        SELECT (SELECT count(*) FROM gone) + (SELECT count(*) FROM healed) + (SELECT count(*) FROM made) INTO v_healed;
-        v_changed := v_changed + v_healed;
+        v_changed := v_changed + headrace.store_counts(v_campaign, false);
 
-        IF v_exists THEN
-            PERFORM headrace.refresh_documents(ARRAY[v_campaign]);
-        ELSE
-            DELETE FROM headrace.campaign_computed_stats WHERE campaign_id = v_campaign;
-        END IF;
+        k.state := headrace.lifecycle_state(k.state, v_status, k.frozen_status, k.settles_until, clock_timestamp());
         UPDATE headrace.campaign SET
-            state = CASE WHEN v_exists THEN 'live' ELSE 'deleted' END, rebuild_requested_at = NULL, rebuilt_at = clock_timestamp(),
+            state = CASE k.state WHEN 'frozen' THEN 'settling' ELSE k.state END, rebuild_requested_at = NULL, rebuilt_at = clock_timestamp(),
             rebuild_failures = 0, rebuild_error = NULL, rebuild_not_before = NULL
         WHERE campaign_id = v_campaign;
+        IF k.state = 'deleted' THEN
+            UPDATE headrace.campaign c SET last_version = greatest(c.last_version, d.version)
+            FROM headrace.campaign_computed_stats d WHERE c.campaign_id = v_campaign AND d.campaign_id = v_campaign;
+            DELETE FROM headrace.campaign_computed_stats WHERE campaign_id = v_campaign;
+        ELSE
+            PERFORM headrace.refresh_documents(ARRAY[v_campaign]);
+        END IF;
+        IF k.state = 'frozen' THEN
+            PERFORM headrace.freeze_campaign(v_campaign);
+        END IF;
     END LOOP;
     RETURN v_changed;
 END
@@ -1227,7 +1394,8 @@ DECLARE
 BEGIN
     LOOP
         SELECT c.campaign_id INTO v_campaign FROM headrace.campaign c
-        WHERE c.rebuild_requested_at IS NOT NULL AND (c.rebuild_not_before IS NULL OR c.rebuild_not_before <= clock_timestamp())
+        WHERE (c.rebuild_requested_at IS NOT NULL OR c.state = 'settling' AND c.settles_until <= clock_timestamp())
+            AND (c.rebuild_not_before IS NULL OR c.rebuild_not_before <= clock_timestamp())
         ORDER BY c.rebuild_requested_at LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED;
         EXIT WHEN NOT FOUND;
         BEGIN
@@ -1257,7 +1425,7 @@ CREATE FUNCTION headrace.rebuilds_pending() RETURNS bigint
     SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
     AS $$
     SELECT count(*) FROM headrace.campaign
-    WHERE rebuild_requested_at IS NOT NULL AND (rebuild_not_before IS NULL OR rebuild_not_before <= clock_timestamp())
+    WHERE (rebuild_requested_at IS NOT NULL OR settles_until <= clock_timestamp() AND state = 'settling') AND (rebuild_not_before IS NULL OR rebuild_not_before <= clock_timestamp())
 $$;
 
 -- Name: record_activity(text[], date[], bigint[]); Type: FUNCTION; Schema: headrace; Owner: -
@@ -1294,12 +1462,18 @@ BEGIN
             headrace.counters_json(
                 coalesce(sum(s.total), 0)::bigint, coalesce(sum(s.sent), 0)::bigint, coalesce(sum(s.delivered), 0)::bigint,
                 coalesce(sum(s.read), 0)::bigint, coalesce(sum(s.replied), 0)::bigint, coalesce(sum(s.failed), 0)::bigint,
-                coalesce(sum(s.failed_queue), 0)::bigint) AS totals
-        FROM unnest(p_campaigns) k (id) LEFT JOIN headrace.campaign_template_stats s ON s.campaign_id = k.id
+                coalesce(sum(s.failed_queue), 0)::bigint)
+                || jsonb_build_object(
+                    'median_seconds_to_delivered', headrace.latency_median(k.id, 'd'), 'median_seconds_to_read', headrace.latency_median(k.id, 'r')) AS totals
+        FROM (SELECT DISTINCT id FROM unnest(p_campaigns) id) k
+        LEFT JOIN headrace.campaign_template_stats s ON s.campaign_id = k.id
         GROUP BY k.id
     ), written AS (
-        INSERT INTO headrace.campaign_computed_stats AS d (campaign_id, template_stats, totals, checksum)
-        SELECT n.campaign_id, n.template_stats, n.totals, md5(n.template_stats::text) FROM document n ORDER BY n.campaign_id
+        INSERT INTO headrace.campaign_computed_stats AS d (campaign_id, template_stats, totals, state, version, checksum)
+        SELECT
+            n.campaign_id, n.template_stats, n.totals, CASE WHEN c.state = 'settling' THEN 'settling' ELSE 'live' END,
+            c.last_version + 1, md5(n.template_stats::text || n.totals::text)
+        FROM document n INNER JOIN headrace.campaign c ON c.campaign_id = n.campaign_id ORDER BY n.campaign_id
         ON CONFLICT (campaign_id) DO UPDATE SET
             template_stats = excluded.template_stats, totals = excluded.totals, checksum = excluded.checksum,
             version = d.version + 1, computed_at = clock_timestamp()
@@ -1333,12 +1507,62 @@ BEGIN
 END
 $$;
 
+-- Name: reopen_campaigns(uuid[], boolean); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.reopen_campaigns(p_campaigns uuid[], p_accept_fewer_rows boolean DEFAULT false) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    AS $$
+DECLARE
+    v_missing uuid;
+    v_campaign uuid;
+    v_status text;
+    v_reopened bigint := 0;
+BEGIN
+    SELECT id INTO v_missing FROM unnest(p_campaigns) id
+    WHERE NOT EXISTS (SELECT FROM headrace.stg_campaigns c WHERE c.campaign_id = id) ORDER BY id LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'there is no campaign %', v_missing USING ERRCODE = 'no_data_found';
+    END IF;
+    PERFORM headrace.lock_campaigns(p_campaigns);
+    FOR v_campaign, v_status IN
+        SELECT k.campaign_id, coalesce(c.status, '') FROM headrace.campaign k INNER JOIN headrace.stg_campaigns c ON c.campaign_id = k.campaign_id
+        WHERE k.campaign_id = ANY (p_campaigns) AND k.state IN ('frozen', 'amended') ORDER BY k.campaign_id
+    LOOP
+        IF NOT headrace.amend_campaign(v_campaign, v_status, p_accept_fewer_rows, true) THEN
+            RAISE EXCEPTION 'campaign % has fewer source rows than when it was frozen: reopened, its statistics would lack them', v_campaign
+                USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'Restore the rows, or accept it with p_accept_fewer_rows => true.';
+        END IF;
+        PERFORM headrace.rebuild_campaign_stats(ARRAY[v_campaign]);
+        v_reopened := v_reopened + 1;
+    END LOOP;
+    RETURN v_reopened;
+END
+$$;
+
 -- Name: reply_window(); Type: FUNCTION; Schema: headrace; Owner: -
 
 CREATE FUNCTION headrace.reply_window() RETURNS numeric
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     AS $$
     SELECT 604800.0::numeric
+$$;
+
+-- Name: request_amendments(uuid[], text[]); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.request_amendments(p_campaigns uuid[], p_messages text[]) RETURNS void
+    LANGUAGE sql
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    AS $$
+    UPDATE headrace.campaign c SET
+        rebuild_requested_at = coalesce(c.rebuild_requested_at, clock_timestamp()), rebuild_not_before = NULL,
+        -- some of them, to be named in the amendment
+        late_messages = ARRAY(SELECT DISTINCT m FROM unnest(c.late_messages || k.messages) m ORDER BY m LIMIT 20)
+    FROM (
+        SELECT u.campaign, array_agg(DISTINCT u.message) AS messages
+        FROM unnest(p_campaigns, p_messages) u (campaign, message) GROUP BY u.campaign
+    ) k
+    WHERE c.campaign_id = k.campaign AND c.state IN ('frozen', 'amended')
 $$;
 
 -- Name: request_rebuild(uuid[]); Type: FUNCTION; Schema: headrace; Owner: -
@@ -1359,29 +1583,97 @@ BEGIN
 END
 $$;
 
--- Name: source_values(text); Type: FUNCTION; Schema: headrace; Owner: -
+-- Name: settle_campaigns(uuid[], boolean); Type: FUNCTION; Schema: headrace; Owner: -
 
-CREATE FUNCTION headrace.source_values(p_table text) RETURNS TABLE(value text, known boolean, row_count bigint, example text)
-    LANGUAGE sql STABLE SECURITY DEFINER
+CREATE FUNCTION headrace.settle_campaigns(p_campaigns uuid[], p_noticed boolean) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    AS $$
+BEGIN
+    WITH found AS (
+        SELECT
+            k.campaign_id, s.completed_at, k.state IN ('live', 'settling') AS counted,
+            s.completed_at IS NOT NULL AND k.announced_at IS NULL
+                AND (p_noticed OR k.rebuilt_at IS NOT NULL AND k.completed_at IS NULL) AS announced
+        FROM headrace.campaign k
+        LEFT JOIN headrace.stg_campaigns c ON c.campaign_id = k.campaign_id
+        CROSS JOIN LATERAL (
+            SELECT CASE WHEN c.status = 'completed' THEN coalesce(c.completed_at, k.completed_at, clock_timestamp()) END AS completed_at
+        ) s
+        WHERE k.campaign_id = ANY (p_campaigns)
+    ), announced AS (
+        INSERT INTO headrace.campaign_completion (campaign_id, completed_at)
+        SELECT f.campaign_id, f.completed_at FROM found f WHERE f.announced ORDER BY f.completed_at
+    ), settled AS (
+        UPDATE headrace.campaign k SET
+            completed_at = f.completed_at,
+            reopened_at = CASE WHEN f.completed_at IS NOT NULL THEN k.reopened_at END,
+            announced_at = CASE WHEN f.completed_at IS NULL THEN NULL WHEN f.announced THEN clock_timestamp() ELSE k.announced_at END,
+            settles_until = CASE
+                WHEN k.state NOT IN ('frozen', 'amended') THEN greatest(f.completed_at, CASE WHEN f.completed_at IS NOT NULL THEN k.reopened_at END) + headrace.settle_window()
+            END,
+            state = CASE WHEN NOT f.counted THEN k.state WHEN f.completed_at IS NULL THEN 'live' ELSE 'settling' END
+        FROM found f
+        WHERE k.campaign_id = f.campaign_id
+        RETURNING k.campaign_id, k.state
+    )
+    UPDATE headrace.campaign_computed_stats d SET state = s.state
+    FROM settled s WHERE d.campaign_id = s.campaign_id AND s.state IN ('live', 'settling') AND d.state <> s.state;
+END
+$$;
+
+-- Name: settle_window(); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.settle_window() RETURNS interval
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+    SELECT make_interval(secs => 604800.0)
+$$;
+
+-- Name: source_row_counts(uuid); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.source_row_counts(p_campaign_id uuid) RETURNS jsonb
+    LANGUAGE sql STABLE
     SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
     SET jit TO 'off'
     AS $$
-    SELECT v.value, v.known, count(*), min(v.id::text) FILTER (WHERE NOT v.known)
-    FROM (
-        SELECT l.status AS value, l.status IS NOT NULL AND headrace.status_bits(l.status) > 0 AS known, l.id::text AS id
-        FROM headrace.stg_message_status_logs l WHERE p_table = 'message_status_logs'
-        UNION ALL
-        SELECT q.status, coalesce(q.status IN ('queued', 'sent', 'failed'), false), q.id::text
-        FROM headrace.stg_send_queue q WHERE p_table = 'send_queue'
-        UNION ALL
-        SELECT m.direction::text, coalesce(m.direction::text IN ('incoming', 'outgoing'), false), m.id::text
-        FROM "public".messages m WHERE p_table = 'messages'
-        UNION ALL
-        SELECT c.status, coalesce(c.status IN ('draft', 'scheduled', 'running', 'paused', 'completed', 'failed'), false), c.campaign_id::text
-        FROM headrace.stg_campaigns c WHERE p_table = 'campaigns'
-    ) v
-    GROUP BY v.value, v.known
-    ORDER BY 3 DESC, 1
+    SELECT jsonb_build_object(
+        'send_queue', (SELECT count(*) FROM headrace.stg_send_queue q WHERE q.campaign_id = p_campaign_id),
+        'message_status_logs', (
+            SELECT count(*) FROM headrace.stg_message_status_logs l
+            WHERE l.whatsapp_message_id IN (SELECT q.whatsapp_message_id FROM headrace.stg_send_queue q WHERE q.campaign_id = p_campaign_id)),
+        'messages', (
+            SELECT count(*) FROM (
+                SELECT m.id FROM headrace.stg_incoming_messages m
+                INNER JOIN headrace.stg_send_queue q
+                    ON q.user_phone = m.user_phone AND q.whatsapp_number_id = m.whatsapp_number_id AND m.created_at > q.at
+                        AND extract(EPOCH FROM m.created_at) - extract(EPOCH FROM q.at) <= headrace.reply_window()
+                WHERE q.campaign_id = p_campaign_id AND m.context_message_id IS NULL
+                UNION
+                SELECT m.id FROM headrace.stg_incoming_messages m
+                INNER JOIN headrace.stg_send_queue q ON q.whatsapp_message_id = m.context_message_id
+                WHERE q.campaign_id = p_campaign_id
+            ) u))
+$$;
+
+-- Name: stats_differences(jsonb, jsonb, jsonb, jsonb); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.stats_differences(p_old_templates jsonb, p_old_totals jsonb, p_new_templates jsonb, p_new_totals jsonb) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    AS $$
+    WITH old AS (
+        SELECT t -> 'template_name' AS template, c.key, c.value FROM jsonb_array_elements(p_old_templates) t CROSS JOIN jsonb_each(t - 'template_name') c
+        UNION ALL SELECT '"*"', c.key, c.value FROM jsonb_each(p_old_totals) c
+    ), new AS (
+        SELECT t -> 'template_name' AS template, c.key, c.value FROM jsonb_array_elements(p_new_templates) t CROSS JOIN jsonb_each(t - 'template_name') c
+        UNION ALL SELECT '"*"', c.key, c.value FROM jsonb_each(p_new_totals) c
+    )
+    SELECT coalesce(jsonb_agg(
+        jsonb_build_object('template_name', coalesce(o.template, n.template), 'counter', coalesce(o.key, n.key), 'from', o.value, 'to', n.value)
+        ORDER BY coalesce(o.template, n.template), coalesce(o.key, n.key)), '[]')
+    FROM old o FULL JOIN new n ON o.template = n.template AND o.key = n.key
+    WHERE o.value IS DISTINCT FROM n.value AND coalesce(o.key, n.key) NOT LIKE '%\_rate'
 $$;
 
 -- Name: status_bits(text); Type: FUNCTION; Schema: headrace; Owner: -
@@ -1392,6 +1684,118 @@ CREATE FUNCTION headrace.status_bits(p_status text) RETURNS integer
     SELECT CASE p_status
         WHEN 'sent' THEN 1 WHEN 'delivered' THEN 3 WHEN 'read' THEN 7 WHEN 'played' THEN 7 WHEN 'failed' THEN 8 ELSE 0
     END
+$$;
+
+-- Name: store_counts(uuid, boolean); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.store_counts(p_campaign_id uuid, p_live boolean) RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    SET jit TO 'off'
+    AS $$
+DECLARE
+    v_wrong bigint;
+    v_more bigint;
+BEGIN
+    WITH outcome AS (
+        SELECT o.template_name, o.bits::integer AS bits FROM headrace.message_outcome o WHERE o.campaign_id = p_campaign_id AND NOT p_live
+        UNION ALL
+        SELECT o.template_name, o.bits FROM headrace.message_outcome_live o WHERE o.campaign_id = p_campaign_id AND p_live
+    ), counted AS (
+        SELECT
+            b.template_name, sum(b.n) AS total,
+            coalesce(sum(b.n) FILTER (WHERE b.bits & 1 > 0), 0) AS sent, coalesce(sum(b.n) FILTER (WHERE b.bits & 2 > 0), 0) AS delivered,
+            coalesce(sum(b.n) FILTER (WHERE b.bits & 4 > 0), 0) AS read, coalesce(sum(b.n) FILTER (WHERE b.bits & 32 > 0), 0) AS replied,
+            coalesce(sum(b.n) FILTER (WHERE b.bits & 8 > 0), 0) AS failed, coalesce(sum(b.n) FILTER (WHERE b.bits & 16 > 0), 0) AS failed_queue
+        FROM (SELECT o.template_name, o.bits, count(*) AS n FROM outcome o GROUP BY 1, 2) b GROUP BY b.template_name
+    ), gone AS (
+        DELETE FROM headrace.campaign_template_stats s
+        WHERE s.campaign_id = p_campaign_id
+            AND NOT EXISTS (SELECT FROM counted k WHERE k.template_name IS NOT DISTINCT FROM s.template_name)
+        RETURNING 1
+    ), healed AS (
+        UPDATE headrace.campaign_template_stats s SET
+            total = k.total, sent = k.sent, delivered = k.delivered, read = k.read, replied = k.replied,
+            failed = k.failed, failed_queue = k.failed_queue, updated_at = clock_timestamp()
+        FROM counted k
+        WHERE s.campaign_id = p_campaign_id AND s.template_name IS NOT DISTINCT FROM k.template_name
+            AND (s.total, s.sent, s.delivered, s.read, s.replied, s.failed, s.failed_queue)
+            IS DISTINCT FROM (k.total, k.sent, k.delivered, k.read, k.replied, k.failed, k.failed_queue)
+        RETURNING 1
+    ), made AS (
+        INSERT INTO headrace.campaign_template_stats
+            (campaign_id, template_name, total, sent, delivered, read, replied, failed, failed_queue)
+        SELECT p_campaign_id, k.template_name, k.total, k.sent, k.delivered, k.read, k.replied, k.failed, k.failed_queue FROM counted k
+        WHERE NOT EXISTS (
+            SELECT FROM headrace.campaign_template_stats s
+            WHERE s.campaign_id = p_campaign_id AND s.template_name IS NOT DISTINCT FROM k.template_name)
+        RETURNING 1
+    )
+    SELECT (SELECT count(*) FROM gone) + (SELECT count(*) FROM healed) + (SELECT count(*) FROM made) INTO v_wrong;
+
+    WITH outcome AS MATERIALIZED (
+        SELECT o.sent_at, o.delivered_at, o.read_at, o.replied_at FROM headrace.message_outcome o WHERE o.campaign_id = p_campaign_id AND NOT p_live
+        UNION ALL
+        SELECT o.sent_at, o.delivered_at, o.read_at, o.replied_at FROM headrace.message_outcome_live o WHERE o.campaign_id = p_campaign_id AND p_live
+    ), together AS (
+        -- few, so that what follows is cheap: most messages share their hours with many others
+        SELECT
+            date_bin('1 hour', o.sent_at, '2000-01-01 00:00+00') AS sent, date_bin('1 hour', o.delivered_at, '2000-01-01 00:00+00') AS delivered,
+            date_bin('1 hour', o.read_at, '2000-01-01 00:00+00') AS read, date_bin('1 hour', o.replied_at, '2000-01-01 00:00+00') AS replied,
+            count(*) AS n
+        FROM outcome o GROUP BY 1, 2, 3, 4
+    ), hours AS (
+        SELECT
+            v.hour, sum(t.n) FILTER (WHERE v.kind = 's') AS sent, sum(t.n) FILTER (WHERE v.kind = 'd') AS delivered,
+            sum(t.n) FILTER (WHERE v.kind = 'r') AS read, sum(t.n) FILTER (WHERE v.kind = 'a') AS replied
+        FROM together t
+        CROSS JOIN LATERAL (VALUES ('s', t.sent), ('d', t.delivered), ('r', t.read), ('a', t.replied)) v (kind, hour)
+        WHERE isfinite(v.hour) GROUP BY v.hour
+    ), hours_gone AS (
+        DELETE FROM headrace.campaign_hourly_stats h
+        WHERE h.campaign_id = p_campaign_id AND NOT EXISTS (SELECT FROM hours k WHERE k.hour = h.hour)
+        RETURNING 1
+    ), hours_set AS (
+        INSERT INTO headrace.campaign_hourly_stats AS h (campaign_id, hour, sent, delivered, read, replied)
+        SELECT p_campaign_id, k.hour, coalesce(k.sent, 0), coalesce(k.delivered, 0), coalesce(k.read, 0), coalesce(k.replied, 0) FROM hours k
+        ON CONFLICT (campaign_id, hour) DO UPDATE SET
+            sent = excluded.sent, delivered = excluded.delivered, read = excluded.read, replied = excluded.replied
+        WHERE (h.sent, h.delivered, h.read, h.replied) <> (excluded.sent, excluded.delivered, excluded.read, excluded.replied)
+        RETURNING 1
+    ), latencies AS (
+        SELECT
+            b.kind, b.place / 60 AS block, sum(b.n) AS messages,
+            headrace.add_counts(array_fill(0, ARRAY[60]), array_agg(b.place % 60), array_agg(b.n)) AS counts
+        FROM (
+            SELECT u.kind, headrace.latency_place(u.seconds) AS place, u.n
+            FROM (
+                SELECT 'd'::"char" AS kind, headrace.latency_seconds(o.sent_at, o.delivered_at) AS seconds, count(*)::integer AS n
+                FROM outcome o WHERE o.delivered_at IS NOT NULL GROUP BY 2
+                UNION ALL
+                SELECT 'r', headrace.latency_seconds(o.sent_at, o.read_at), count(*)::integer
+                FROM outcome o WHERE o.read_at IS NOT NULL GROUP BY 2
+            ) u
+            WHERE u.seconds IS NOT NULL
+            OFFSET 0
+        ) b
+        GROUP BY 1, 2
+    ), latencies_gone AS (
+        DELETE FROM headrace.campaign_latency l
+        WHERE l.campaign_id = p_campaign_id AND NOT EXISTS (SELECT FROM latencies k WHERE k.kind = l.kind AND k.block = l.block)
+        RETURNING l.messages
+    ), latencies_set AS (
+        INSERT INTO headrace.campaign_latency AS l (campaign_id, kind, block, messages, counts)
+        SELECT p_campaign_id, k.kind, k.block, k.messages, k.counts FROM latencies k
+        ON CONFLICT (campaign_id, kind, block) DO UPDATE SET messages = excluded.messages, counts = excluded.counts
+        WHERE l.counts <> excluded.counts
+        RETURNING 1
+    )
+    SELECT
+        (SELECT count(*) FROM hours_gone) + (SELECT count(*) FROM hours_set)
+        + (SELECT count(*) FROM latencies_gone WHERE messages > 0) + (SELECT count(*) FROM latencies_set)
+    INTO v_more;
+    RETURN v_wrong + v_more;
+END
 $$;
 
 -- Name: store_webhook_items(jsonb); Type: FUNCTION; Schema: headrace; Owner: -
@@ -1457,17 +1861,6 @@ BEGIN
 END
 $$;
 
--- Name: stray_changes(); Type: FUNCTION; Schema: headrace; Owner: -
-
-CREATE FUNCTION headrace.stray_changes() RETURNS TABLE(day date, changes bigint, sources text[])
-    LANGUAGE sql STABLE SECURITY DEFINER
-    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
-    AS $$
-    SELECT d.day, count(*), array_agg(DISTINCT d.source ORDER BY d.source)
-    FROM (SELECT (l.changed_at AT TIME ZONE 'UTC')::date AS day, l.source FROM headrace.change_log_default l) d
-    GROUP BY d.day ORDER BY d.day
-$$;
-
 -- Name: stream_poll(text[]); Type: FUNCTION; Schema: headrace; Owner: -
 
 CREATE FUNCTION headrace.stream_poll(p_streams text[] DEFAULT NULL::text[]) RETURNS TABLE(stream text, shard integer, work text)
@@ -1482,6 +1875,7 @@ DECLARE
     v_low xid8;
     v_high xid8;
     v_first boolean;
+    v_pending bigint;
     c record;
 BEGIN
     FOR c IN
@@ -1523,7 +1917,18 @@ BEGIN
             RETURN NEXT;
         END IF;
     END LOOP;
-    RETURN QUERY SELECT r.stream, -1, 'rebuild' FROM headrace.stream_rebuilds(p_streams) r WHERE r.waiting > 0;
+    FOR c IN
+        SELECT s.* FROM headrace.stream s
+        WHERE s.rebuilds_pending IS NOT NULL AND (p_streams IS NULL OR s.stream = ANY (p_streams)) ORDER BY s.stream
+    LOOP
+        EXECUTE format('SELECT %s()', c.rebuilds_pending) INTO v_pending;
+        IF v_pending > 0 THEN
+            stream := c.stream;
+            shard := -1;
+            work := 'rebuild';
+            RETURN NEXT;
+        END IF;
+    END LOOP;
 END
 $$;
 
@@ -1651,25 +2056,6 @@ BEGIN
 END
 $$;
 
--- Name: stream_rebuilds(text[]); Type: FUNCTION; Schema: headrace; Owner: -
-
-CREATE FUNCTION headrace.stream_rebuilds(p_streams text[] DEFAULT NULL::text[]) RETURNS TABLE(stream text, waiting bigint)
-    LANGUAGE plpgsql STABLE SECURITY DEFINER
-    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
-    AS $$
-DECLARE
-    v_pending text;
-BEGIN
-    FOR stream, v_pending IN
-        SELECT s.stream, s.rebuilds_pending FROM headrace.stream s
-        WHERE s.rebuilds_pending IS NOT NULL AND (p_streams IS NULL OR s.stream = ANY (p_streams)) ORDER BY s.stream
-    LOOP
-        EXECUTE format('SELECT %s()', v_pending) INTO waiting;
-        RETURN NEXT;
-    END LOOP;
-END
-$$;
-
 -- Name: stream_step(text, integer, integer, boolean); Type: FUNCTION; Schema: headrace; Owner: -
 
 CREATE FUNCTION headrace.stream_step(p_stream text, p_shard integer, p_limit integer, p_isolate boolean DEFAULT false, OUT status text, OUT changes integer, OUT dead_letters integer, OUT more boolean) RETURNS record
@@ -1789,14 +2175,20 @@ BEGIN
             FROM unnest(v_left) c
         ) place
         CROSS JOIN LATERAL (
-            SELECT n.id::text AS id, n.campaign_id FROM headrace.stg_send_queue n
+            SELECT n.id::text AS id, n.campaign_id, n.at FROM headrace.stg_send_queue n
             WHERE n.user_phone = place.user_phone AND n.whatsapp_number_id = place.whatsapp_number_id
                 AND (n.at, n.id) < (place.at, place.id)
                 AND (n.status = 'sent' OR EXISTS (
                     SELECT FROM headrace.stg_message_status_logs l
                     WHERE l.whatsapp_message_id = n.whatsapp_message_id AND headrace.status_bits(l.status) & 1 > 0))
             ORDER BY n.at DESC, n.id DESC LIMIT 1
-        ) p;
+        ) p
+        -- What stands at a place takes only replies that are later than it, and in the predecessor's window.
+        WHERE EXISTS (
+            SELECT FROM headrace.stg_incoming_messages m
+            WHERE m.user_phone = place.user_phone AND m.whatsapp_number_id = place.whatsapp_number_id
+                AND m.created_at > place.at AND m.context_message_id IS NULL
+                AND extract(EPOCH FROM m.created_at) - extract(EPOCH FROM p.at) <= headrace.reply_window());
         campaigns := campaigns || v_more;
     END IF;
 
@@ -1805,10 +2197,10 @@ BEGIN
         FROM (
             SELECT DISTINCT k.phone, k.number, k.at
             FROM unnest(v_messages) c
-            CROSS JOIN LATERAL (VALUES
-                (c.data #>> '{old,user_phone}', c.data #>> '{old,whatsapp_number_id}', (c.data #>> '{old,created_at}')::timestamptz),
-                (c.data #>> '{new,user_phone}', c.data #>> '{new,whatsapp_number_id}', (c.data #>> '{new,created_at}')::timestamptz)
-            ) k (phone, number, at)
+            CROSS JOIN LATERAL (
+                SELECT c.data #>> '{new,user_phone}' AS phone, c.data #>> '{new,whatsapp_number_id}' AS number,
+                    (c.data #>> '{new,created_at}')::timestamptz AS at
+            ) k
             WHERE k.at IS NOT NULL
         ) m
         CROSS JOIN LATERAL (
@@ -1819,6 +2211,16 @@ BEGIN
                     WHERE l.whatsapp_message_id = n.whatsapp_message_id AND headrace.status_bits(l.status) & 1 > 0))
             ORDER BY n.at DESC, n.id DESC LIMIT 1
         ) o;
+        campaigns := campaigns || v_more;
+        -- Whose reply it was before it left may have a successor since: all that its window reaches.
+        SELECT v_owners || array_agg(n.id::text), array_agg(DISTINCT n.campaign_id) INTO v_owners, v_more
+        FROM unnest(v_messages) c
+        CROSS JOIN LATERAL (
+            SELECT c.data #>> '{old,user_phone}' AS phone, c.data #>> '{old,whatsapp_number_id}' AS number,
+                (c.data #>> '{old,created_at}')::timestamptz AS at
+        ) m
+        INNER JOIN headrace.stg_send_queue n ON n.user_phone = m.phone AND n.whatsapp_number_id = m.number AND n.at < m.at
+        WHERE extract(EPOCH FROM m.at) - extract(EPOCH FROM n.at) <= headrace.reply_window();
         campaigns := campaigns || v_more;
         SELECT array_agg(q.id::text) INTO v_referred
         FROM unnest(v_messages) c
@@ -1970,32 +2372,127 @@ CREATE TABLE headrace.campaign (
     rebuild_failures integer DEFAULT 0 NOT NULL,
     rebuild_error text,
     rebuild_not_before timestamp with time zone,
-    CONSTRAINT campaign_state_known CHECK ((state = ANY (ARRAY['pending'::text, 'live'::text, 'deleted'::text])))
+    completed_at timestamp with time zone,
+    announced_at timestamp with time zone,
+    reopened_at timestamp with time zone,
+    settles_until timestamp with time zone,
+    frozen_status text,
+    source_rows jsonb,
+    late_messages text[],
+    last_version bigint DEFAULT 0 NOT NULL,
+    CONSTRAINT campaign_state_known CHECK ((state = ANY (ARRAY['pending'::text, 'live'::text, 'settling'::text, 'frozen'::text, 'amended'::text, 'deleted'::text])))
 )
 WITH (fillfactor='70');
 
 -- Name: TABLE campaign; Type: COMMENT; Schema: headrace; Owner: -
 
-COMMENT ON TABLE headrace.campaign IS 'Headrace''s own row of a campaign: the lock that folds and rebuilds share. pending: not computed yet, served live. rebuild_error: why its last rebuild failed; tried again from rebuild_not_before on.';
+COMMENT ON TABLE headrace.campaign IS 'Headrace''s own row of a campaign: the lock that folds, rebuilds and freezes share. pending: not computed yet, served live. rebuild_error: why its last rebuild failed; tried again from rebuild_not_before on. completed_at: by the source, else when it was noticed; settles_until: when it is to be frozen; source_rows: how many there were at the last freeze or amendment; late_messages: some of those whose changes asked for an amendment.';
 
--- Name: campaign_computed_stats; Type: TABLE; Schema: headrace; Owner: -
+-- Name: campaign_completion; Type: TABLE; Schema: headrace; Owner: -
 
-CREATE TABLE headrace.campaign_computed_stats (
+CREATE TABLE headrace.campaign_completion (
+    id bigint NOT NULL,
     campaign_id uuid NOT NULL,
+    completed_at timestamp with time zone NOT NULL,
+    noticed_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    xid xid8 DEFAULT pg_current_xact_id() NOT NULL
+);
+
+-- Name: TABLE campaign_completion; Type: COMMENT; Schema: headrace; Owner: -
+
+COMMENT ON TABLE headrace.campaign_completion IS 'Completions as the stream noticed them, for the sensor completed_campaigns; kept 30 days.';
+
+-- Name: campaign_completion_id_seq; Type: SEQUENCE; Schema: headrace; Owner: -
+
+ALTER TABLE headrace.campaign_completion ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME headrace.campaign_completion_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+-- Name: campaign_hourly_stats; Type: TABLE; Schema: headrace; Owner: -
+
+CREATE TABLE headrace.campaign_hourly_stats (
+    campaign_id uuid NOT NULL,
+    hour timestamp with time zone NOT NULL,
+    sent integer NOT NULL,
+    delivered integer NOT NULL,
+    read integer NOT NULL,
+    replied integer NOT NULL,
+    CONSTRAINT campaign_hourly_stats_counts CHECK (((sent >= 0) AND (delivered >= 0) AND (read >= 0) AND (replied >= 0)))
+)
+WITH (fillfactor='70');
+
+-- Name: TABLE campaign_hourly_stats; Type: COMMENT; Schema: headrace; Owner: -
+
+COMMENT ON TABLE headrace.campaign_hourly_stats IS 'Messages per campaign and UTC hour of the first evidence that they were sent, delivered, read, replied to.';
+
+-- Name: campaign_latency; Type: TABLE; Schema: headrace; Owner: -
+
+CREATE TABLE headrace.campaign_latency (
+    campaign_id uuid NOT NULL,
+    kind "char" NOT NULL,
+    block integer NOT NULL,
+    messages integer NOT NULL,
+    counts integer[] NOT NULL,
+    CONSTRAINT campaign_latency_counts CHECK (((messages >= 0) AND (cardinality(counts) = 60) AND (0 <= ALL (counts)))),
+    CONSTRAINT campaign_latency_kind_known CHECK ((kind = ANY (ARRAY['d'::"char", 'r'::"char"])))
+)
+WITH (fillfactor='70');
+
+-- Name: TABLE campaign_latency; Type: COMMENT; Schema: headrace; Owner: -
+
+COMMENT ON TABLE headrace.campaign_latency IS 'How many messages of an unfrozen campaign took how long from sent to delivered (d) and to read (r): what its medians are read from. A block counts 60 values of headrace.latency_seconds: a minute of seconds, an hour of minutes, 60 hours.';
+
+-- Name: campaign_stats_amendment; Type: TABLE; Schema: headrace; Owner: -
+
+CREATE TABLE headrace.campaign_stats_amendment (
+    id bigint NOT NULL,
+    campaign_id uuid NOT NULL,
+    version bigint NOT NULL,
     template_stats jsonb NOT NULL,
     totals jsonb NOT NULL,
-    state text DEFAULT 'live'::text NOT NULL,
-    version bigint DEFAULT 1 NOT NULL,
     checksum text NOT NULL,
-    computed_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
-    frozen_at timestamp with time zone,
-    CONSTRAINT campaign_computed_stats_state_known CHECK ((state = ANY (ARRAY['live'::text, 'settling'::text, 'frozen'::text, 'amended'::text])))
-)
-WITH (fillfactor='50');
+    computed_at timestamp with time zone NOT NULL,
+    frozen_at timestamp with time zone NOT NULL,
+    amended_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    changed jsonb NOT NULL,
+    why jsonb NOT NULL
+);
 
--- Name: TABLE campaign_computed_stats; Type: COMMENT; Schema: headrace; Owner: -
+-- Name: TABLE campaign_stats_amendment; Type: COMMENT; Schema: headrace; Owner: -
 
-COMMENT ON TABLE headrace.campaign_computed_stats IS 'One document per campaign for serving: per-template counters and rates, totals. version rises when numbers change.';
+COMMENT ON TABLE headrace.campaign_stats_amendment IS 'A frozen document as it was before it was amended or reopened: the earlier version, what changed from it and why.';
+
+-- Name: campaign_stats_amendment_id_seq; Type: SEQUENCE; Schema: headrace; Owner: -
+
+ALTER TABLE headrace.campaign_stats_amendment ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME headrace.campaign_stats_amendment_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+-- Name: campaign_stats_pending_amendment; Type: TABLE; Schema: headrace; Owner: -
+
+CREATE TABLE headrace.campaign_stats_pending_amendment (
+    campaign_id uuid NOT NULL,
+    why jsonb NOT NULL,
+    source_rows_then jsonb NOT NULL,
+    source_rows_now jsonb NOT NULL,
+    times bigint DEFAULT 1 NOT NULL,
+    first_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    last_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
+);
+
+-- Name: TABLE campaign_stats_pending_amendment; Type: COMMENT; Schema: headrace; Owner: -
+
+COMMENT ON TABLE headrace.campaign_stats_pending_amendment IS 'Frozen campaigns that something late happened to while the source has fewer rows than it had: nothing is recomputed until an operator says so.';
 
 -- Name: campaign_template_stats; Type: TABLE; Schema: headrace; Owner: -
 
@@ -2075,29 +2572,49 @@ CREATE VIEW headrace.message_outcome_live AS
         CASE
             WHEN (((s.bits & 1) > 0) AND (r.id IS NOT NULL)) THEN 32
             ELSE 0
-        END) AS bits
+        END) AS bits,
+    s.sent_at,
+    s.delivered_at,
+    s.read_at,
+        CASE
+            WHEN ((s.bits & 1) > 0) THEN r.replied_at
+            ELSE NULL::timestamp with time zone
+        END AS replied_at
    FROM ((( SELECT q.id,
             q.campaign_id,
             q.template_name,
-            headrace.message_bits(q.status, bit_or(headrace.status_bits(l.status))) AS bits
+            headrace.message_bits(q.status, bit_or(headrace.status_bits(l.status))) AS bits,
+            LEAST(
+                CASE
+                    WHEN (q.status = 'sent'::text) THEN min(COALESCE(q.sent_at, q.created_at))
+                    ELSE NULL::timestamp with time zone
+                END, min(l.created_at) FILTER (WHERE ((headrace.status_bits(l.status) & 1) > 0))) AS sent_at,
+            min(l.created_at) FILTER (WHERE ((headrace.status_bits(l.status) & 2) > 0)) AS delivered_at,
+            min(l.created_at) FILTER (WHERE ((headrace.status_bits(l.status) & 4) > 0)) AS read_at
            FROM (public.send_queue q
              LEFT JOIN headrace.stg_message_status_logs l ON ((q.whatsapp_message_id = l.whatsapp_message_id)))
           GROUP BY q.id, q.campaign_id, q.template_name, q.status) s
      JOIN headrace.stg_campaigns c ON ((s.campaign_id = c.campaign_id)))
-     LEFT JOIN ( SELECT q.id,
-            q.campaign_id
-           FROM (headrace.stg_incoming_messages m
-             JOIN headrace.stg_send_queue q ON (((m.user_phone = q.user_phone) AND (m.whatsapp_number_id = q.whatsapp_number_id) AND (m.created_at > q.at) AND ((EXTRACT(epoch FROM m.created_at) - EXTRACT(epoch FROM q.at)) <= headrace.reply_window()))))
-          WHERE ((m.context_message_id IS NULL) AND (NOT (EXISTS ( SELECT
-                   FROM headrace.stg_send_queue n
-                  WHERE ((n.user_phone = q.user_phone) AND (n.whatsapp_number_id = q.whatsapp_number_id) AND (ROW(n.at, n.id) > ROW(q.at, q.id)) AND (n.at < m.created_at) AND ((n.status = 'sent'::text) OR (EXISTS ( SELECT
-                           FROM headrace.stg_message_status_logs l
-                          WHERE ((l.whatsapp_message_id = n.whatsapp_message_id) AND ((headrace.status_bits(l.status) & 1) > 0))))))))))
-        UNION
-         SELECT q.id,
-            q.campaign_id
-           FROM (headrace.stg_incoming_messages m
-             JOIN headrace.stg_send_queue q ON ((m.context_message_id = q.whatsapp_message_id)))) r ON (((s.id = r.id) AND (s.campaign_id = r.campaign_id))));
+     LEFT JOIN ( SELECT u.id,
+            u.campaign_id,
+            min(u.created_at) AS replied_at
+           FROM ( SELECT q.id,
+                    q.campaign_id,
+                    m.created_at
+                   FROM (headrace.stg_incoming_messages m
+                     JOIN headrace.stg_send_queue q ON (((m.user_phone = q.user_phone) AND (m.whatsapp_number_id = q.whatsapp_number_id) AND (m.created_at > q.at) AND ((EXTRACT(epoch FROM m.created_at) - EXTRACT(epoch FROM q.at)) <= headrace.reply_window()))))
+                  WHERE ((m.context_message_id IS NULL) AND (NOT (EXISTS ( SELECT
+                           FROM headrace.stg_send_queue n
+                          WHERE ((n.user_phone = q.user_phone) AND (n.whatsapp_number_id = q.whatsapp_number_id) AND (ROW(n.at, n.id) > ROW(q.at, q.id)) AND (n.at < m.created_at) AND ((n.status = 'sent'::text) OR (EXISTS ( SELECT
+                                   FROM headrace.stg_message_status_logs l
+                                  WHERE ((l.whatsapp_message_id = n.whatsapp_message_id) AND ((headrace.status_bits(l.status) & 1) > 0))))))))))
+                UNION ALL
+                 SELECT q.id,
+                    q.campaign_id,
+                    m.created_at
+                   FROM (headrace.stg_incoming_messages m
+                     JOIN headrace.stg_send_queue q ON ((m.context_message_id = q.whatsapp_message_id)))) u
+          GROUP BY u.id, u.campaign_id) r ON (((s.id = r.id) AND (s.campaign_id = r.campaign_id))));
 
 -- Name: campaign_template_stats_live; Type: VIEW; Schema: headrace; Owner: -
 
@@ -2130,7 +2647,8 @@ CREATE TABLE headrace.change_log_default (
     entity_id text,
     scope text,
     data jsonb,
-    cause text
+    cause text,
+    CONSTRAINT change_log_op_known CHECK ((op = ANY (ARRAY['I'::"char", 'U'::"char", 'D'::"char", 'T'::"char"])))
 );
 
 -- Name: TABLE change_log_default; Type: COMMENT; Schema: headrace; Owner: -
@@ -2182,140 +2700,6 @@ ALTER TABLE headrace.dead_letter ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTIT
     CACHE 1
 );
 
--- Name: document_faults; Type: VIEW; Schema: headrace; Owner: -
-
-CREATE VIEW headrace.document_faults AS
- WITH pair AS MATERIALIZED (
-         SELECT u.campaign_id,
-            u.is_total,
-            u.template_name,
-            count(u.said) AS times_said,
-            count(u.counted) AS times_counted,
-            (min((u.said)::text))::jsonb AS said,
-            (min((u.counted)::text))::jsonb AS counted
-           FROM ( SELECT d.campaign_id,
-                    true AS is_total,
-                    NULL::text AS template_name,
-                    d.totals AS said,
-                    NULL::jsonb AS counted
-                   FROM headrace.campaign_computed_stats d
-                UNION ALL
-                 SELECT d.campaign_id,
-                    false AS is_total,
-                    (e.numbers ->> 'template_name'::text) AS template_name,
-                        CASE
-                            WHEN (jsonb_typeof(e.numbers) = 'object'::text) THEN (e.numbers - 'template_name'::text)
-                            ELSE e.numbers
-                        END AS said,
-                    NULL::jsonb AS counted
-                   FROM (headrace.campaign_computed_stats d
-                     CROSS JOIN LATERAL jsonb_array_elements(
-                        CASE
-                            WHEN (jsonb_typeof(d.template_stats) = 'array'::text) THEN d.template_stats
-                            ELSE '[]'::jsonb
-                        END) e(numbers))
-                UNION ALL
-                 SELECT s.campaign_id,
-                    false AS is_total,
-                    s.template_name,
-                    NULL::jsonb AS said,
-                    headrace.counters_json(s.total, s.sent, s.delivered, s.read, s.replied, s.failed, s.failed_queue) AS counted
-                   FROM headrace.campaign_template_stats s
-                UNION ALL
-                 SELECT d.campaign_id,
-                    true AS is_total,
-                    NULL::text AS template_name,
-                    NULL::jsonb AS said,
-                    headrace.counters_json((COALESCE(sum(s.total), (0)::numeric))::bigint, (COALESCE(sum(s.sent), (0)::numeric))::bigint, (COALESCE(sum(s.delivered), (0)::numeric))::bigint, (COALESCE(sum(s.read), (0)::numeric))::bigint, (COALESCE(sum(s.replied), (0)::numeric))::bigint, (COALESCE(sum(s.failed), (0)::numeric))::bigint, (COALESCE(sum(s.failed_queue), (0)::numeric))::bigint) AS counted
-                   FROM (headrace.campaign_computed_stats d
-                     LEFT JOIN headrace.campaign_template_stats s ON ((d.campaign_id = s.campaign_id)))
-                  GROUP BY d.campaign_id) u
-          GROUP BY u.campaign_id, u.is_total, u.template_name
-         HAVING ((count(u.said) <> 1) OR (count(u.counted) <> 1) OR (min((u.said)::text) <> min((u.counted)::text)))
-        ), doubtful AS (
-         SELECT p.campaign_id,
-            'document'::text AS place,
-            p.is_total,
-            p.template_name,
-            p.said AS numbers
-           FROM pair p
-        UNION ALL
-         SELECT s.campaign_id,
-            'counters'::text AS place,
-            false AS is_total,
-            s.template_name,
-            headrace.counters_json(s.total, s.sent, s.delivered, s.read, s.replied, s.failed, s.failed_queue) AS numbers
-           FROM headrace.campaign_template_stats s
-          WHERE (NOT ((s.total >= s.sent) AND (s.sent >= s.delivered) AND (s.delivered >= s.read) AND (s.replied <= s.sent) AND (s.failed <= (s.total - s.delivered)) AND (s.failed_queue <= s.failed)))
-        )
- SELECT b.campaign_id,
-    b.place,
-    b.is_total,
-    b.template_name,
-    ((r.part || ' exceeds '::text) || r.whole) AS problem,
-    (b.numbers -> r.part) AS said,
-    r.most AS counted
-   FROM (doubtful b
-     CROSS JOIN LATERAL ( VALUES ('sent'::text,'total'::text,(b.numbers -> 'total'::text)), ('delivered'::text,'sent'::text,(b.numbers -> 'sent'::text)), ('read'::text,'delivered'::text,(b.numbers -> 'delivered'::text)), ('replied'::text,'sent'::text,(b.numbers -> 'sent'::text)), ('failed_queue'::text,'failed'::text,(b.numbers -> 'failed'::text)), ('failed'::text,'total - delivered'::text,
-                CASE
-                    WHEN ((jsonb_typeof((b.numbers -> 'total'::text)) = 'number'::text) AND (jsonb_typeof((b.numbers -> 'delivered'::text)) = 'number'::text)) THEN to_jsonb((((b.numbers ->> 'total'::text))::numeric - ((b.numbers ->> 'delivered'::text))::numeric))
-                    ELSE NULL::jsonb
-                END)) r(part, whole, most))
-  WHERE ((jsonb_typeof((b.numbers -> r.part)) = 'number'::text) AND (jsonb_typeof(r.most) = 'number'::text) AND ((b.numbers -> r.part) > r.most))
-UNION ALL
- SELECT p.campaign_id,
-    'document'::text AS place,
-    p.is_total,
-    p.template_name,
-    (k.counter || ' differs'::text) AS problem,
-    (p.said -> k.counter) AS said,
-    (p.counted -> k.counter) AS counted
-   FROM (pair p
-     CROSS JOIN LATERAL ( SELECT jsonb_object_keys(p.counted) AS counter
-        UNION
-         SELECT jsonb_object_keys(
-                CASE
-                    WHEN (jsonb_typeof(p.said) = 'object'::text) THEN p.said
-                    ELSE '{}'::jsonb
-                END) AS counter) k)
-  WHERE ((p.times_said = 1) AND (p.times_counted = 1) AND (((p.said -> k.counter))::text IS DISTINCT FROM ((p.counted -> k.counter))::text))
-UNION ALL
- SELECT p.campaign_id,
-    'document'::text AS place,
-    p.is_total,
-    p.template_name,
-        CASE
-            WHEN (p.times_said = 0) THEN 'lacks it'::text
-            WHEN (p.times_counted = 0) THEN 'has it, the counters do not'::text
-            ELSE 'has it more than once'::text
-        END AS problem,
-    (p.said -> 'total'::text) AS said,
-    (p.counted -> 'total'::text) AS counted
-   FROM (pair p
-     JOIN headrace.campaign_computed_stats d ON ((p.campaign_id = d.campaign_id)))
-  WHERE ((p.times_said <> 1) OR (p.times_counted <> 1))
-UNION ALL
- SELECT DISTINCT s.campaign_id,
-    'document'::text AS place,
-    true AS is_total,
-    NULL::text AS template_name,
-    'is not there'::text AS problem,
-    NULL::jsonb AS said,
-    NULL::jsonb AS counted
-   FROM (headrace.campaign_template_stats s
-     LEFT JOIN headrace.campaign_computed_stats d ON ((s.campaign_id = d.campaign_id)))
-  WHERE (d.campaign_id IS NULL)
-UNION ALL
- SELECT d.campaign_id,
-    'document'::text AS place,
-    true AS is_total,
-    NULL::text AS template_name,
-    'checksum differs'::text AS problem,
-    to_jsonb(d.checksum) AS said,
-    to_jsonb(md5((d.template_stats)::text)) AS counted
-   FROM headrace.campaign_computed_stats d
-  WHERE (d.checksum <> md5((d.template_stats)::text));
-
 -- Name: installation; Type: TABLE; Schema: headrace; Owner: -
 
 CREATE TABLE headrace.installation (
@@ -2333,13 +2717,17 @@ CREATE TABLE headrace.message_outcome (
     message_id text NOT NULL COLLATE pg_catalog."C",
     campaign_id uuid NOT NULL,
     bits smallint NOT NULL,
-    template_name text
+    template_name text,
+    sent_at timestamp with time zone,
+    delivered_at timestamp with time zone,
+    read_at timestamp with time zone,
+    replied_at timestamp with time zone
 )
 WITH (fillfactor='85');
 
 -- Name: TABLE message_outcome; Type: COMMENT; Schema: headrace; Owner: -
 
-COMMENT ON TABLE headrace.message_outcome IS 'What each queued message of a live campaign counts as. bits: 1 sent, 2 delivered, 4 read, 8 failed, 16 failed in the queue, 32 replied. message_id: send_queue.id as text.';
+COMMENT ON TABLE headrace.message_outcome IS 'What each queued message of an unfrozen campaign counts as. bits: 1 sent, 2 delivered, 4 read, 8 failed, 16 failed in the queue, 32 replied; the times: first evidence of each. message_id: send_queue.id as text.';
 
 -- Name: schema_version; Type: TABLE; Schema: headrace; Owner: -
 
@@ -2408,8 +2796,8 @@ CREATE VIEW headrace.stream_lag AS
         END AS state,
     p.rows_behind,
     (COALESCE(EXTRACT(epoch FROM (clock_timestamp() - p.oldest_change)), (0)::numeric))::double precision AS seconds_behind,
-    w.pid AS oldest_writer_pid,
-    w.seconds AS oldest_writer_seconds,
+    w.oldest_writer_pid,
+    w.oldest_writer_seconds,
     k.changes_applied,
     k.advanced_at
    FROM (((headrace.stream_cursor k
@@ -2434,7 +2822,12 @@ CREATE VIEW headrace.stream_lag AS
                   WHERE (l.xid >= pg_snapshot_xmax(k.prev))
          OFFSET 0) u
           WHERE ((u.source = ANY (s.sources)) AND ((k.cur IS NULL) OR (u.pos > k.pos) OR (NOT pg_visible_in_snapshot(u.xid, k.cur))) AND ((s.shards = 1) OR (mod((hashtextextended(COALESCE(u.entity_id, ''::text), (0)::bigint) & '9223372036854775807'::bigint), (s.shards)::bigint) = k.shard)))) p)
-     LEFT JOIN LATERAL headrace.oldest_writer() w(pid, role_name, application_name, seconds) ON (true));
+     LEFT JOIN LATERAL ( SELECT a.pid AS oldest_writer_pid,
+            (EXTRACT(epoch FROM (clock_timestamp() - a.xact_start)))::double precision AS oldest_writer_seconds
+           FROM pg_stat_activity a
+          WHERE ((a.datname = current_database()) AND (a.backend_xid IS NOT NULL) AND (a.pid <> pg_backend_pid()))
+          ORDER BY a.xact_start
+         LIMIT 1) w ON (true));
 
 -- Name: webhook_reject; Type: TABLE; Schema: headrace; Owner: -
 
@@ -2492,15 +2885,40 @@ ALTER TABLE ONLY headrace.change_log ATTACH PARTITION headrace.change_log_defaul
 ALTER TABLE ONLY headrace.activity
     ADD CONSTRAINT activity_pkey PRIMARY KEY (asset, partition_day);
 
+-- Name: campaign_completion campaign_completion_pkey; Type: CONSTRAINT; Schema: headrace; Owner: -
+
+ALTER TABLE ONLY headrace.campaign_completion
+    ADD CONSTRAINT campaign_completion_pkey PRIMARY KEY (id);
+
 -- Name: campaign_computed_stats campaign_computed_stats_pkey; Type: CONSTRAINT; Schema: headrace; Owner: -
 
 ALTER TABLE ONLY headrace.campaign_computed_stats
     ADD CONSTRAINT campaign_computed_stats_pkey PRIMARY KEY (campaign_id);
 
+-- Name: campaign_hourly_stats campaign_hourly_stats_pkey; Type: CONSTRAINT; Schema: headrace; Owner: -
+
+ALTER TABLE ONLY headrace.campaign_hourly_stats
+    ADD CONSTRAINT campaign_hourly_stats_pkey PRIMARY KEY (campaign_id, hour);
+
+-- Name: campaign_latency campaign_latency_pkey; Type: CONSTRAINT; Schema: headrace; Owner: -
+
+ALTER TABLE ONLY headrace.campaign_latency
+    ADD CONSTRAINT campaign_latency_pkey PRIMARY KEY (campaign_id, kind, block);
+
 -- Name: campaign campaign_pkey; Type: CONSTRAINT; Schema: headrace; Owner: -
 
 ALTER TABLE ONLY headrace.campaign
     ADD CONSTRAINT campaign_pkey PRIMARY KEY (campaign_id);
+
+-- Name: campaign_stats_amendment campaign_stats_amendment_pkey; Type: CONSTRAINT; Schema: headrace; Owner: -
+
+ALTER TABLE ONLY headrace.campaign_stats_amendment
+    ADD CONSTRAINT campaign_stats_amendment_pkey PRIMARY KEY (id);
+
+-- Name: campaign_stats_pending_amendment campaign_stats_pending_amendment_pkey; Type: CONSTRAINT; Schema: headrace; Owner: -
+
+ALTER TABLE ONLY headrace.campaign_stats_pending_amendment
+    ADD CONSTRAINT campaign_stats_pending_amendment_pkey PRIMARY KEY (campaign_id);
 
 -- Name: dead_letter dead_letter_once; Type: CONSTRAINT; Schema: headrace; Owner: -
 
@@ -2551,9 +2969,21 @@ ALTER TABLE ONLY headrace.worker
 
 CREATE INDEX activity_changed ON headrace.activity USING btree (changed_at);
 
+-- Name: campaign_completion_xid; Type: INDEX; Schema: headrace; Owner: -
+
+CREATE INDEX campaign_completion_xid ON headrace.campaign_completion USING btree (xid);
+
 -- Name: campaign_rebuild_queue; Type: INDEX; Schema: headrace; Owner: -
 
 CREATE INDEX campaign_rebuild_queue ON headrace.campaign USING btree (rebuild_requested_at) WHERE (rebuild_requested_at IS NOT NULL);
+
+-- Name: campaign_settling; Type: INDEX; Schema: headrace; Owner: -
+
+CREATE INDEX campaign_settling ON headrace.campaign USING btree (settles_until) WHERE (settles_until IS NOT NULL);
+
+-- Name: campaign_stats_amendment_campaign; Type: INDEX; Schema: headrace; Owner: -
+
+CREATE INDEX campaign_stats_amendment_campaign ON headrace.campaign_stats_amendment USING btree (campaign_id, version);
 
 -- Name: campaign_template_stats_key; Type: INDEX; Schema: headrace; Owner: -
 
@@ -2611,9 +3041,26 @@ GRANT USAGE ON SCHEMA headrace TO headrace_worker;
 REVOKE ALL ON FUNCTION headrace.add_change_log_partition(p_day date) FROM PUBLIC;
 GRANT ALL ON FUNCTION headrace.add_change_log_partition(p_day date) TO headrace_worker;
 
+-- Name: FUNCTION add_counts(p_counts integer[], p_places integer[], p_added integer[]); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.add_counts(p_counts integer[], p_places integer[], p_added integer[]) FROM PUBLIC;
+
+-- Name: FUNCTION amend_campaign(p_campaign_id uuid, p_status text, p_accept_fewer_rows boolean, p_reopen boolean); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.amend_campaign(p_campaign_id uuid, p_status text, p_accept_fewer_rows boolean, p_reopen boolean) FROM PUBLIC;
+
+-- Name: FUNCTION amend_campaigns(p_campaigns uuid[], p_accept boolean); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.amend_campaigns(p_campaigns uuid[], p_accept boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION headrace.amend_campaigns(p_campaigns uuid[], p_accept boolean) TO headrace_worker;
+
 -- Name: FUNCTION apply_outcomes(p_changes headrace.outcome_change[]); Type: ACL; Schema: headrace; Owner: -
 
 REVOKE ALL ON FUNCTION headrace.apply_outcomes(p_changes headrace.outcome_change[]) FROM PUBLIC;
+
+-- Name: FUNCTION apply_times(p_changes headrace.outcome_change[]); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.apply_times(p_changes headrace.outcome_change[]) FROM PUBLIC;
 
 -- Name: FUNCTION campaign_contact_distribution(p_campaign_id uuid); Type: ACL; Schema: headrace; Owner: -
 
@@ -2649,20 +3096,6 @@ REVOKE ALL ON FUNCTION headrace.capture_campaigns_truncate() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION headrace.capture_campaigns_update() FROM PUBLIC;
 
--- Name: FUNCTION capture_campaigns_watched(o public.campaigns, n public.campaigns); Type: ACL; Schema: headrace; Owner: -
-
-REVOKE ALL ON FUNCTION headrace.capture_campaigns_watched(o public.campaigns, n public.campaigns) FROM PUBLIC;
-
--- Name: FUNCTION capture_faults(p_sources text[]); Type: ACL; Schema: headrace; Owner: -
-
-REVOKE ALL ON FUNCTION headrace.capture_faults(p_sources text[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION headrace.capture_faults(p_sources text[]) TO headrace_worker;
-
--- Name: FUNCTION capture_fingerprint(p_function oid); Type: ACL; Schema: headrace; Owner: -
-
-REVOKE ALL ON FUNCTION headrace.capture_fingerprint(p_function oid) FROM PUBLIC;
-GRANT ALL ON FUNCTION headrace.capture_fingerprint(p_function oid) TO headrace_worker;
-
 -- Name: FUNCTION capture_message_status_logs_delete(); Type: ACL; Schema: headrace; Owner: -
 
 REVOKE ALL ON FUNCTION headrace.capture_message_status_logs_delete() FROM PUBLIC;
@@ -2678,10 +3111,6 @@ REVOKE ALL ON FUNCTION headrace.capture_message_status_logs_truncate() FROM PUBL
 -- Name: FUNCTION capture_message_status_logs_update(); Type: ACL; Schema: headrace; Owner: -
 
 REVOKE ALL ON FUNCTION headrace.capture_message_status_logs_update() FROM PUBLIC;
-
--- Name: FUNCTION capture_message_status_logs_watched(o public.message_status_logs, n public.message_status_logs); Type: ACL; Schema: headrace; Owner: -
-
-REVOKE ALL ON FUNCTION headrace.capture_message_status_logs_watched(o public.message_status_logs, n public.message_status_logs) FROM PUBLIC;
 
 -- Name: FUNCTION capture_messages_delete(); Type: ACL; Schema: headrace; Owner: -
 
@@ -2699,10 +3128,6 @@ REVOKE ALL ON FUNCTION headrace.capture_messages_truncate() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION headrace.capture_messages_update() FROM PUBLIC;
 
--- Name: FUNCTION capture_messages_watched(o public.messages, n public.messages); Type: ACL; Schema: headrace; Owner: -
-
-REVOKE ALL ON FUNCTION headrace.capture_messages_watched(o public.messages, n public.messages) FROM PUBLIC;
-
 -- Name: FUNCTION capture_send_queue_delete(); Type: ACL; Schema: headrace; Owner: -
 
 REVOKE ALL ON FUNCTION headrace.capture_send_queue_delete() FROM PUBLIC;
@@ -2719,10 +3144,6 @@ REVOKE ALL ON FUNCTION headrace.capture_send_queue_truncate() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION headrace.capture_send_queue_update() FROM PUBLIC;
 
--- Name: FUNCTION capture_send_queue_watched(o public.send_queue, n public.send_queue); Type: ACL; Schema: headrace; Owner: -
-
-REVOKE ALL ON FUNCTION headrace.capture_send_queue_watched(o public.send_queue, n public.send_queue) FROM PUBLIC;
-
 -- Name: FUNCTION capture_table(p_table regclass, p_source text, p_entity name, p_scope name, p_keys name[], p_watch name[], p_only_column name, p_only_value text, p_left name[]); Type: ACL; Schema: headrace; Owner: -
 
 REVOKE ALL ON FUNCTION headrace.capture_table(p_table regclass, p_source text, p_entity name, p_scope name, p_keys name[], p_watch name[], p_only_column name, p_only_value text, p_left name[]) FROM PUBLIC;
@@ -2730,7 +3151,6 @@ REVOKE ALL ON FUNCTION headrace.capture_table(p_table regclass, p_source text, p
 -- Name: FUNCTION counters_json(p_total bigint, p_sent bigint, p_delivered bigint, p_read bigint, p_replied bigint, p_failed bigint, p_failed_queue bigint); Type: ACL; Schema: headrace; Owner: -
 
 REVOKE ALL ON FUNCTION headrace.counters_json(p_total bigint, p_sent bigint, p_delivered bigint, p_read bigint, p_replied bigint, p_failed bigint, p_failed_queue bigint) FROM PUBLIC;
-GRANT ALL ON FUNCTION headrace.counters_json(p_total bigint, p_sent bigint, p_delivered bigint, p_read bigint, p_replied bigint, p_failed bigint, p_failed_queue bigint) TO headrace_worker;
 
 -- Name: FUNCTION dead_letter_discard(p_ids bigint[]); Type: ACL; Schema: headrace; Owner: -
 
@@ -2744,6 +3164,16 @@ REVOKE ALL ON FUNCTION headrace.dead_letter_next_try(p_attempts integer) FROM PU
 
 REVOKE ALL ON FUNCTION headrace.dead_letter_retry(p_ids bigint[], p_due boolean, OUT applied integer, OUT failed integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION headrace.dead_letter_retry(p_ids bigint[], p_due boolean, OUT applied integer, OUT failed integer) TO headrace_worker;
+
+-- Name: TABLE campaign_computed_stats; Type: ACL; Schema: headrace; Owner: -
+
+GRANT SELECT ON TABLE headrace.campaign_computed_stats TO headrace_reader;
+GRANT SELECT ON TABLE headrace.campaign_computed_stats TO headrace_app;
+GRANT SELECT ON TABLE headrace.campaign_computed_stats TO headrace_worker;
+
+-- Name: FUNCTION document_json(p_facts jsonb, p_document headrace.campaign_computed_stats); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.document_json(p_facts jsonb, p_document headrace.campaign_computed_stats) FROM PUBLIC;
 
 -- Name: FUNCTION drop_change_log_partition(p_day date, p_lost_after interval); Type: ACL; Schema: headrace; Owner: -
 
@@ -2764,6 +3194,15 @@ REVOKE ALL ON FUNCTION headrace.fold_messages(p_messages text[], p_campaigns uui
 REVOKE ALL ON FUNCTION headrace.forget_old_workers() FROM PUBLIC;
 GRANT ALL ON FUNCTION headrace.forget_old_workers() TO headrace_worker;
 
+-- Name: FUNCTION freeze_campaign(p_campaign_id uuid); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.freeze_campaign(p_campaign_id uuid) FROM PUBLIC;
+
+-- Name: FUNCTION freeze_campaigns(p_campaigns uuid[]); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.freeze_campaigns(p_campaigns uuid[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION headrace.freeze_campaigns(p_campaigns uuid[]) TO headrace_worker;
+
 -- Name: FUNCTION get_campaign_template_stats(p_campaign_id uuid); Type: ACL; Schema: headrace; Owner: -
 
 REVOKE ALL ON FUNCTION headrace.get_campaign_template_stats(p_campaign_id uuid) FROM PUBLIC;
@@ -2781,6 +3220,29 @@ GRANT ALL ON FUNCTION headrace.ingest_whatsapp_webhook(p_body jsonb) TO headrace
 
 REVOKE ALL ON FUNCTION headrace.is_data_error(p_code text) FROM PUBLIC;
 
+-- Name: FUNCTION latency_median(p_campaign_id uuid, p_kind "char"); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.latency_median(p_campaign_id uuid, p_kind "char") FROM PUBLIC;
+
+-- Name: FUNCTION latency_place(p_seconds integer); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.latency_place(p_seconds integer) FROM PUBLIC;
+
+-- Name: FUNCTION latency_seconds(p_from timestamp with time zone, p_to timestamp with time zone); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.latency_seconds(p_from timestamp with time zone, p_to timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION headrace.latency_seconds(p_from timestamp with time zone, p_to timestamp with time zone) TO headrace_reader;
+GRANT ALL ON FUNCTION headrace.latency_seconds(p_from timestamp with time zone, p_to timestamp with time zone) TO headrace_app;
+GRANT ALL ON FUNCTION headrace.latency_seconds(p_from timestamp with time zone, p_to timestamp with time zone) TO headrace_worker;
+
+-- Name: FUNCTION lifecycle_state(p_state text, p_status text, p_frozen_status text, p_settles_until timestamp with time zone, p_now timestamp with time zone); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.lifecycle_state(p_state text, p_status text, p_frozen_status text, p_settles_until timestamp with time zone, p_now timestamp with time zone) FROM PUBLIC;
+
+-- Name: FUNCTION live_stats(p_campaign_id uuid); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.live_stats(p_campaign_id uuid) FROM PUBLIC;
+
 -- Name: FUNCTION lock_campaigns(p_campaigns uuid[]); Type: ACL; Schema: headrace; Owner: -
 
 REVOKE ALL ON FUNCTION headrace.lock_campaigns(p_campaigns uuid[]) FROM PUBLIC;
@@ -2796,17 +3258,6 @@ GRANT ALL ON FUNCTION headrace.message_bits(p_queue_status text, p_evidence inte
 
 REVOKE ALL ON FUNCTION headrace.missing_change_log_days(p_ahead integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION headrace.missing_change_log_days(p_ahead integer) TO headrace_worker;
-
--- Name: FUNCTION oldest_writer(); Type: ACL; Schema: headrace; Owner: -
-
-REVOKE ALL ON FUNCTION headrace.oldest_writer() FROM PUBLIC;
-GRANT ALL ON FUNCTION headrace.oldest_writer() TO headrace_reader;
-GRANT ALL ON FUNCTION headrace.oldest_writer() TO headrace_worker;
-
--- Name: FUNCTION orphaned_statuses(p_older_than interval, p_examples integer); Type: ACL; Schema: headrace; Owner: -
-
-REVOKE ALL ON FUNCTION headrace.orphaned_statuses(p_older_than interval, p_examples integer) FROM PUBLIC;
-GRANT ALL ON FUNCTION headrace.orphaned_statuses(p_older_than interval, p_examples integer) TO headrace_worker;
 
 -- Name: FUNCTION rebase_stream(p_stream text, p_shards integer); Type: ACL; Schema: headrace; Owner: -
 
@@ -2839,6 +3290,11 @@ GRANT ALL ON FUNCTION headrace.refresh_documents(p_campaigns uuid[]) TO headrace
 
 REVOKE ALL ON FUNCTION headrace.register_stream(p_stream text, p_sources text[], p_handler text, p_shards integer, p_ordered boolean, p_rebuild_step text, p_rebuilds_pending text, p_rebuild_all text) FROM PUBLIC;
 
+-- Name: FUNCTION reopen_campaigns(p_campaigns uuid[], p_accept_fewer_rows boolean); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.reopen_campaigns(p_campaigns uuid[], p_accept_fewer_rows boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION headrace.reopen_campaigns(p_campaigns uuid[], p_accept_fewer_rows boolean) TO headrace_worker;
+
 -- Name: FUNCTION reply_window(); Type: ACL; Schema: headrace; Owner: -
 
 REVOKE ALL ON FUNCTION headrace.reply_window() FROM PUBLIC;
@@ -2846,15 +3302,30 @@ GRANT ALL ON FUNCTION headrace.reply_window() TO headrace_reader;
 GRANT ALL ON FUNCTION headrace.reply_window() TO headrace_app;
 GRANT ALL ON FUNCTION headrace.reply_window() TO headrace_worker;
 
+-- Name: FUNCTION request_amendments(p_campaigns uuid[], p_messages text[]); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.request_amendments(p_campaigns uuid[], p_messages text[]) FROM PUBLIC;
+
 -- Name: FUNCTION request_rebuild(p_campaigns uuid[]); Type: ACL; Schema: headrace; Owner: -
 
 REVOKE ALL ON FUNCTION headrace.request_rebuild(p_campaigns uuid[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION headrace.request_rebuild(p_campaigns uuid[]) TO headrace_worker;
 
--- Name: FUNCTION source_values(p_table text); Type: ACL; Schema: headrace; Owner: -
+-- Name: FUNCTION settle_campaigns(p_campaigns uuid[], p_noticed boolean); Type: ACL; Schema: headrace; Owner: -
 
-REVOKE ALL ON FUNCTION headrace.source_values(p_table text) FROM PUBLIC;
-GRANT ALL ON FUNCTION headrace.source_values(p_table text) TO headrace_worker;
+REVOKE ALL ON FUNCTION headrace.settle_campaigns(p_campaigns uuid[], p_noticed boolean) FROM PUBLIC;
+
+-- Name: FUNCTION settle_window(); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.settle_window() FROM PUBLIC;
+
+-- Name: FUNCTION source_row_counts(p_campaign_id uuid); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.source_row_counts(p_campaign_id uuid) FROM PUBLIC;
+
+-- Name: FUNCTION stats_differences(p_old_templates jsonb, p_old_totals jsonb, p_new_templates jsonb, p_new_totals jsonb); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.stats_differences(p_old_templates jsonb, p_old_totals jsonb, p_new_templates jsonb, p_new_totals jsonb) FROM PUBLIC;
 
 -- Name: FUNCTION status_bits(p_status text); Type: ACL; Schema: headrace; Owner: -
 
@@ -2863,14 +3334,13 @@ GRANT ALL ON FUNCTION headrace.status_bits(p_status text) TO headrace_reader;
 GRANT ALL ON FUNCTION headrace.status_bits(p_status text) TO headrace_app;
 GRANT ALL ON FUNCTION headrace.status_bits(p_status text) TO headrace_worker;
 
+-- Name: FUNCTION store_counts(p_campaign_id uuid, p_live boolean); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.store_counts(p_campaign_id uuid, p_live boolean) FROM PUBLIC;
+
 -- Name: FUNCTION store_webhook_items(p_items jsonb); Type: ACL; Schema: headrace; Owner: -
 
 REVOKE ALL ON FUNCTION headrace.store_webhook_items(p_items jsonb) FROM PUBLIC;
-
--- Name: FUNCTION stray_changes(); Type: ACL; Schema: headrace; Owner: -
-
-REVOKE ALL ON FUNCTION headrace.stray_changes() FROM PUBLIC;
-GRANT ALL ON FUNCTION headrace.stray_changes() TO headrace_worker;
 
 -- Name: FUNCTION stream_poll(p_streams text[]); Type: ACL; Schema: headrace; Owner: -
 
@@ -2885,12 +3355,6 @@ REVOKE ALL ON FUNCTION headrace.stream_read(p_stream text, p_shard integer, p_li
 
 REVOKE ALL ON FUNCTION headrace.stream_rebuild(p_stream text) FROM PUBLIC;
 GRANT ALL ON FUNCTION headrace.stream_rebuild(p_stream text) TO headrace_worker;
-
--- Name: FUNCTION stream_rebuilds(p_streams text[]); Type: ACL; Schema: headrace; Owner: -
-
-REVOKE ALL ON FUNCTION headrace.stream_rebuilds(p_streams text[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION headrace.stream_rebuilds(p_streams text[]) TO headrace_reader;
-GRANT ALL ON FUNCTION headrace.stream_rebuilds(p_streams text[]) TO headrace_worker;
 
 -- Name: FUNCTION stream_step(p_stream text, p_shard integer, p_limit integer, p_isolate boolean, OUT status text, OUT changes integer, OUT dead_letters integer, OUT more boolean); Type: ACL; Schema: headrace; Owner: -
 
@@ -2919,11 +3383,25 @@ GRANT SELECT ON TABLE headrace.activity TO headrace_worker;
 
 GRANT SELECT ON TABLE headrace.campaign TO headrace_worker;
 
--- Name: TABLE campaign_computed_stats; Type: ACL; Schema: headrace; Owner: -
+-- Name: TABLE campaign_completion; Type: ACL; Schema: headrace; Owner: -
 
-GRANT SELECT ON TABLE headrace.campaign_computed_stats TO headrace_reader;
-GRANT SELECT ON TABLE headrace.campaign_computed_stats TO headrace_app;
-GRANT SELECT ON TABLE headrace.campaign_computed_stats TO headrace_worker;
+GRANT SELECT ON TABLE headrace.campaign_completion TO headrace_worker;
+
+-- Name: TABLE campaign_hourly_stats; Type: ACL; Schema: headrace; Owner: -
+
+GRANT SELECT ON TABLE headrace.campaign_hourly_stats TO headrace_reader;
+GRANT SELECT ON TABLE headrace.campaign_hourly_stats TO headrace_app;
+GRANT SELECT ON TABLE headrace.campaign_hourly_stats TO headrace_worker;
+
+-- Name: TABLE campaign_stats_amendment; Type: ACL; Schema: headrace; Owner: -
+
+GRANT SELECT ON TABLE headrace.campaign_stats_amendment TO headrace_reader;
+GRANT SELECT ON TABLE headrace.campaign_stats_amendment TO headrace_app;
+GRANT SELECT ON TABLE headrace.campaign_stats_amendment TO headrace_worker;
+
+-- Name: TABLE campaign_stats_pending_amendment; Type: ACL; Schema: headrace; Owner: -
+
+GRANT SELECT ON TABLE headrace.campaign_stats_pending_amendment TO headrace_worker;
 
 -- Name: TABLE campaign_template_stats; Type: ACL; Schema: headrace; Owner: -
 
@@ -2944,10 +3422,6 @@ GRANT SELECT ON TABLE headrace.campaign_template_stats_live TO headrace_worker;
 -- Name: TABLE dead_letter; Type: ACL; Schema: headrace; Owner: -
 
 GRANT SELECT ON TABLE headrace.dead_letter TO headrace_worker;
-
--- Name: TABLE document_faults; Type: ACL; Schema: headrace; Owner: -
-
-GRANT SELECT ON TABLE headrace.document_faults TO headrace_worker;
 
 -- Name: TABLE installation; Type: ACL; Schema: headrace; Owner: -
 

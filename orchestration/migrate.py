@@ -112,7 +112,10 @@ def fitting_domains(
 
 def _objects(domains: list[Domain], catalog: dict[str, FoundTable], settings: Settings) -> list[SqlObject]:
     types = {table: found.columns for table, found in catalog.items()}
-    constants = {"reply_window_seconds": repr(settings.reply_window.total_seconds())}
+    constants = {
+        "reply_window_seconds": repr(settings.reply_window.total_seconds()),
+        "settle_window_seconds": repr(settings.settle_window.total_seconds()),
+    }
     found: list[SqlObject] = []
     for name in ["engine", *(domain.name for domain in domains)]:
         found += load_objects(name, settings.source_schema, types, constants)

@@ -40,6 +40,11 @@ class Settings(BaseSettings):
         gt=timedelta(0),
         description="a reply counts this long after its message (ISO 8601, P7D)",
     )
+    settle_window: timedelta = Field(
+        timedelta(days=7),
+        ge=timedelta(0),
+        description="a completed campaign is frozen after so long (ISO 8601, P7D)",
+    )
     change_retention: timedelta = Field(
         timedelta(days=7), gt=timedelta(0), description="how long the change log is kept (ISO 8601, P7D)"
     )

@@ -6,15 +6,23 @@
 GRANT SELECT ON
 headrace.campaign_template_stats,
 headrace.campaign_computed_stats,
-headrace.campaign_template_stats_live
+headrace.campaign_template_stats_live,
+headrace.campaign_hourly_stats,
+headrace.campaign_stats_amendment
 TO headrace_reader, headrace_app, headrace_worker;
 -- A view's functions run with the rights of who reads it.
 GRANT EXECUTE ON FUNCTION
 headrace.status_bits(text),
 headrace.message_bits(text, integer),
-headrace.reply_window()
+headrace.reply_window(),
+headrace.latency_seconds(timestamptz, timestamptz)
 TO headrace_reader, headrace_app, headrace_worker;
-GRANT SELECT ON headrace.campaign, headrace.stg_campaigns TO headrace_worker;
+GRANT SELECT ON
+headrace.campaign,
+headrace.campaign_completion,
+headrace.campaign_stats_pending_amendment,
+headrace.stg_campaigns
+TO headrace_worker;
 GRANT EXECUTE ON FUNCTION
 headrace.campaign_stats(uuid),
 headrace.get_campaign_template_stats(uuid),
@@ -24,7 +32,10 @@ GRANT EXECUTE ON FUNCTION
 headrace.rebuild_step(bigint),
 headrace.refresh_documents(uuid[]),
 headrace.rebuild_campaign_stats(uuid[]),
-headrace.request_rebuild(uuid[])
+headrace.request_rebuild(uuid[]),
+headrace.freeze_campaigns(uuid[]),
+headrace.reopen_campaigns(uuid[], boolean),
+headrace.amend_campaigns(uuid[], boolean)
 TO headrace_worker;
 GRANT EXECUTE ON FUNCTION headrace.ingest_whatsapp_webhook(jsonb) TO headrace_app, headrace_worker;
 GRANT SELECT ON headrace.webhook_reject TO headrace_worker;

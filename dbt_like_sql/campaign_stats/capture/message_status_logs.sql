@@ -5,5 +5,5 @@
 -- locks:   SHARE ROW EXCLUSIVE on the table, only where a trigger is missing or differs
 SELECT headrace.capture_table(
     {{ regclass('message_status_logs') }}, 'message_status_logs', 'id', NULL,
-    '{whatsapp_message_id}', '{id,whatsapp_message_id,status}'
+    '{whatsapp_message_id}', '{id,whatsapp_message_id,status,created_at}'
 );

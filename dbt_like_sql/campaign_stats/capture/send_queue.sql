@@ -7,5 +7,5 @@ SELECT headrace.capture_table(
     {{ regclass('send_queue') }}, 'send_queue', 'id', 'campaign_id',
     '{}',
     '{id,campaign_id,template_name,status,whatsapp_message_id,user_phone,whatsapp_number_id,sent_at,created_at}',
-    p_left => '{id,user_phone,whatsapp_number_id,sent_at,created_at}'
+    p_left => '{id,campaign_id,user_phone,whatsapp_number_id,sent_at,created_at}'
 );

@@ -1,7 +1,7 @@
 -- purpose: stores what messages count as now and adds the differences to the counters and documents of their campaigns
 -- grain:   one call per fold or rebuild; the number of messages changed. The caller holds all campaigns that occur
 -- reads:   stg_campaigns
--- writes:  message_outcome, campaign_template_stats, campaign_computed_stats, activity
+-- writes:  message_outcome, campaign_template_stats, campaign_computed_stats, activity, and what apply_times writes
 -- locks:   the rows it writes; campaigns are locked already, so counters are uncontended
 CREATE OR REPLACE FUNCTION headrace.apply_outcomes(p_changes headrace.outcome_change[]) RETURNS bigint
 LANGUAGE plpgsql
@@ -16,8 +16,10 @@ BEGIN
         RETURN 0;
     END IF;
 
-    INSERT INTO headrace.message_outcome (message_id, campaign_id, template_name, bits)
-    SELECT d.message_id, d.new_campaign, d.new_template, d.new_bits FROM unnest(p_changes) d
+    INSERT INTO headrace.message_outcome (message_id, campaign_id, template_name, bits, sent_at, delivered_at, read_at, replied_at)
+    SELECT
+        d.message_id, d.new_campaign, d.new_template, d.new_bits, d.new_sent_at, d.new_delivered_at, d.new_read_at, d.new_replied_at
+    FROM unnest(p_changes) d
     WHERE d.old_campaign IS NULL AND d.new_campaign IS NOT NULL
     ON CONFLICT (message_id) DO NOTHING;
     GET DIAGNOSTICS v_inserted = ROW_COUNT;
@@ -29,7 +31,9 @@ BEGIN
     ELSIF v_inserted <> v_expected THEN
         RAISE EXCEPTION 'messages were counted elsewhere at the same time; trying again' USING ERRCODE = 'serialization_failure';
     END IF;
-    UPDATE headrace.message_outcome o SET campaign_id = d.new_campaign, template_name = d.new_template, bits = d.new_bits
+    UPDATE headrace.message_outcome o SET
+        campaign_id = d.new_campaign, template_name = d.new_template, bits = d.new_bits,
+        sent_at = d.new_sent_at, delivered_at = d.new_delivered_at, read_at = d.new_read_at, replied_at = d.new_replied_at
     FROM unnest(p_changes) d
     WHERE o.message_id = d.message_id AND d.old_campaign IS NOT NULL AND d.new_campaign IS NOT NULL;
     DELETE FROM headrace.message_outcome o USING unnest(p_changes) d
@@ -50,6 +54,7 @@ BEGIN
             (d.new_campaign, d.new_template, d.new_bits, 1), (d.old_campaign, d.old_template, d.old_bits, -1)
         ) x (campaign_id, template_name, bits, sign)
         WHERE x.campaign_id IS NOT NULL
+            AND (d.old_campaign, d.old_template, d.old_bits) IS DISTINCT FROM (d.new_campaign, d.new_template, d.new_bits)
         GROUP BY x.campaign_id, x.template_name
     ), added AS (
         UPDATE headrace.campaign_template_stats s SET
@@ -74,6 +79,7 @@ BEGIN
     )
     SELECT array_agg(DISTINCT u.campaign_id) INTO v_campaigns
     FROM (SELECT campaign_id FROM added UNION ALL SELECT campaign_id FROM made) u;
+    v_campaigns := v_campaigns || headrace.apply_times(p_changes);
     DELETE FROM headrace.campaign_template_stats s WHERE s.campaign_id = ANY (v_campaigns) AND s.total = 0;
 
     PERFORM headrace.refresh_documents(v_campaigns);

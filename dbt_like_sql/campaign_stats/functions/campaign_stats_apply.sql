@@ -12,13 +12,21 @@ DECLARE
     v_named uuid[];
     v_renewed uuid[];
     v_all uuid[];
+    v_left uuid[];  -- campaigns that messages left, by deletion or for another one
+    v_left_messages text[];
     v_touched record;
+    v_counted bigint;
 BEGIN
     SELECT
         bool_or(c.op = 'T'),
         array_agg(DISTINCT c.entity_id::uuid) FILTER (WHERE c.source = 'campaigns' AND c.op <> 'T'),
-        array_agg(DISTINCT c.entity_id::uuid) FILTER (WHERE c.source = 'campaigns' AND c.op IN ('I', 'D'))
-    INTO v_emptied, v_named, v_renewed FROM unnest(p_changes) c;
+        array_agg(DISTINCT c.entity_id::uuid) FILTER (WHERE c.source = 'campaigns' AND c.op IN ('I', 'D')),
+        -- but for what the archive takes away: that stays in the frozen document
+        array_agg((c.data #>> '{old,campaign_id}')::uuid) FILTER (
+            WHERE c.source = 'send_queue' AND c.data IS NOT NULL AND c.cause IS DISTINCT FROM 'headrace.archive'),
+        array_agg(c.entity_id) FILTER (
+            WHERE c.source = 'send_queue' AND c.data IS NOT NULL AND c.cause IS DISTINCT FROM 'headrace.archive')
+    INTO v_emptied, v_named, v_renewed, v_left, v_left_messages FROM unnest(p_changes) c;
     IF v_emptied THEN
         v_all := ARRAY(SELECT campaign_id FROM headrace.campaign UNION SELECT campaign_id FROM headrace.stg_campaigns);
         PERFORM headrace.lock_campaigns(v_all);
@@ -29,13 +37,23 @@ BEGIN
         PERFORM headrace.lock_campaigns(v_named);
         UPDATE headrace.campaign c SET
             rebuild_requested_at = clock_timestamp(),
-            state = CASE WHEN c.state = 'live' AND x.present THEN 'live' ELSE 'pending' END
+            state = CASE
+                WHEN c.state IN ('frozen', 'amended') OR c.state IN ('live', 'settling') AND x.status IS NOT NULL THEN c.state ELSE 'pending'
+            END
         FROM (
-            SELECT n.id, EXISTS (SELECT FROM headrace.stg_campaigns s WHERE s.campaign_id = n.id) AS present FROM unnest(v_named) n (id)
+            SELECT n.id, (SELECT coalesce(s.status, '') FROM headrace.stg_campaigns s WHERE s.campaign_id = n.id) AS status
+            FROM unnest(v_named) n (id)
         ) x
-        WHERE c.campaign_id = x.id AND (c.campaign_id = ANY (v_renewed) OR c.state <> 'live' OR NOT x.present);
+        WHERE c.campaign_id = x.id AND (
+            c.campaign_id = ANY (v_renewed) OR c.state IN ('pending', 'deleted') OR x.status IS NULL
+            OR c.state IN ('frozen', 'amended')
+            AND headrace.lifecycle_state(c.state, x.status, c.frozen_status, NULL, NULL) NOT IN ('frozen', 'amended'));
+        PERFORM headrace.settle_campaigns(v_named, true);
     END IF;
     SELECT * INTO v_touched FROM headrace.touched_messages(p_changes);
-    RETURN headrace.fold_messages(v_touched.messages, v_touched.campaigns);
+    v_touched.campaigns := v_touched.campaigns || v_left;
+    v_counted := headrace.fold_messages(v_touched.messages, v_touched.campaigns);
+    PERFORM headrace.request_amendments(v_left, v_left_messages);
+    RETURN v_counted;
 END
 $$;

@@ -1,7 +1,8 @@
 -- purpose: recomputes campaigns from their source rows and stores the result: outcomes, counters, documents
--- grain:   the campaigns named; how many messages counted differently. One that the source no longer has is removed
+-- grain:   the campaigns named; how many messages counted differently. One that the source no longer has is removed, one that
+--          has settled is frozen, one that is frozen is amended
 -- reads:   message_outcome_live, stg_send_queue, stg_campaigns, headrace.message_outcome
--- writes:  headrace.campaign, and what apply_outcomes writes
+-- writes:  headrace.campaign, and what apply_outcomes, store_counts, freeze_campaign and amend_campaign write
 -- locks:   the campaigns' own rows, in id order, before the truth is read (the protocol of fold_messages)
 CREATE OR REPLACE FUNCTION headrace.rebuild_campaign_stats(p_campaigns uuid[]) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER
@@ -11,10 +12,10 @@ AS $$
 DECLARE
     v_locked uuid[];
     v_campaign uuid;
-    v_exists boolean;
+    v_status text;  -- null: the source has no such campaign
+    k headrace.campaign;
     v_changes headrace.outcome_change[];
     v_changed bigint := 0;
-    v_healed bigint;
 BEGIN
     -- Messages of these campaigns may still count for another one: their fold is to come. That one is held too.
     v_locked := ARRAY(
@@ -28,14 +29,35 @@ BEGIN
 
     FOR v_campaign IN SELECT DISTINCT id FROM unnest(p_campaigns) id WHERE id IS NOT NULL ORDER BY id LOOP
         -- Before the truth is read: what appears or goes after this has a change of its own, which asks for a rebuild.
-        v_exists := EXISTS (SELECT FROM headrace.stg_campaigns c WHERE c.campaign_id = v_campaign);
+        SELECT coalesce(c.status, '') INTO v_status FROM headrace.stg_campaigns c WHERE c.campaign_id = v_campaign;
+        PERFORM headrace.settle_campaigns(ARRAY[v_campaign], false);
+        SELECT * INTO k FROM headrace.campaign c WHERE c.campaign_id = v_campaign;
+        IF k.state IN ('frozen', 'amended') AND v_status IS NULL THEN
+            UPDATE headrace.campaign_computed_stats d SET deleted_at = clock_timestamp() WHERE d.campaign_id = v_campaign AND d.deleted_at IS NULL;
+            DELETE FROM headrace.campaign_stats_pending_amendment p WHERE p.campaign_id = v_campaign;
+            UPDATE headrace.campaign c SET rebuild_requested_at = NULL, late_messages = NULL WHERE c.campaign_id = v_campaign;
+            CONTINUE;
+        ELSIF k.state IN ('frozen', 'amended') THEN
+            CONTINUE WHEN NOT headrace.amend_campaign(v_campaign, v_status, false, false);
+            PERFORM headrace.settle_campaigns(ARRAY[v_campaign], false);
+            SELECT * INTO k FROM headrace.campaign c WHERE c.campaign_id = v_campaign;
+            IF k.state IN ('frozen', 'amended') THEN
+                UPDATE headrace.campaign SET
+                    rebuild_requested_at = NULL, rebuilt_at = clock_timestamp(), rebuild_failures = 0, rebuild_error = NULL, rebuild_not_before = NULL
+                WHERE campaign_id = v_campaign;
+                CONTINUE;
+            END IF;
+        END IF;
         -- OFFSET 0: both sides are campaign-sized sets, to be hashed once each.
         SELECT array_agg(ROW(
                 coalesce(o.message_id, t.message_id), o.campaign_id, o.template_name, o.bits,
-                t.campaign_id, t.template_name, t.bits)::headrace.outcome_change)
+                o.sent_at, o.delivered_at, o.read_at, o.replied_at,
+                t.campaign_id, t.template_name, t.bits, t.sent_at, t.delivered_at, t.read_at, t.replied_at)::headrace.outcome_change)
         INTO v_changes
         FROM (
-            SELECT v.id::text AS message_id, v.campaign_id, v.template_name, v.bits::smallint AS bits
+            SELECT
+                v.id::text AS message_id, v.campaign_id, v.template_name, v.bits::smallint AS bits,
+                v.sent_at, v.delivered_at, v.read_at, v.replied_at
             FROM headrace.message_outcome_live v WHERE v.campaign_id = v_campaign OFFSET 0
         ) t
         FULL JOIN (
@@ -45,57 +67,32 @@ BEGIN
             WHERE q.campaign_id = v_campaign AND s.campaign_id <> v_campaign
             OFFSET 0
         ) o ON o.message_id = t.message_id
-        WHERE (o.campaign_id, o.template_name, o.bits) IS DISTINCT FROM (t.campaign_id, t.template_name, t.bits)
+        WHERE (o.campaign_id, o.template_name, o.bits, o.sent_at, o.delivered_at, o.read_at, o.replied_at)
+            IS DISTINCT FROM (t.campaign_id, t.template_name, t.bits, t.sent_at, t.delivered_at, t.read_at, t.replied_at)
             -- without a campaign to count for, a message that counts elsewhere is left to its own fold
             AND (t.message_id IS NOT NULL OR o.campaign_id = v_campaign);
         IF EXISTS (SELECT FROM unnest(v_changes) d WHERE d.old_campaign <> ALL (v_locked)) THEN
             RAISE EXCEPTION 'messages moved between campaigns while they were being counted; trying again' USING ERRCODE = 'serialization_failure';
         END IF;
         v_changed := v_changed + headrace.apply_outcomes(v_changes);
-
         -- A rebuild trusts no counter: what the outcomes do not add up to is set right.
-        WITH counted AS (
-            SELECT
-                o.template_name, count(*) AS total,
-                count(*) FILTER (WHERE o.bits & 1 > 0) AS sent, count(*) FILTER (WHERE o.bits & 2 > 0) AS delivered,
-                count(*) FILTER (WHERE o.bits & 4 > 0) AS read, count(*) FILTER (WHERE o.bits & 32 > 0) AS replied,
-                count(*) FILTER (WHERE o.bits & 8 > 0) AS failed, count(*) FILTER (WHERE o.bits & 16 > 0) AS failed_queue
-            FROM headrace.message_outcome o WHERE o.campaign_id = v_campaign GROUP BY o.template_name
-        ), gone AS (
-            DELETE FROM headrace.campaign_template_stats s
-            WHERE s.campaign_id = v_campaign
-                AND NOT EXISTS (SELECT FROM counted k WHERE k.template_name IS NOT DISTINCT FROM s.template_name)
-            RETURNING 1
-        ), healed AS (
-            UPDATE headrace.campaign_template_stats s SET
-                total = k.total, sent = k.sent, delivered = k.delivered, read = k.read, replied = k.replied,
-                failed = k.failed, failed_queue = k.failed_queue, updated_at = clock_timestamp()
-            FROM counted k
-            WHERE s.campaign_id = v_campaign AND s.template_name IS NOT DISTINCT FROM k.template_name
-                AND (s.total, s.sent, s.delivered, s.read, s.replied, s.failed, s.failed_queue)
-                IS DISTINCT FROM (k.total, k.sent, k.delivered, k.read, k.replied, k.failed, k.failed_queue)
-            RETURNING 1
-        ), made AS (
-            INSERT INTO headrace.campaign_template_stats
-                (campaign_id, template_name, total, sent, delivered, read, replied, failed, failed_queue)
-            SELECT v_campaign, k.template_name, k.total, k.sent, k.delivered, k.read, k.replied, k.failed, k.failed_queue FROM counted k
-            WHERE NOT EXISTS (
-                SELECT FROM headrace.campaign_template_stats s
-                WHERE s.campaign_id = v_campaign AND s.template_name IS NOT DISTINCT FROM k.template_name)
-            RETURNING 1
-        )
-        SELECT (SELECT count(*) FROM gone) + (SELECT count(*) FROM healed) + (SELECT count(*) FROM made) INTO v_healed;
-        v_changed := v_changed + v_healed;
+        v_changed := v_changed + headrace.store_counts(v_campaign, false);
 
-        IF v_exists THEN
-            PERFORM headrace.refresh_documents(ARRAY[v_campaign]);
-        ELSE
-            DELETE FROM headrace.campaign_computed_stats WHERE campaign_id = v_campaign;
-        END IF;
+        k.state := headrace.lifecycle_state(k.state, v_status, k.frozen_status, k.settles_until, clock_timestamp());
         UPDATE headrace.campaign SET
-            state = CASE WHEN v_exists THEN 'live' ELSE 'deleted' END, rebuild_requested_at = NULL, rebuilt_at = clock_timestamp(),
+            state = CASE k.state WHEN 'frozen' THEN 'settling' ELSE k.state END, rebuild_requested_at = NULL, rebuilt_at = clock_timestamp(),
             rebuild_failures = 0, rebuild_error = NULL, rebuild_not_before = NULL
         WHERE campaign_id = v_campaign;
+        IF k.state = 'deleted' THEN
+            UPDATE headrace.campaign c SET last_version = greatest(c.last_version, d.version)
+            FROM headrace.campaign_computed_stats d WHERE c.campaign_id = v_campaign AND d.campaign_id = v_campaign;
+            DELETE FROM headrace.campaign_computed_stats WHERE campaign_id = v_campaign;
+        ELSE
+            PERFORM headrace.refresh_documents(ARRAY[v_campaign]);
+        END IF;
+        IF k.state = 'frozen' THEN
+            PERFORM headrace.freeze_campaign(v_campaign);
+        END IF;
     END LOOP;
     RETURN v_changed;
 END

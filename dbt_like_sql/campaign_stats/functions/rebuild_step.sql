@@ -1,4 +1,5 @@
--- purpose: rebuilds the next campaigns that wait for it, oldest request first, until p_messages have been counted
+-- purpose: rebuilds the next campaigns that wait for it, oldest request first, then freezes those that have settled, until
+--          p_messages have been counted
 -- grain:   one transaction's worth: at least one campaign; how many were tried, 0 where none waits or others have them
 -- reads:   headrace.campaign
 -- writes:  what rebuild_campaign_stats writes; where the data refuse, the error on the campaign's own row, and others go on
@@ -16,7 +17,8 @@ DECLARE
 BEGIN
     LOOP
         SELECT c.campaign_id INTO v_campaign FROM headrace.campaign c
-        WHERE c.rebuild_requested_at IS NOT NULL AND (c.rebuild_not_before IS NULL OR c.rebuild_not_before <= clock_timestamp())
+        WHERE (c.rebuild_requested_at IS NOT NULL OR c.state = 'settling' AND c.settles_until <= clock_timestamp())
+            AND (c.rebuild_not_before IS NULL OR c.rebuild_not_before <= clock_timestamp())
         ORDER BY c.rebuild_requested_at LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED;
         EXIT WHEN NOT FOUND;
         BEGIN

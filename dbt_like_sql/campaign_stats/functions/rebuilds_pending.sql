@@ -1,4 +1,4 @@
--- purpose: how many campaigns are due to be rebuilt; one that failed is not before its next try
+-- purpose: how many campaigns are due to be rebuilt or frozen; one that failed is not before its next try
 -- grain:   one number
 -- reads:   headrace.campaign
 -- writes:  nothing
@@ -8,5 +8,5 @@ LANGUAGE sql STABLE
 SET search_path = pg_catalog, headrace, pg_temp
 AS $$
     SELECT count(*) FROM headrace.campaign
-    WHERE rebuild_requested_at IS NOT NULL AND (rebuild_not_before IS NULL OR rebuild_not_before <= clock_timestamp())
+    WHERE (rebuild_requested_at IS NOT NULL OR settles_until <= clock_timestamp() AND state = 'settling') AND (rebuild_not_before IS NULL OR rebuild_not_before <= clock_timestamp())
 $$;

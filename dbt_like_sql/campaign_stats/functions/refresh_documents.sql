@@ -1,6 +1,6 @@
 -- purpose: writes the serving documents of campaigns from their stored counters; the version rises only if numbers changed
 -- grain:   one document per campaign named
--- reads:   headrace.campaign_template_stats
+-- reads:   headrace.campaign_template_stats, campaign_latency, headrace.campaign
 -- writes:  headrace.campaign_computed_stats; how many documents changed
 -- locks:   the campaigns' own rows, in id order, before the counters are read; the documents' rows
 CREATE OR REPLACE FUNCTION headrace.refresh_documents(p_campaigns uuid[]) RETURNS bigint
@@ -21,12 +21,18 @@ BEGIN
             headrace.counters_json(
                 coalesce(sum(s.total), 0)::bigint, coalesce(sum(s.sent), 0)::bigint, coalesce(sum(s.delivered), 0)::bigint,
                 coalesce(sum(s.read), 0)::bigint, coalesce(sum(s.replied), 0)::bigint, coalesce(sum(s.failed), 0)::bigint,
-                coalesce(sum(s.failed_queue), 0)::bigint) AS totals
-        FROM unnest(p_campaigns) k (id) LEFT JOIN headrace.campaign_template_stats s ON s.campaign_id = k.id
+                coalesce(sum(s.failed_queue), 0)::bigint)
+                || jsonb_build_object(
+                    'median_seconds_to_delivered', headrace.latency_median(k.id, 'd'), 'median_seconds_to_read', headrace.latency_median(k.id, 'r')) AS totals
+        FROM (SELECT DISTINCT id FROM unnest(p_campaigns) id) k
+        LEFT JOIN headrace.campaign_template_stats s ON s.campaign_id = k.id
         GROUP BY k.id
     ), written AS (
-        INSERT INTO headrace.campaign_computed_stats AS d (campaign_id, template_stats, totals, checksum)
-        SELECT n.campaign_id, n.template_stats, n.totals, md5(n.template_stats::text) FROM document n ORDER BY n.campaign_id
+        INSERT INTO headrace.campaign_computed_stats AS d (campaign_id, template_stats, totals, state, version, checksum)
+        SELECT
+            n.campaign_id, n.template_stats, n.totals, CASE WHEN c.state = 'settling' THEN 'settling' ELSE 'live' END,
+            c.last_version + 1, md5(n.template_stats::text || n.totals::text)
+        FROM document n INNER JOIN headrace.campaign c ON c.campaign_id = n.campaign_id ORDER BY n.campaign_id
         ON CONFLICT (campaign_id) DO UPDATE SET
             template_stats = excluded.template_stats, totals = excluded.totals, checksum = excluded.checksum,
             version = d.version + 1, computed_at = clock_timestamp()

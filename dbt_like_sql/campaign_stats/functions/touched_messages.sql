@@ -4,8 +4,9 @@
 -- writes:  nothing
 -- locks:   none
 --
--- A change that moves where a reply is attributed touches the message before it in the conversation: at the place it
--- left (from the change), and at the place it is at now. A status touches the predecessor only where the queue row does
+-- A change that moves where a reply is attributed touches the message before it in the conversation, if there is a reply to
+-- be moved: at the place it left (from the change), and at the place it is at now. A reply that left touches every message
+-- whose window reached it, because the change that came between them may have been applied when the reply was gone. A status touches the predecessor only where the queue row does
 -- not say sent: elsewhere the row had made it a campaign message already, by a change of its own.
 CREATE OR REPLACE FUNCTION headrace.touched_messages(
     p_changes headrace.change_log[], OUT messages text[], OUT campaigns uuid[]
@@ -63,14 +64,20 @@ BEGIN
             FROM unnest(v_left) c
         ) place
         CROSS JOIN LATERAL (
-            SELECT n.id::text AS id, n.campaign_id FROM headrace.stg_send_queue n
+            SELECT n.id::text AS id, n.campaign_id, n.at FROM headrace.stg_send_queue n
             WHERE n.user_phone = place.user_phone AND n.whatsapp_number_id = place.whatsapp_number_id
                 AND (n.at, n.id) < (place.at, place.id)
                 AND (n.status = 'sent' OR EXISTS (
                     SELECT FROM headrace.stg_message_status_logs l
                     WHERE l.whatsapp_message_id = n.whatsapp_message_id AND headrace.status_bits(l.status) & 1 > 0))
             ORDER BY n.at DESC, n.id DESC LIMIT 1
-        ) p;
+        ) p
+        -- What stands at a place takes only replies that are later than it, and in the predecessor's window.
+        WHERE EXISTS (
+            SELECT FROM headrace.stg_incoming_messages m
+            WHERE m.user_phone = place.user_phone AND m.whatsapp_number_id = place.whatsapp_number_id
+                AND m.created_at > place.at AND m.context_message_id IS NULL
+                AND extract(EPOCH FROM m.created_at) - extract(EPOCH FROM p.at) <= headrace.reply_window());
         campaigns := campaigns || v_more;
     END IF;
 
@@ -79,10 +86,10 @@ BEGIN
         FROM (
             SELECT DISTINCT k.phone, k.number, k.at
             FROM unnest(v_messages) c
-            CROSS JOIN LATERAL (VALUES
-                (c.data #>> '{old,user_phone}', c.data #>> '{old,whatsapp_number_id}', (c.data #>> '{old,created_at}')::timestamptz),
-                (c.data #>> '{new,user_phone}', c.data #>> '{new,whatsapp_number_id}', (c.data #>> '{new,created_at}')::timestamptz)
-            ) k (phone, number, at)
+            CROSS JOIN LATERAL (
+                SELECT c.data #>> '{new,user_phone}' AS phone, c.data #>> '{new,whatsapp_number_id}' AS number,
+                    (c.data #>> '{new,created_at}')::timestamptz AS at
+            ) k
             WHERE k.at IS NOT NULL
         ) m
         CROSS JOIN LATERAL (
@@ -93,6 +100,16 @@ BEGIN
                     WHERE l.whatsapp_message_id = n.whatsapp_message_id AND headrace.status_bits(l.status) & 1 > 0))
             ORDER BY n.at DESC, n.id DESC LIMIT 1
         ) o;
+        campaigns := campaigns || v_more;
+        -- Whose reply it was before it left may have a successor since: all that its window reaches.
+        SELECT v_owners || array_agg(n.id::text), array_agg(DISTINCT n.campaign_id) INTO v_owners, v_more
+        FROM unnest(v_messages) c
+        CROSS JOIN LATERAL (
+            SELECT c.data #>> '{old,user_phone}' AS phone, c.data #>> '{old,whatsapp_number_id}' AS number,
+                (c.data #>> '{old,created_at}')::timestamptz AS at
+        ) m
+        INNER JOIN headrace.stg_send_queue n ON n.user_phone = m.phone AND n.whatsapp_number_id = m.number AND n.at < m.at
+        WHERE extract(EPOCH FROM m.at) - extract(EPOCH FROM n.at) <= headrace.reply_window();
         campaigns := campaigns || v_more;
         SELECT array_agg(q.id::text) INTO v_referred
         FROM unnest(v_messages) c

@@ -1,24 +1,34 @@
--- purpose: the definition: what each message counts as, computed from the source rows (design 3.1)
+-- purpose: the definition: what each message counts as and since when, computed from the source rows (design 3.1)
 -- grain:   one row per send_queue row of an existing campaign
 -- reads:   stg_send_queue, stg_message_status_logs, stg_incoming_messages, stg_campaigns
 -- writes:  nothing
 -- locks:   none
 --
--- Statuses are folded per message before anything is counted, so that no join multiplies rows. Replies are searched from
--- the incoming messages on: a conversation without one costs nothing. campaign_id stands in both join conditions so that
--- WHERE campaign_id = … reaches every scan.
+-- A time is that of the first evidence; null where it is not known. Statuses are folded per message before anything is
+-- counted, so that no join multiplies rows. Replies are searched from the incoming messages on: a conversation without one
+-- costs nothing. campaign_id stands in both join conditions so that WHERE campaign_id = … reaches every scan.
 CREATE OR REPLACE VIEW headrace.message_outcome_live AS
 SELECT
     s.id,
     s.campaign_id,
     s.template_name,
-    s.bits | CASE WHEN s.bits & 1 > 0 AND r.id IS NOT NULL THEN 32 ELSE 0 END AS bits
+    s.bits | CASE WHEN s.bits & 1 > 0 AND r.id IS NOT NULL THEN 32 ELSE 0 END AS bits,
+    s.sent_at,
+    s.delivered_at,
+    s.read_at,
+    CASE WHEN s.bits & 1 > 0 THEN r.replied_at END AS replied_at
 FROM (
     SELECT
         q.id,
         q.campaign_id,
         q.template_name::text AS template_name,
-        headrace.message_bits(q.status::text, bit_or(headrace.status_bits(l.status))) AS bits
+        headrace.message_bits(q.status::text, bit_or(headrace.status_bits(l.status))) AS bits,
+        least(
+            CASE WHEN q.status = 'sent' THEN min(coalesce(q.sent_at, q.created_at)) END,
+            min(l.created_at) FILTER (WHERE headrace.status_bits(l.status) & 1 > 0)
+        ) AS sent_at,
+        min(l.created_at) FILTER (WHERE headrace.status_bits(l.status) & 2 > 0) AS delivered_at,
+        min(l.created_at) FILTER (WHERE headrace.status_bits(l.status) & 4 > 0) AS read_at
     FROM {{ source }}.send_queue AS q
     LEFT JOIN headrace.stg_message_status_logs AS l ON q.whatsapp_message_id::text = l.whatsapp_message_id
     GROUP BY q.id, q.campaign_id, q.template_name, q.status
@@ -26,38 +36,47 @@ FROM (
 INNER JOIN headrace.stg_campaigns AS c ON s.campaign_id = c.campaign_id
 LEFT JOIN (
     SELECT
-        q.id,
-        q.campaign_id
-    FROM headrace.stg_incoming_messages AS m
-    INNER JOIN headrace.stg_send_queue AS q
-        ON
-            m.user_phone = q.user_phone
-            AND m.whatsapp_number_id = q.whatsapp_number_id
-            AND m.created_at > q.at
-            AND extract(EPOCH FROM m.created_at) - extract(EPOCH FROM q.at) <= headrace.reply_window()
-    WHERE
-        m.context_message_id IS NULL
-        AND NOT EXISTS (
-            SELECT
-            FROM headrace.stg_send_queue AS n
-            WHERE
-                n.user_phone = q.user_phone
-                AND n.whatsapp_number_id = q.whatsapp_number_id
-                AND (n.at, n.id) > (q.at, q.id)
-                AND n.at < m.created_at
-                AND (
-                    n.status = 'sent'
-                    OR EXISTS (
-                        SELECT
-                        FROM headrace.stg_message_status_logs AS l
-                        WHERE l.whatsapp_message_id = n.whatsapp_message_id AND headrace.status_bits(l.status) & 1 > 0
+        u.id,
+        u.campaign_id,
+        min(u.created_at) AS replied_at
+    FROM (
+        SELECT
+            q.id,
+            q.campaign_id,
+            m.created_at
+        FROM headrace.stg_incoming_messages AS m
+        INNER JOIN headrace.stg_send_queue AS q
+            ON
+                m.user_phone = q.user_phone
+                AND m.whatsapp_number_id = q.whatsapp_number_id
+                AND m.created_at > q.at
+                AND extract(EPOCH FROM m.created_at) - extract(EPOCH FROM q.at) <= headrace.reply_window()
+        WHERE
+            m.context_message_id IS NULL
+            AND NOT EXISTS (
+                SELECT
+                FROM headrace.stg_send_queue AS n
+                WHERE
+                    n.user_phone = q.user_phone
+                    AND n.whatsapp_number_id = q.whatsapp_number_id
+                    AND (n.at, n.id) > (q.at, q.id)
+                    AND n.at < m.created_at
+                    AND (
+                        n.status = 'sent'
+                        OR EXISTS (
+                            SELECT
+                            FROM headrace.stg_message_status_logs AS l
+                            WHERE l.whatsapp_message_id = n.whatsapp_message_id AND headrace.status_bits(l.status) & 1 > 0
+                        )
                     )
-                )
-        )
-    UNION
-    SELECT
-        q.id,
-        q.campaign_id
-    FROM headrace.stg_incoming_messages AS m
-    INNER JOIN headrace.stg_send_queue AS q ON m.context_message_id = q.whatsapp_message_id
+            )
+        UNION ALL
+        SELECT
+            q.id,
+            q.campaign_id,
+            m.created_at
+        FROM headrace.stg_incoming_messages AS m
+        INNER JOIN headrace.stg_send_queue AS q ON m.context_message_id = q.whatsapp_message_id
+    ) AS u
+    GROUP BY u.id, u.campaign_id
 ) AS r ON s.id = r.id AND s.campaign_id = r.campaign_id

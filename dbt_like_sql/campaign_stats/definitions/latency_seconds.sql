@@ -1,0 +1,15 @@
+-- purpose: how long something took: to the second up to an hour, to the minute up to a day, to the hour beyond; rounded down
+-- grain:   one pair of times; null where one is null or infinite
+-- reads:   nothing (inlined by the planner: no SET clause, so everything in it is qualified)
+-- writes:  nothing
+-- locks:   none
+CREATE OR REPLACE FUNCTION headrace.latency_seconds(p_from timestamptz, p_to timestamptz) RETURNS integer
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$
+    SELECT CASE
+        WHEN p_from IS NULL OR p_to IS NULL OR NOT isfinite(p_from) OR NOT isfinite(p_to) OR p_to < p_from THEN NULL
+        WHEN date_part('epoch', p_to - p_from) < 3600 THEN floor(date_part('epoch', p_to - p_from))::integer
+        WHEN date_part('epoch', p_to - p_from) < 86400 THEN floor(date_part('epoch', p_to - p_from) / 60)::integer * 60
+        ELSE least(floor(date_part('epoch', p_to - p_from) / 3600), 596000)::integer * 3600
+    END
+$$;

@@ -1,0 +1,33 @@
+-- purpose: recounts frozen campaigns whose amendment waits for a decision, or gives the waiting amendment up
+-- grain:   the campaigns named; how many amendments were decided
+-- reads:   stg_campaigns
+-- writes:  what amend_campaign writes; p_accept false: only the waiting amendments are removed, the frozen numbers stand
+-- locks:   the campaigns' own rows, in id order, before the truth is read
+CREATE OR REPLACE FUNCTION headrace.amend_campaigns(p_campaigns uuid[], p_accept boolean) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, headrace, pg_temp
+AS $$
+DECLARE
+    v_campaign uuid;
+    v_status text;
+    v_decided bigint := 0;
+BEGIN
+    PERFORM headrace.lock_campaigns(ARRAY(SELECT p.campaign_id FROM headrace.campaign_stats_pending_amendment p WHERE p.campaign_id = ANY (p_campaigns)));
+    FOR v_campaign, v_status IN
+        SELECT p.campaign_id, c.status
+        FROM headrace.campaign_stats_pending_amendment p LEFT JOIN headrace.stg_campaigns c ON c.campaign_id = p.campaign_id
+        WHERE p.campaign_id = ANY (p_campaigns) ORDER BY p.campaign_id
+    LOOP
+        IF p_accept AND v_status IS NOT NULL THEN
+            PERFORM headrace.amend_campaign(v_campaign, v_status, true, false);
+            PERFORM headrace.rebuild_campaign_stats(ARRAY[v_campaign])
+            FROM headrace.campaign k WHERE k.campaign_id = v_campaign AND k.state = 'live';
+        ELSE
+            DELETE FROM headrace.campaign_stats_pending_amendment p WHERE p.campaign_id = v_campaign;
+            UPDATE headrace.campaign k SET late_messages = NULL WHERE k.campaign_id = v_campaign;
+        END IF;
+        v_decided := v_decided + 1;
+    END LOOP;
+    RETURN v_decided;
+END
+$$;

@@ -1,0 +1,25 @@
+-- purpose: freezes a campaign that was rebuilt in this transaction: its document stands from now on, its per-message state goes
+-- grain:   one campaign
+-- reads:   stg_campaigns, source_row_counts
+-- writes:  headrace.campaign, campaign_computed_stats, message_outcome, campaign_latency
+-- locks:   the campaign's own row: the caller holds it since before the rebuild
+CREATE OR REPLACE FUNCTION headrace.freeze_campaign(p_campaign_id uuid) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, headrace, pg_temp
+AS $$
+BEGIN
+    UPDATE headrace.campaign_computed_stats d SET
+        state = 'frozen', frozen_at = clock_timestamp(), deleted_at = NULL,
+        facts = jsonb_build_object(
+            'campaign_id', c.campaign_id, 'name', c.name, 'status', c.status, 'created_at', c.created_at, 'completed_at', c.completed_at)
+    FROM headrace.stg_campaigns c
+    WHERE d.campaign_id = p_campaign_id AND c.campaign_id = p_campaign_id;
+    UPDATE headrace.campaign k SET
+        state = 'frozen', settles_until = NULL, reopened_at = NULL, late_messages = NULL,
+        frozen_status = (SELECT coalesce(c.status, '') FROM headrace.stg_campaigns c WHERE c.campaign_id = p_campaign_id),
+        source_rows = headrace.source_row_counts(p_campaign_id)
+    WHERE k.campaign_id = p_campaign_id;
+    DELETE FROM headrace.message_outcome o WHERE o.campaign_id = p_campaign_id;
+    DELETE FROM headrace.campaign_latency l WHERE l.campaign_id = p_campaign_id;
+END
+$$;

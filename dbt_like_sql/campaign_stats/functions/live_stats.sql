@@ -1,0 +1,39 @@
+-- purpose: totals and per-template statistics of a campaign counted from the source rows at this moment
+-- grain:   one campaign: {totals, template_stats}, as stored documents have them
+-- reads:   message_outcome_live
+-- writes:  nothing
+-- locks:   none
+CREATE OR REPLACE FUNCTION headrace.live_stats(p_campaign_id uuid) RETURNS jsonb
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, headrace, pg_temp
+SET jit = off
+AS $$
+    WITH outcome AS MATERIALIZED (
+        SELECT
+            o.template_name, o.bits,
+            headrace.latency_seconds(o.sent_at, o.delivered_at) AS delivered_after, headrace.latency_seconds(o.sent_at, o.read_at) AS read_after
+        FROM headrace.message_outcome_live o WHERE o.campaign_id = p_campaign_id
+    ), template AS (
+        SELECT
+            o.template_name, count(*) AS total,
+            count(*) FILTER (WHERE o.bits & 1 > 0) AS sent, count(*) FILTER (WHERE o.bits & 2 > 0) AS delivered,
+            count(*) FILTER (WHERE o.bits & 4 > 0) AS read, count(*) FILTER (WHERE o.bits & 32 > 0) AS replied,
+            count(*) FILTER (WHERE o.bits & 8 > 0) AS failed, count(*) FILTER (WHERE o.bits & 16 > 0) AS failed_queue
+        FROM outcome o GROUP BY o.template_name
+    )
+    SELECT jsonb_build_object(
+        'totals', headrace.counters_json(
+            coalesce(sum(t.total), 0)::bigint, coalesce(sum(t.sent), 0)::bigint, coalesce(sum(t.delivered), 0)::bigint,
+            coalesce(sum(t.read), 0)::bigint, coalesce(sum(t.replied), 0)::bigint, coalesce(sum(t.failed), 0)::bigint,
+            coalesce(sum(t.failed_queue), 0)::bigint)
+            || (
+                SELECT jsonb_build_object(
+                    'median_seconds_to_delivered', trim_scale((percentile_cont(0.5) WITHIN GROUP (ORDER BY o.delivered_after))::numeric),
+                    'median_seconds_to_read', trim_scale((percentile_cont(0.5) WITHIN GROUP (ORDER BY o.read_after))::numeric))
+                FROM outcome o),
+        'template_stats', coalesce(jsonb_agg(
+            jsonb_build_object('template_name', t.template_name)
+            || headrace.counters_json(t.total, t.sent, t.delivered, t.read, t.replied, t.failed, t.failed_queue)
+            ORDER BY t.template_name COLLATE "C"), '[]'))
+    FROM template t
+$$;

@@ -1,0 +1,44 @@
+-- purpose: takes over what the source says of campaigns' completion: since when, until when they settle; and announces it once
+-- grain:   the campaigns named; states change between live and settling only, everything else is the rebuild's
+-- reads:   stg_campaigns
+-- writes:  headrace.campaign, campaign_completion, campaign_computed_stats.state
+-- locks:   the campaigns' own rows: the caller holds them
+--
+-- p_noticed: a change of the campaign came by the stream. A rebuild that finds a campaign completed announces it only where
+-- it had been counted as uncompleted before: what was completed before Headrace came is no news.
+CREATE OR REPLACE FUNCTION headrace.settle_campaigns(p_campaigns uuid[], p_noticed boolean) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, headrace, pg_temp
+AS $$
+BEGIN
+    WITH found AS (
+        SELECT
+            k.campaign_id, s.completed_at, k.state IN ('live', 'settling') AS counted,
+            s.completed_at IS NOT NULL AND k.announced_at IS NULL
+                AND (p_noticed OR k.rebuilt_at IS NOT NULL AND k.completed_at IS NULL) AS announced
+        FROM headrace.campaign k
+        LEFT JOIN headrace.stg_campaigns c ON c.campaign_id = k.campaign_id
+        CROSS JOIN LATERAL (
+            SELECT CASE WHEN c.status = 'completed' THEN coalesce(c.completed_at, k.completed_at, clock_timestamp()) END AS completed_at
+        ) s
+        WHERE k.campaign_id = ANY (p_campaigns)
+    ), announced AS (
+        INSERT INTO headrace.campaign_completion (campaign_id, completed_at)
+        SELECT f.campaign_id, f.completed_at FROM found f WHERE f.announced ORDER BY f.completed_at
+    ), settled AS (
+        UPDATE headrace.campaign k SET
+            completed_at = f.completed_at,
+            reopened_at = CASE WHEN f.completed_at IS NOT NULL THEN k.reopened_at END,
+            announced_at = CASE WHEN f.completed_at IS NULL THEN NULL WHEN f.announced THEN clock_timestamp() ELSE k.announced_at END,
+            settles_until = CASE
+                WHEN k.state NOT IN ('frozen', 'amended') THEN greatest(f.completed_at, CASE WHEN f.completed_at IS NOT NULL THEN k.reopened_at END) + headrace.settle_window()
+            END,
+            state = CASE WHEN NOT f.counted THEN k.state WHEN f.completed_at IS NULL THEN 'live' ELSE 'settling' END
+        FROM found f
+        WHERE k.campaign_id = f.campaign_id
+        RETURNING k.campaign_id, k.state
+    )
+    UPDATE headrace.campaign_computed_stats d SET state = s.state
+    FROM settled s WHERE d.campaign_id = s.campaign_id AND s.state IN ('live', 'settling') AND d.state <> s.state;
+END
+$$;

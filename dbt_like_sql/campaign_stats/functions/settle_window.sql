@@ -1,0 +1,10 @@
+-- purpose: how long after its completion a campaign is still counted before it is frozen (HEADRACE_SETTLE_WINDOW)
+-- grain:   one interval
+-- reads:   nothing (a constant, rendered by migrate)
+-- writes:  nothing
+-- locks:   none
+CREATE OR REPLACE FUNCTION headrace.settle_window() RETURNS interval
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$
+    SELECT make_interval(secs => {{ settle_window_seconds }})
+$$;

@@ -129,7 +129,7 @@ def _split(objects: list[SqlObject]) -> tuple[list[SqlObject], list[SqlObject]]:
     """Replaceable objects in dependency order, and what is run after them: streams, then capture triggers."""
     streams = [o for o in objects if o.kind == "streams" and o.domain != "engine"]
     captures = [o for o in objects if o.kind == "capture" and o.domain != "engine"]
-    random.shuffle(captures)
+    random.shuffle(captures)  # each locks its table: in another order at each try (installation.change)
     run = streams + captures
     special = _BEFORE + _AFTER
     replaceable = in_dependency_order([o for o in objects if o not in run and o.name not in special])

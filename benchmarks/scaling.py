@@ -11,7 +11,7 @@ from benchmarks.databases import Database, Databases
 from benchmarks.folds import backlog_rate, fold_times, message_ids, statuses
 from benchmarks.reads import poll_times, read_times
 from benchmarks.report import Section
-from benchmarks.timing import milliseconds, p99
+from benchmarks.timing import milliseconds, p99, times_in_turn
 from orchestration.demo.load import campaign_id, create_schema
 from orchestration.migrate import migrate
 from orchestration.settings import Settings
@@ -24,6 +24,7 @@ COLUMNS = (
     "backlog of 100,000, all campaigns",
     "stored read, p99",
     "live recompute of one",
+    "the seed's function",
     "rebuild, a campaign",
     "idle poll",
 )
@@ -37,21 +38,24 @@ def _measured(database: Database, campaigns: int, rebuild_seconds: float, backlo
     all_fold = fold_times(database.url, lambda: statuses(database, every, 1000, chance), 9)
     rate = backlog_rate(database, every, backlog, chance)
     database.assert_right()
-    live = [
-        milliseconds(
-            lambda: database.connection.execute(
-                "SELECT * FROM headrace.campaign_template_stats_live WHERE campaign_id = %s", [one]
-            ).fetchall()
-        )
-        for _ in range(5)
-    ]
+    database.run_file("seeds/function.sql", "seed")
+    recomputed = times_in_turn(
+        5,
+        {
+            "live": lambda: database.column(
+                "SELECT total FROM headrace.campaign_template_stats_live WHERE campaign_id = %s", [one]
+            ),
+            "seed": lambda: database.column("SELECT total FROM seed.get_campaign_template_stats(%s)", [one]),
+        },
+    )
     return (
         str(campaigns),
         f"{statistics.median(one_fold):.0f} ms",
         f"{statistics.median(all_fold):.0f} ms",
         f"{rate:,.0f} / s",
         f"{p99(read_times(database, 500)):.2f} ms",
-        f"{statistics.median(live):.0f} ms",
+        f"{statistics.median(recomputed['live']):.0f} ms",
+        f"{statistics.median(recomputed['seed']):.0f} ms",
         f"{rebuild_seconds * 1000 / campaigns:.0f} ms",
         f"{statistics.median(poll_times(database, 300)):.2f} ms",
     )
@@ -75,7 +79,7 @@ def run(databases: Databases) -> list[Section]:
             connection.execute("VACUUM ANALYZE")
             rows.append(_measured(database, campaigns, rebuilt, int(100_000 * databases.scale)))
             # As it was, for the next size.
-            connection.execute("DROP SCHEMA headrace CASCADE")
+            connection.execute("DROP SCHEMA headrace, seed CASCADE")
             connection.execute("DELETE FROM message_status_logs WHERE id > %s", [last])
             connection.execute("VACUUM ANALYZE")
     databases.drop(name)

@@ -109,9 +109,12 @@ def change(
 def _locked_out(
     database: sa.Engine, source_schema: str, command: Command, error: sa.exc.DBAPIError
 ) -> HeadraceError:
-    with database.connect() as connection:
-        parameters = {"source": source_schema, "harmless": list(command.harmless)}
-        holders = connection.exec_driver_sql(_HOLDERS, parameters).all()
+    parameters = {"source": source_schema, "harmless": list(command.harmless)}
+    try:
+        with database.connect() as connection:
+            holders = connection.exec_driver_sql(_HOLDERS, parameters).all()
+    except sa.exc.DBAPIError as unread:
+        return explained(command, unread)
     held = [
         f"{table} by a prepared transaction"
         if pid is None

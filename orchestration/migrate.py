@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import random
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -133,6 +134,7 @@ def _split(objects: list[SqlObject]) -> tuple[list[SqlObject], list[SqlObject]]:
     """Replaceable objects in dependency order, and what is run after them: streams, then capture triggers."""
     streams = [o for o in objects if o.kind == "streams" and o.domain != "engine"]
     captures = [o for o in objects if o.kind == "capture" and o.domain != "engine"]
+    random.shuffle(captures)  # each locks its table: in another order at each try (installation.change)
     run = streams + captures
     special = _BEFORE + _AFTER
     replaceable = in_dependency_order([o for o in objects if o not in run and o.name not in special])

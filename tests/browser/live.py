@@ -32,7 +32,7 @@ from tests.commands import subprocess_environment
 
 # Names of the same browser in Debian, Ubuntu, Fedora and as Google packs it.
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-STARTING_SECONDS = 180
+STARTING_SECONDS = 300
 ENDING_SECONDS = 60
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import Callable
 from datetime import timedelta
@@ -158,6 +159,37 @@ def test_campaigns_are_queued_before_a_table_of_the_application_is_locked(
     assert seen[:2] == [("INTO", False, len(campaigns)), ("register_stream", False, 1)]
     assert [step for step, _, _ in seen[2:]] == ["capture_table"] * 4 + ["INTO"]
     assert seen[-1] == ("INTO", True, 0)
+
+
+def test_a_version_that_locks_the_log_gets_through_while_everybody_writes(
+    database: str, settings: Settings
+) -> None:
+    """A writer locks its table, then the log. Whoever takes them the other way round waits for it, and it for him."""
+    run(
+        database,
+        "ALTER TABLE headrace.change_log ADD CONSTRAINT change_log_op_known CHECK (op IN ('I', 'U', 'D', 'T'));"
+        " UPDATE headrace.schema_version SET version_num = '0003'",
+    )
+    stopping = threading.Event()
+
+    def write() -> int:
+        written = 0
+        with psycopg.connect(database, autocommit=True) as connection:
+            while not stopping.is_set():
+                connection.execute(EVERY_TABLE_WRITTEN.encode())
+                written += 1
+        return written
+
+    writers = [InThread(write) for _ in range(3)]
+    try:
+        migrate(database, settings)
+    finally:
+        stopping.set()
+    assert min(writer.outcome() for writer in writers) > 0
+    assert check_migration(database, settings) == []
+    asyncio.run(drain(database))
+    with psycopg.connect(database) as connection:
+        assert_all_agree(connection)
 
 
 def test_it_gives_up_after_a_minute_with_a_sentence_and_nothing_half_done(

@@ -117,6 +117,9 @@ BEGIN
         INNER JOIN headrace.stg_send_queue q ON q.whatsapp_message_id = k.id;
     END IF;
 
-    messages := ARRAY(SELECT DISTINCT u FROM unnest(v_queue || v_by_status || v_neighbours || v_owners || v_referred) u);
+    -- In the order of ids, in which the fold then goes through the indexes: a tenth less for it to do.
+    messages := ARRAY(
+        SELECT DISTINCT u COLLATE "C" FROM unnest(v_queue || v_by_status || v_neighbours || v_owners || v_referred) u ORDER BY 1
+    );
 END
 $$;

@@ -1,7 +1,7 @@
 -- purpose: installs change capture on one source table: typed trigger functions generated from a spec, and their triggers
 -- grain:   one call per captured table; idempotent: triggers without a fault (capture_faults) are left alone, without a lock
 -- reads:   pg_class, pg_trigger, pg_subscription_rel, capture_faults
--- writes:  functions headrace.capture_<source>_<op> and capture_<source>_watched, triggers "!headrace_<op>" ('!' sorts, and so fires, first), headrace.installation
+-- writes:  functions headrace.capture_<source>_<op> and …_watched, triggers "!headrace_<op>" ('!' fires first), headrace.installation
 -- locks:   SHARE ROW EXCLUSIVE on the table, only where a trigger is missing or differs
 --
 -- p_keys are logged with every change, old and new. p_left are columns whose old values matter only where a row leaves

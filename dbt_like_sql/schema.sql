@@ -380,7 +380,7 @@ BEGIN
         END IF;
         RETURN headrace.document_json(d.facts, d);
     END IF;
-    IF v_state IN ('live', 'settling', 'frozen', 'amended') AND (v_state IN ('frozen', 'amended') OR v_status NOT IN ('scheduled', 'failed')) THEN
+    IF v_state IN ('live', 'settling', 'frozen', 'amended') AND (v_state IN ('frozen', 'amended') OR coalesce(v_status, '') NOT IN ('scheduled', 'failed')) THEN
         SELECT * INTO d FROM headrace.campaign_computed_stats s WHERE s.campaign_id = p_campaign_id;
         IF FOUND THEN
             RETURN headrace.document_json(v_facts, d);
@@ -1173,6 +1173,82 @@ CREATE FUNCTION headrace.lifecycle_state(p_state text, p_status text, p_frozen_s
         WHEN p_settles_until <= p_now THEN 'frozen'
         ELSE 'settling'
     END
+$$;
+
+-- Name: list_campaign_stats(uuid, text, integer); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.list_campaign_stats(p_user_id uuid DEFAULT NULL::uuid, p_cursor text DEFAULT NULL::text, p_limit integer DEFAULT 20) RETURNS jsonb
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    SET plan_cache_mode TO 'force_custom_plan'
+    SET jit TO 'off'
+    AS $$
+DECLARE
+    v_at timestamptz := 'infinity';
+    v_id uuid := 'ffffffff-ffff-ffff-ffff-ffffffffffff';
+    v_last uuid;
+    v_cursor jsonb;
+    v_list jsonb;
+    v_next text;
+BEGIN
+    IF p_limit IS NULL OR p_limit NOT BETWEEN 1 AND 200 THEN
+        RAISE EXCEPTION 'p_limit is %, but a page has 1 to 200 campaigns', coalesce(p_limit::text, 'null') USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    IF false THEN
+        RAISE EXCEPTION 'campaigns has no column user_id: there are no lists by user'
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'Leave p_user_id null.';
+    END IF;
+    IF p_cursor IS NOT NULL THEN
+        BEGIN
+            v_cursor := convert_from(decode(rpad(translate(left(p_cursor, 400), '-_', '+/'), (length(p_cursor) + 3) / 4 * 4, '='), 'base64'), 'UTF8')::jsonb;
+            v_at := (v_cursor ->> 0)::timestamp AT TIME ZONE 'UTC';
+            v_id := CASE WHEN jsonb_array_length(v_cursor) = 3 THEN (v_cursor ->> 1)::uuid END;
+            v_last := v_id;
+        EXCEPTION WHEN data_exception THEN
+            v_id := NULL;
+        END;
+        IF v_at IS NULL OR v_id IS NULL THEN
+            RAISE EXCEPTION 'p_cursor is not a cursor of this list'
+                USING ERRCODE = 'invalid_parameter_value', HINT = 'Pass next_cursor of the page before as it came, or null for the first page.';
+        ELSIF v_cursor ->> 2 IS DISTINCT FROM md5(p_user_id::text) THEN
+            RAISE EXCEPTION 'p_cursor is of the list of another user'
+                USING ERRCODE = 'invalid_parameter_value', HINT = 'Pass the p_user_id that the cursor was given for, or null for the first page.';
+        END IF;
+    END IF;
+
+    -- One object per campaign, made in one go (document_json has the same): each || would copy it once more.
+    SELECT
+        coalesce(jsonb_agg(
+            jsonb_build_object(
+                'campaign_id', u.campaign_id, 'name', u.name, 'status', u.status, 'created_at', u.created_at, 'completed_at', u.completed_at,
+                'source', CASE WHEN u.stored IN ('frozen', 'amended') THEN 'frozen' WHEN u.stored IS NOT NULL THEN 'computed' ELSE 'none' END,
+                'state', coalesce(u.stored, CASE WHEN u.shows_numbers THEN 'pending' END), 'version', u.version, 'computed_at', u.computed_at,
+                'age_seconds', round(extract(EPOCH FROM clock_timestamp() - u.computed_at), 3),
+                'frozen_at', u.frozen_at, 'deleted_at', u.deleted_at, 'totals', u.totals, 'template_stats', u.template_stats)
+            ORDER BY u.n) FILTER (WHERE u.n <= p_limit), '[]'),
+        rtrim(translate(encode(convert_to(
+            (jsonb_agg(jsonb_build_array(u.created_at AT TIME ZONE 'UTC', u.campaign_id, md5(p_user_id::text)))
+                FILTER (WHERE u.n = p_limit AND u.found > p_limit) -> 0)::text, 'UTF8'), 'base64'), E'+/\n', '-_'), '=')
+    INTO v_list, v_next
+    FROM (
+        SELECT
+            c.*, s.shows_numbers, d.state AS stored, d.version, d.computed_at, d.frozen_at, d.deleted_at, d.totals, d.template_stats,
+            row_number() OVER (ORDER BY c.created_at DESC, c.campaign_id DESC) AS n, count(*) OVER () AS found
+        FROM (
+            SELECT c.* FROM headrace.stg_campaigns c
+            WHERE (c.created_at, c.campaign_id) <= (v_at, v_id) AND c.campaign_id IS DISTINCT FROM v_last
+                AND (p_user_id IS NULL OR c.user_id = p_user_id)
+            ORDER BY c.created_at DESC, c.campaign_id DESC LIMIT p_limit + 1
+        ) c
+        LEFT JOIN headrace.campaign k ON k.campaign_id = c.campaign_id
+        CROSS JOIN LATERAL (
+            SELECT coalesce(k.state IN ('frozen', 'amended'), false) OR coalesce(c.status NOT IN ('scheduled', 'failed'), true) AS shows_numbers
+        ) s
+        LEFT JOIN headrace.campaign_computed_stats d
+            ON d.campaign_id = c.campaign_id AND s.shows_numbers AND k.state IN ('live', 'settling', 'frozen', 'amended')
+    ) u;
+    RETURN jsonb_build_object('campaigns', v_list, 'next_cursor', v_next);
+END
 $$;
 
 -- Name: live_stats(uuid); Type: FUNCTION; Schema: headrace; Owner: -
@@ -2119,6 +2195,45 @@ BEGIN
 END
 $_$;
 
+-- Name: template_stats(text, timestamp with time zone, timestamp with time zone); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.template_stats(p_template_name text DEFAULT NULL::text, p_from timestamp with time zone DEFAULT NULL::timestamp with time zone, p_to timestamp with time zone DEFAULT NULL::timestamp with time zone) RETURNS TABLE(template_name text, campaigns bigint, total bigint, sent bigint, delivered bigint, read bigint, replied bigint, failed bigint, failed_queue bigint, failed_delivery bigint, delivered_rate numeric, read_rate numeric, replied_rate numeric, pending bigint)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    SET plan_cache_mode TO 'force_custom_plan'
+    SET jit TO 'off'
+    AS $$
+BEGIN
+    IF p_from > p_to THEN
+        RAISE EXCEPTION 'p_from (%) is after p_to (%)', p_from, p_to USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    RETURN QUERY
+    SELECT
+        coalesce(t.template_name, p_template_name), coalesce(t.campaigns, 0),
+        coalesce(t.total, 0), coalesce(t.sent, 0), coalesce(t.delivered, 0), coalesce(t.read, 0), coalesce(t.replied, 0),
+        coalesce(t.failed, 0), coalesce(t.failed_queue, 0), coalesce(t.failed - t.failed_queue, 0),
+        round(t.delivered::numeric / nullif(t.sent, 0), 6), round(t.read::numeric / nullif(t.delivered, 0), 6),
+        round(t.replied::numeric / nullif(t.delivered, 0), 6), w.pending
+    FROM (
+        SELECT count(*) AS pending FROM headrace.stg_campaigns c LEFT JOIN headrace.campaign k ON k.campaign_id = c.campaign_id
+        WHERE (p_from IS NULL OR c.created_at >= p_from) AND (p_to IS NULL OR c.created_at < p_to)
+            AND coalesce(k.state, 'pending') NOT IN ('live', 'settling', 'frozen', 'amended')
+    ) w
+    LEFT JOIN (
+        SELECT
+            s.template_name, count(*) AS campaigns, sum(s.total)::bigint AS total, sum(s.sent)::bigint AS sent, sum(s.delivered)::bigint AS delivered,
+            sum(s.read)::bigint AS read, sum(s.replied)::bigint AS replied, sum(s.failed)::bigint AS failed, sum(s.failed_queue)::bigint AS failed_queue
+        FROM headrace.stg_campaigns c
+        INNER JOIN headrace.campaign k ON k.campaign_id = c.campaign_id AND k.state IN ('live', 'settling', 'frozen', 'amended')
+        INNER JOIN headrace.campaign_template_stats s ON s.campaign_id = c.campaign_id
+        WHERE (p_from IS NULL OR c.created_at >= p_from) AND (p_to IS NULL OR c.created_at < p_to)
+            AND (p_template_name IS NULL OR s.template_name = p_template_name)
+        GROUP BY s.template_name
+    ) t ON true
+    ORDER BY t.template_name COLLATE "C";
+END
+$$;
+
 -- Name: touched_messages(headrace.change_log[]); Type: FUNCTION; Schema: headrace; Owner: -
 
 CREATE FUNCTION headrace.touched_messages(p_changes headrace.change_log[], OUT messages text[], OUT campaigns uuid[]) RETURNS record
@@ -2524,7 +2639,7 @@ CREATE VIEW headrace.stg_campaigns AS
  SELECT id AS campaign_id,
     name,
     status,
-    (user_id)::text AS user_id,
+    user_id,
     created_at,
     completed_at
    FROM public.campaigns c;
@@ -3239,6 +3354,13 @@ GRANT ALL ON FUNCTION headrace.latency_seconds(p_from timestamp with time zone, 
 
 REVOKE ALL ON FUNCTION headrace.lifecycle_state(p_state text, p_status text, p_frozen_status text, p_settles_until timestamp with time zone, p_now timestamp with time zone) FROM PUBLIC;
 
+-- Name: FUNCTION list_campaign_stats(p_user_id uuid, p_cursor text, p_limit integer); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.list_campaign_stats(p_user_id uuid, p_cursor text, p_limit integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION headrace.list_campaign_stats(p_user_id uuid, p_cursor text, p_limit integer) TO headrace_reader;
+GRANT ALL ON FUNCTION headrace.list_campaign_stats(p_user_id uuid, p_cursor text, p_limit integer) TO headrace_app;
+GRANT ALL ON FUNCTION headrace.list_campaign_stats(p_user_id uuid, p_cursor text, p_limit integer) TO headrace_worker;
+
 -- Name: FUNCTION live_stats(p_campaign_id uuid); Type: ACL; Schema: headrace; Owner: -
 
 REVOKE ALL ON FUNCTION headrace.live_stats(p_campaign_id uuid) FROM PUBLIC;
@@ -3360,6 +3482,13 @@ GRANT ALL ON FUNCTION headrace.stream_rebuild(p_stream text) TO headrace_worker;
 
 REVOKE ALL ON FUNCTION headrace.stream_step(p_stream text, p_shard integer, p_limit integer, p_isolate boolean, OUT status text, OUT changes integer, OUT dead_letters integer, OUT more boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION headrace.stream_step(p_stream text, p_shard integer, p_limit integer, p_isolate boolean, OUT status text, OUT changes integer, OUT dead_letters integer, OUT more boolean) TO headrace_worker;
+
+-- Name: FUNCTION template_stats(p_template_name text, p_from timestamp with time zone, p_to timestamp with time zone); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.template_stats(p_template_name text, p_from timestamp with time zone, p_to timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION headrace.template_stats(p_template_name text, p_from timestamp with time zone, p_to timestamp with time zone) TO headrace_reader;
+GRANT ALL ON FUNCTION headrace.template_stats(p_template_name text, p_from timestamp with time zone, p_to timestamp with time zone) TO headrace_app;
+GRANT ALL ON FUNCTION headrace.template_stats(p_template_name text, p_from timestamp with time zone, p_to timestamp with time zone) TO headrace_worker;
 
 -- Name: FUNCTION touched_messages(p_changes headrace.change_log[], OUT messages text[], OUT campaigns uuid[]); Type: ACL; Schema: headrace; Owner: -
 

@@ -8,7 +8,14 @@ import psycopg
 import sqlalchemy as sa
 
 from orchestration import migrate
-from orchestration.contract import Problem, active_domains, check_contract, read_catalog, read_contract
+from orchestration.contract import (
+    Problem,
+    active_domains,
+    advise,
+    check_contract,
+    read_catalog,
+    read_contract,
+)
 from orchestration.database import cannot_connect, connection_problem, engine
 from orchestration.errors import HeadraceError
 from orchestration.settings import Settings
@@ -73,6 +80,8 @@ def _diagnose(connection: sa.Connection, settings: Settings) -> Diagnosis:
         )
     contract = check_contract(domains, catalog, settings.source_schema)
     errors += contract
+    if not contract:
+        notes += advise(domains, catalog, settings.source_schema)
     if not installed:
         errors.append(Problem("schema headrace is not installed", "headrace migrate"))
     else:

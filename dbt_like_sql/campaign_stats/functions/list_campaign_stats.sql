@@ -20,7 +20,7 @@ DECLARE
     v_id uuid := 'ffffffff-ffff-ffff-ffff-ffffffffffff';
     v_last uuid;
     v_cursor jsonb;
-    v_list jsonb;
+    v_list jsonb[];
     v_next text;
 BEGIN
     IF p_limit IS NULL OR p_limit NOT BETWEEN 1 AND 200 THEN
@@ -48,16 +48,16 @@ BEGIN
         END IF;
     END IF;
 
-    -- One object per campaign, made in one go (document_json has the same): each || would copy it once more.
+    -- Each object made in one go (document_json makes the same), and the array of them too: each further step would copy all.
     SELECT
-        coalesce(jsonb_agg(
+        array_agg(
             jsonb_build_object(
                 'campaign_id', u.campaign_id, 'name', u.name, 'status', u.status, 'created_at', u.created_at, 'completed_at', u.completed_at,
                 'source', CASE WHEN u.stored IN ('frozen', 'amended') THEN 'frozen' WHEN u.stored IS NOT NULL THEN 'computed' ELSE 'none' END,
                 'state', coalesce(u.stored, CASE WHEN u.shows_numbers THEN 'pending' END), 'version', u.version, 'computed_at', u.computed_at,
                 'age_seconds', round(extract(EPOCH FROM clock_timestamp() - u.computed_at), 3),
                 'frozen_at', u.frozen_at, 'deleted_at', u.deleted_at, 'totals', u.totals, 'template_stats', u.template_stats)
-            ORDER BY u.n) FILTER (WHERE u.n <= p_limit), '[]'),
+            ORDER BY u.n) FILTER (WHERE u.n <= p_limit),
         rtrim(translate(encode(convert_to(
             (jsonb_agg(jsonb_build_array(u.created_at AT TIME ZONE 'UTC', u.campaign_id, md5(p_user_id::text)))
                 FILTER (WHERE u.n = p_limit AND u.found > p_limit) -> 0)::text, 'UTF8'), 'base64'), E'+/\n', '-_'), '=')
@@ -79,6 +79,6 @@ BEGIN
         LEFT JOIN headrace.campaign_computed_stats d
             ON d.campaign_id = c.campaign_id AND s.shows_numbers AND k.state IN ('live', 'settling', 'frozen', 'amended')
     ) u;
-    RETURN jsonb_build_object('campaigns', v_list, 'next_cursor', v_next);
+    RETURN jsonb_build_object('campaigns', coalesce(v_list, '{}'), 'next_cursor', v_next);
 END
 $$;

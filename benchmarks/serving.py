@@ -266,7 +266,7 @@ def _cursor(connection: Connection, user: Any, depth: int) -> str:
 # --- storage -------------------------------------------------------------------------------------------------------
 
 OF_MESSAGES = ("message_outcome", "campaign_latency")
-OF_CAMPAIGNS = ("campaign", "campaign_template_stats", "campaign_computed_stats", "campaign_hourly_stats")
+OF_CAMPAIGNS = ("campaign", "campaign_template_stats", "campaign_computed_stats", "campaign_frozen_hours")
 
 
 def _size(connection: Connection, table: str) -> int:

@@ -110,7 +110,8 @@ BEGIN
     IF v_reopened THEN
         -- The rebuild that follows adds outcomes, and with them counters, to nothing.
         DELETE FROM headrace.campaign_template_stats t WHERE t.campaign_id = p_campaign_id;
-        DELETE FROM headrace.campaign_hourly_stats h WHERE h.campaign_id = p_campaign_id;
+        DELETE FROM headrace.campaign_hour h WHERE h.campaign_id = p_campaign_id;
+        DELETE FROM headrace.campaign_frozen_hours h WHERE h.campaign_id = p_campaign_id;
         DELETE FROM headrace.campaign_latency l WHERE l.campaign_id = p_campaign_id;
         UPDATE headrace.campaign c SET
             state = 'live', frozen_status = NULL, source_rows = NULL, late_messages = NULL,
@@ -120,6 +121,7 @@ BEGIN
         RETURN true;
     END IF;
     DELETE FROM headrace.campaign_latency l WHERE l.campaign_id = p_campaign_id;
+    PERFORM headrace.pack_hours(p_campaign_id);
     UPDATE headrace.campaign_computed_stats s SET
         state = CASE WHEN s.version > d.version THEN 'amended' ELSE s.state END,
         frozen_at = CASE WHEN s.version > d.version THEN clock_timestamp() ELSE s.frozen_at END, deleted_at = NULL
@@ -286,19 +288,19 @@ BEGIN
         GROUP BY x.campaign_id, x.hour
         HAVING (sum(x.sent), sum(x.delivered), sum(x.read), sum(x.replied)) <> (0, 0, 0, 0)
     ), added AS (
-        UPDATE headrace.campaign_hourly_stats h SET
+        UPDATE headrace.campaign_hour h SET
             sent = h.sent + d.sent, delivered = h.delivered + d.delivered, read = h.read + d.read, replied = h.replied + d.replied
         FROM delta d
         WHERE h.campaign_id = d.campaign_id AND h.hour = d.hour
         RETURNING h.*
     ), made AS (
-        INSERT INTO headrace.campaign_hourly_stats (campaign_id, hour, sent, delivered, read, replied)
+        INSERT INTO headrace.campaign_hour (campaign_id, hour, sent, delivered, read, replied)
         SELECT d.campaign_id, d.hour, d.sent, d.delivered, d.read, d.replied FROM delta d
-        WHERE NOT EXISTS (SELECT FROM headrace.campaign_hourly_stats h WHERE h.campaign_id = d.campaign_id AND h.hour = d.hour)
+        WHERE NOT EXISTS (SELECT FROM headrace.campaign_hour h WHERE h.campaign_id = d.campaign_id AND h.hour = d.hour)
     )
     SELECT array_agg(DISTINCT a.campaign_id) FILTER (WHERE (a.sent, a.delivered, a.read, a.replied) = (0, 0, 0, 0)) INTO v_campaigns FROM added a;
     IF v_campaigns IS NOT NULL THEN
-        DELETE FROM headrace.campaign_hourly_stats h
+        DELETE FROM headrace.campaign_hour h
         WHERE h.campaign_id = ANY (v_campaigns) AND (h.sent, h.delivered, h.read, h.replied) = (0, 0, 0, 0);
     END IF;
 
@@ -980,6 +982,7 @@ BEGIN
     WHERE k.campaign_id = p_campaign_id;
     DELETE FROM headrace.message_outcome o WHERE o.campaign_id = p_campaign_id;
     DELETE FROM headrace.campaign_latency l WHERE l.campaign_id = p_campaign_id;
+    PERFORM headrace.pack_hours(p_campaign_id);
 END
 $$;
 
@@ -1188,7 +1191,7 @@ DECLARE
     v_id uuid := 'ffffffff-ffff-ffff-ffff-ffffffffffff';
     v_last uuid;
     v_cursor jsonb;
-    v_list jsonb;
+    v_list jsonb[];
     v_next text;
 BEGIN
     IF p_limit IS NULL OR p_limit NOT BETWEEN 1 AND 200 THEN
@@ -1216,16 +1219,16 @@ BEGIN
         END IF;
     END IF;
 
-    -- One object per campaign, made in one go (document_json has the same): each || would copy it once more.
+    -- Each object made in one go (document_json makes the same), and the array of them too: each further step would copy all.
     SELECT
-        coalesce(jsonb_agg(
+        array_agg(
             jsonb_build_object(
                 'campaign_id', u.campaign_id, 'name', u.name, 'status', u.status, 'created_at', u.created_at, 'completed_at', u.completed_at,
                 'source', CASE WHEN u.stored IN ('frozen', 'amended') THEN 'frozen' WHEN u.stored IS NOT NULL THEN 'computed' ELSE 'none' END,
                 'state', coalesce(u.stored, CASE WHEN u.shows_numbers THEN 'pending' END), 'version', u.version, 'computed_at', u.computed_at,
                 'age_seconds', round(extract(EPOCH FROM clock_timestamp() - u.computed_at), 3),
                 'frozen_at', u.frozen_at, 'deleted_at', u.deleted_at, 'totals', u.totals, 'template_stats', u.template_stats)
-            ORDER BY u.n) FILTER (WHERE u.n <= p_limit), '[]'),
+            ORDER BY u.n) FILTER (WHERE u.n <= p_limit),
         rtrim(translate(encode(convert_to(
             (jsonb_agg(jsonb_build_array(u.created_at AT TIME ZONE 'UTC', u.campaign_id, md5(p_user_id::text)))
                 FILTER (WHERE u.n = p_limit AND u.found > p_limit) -> 0)::text, 'UTF8'), 'base64'), E'+/\n', '-_'), '=')
@@ -1247,7 +1250,7 @@ BEGIN
         LEFT JOIN headrace.campaign_computed_stats d
             ON d.campaign_id = c.campaign_id AND s.shows_numbers AND k.state IN ('live', 'settling', 'frozen', 'amended')
     ) u;
-    RETURN jsonb_build_object('campaigns', v_list, 'next_cursor', v_next);
+    RETURN jsonb_build_object('campaigns', coalesce(v_list, '{}'), 'next_cursor', v_next);
 END
 $$;
 
@@ -1327,6 +1330,21 @@ CREATE FUNCTION headrace.missing_change_log_days(p_ahead integer DEFAULT 14) RET
     ) d
     WHERE to_regclass('headrace.change_log_' || to_char(d.day, 'YYYYMMDD')) IS NULL
     ORDER BY d.day
+$$;
+
+-- Name: pack_hours(uuid); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.pack_hours(p_campaign_id uuid) RETURNS void
+    LANGUAGE sql
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    AS $$
+    DELETE FROM headrace.campaign_frozen_hours f WHERE f.campaign_id = p_campaign_id;
+    INSERT INTO headrace.campaign_frozen_hours (campaign_id, hours, sent, delivered, read, replied)
+    SELECT
+        h.campaign_id, array_agg(h.hour ORDER BY h.hour), array_agg(h.sent ORDER BY h.hour), array_agg(h.delivered ORDER BY h.hour),
+        array_agg(h.read ORDER BY h.hour), array_agg(h.replied ORDER BY h.hour)
+    FROM headrace.campaign_hour h WHERE h.campaign_id = p_campaign_id GROUP BY h.campaign_id;
+    DELETE FROM headrace.campaign_hour h WHERE h.campaign_id = p_campaign_id;
 $$;
 
 -- Name: rebase_stream(text, integer); Type: FUNCTION; Schema: headrace; Owner: -
@@ -1828,11 +1846,11 @@ BEGIN
         CROSS JOIN LATERAL (VALUES ('s', t.sent), ('d', t.delivered), ('r', t.read), ('a', t.replied)) v (kind, hour)
         WHERE isfinite(v.hour) GROUP BY v.hour
     ), hours_gone AS (
-        DELETE FROM headrace.campaign_hourly_stats h
+        DELETE FROM headrace.campaign_hour h
         WHERE h.campaign_id = p_campaign_id AND NOT EXISTS (SELECT FROM hours k WHERE k.hour = h.hour)
         RETURNING 1
     ), hours_set AS (
-        INSERT INTO headrace.campaign_hourly_stats AS h (campaign_id, hour, sent, delivered, read, replied)
+        INSERT INTO headrace.campaign_hour AS h (campaign_id, hour, sent, delivered, read, replied)
         SELECT p_campaign_id, k.hour, coalesce(k.sent, 0), coalesce(k.delivered, 0), coalesce(k.read, 0), coalesce(k.replied, 0) FROM hours k
         ON CONFLICT (campaign_id, hour) DO UPDATE SET
             sent = excluded.sent, delivered = excluded.delivered, read = excluded.read, replied = excluded.replied
@@ -2528,22 +2546,57 @@ ALTER TABLE headrace.campaign_completion ALTER COLUMN id ADD GENERATED ALWAYS AS
     CACHE 1
 );
 
--- Name: campaign_hourly_stats; Type: TABLE; Schema: headrace; Owner: -
+-- Name: campaign_frozen_hours; Type: TABLE; Schema: headrace; Owner: -
 
-CREATE TABLE headrace.campaign_hourly_stats (
+CREATE TABLE headrace.campaign_frozen_hours (
+    campaign_id uuid NOT NULL,
+    hours timestamp with time zone[] NOT NULL,
+    sent integer[] NOT NULL,
+    delivered integer[] NOT NULL,
+    read integer[] NOT NULL,
+    replied integer[] NOT NULL
+);
+
+-- Name: TABLE campaign_frozen_hours; Type: COMMENT; Schema: headrace; Owner: -
+
+COMMENT ON TABLE headrace.campaign_frozen_hours IS 'The rows of campaign_hour of a frozen campaign as one row, in order of hour: a tenth of the space.';
+
+-- Name: campaign_hour; Type: TABLE; Schema: headrace; Owner: -
+
+CREATE TABLE headrace.campaign_hour (
     campaign_id uuid NOT NULL,
     hour timestamp with time zone NOT NULL,
     sent integer NOT NULL,
     delivered integer NOT NULL,
     read integer NOT NULL,
     replied integer NOT NULL,
-    CONSTRAINT campaign_hourly_stats_counts CHECK (((sent >= 0) AND (delivered >= 0) AND (read >= 0) AND (replied >= 0)))
+    CONSTRAINT campaign_hour_counts CHECK (((sent >= 0) AND (delivered >= 0) AND (read >= 0) AND (replied >= 0)))
 )
 WITH (fillfactor='70');
 
--- Name: TABLE campaign_hourly_stats; Type: COMMENT; Schema: headrace; Owner: -
+-- Name: TABLE campaign_hour; Type: COMMENT; Schema: headrace; Owner: -
 
-COMMENT ON TABLE headrace.campaign_hourly_stats IS 'Messages per campaign and UTC hour of the first evidence that they were sent, delivered, read, replied to.';
+COMMENT ON TABLE headrace.campaign_hour IS 'Messages per unfrozen campaign and UTC hour of the first evidence that they were sent, delivered, read, replied to.';
+
+-- Name: campaign_hourly_stats; Type: VIEW; Schema: headrace; Owner: -
+
+CREATE VIEW headrace.campaign_hourly_stats AS
+ SELECT h.campaign_id,
+    h.hour,
+    h.sent,
+    h.delivered,
+    h.read,
+    h.replied
+   FROM headrace.campaign_hour h
+UNION ALL
+ SELECT f.campaign_id,
+    u.hour,
+    u.sent,
+    u.delivered,
+    u.read,
+    u.replied
+   FROM (headrace.campaign_frozen_hours f
+     CROSS JOIN LATERAL UNNEST(f.hours, f.sent, f.delivered, f.read, f.replied) u(hour, sent, delivered, read, replied));
 
 -- Name: campaign_latency; Type: TABLE; Schema: headrace; Owner: -
 
@@ -3010,10 +3063,15 @@ ALTER TABLE ONLY headrace.campaign_completion
 ALTER TABLE ONLY headrace.campaign_computed_stats
     ADD CONSTRAINT campaign_computed_stats_pkey PRIMARY KEY (campaign_id);
 
--- Name: campaign_hourly_stats campaign_hourly_stats_pkey; Type: CONSTRAINT; Schema: headrace; Owner: -
+-- Name: campaign_frozen_hours campaign_frozen_hours_pkey; Type: CONSTRAINT; Schema: headrace; Owner: -
 
-ALTER TABLE ONLY headrace.campaign_hourly_stats
-    ADD CONSTRAINT campaign_hourly_stats_pkey PRIMARY KEY (campaign_id, hour);
+ALTER TABLE ONLY headrace.campaign_frozen_hours
+    ADD CONSTRAINT campaign_frozen_hours_pkey PRIMARY KEY (campaign_id);
+
+-- Name: campaign_hour campaign_hour_pkey; Type: CONSTRAINT; Schema: headrace; Owner: -
+
+ALTER TABLE ONLY headrace.campaign_hour
+    ADD CONSTRAINT campaign_hour_pkey PRIMARY KEY (campaign_id, hour);
 
 -- Name: campaign_latency campaign_latency_pkey; Type: CONSTRAINT; Schema: headrace; Owner: -
 
@@ -3380,6 +3438,10 @@ GRANT ALL ON FUNCTION headrace.message_bits(p_queue_status text, p_evidence inte
 
 REVOKE ALL ON FUNCTION headrace.missing_change_log_days(p_ahead integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION headrace.missing_change_log_days(p_ahead integer) TO headrace_worker;
+
+-- Name: FUNCTION pack_hours(p_campaign_id uuid); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.pack_hours(p_campaign_id uuid) FROM PUBLIC;
 
 -- Name: FUNCTION rebase_stream(p_stream text, p_shards integer); Type: ACL; Schema: headrace; Owner: -
 

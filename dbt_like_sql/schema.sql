@@ -111,7 +111,6 @@ BEGIN
         -- The rebuild that follows adds outcomes, and with them counters, to nothing.
         DELETE FROM headrace.campaign_template_stats t WHERE t.campaign_id = p_campaign_id;
         DELETE FROM headrace.campaign_hour h WHERE h.campaign_id = p_campaign_id;
-        DELETE FROM headrace.campaign_frozen_hours h WHERE h.campaign_id = p_campaign_id;
         DELETE FROM headrace.campaign_latency l WHERE l.campaign_id = p_campaign_id;
         UPDATE headrace.campaign c SET
             state = 'live', frozen_status = NULL, source_rows = NULL, late_messages = NULL,
@@ -1338,7 +1337,6 @@ CREATE FUNCTION headrace.pack_hours(p_campaign_id uuid) RETURNS void
     LANGUAGE sql
     SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
     AS $$
-    DELETE FROM headrace.campaign_frozen_hours f WHERE f.campaign_id = p_campaign_id;
     INSERT INTO headrace.campaign_frozen_hours (campaign_id, hours, sent, delivered, read, replied)
     SELECT
         h.campaign_id, array_agg(h.hour ORDER BY h.hour), array_agg(h.sent ORDER BY h.hour), array_agg(h.delivered ORDER BY h.hour),
@@ -1791,6 +1789,7 @@ DECLARE
     v_wrong bigint;
     v_more bigint;
 BEGIN
+    PERFORM headrace.unpack_hours(p_campaign_id) WHERE p_live;
     WITH outcome AS (
         SELECT o.template_name, o.bits::integer AS bits FROM headrace.message_outcome o WHERE o.campaign_id = p_campaign_id AND NOT p_live
         UNION ALL
@@ -2363,6 +2362,20 @@ BEGIN
 
     messages := ARRAY(SELECT DISTINCT u FROM unnest(v_queue || v_by_status || v_neighbours || v_owners || v_referred) u);
 END
+$$;
+
+-- Name: unpack_hours(uuid); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.unpack_hours(p_campaign_id uuid) RETURNS void
+    LANGUAGE sql
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    AS $$
+    WITH packed AS (
+        DELETE FROM headrace.campaign_frozen_hours f WHERE f.campaign_id = p_campaign_id RETURNING f.*
+    )
+    INSERT INTO headrace.campaign_hour (campaign_id, hour, sent, delivered, read, replied)
+    SELECT p.campaign_id, u.hour, u.sent, u.delivered, u.read, u.replied
+    FROM packed p CROSS JOIN LATERAL unnest(p.hours, p.sent, p.delivered, p.read, p.replied) u (hour, sent, delivered, read, replied);
 $$;
 
 -- Name: webhook_items(jsonb); Type: FUNCTION; Schema: headrace; Owner: -
@@ -3555,6 +3568,10 @@ GRANT ALL ON FUNCTION headrace.template_stats(p_template_name text, p_from times
 -- Name: FUNCTION touched_messages(p_changes headrace.change_log[], OUT messages text[], OUT campaigns uuid[]); Type: ACL; Schema: headrace; Owner: -
 
 REVOKE ALL ON FUNCTION headrace.touched_messages(p_changes headrace.change_log[], OUT messages text[], OUT campaigns uuid[]) FROM PUBLIC;
+
+-- Name: FUNCTION unpack_hours(p_campaign_id uuid); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.unpack_hours(p_campaign_id uuid) FROM PUBLIC;
 
 -- Name: FUNCTION webhook_items(p_body jsonb); Type: ACL; Schema: headrace; Owner: -
 

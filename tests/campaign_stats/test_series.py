@@ -58,6 +58,29 @@ def test_a_series_is_the_same_before_and_after_freezing_amending_and_reopening(a
     assert rows(app, "campaign_hour", live) > 0
 
 
+def test_a_new_count_of_a_frozen_campaign_finds_only_what_is_wrong(app: Connection) -> None:
+    _, campaign = a_history(app)
+    drain(app)
+    expected = series(outcomes(app))
+    app.execute("SELECT headrace.freeze_campaigns(ARRAY[%s])", [campaign])
+    app.execute(
+        "UPDATE headrace.campaign_frozen_hours SET sent[1] = sent[1] + 1, replied[2] = replied[2] + 1 WHERE campaign_id = %s",
+        [campaign],
+    )
+    assert stored_series(app) != expected
+    app.execute("SELECT headrace.rebuild_campaign_stats(ARRAY[%s])", [campaign])
+    assert stored_series(app) == expected
+    app.execute("SELECT pg_stat_force_next_flush()")  # what was counted so far is not of the next transaction
+    with app.transaction(force_rollback=True):
+        hours = rows(app, "campaign_hourly_stats", campaign)
+        app.execute("SELECT headrace.store_counts(%s, true)", [campaign])
+        assert rows(app, "campaign_hour", campaign) == hours
+        touched = app.execute(
+            "SELECT pg_stat_get_xact_tuples_updated('headrace.campaign_hour'::regclass)"
+        ).fetchone()
+        assert touched == (0,)
+
+
 def test_a_campaign_without_any_time_has_no_series_frozen_or_not(app: Connection) -> None:
     row = app.execute("INSERT INTO campaigns (status) VALUES ('running') RETURNING id").fetchone()
     assert row is not None

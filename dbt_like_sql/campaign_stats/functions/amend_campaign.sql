@@ -47,7 +47,6 @@ BEGIN
         -- The rebuild that follows adds outcomes, and with them counters, to nothing.
         DELETE FROM headrace.campaign_template_stats t WHERE t.campaign_id = p_campaign_id;
         DELETE FROM headrace.campaign_hour h WHERE h.campaign_id = p_campaign_id;
-        DELETE FROM headrace.campaign_frozen_hours h WHERE h.campaign_id = p_campaign_id;
         DELETE FROM headrace.campaign_latency l WHERE l.campaign_id = p_campaign_id;
         UPDATE headrace.campaign c SET
             state = 'live', frozen_status = NULL, source_rows = NULL, late_messages = NULL,

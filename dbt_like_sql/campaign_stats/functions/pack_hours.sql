@@ -7,7 +7,6 @@ CREATE OR REPLACE FUNCTION headrace.pack_hours(p_campaign_id uuid) RETURNS void
 LANGUAGE sql
 SET search_path = pg_catalog, headrace, pg_temp
 AS $$
-    DELETE FROM headrace.campaign_frozen_hours f WHERE f.campaign_id = p_campaign_id;
     INSERT INTO headrace.campaign_frozen_hours (campaign_id, hours, sent, delivered, read, replied)
     SELECT
         h.campaign_id, array_agg(h.hour ORDER BY h.hour), array_agg(h.sent ORDER BY h.hour), array_agg(h.delivered ORDER BY h.hour),

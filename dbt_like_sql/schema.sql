@@ -110,7 +110,7 @@ BEGIN
     IF v_reopened THEN
         -- The rebuild that follows adds outcomes, and with them counters, to nothing.
         DELETE FROM headrace.campaign_template_stats t WHERE t.campaign_id = p_campaign_id;
-        DELETE FROM headrace.campaign_hourly_stats h WHERE h.campaign_id = p_campaign_id;
+        DELETE FROM headrace.campaign_hour h WHERE h.campaign_id = p_campaign_id;
         DELETE FROM headrace.campaign_latency l WHERE l.campaign_id = p_campaign_id;
         UPDATE headrace.campaign c SET
             state = 'live', frozen_status = NULL, source_rows = NULL, late_messages = NULL,
@@ -120,6 +120,7 @@ BEGIN
         RETURN true;
     END IF;
     DELETE FROM headrace.campaign_latency l WHERE l.campaign_id = p_campaign_id;
+    PERFORM headrace.pack_hours(p_campaign_id);
     UPDATE headrace.campaign_computed_stats s SET
         state = CASE WHEN s.version > d.version THEN 'amended' ELSE s.state END,
         frozen_at = CASE WHEN s.version > d.version THEN clock_timestamp() ELSE s.frozen_at END, deleted_at = NULL
@@ -286,19 +287,19 @@ BEGIN
         GROUP BY x.campaign_id, x.hour
         HAVING (sum(x.sent), sum(x.delivered), sum(x.read), sum(x.replied)) <> (0, 0, 0, 0)
     ), added AS (
-        UPDATE headrace.campaign_hourly_stats h SET
+        UPDATE headrace.campaign_hour h SET
             sent = h.sent + d.sent, delivered = h.delivered + d.delivered, read = h.read + d.read, replied = h.replied + d.replied
         FROM delta d
         WHERE h.campaign_id = d.campaign_id AND h.hour = d.hour
         RETURNING h.*
     ), made AS (
-        INSERT INTO headrace.campaign_hourly_stats (campaign_id, hour, sent, delivered, read, replied)
+        INSERT INTO headrace.campaign_hour (campaign_id, hour, sent, delivered, read, replied)
         SELECT d.campaign_id, d.hour, d.sent, d.delivered, d.read, d.replied FROM delta d
-        WHERE NOT EXISTS (SELECT FROM headrace.campaign_hourly_stats h WHERE h.campaign_id = d.campaign_id AND h.hour = d.hour)
+        WHERE NOT EXISTS (SELECT FROM headrace.campaign_hour h WHERE h.campaign_id = d.campaign_id AND h.hour = d.hour)
     )
     SELECT array_agg(DISTINCT a.campaign_id) FILTER (WHERE (a.sent, a.delivered, a.read, a.replied) = (0, 0, 0, 0)) INTO v_campaigns FROM added a;
     IF v_campaigns IS NOT NULL THEN
-        DELETE FROM headrace.campaign_hourly_stats h
+        DELETE FROM headrace.campaign_hour h
         WHERE h.campaign_id = ANY (v_campaigns) AND (h.sent, h.delivered, h.read, h.replied) = (0, 0, 0, 0);
     END IF;
 
@@ -380,7 +381,7 @@ BEGIN
         END IF;
         RETURN headrace.document_json(d.facts, d);
     END IF;
-    IF v_state IN ('live', 'settling', 'frozen', 'amended') AND (v_state IN ('frozen', 'amended') OR v_status NOT IN ('scheduled', 'failed')) THEN
+    IF v_state IN ('live', 'settling', 'frozen', 'amended') AND (v_state IN ('frozen', 'amended') OR coalesce(v_status, '') NOT IN ('scheduled', 'failed')) THEN
         SELECT * INTO d FROM headrace.campaign_computed_stats s WHERE s.campaign_id = p_campaign_id;
         IF FOUND THEN
             RETURN headrace.document_json(v_facts, d);
@@ -980,6 +981,7 @@ BEGIN
     WHERE k.campaign_id = p_campaign_id;
     DELETE FROM headrace.message_outcome o WHERE o.campaign_id = p_campaign_id;
     DELETE FROM headrace.campaign_latency l WHERE l.campaign_id = p_campaign_id;
+    PERFORM headrace.pack_hours(p_campaign_id);
 END
 $$;
 
@@ -1175,6 +1177,82 @@ CREATE FUNCTION headrace.lifecycle_state(p_state text, p_status text, p_frozen_s
     END
 $$;
 
+-- Name: list_campaign_stats(uuid, text, integer); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.list_campaign_stats(p_user_id uuid DEFAULT NULL::uuid, p_cursor text DEFAULT NULL::text, p_limit integer DEFAULT 20) RETURNS jsonb
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    SET plan_cache_mode TO 'force_custom_plan'
+    SET jit TO 'off'
+    AS $$
+DECLARE
+    v_at timestamptz := 'infinity';
+    v_id uuid := 'ffffffff-ffff-ffff-ffff-ffffffffffff';
+    v_last uuid;
+    v_cursor jsonb;
+    v_list jsonb[];
+    v_next text;
+BEGIN
+    IF p_limit IS NULL OR p_limit NOT BETWEEN 1 AND 200 THEN
+        RAISE EXCEPTION 'p_limit is %, but a page has 1 to 200 campaigns', coalesce(p_limit::text, 'null') USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    IF false THEN
+        RAISE EXCEPTION 'campaigns has no column user_id: there are no lists by user'
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'Leave p_user_id null.';
+    END IF;
+    IF p_cursor IS NOT NULL THEN
+        BEGIN
+            v_cursor := convert_from(decode(rpad(translate(left(p_cursor, 400), '-_', '+/'), (length(p_cursor) + 3) / 4 * 4, '='), 'base64'), 'UTF8')::jsonb;
+            v_at := (v_cursor ->> 0)::timestamp AT TIME ZONE 'UTC';
+            v_id := CASE WHEN jsonb_array_length(v_cursor) = 3 THEN (v_cursor ->> 1)::uuid END;
+            v_last := v_id;
+        EXCEPTION WHEN data_exception THEN
+            v_id := NULL;
+        END;
+        IF v_at IS NULL OR v_id IS NULL THEN
+            RAISE EXCEPTION 'p_cursor is not a cursor of this list'
+                USING ERRCODE = 'invalid_parameter_value', HINT = 'Pass next_cursor of the page before as it came, or null for the first page.';
+        ELSIF v_cursor ->> 2 IS DISTINCT FROM md5(p_user_id::text) THEN
+            RAISE EXCEPTION 'p_cursor is of the list of another user'
+                USING ERRCODE = 'invalid_parameter_value', HINT = 'Pass the p_user_id that the cursor was given for, or null for the first page.';
+        END IF;
+    END IF;
+
+    -- Each object made in one go (document_json makes the same), and the array of them too: each further step would copy all.
+    SELECT
+        array_agg(
+            jsonb_build_object(
+                'campaign_id', u.campaign_id, 'name', u.name, 'status', u.status, 'created_at', u.created_at, 'completed_at', u.completed_at,
+                'source', CASE WHEN u.stored IN ('frozen', 'amended') THEN 'frozen' WHEN u.stored IS NOT NULL THEN 'computed' ELSE 'none' END,
+                'state', coalesce(u.stored, CASE WHEN u.shows_numbers THEN 'pending' END), 'version', u.version, 'computed_at', u.computed_at,
+                'age_seconds', round(extract(EPOCH FROM clock_timestamp() - u.computed_at), 3),
+                'frozen_at', u.frozen_at, 'deleted_at', u.deleted_at, 'totals', u.totals, 'template_stats', u.template_stats)
+            ORDER BY u.n) FILTER (WHERE u.n <= p_limit),
+        rtrim(translate(encode(convert_to(
+            (jsonb_agg(jsonb_build_array(u.created_at AT TIME ZONE 'UTC', u.campaign_id, md5(p_user_id::text)))
+                FILTER (WHERE u.n = p_limit AND u.found > p_limit) -> 0)::text, 'UTF8'), 'base64'), E'+/\n', '-_'), '=')
+    INTO v_list, v_next
+    FROM (
+        SELECT
+            c.*, s.shows_numbers, d.state AS stored, d.version, d.computed_at, d.frozen_at, d.deleted_at, d.totals, d.template_stats,
+            row_number() OVER (ORDER BY c.created_at DESC, c.campaign_id DESC) AS n, count(*) OVER () AS found
+        FROM (
+            SELECT c.* FROM headrace.stg_campaigns c
+            WHERE (c.created_at, c.campaign_id) <= (v_at, v_id) AND c.campaign_id IS DISTINCT FROM v_last
+                AND (p_user_id IS NULL OR c.user_id = p_user_id)
+            ORDER BY c.created_at DESC, c.campaign_id DESC LIMIT p_limit + 1
+        ) c
+        LEFT JOIN headrace.campaign k ON k.campaign_id = c.campaign_id
+        CROSS JOIN LATERAL (
+            SELECT coalesce(k.state IN ('frozen', 'amended'), false) OR coalesce(c.status NOT IN ('scheduled', 'failed'), true) AS shows_numbers
+        ) s
+        LEFT JOIN headrace.campaign_computed_stats d
+            ON d.campaign_id = c.campaign_id AND s.shows_numbers AND k.state IN ('live', 'settling', 'frozen', 'amended')
+    ) u;
+    RETURN jsonb_build_object('campaigns', coalesce(v_list, '{}'), 'next_cursor', v_next);
+END
+$$;
+
 -- Name: live_stats(uuid); Type: FUNCTION; Schema: headrace; Owner: -
 
 CREATE FUNCTION headrace.live_stats(p_campaign_id uuid) RETURNS jsonb
@@ -1251,6 +1329,20 @@ CREATE FUNCTION headrace.missing_change_log_days(p_ahead integer DEFAULT 14) RET
     ) d
     WHERE to_regclass('headrace.change_log_' || to_char(d.day, 'YYYYMMDD')) IS NULL
     ORDER BY d.day
+$$;
+
+-- Name: pack_hours(uuid); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.pack_hours(p_campaign_id uuid) RETURNS void
+    LANGUAGE sql
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    AS $$
+    INSERT INTO headrace.campaign_frozen_hours (campaign_id, hours, sent, delivered, read, replied)
+    SELECT
+        h.campaign_id, array_agg(h.hour ORDER BY h.hour), array_agg(h.sent ORDER BY h.hour), array_agg(h.delivered ORDER BY h.hour),
+        array_agg(h.read ORDER BY h.hour), array_agg(h.replied ORDER BY h.hour)
+    FROM headrace.campaign_hour h WHERE h.campaign_id = p_campaign_id GROUP BY h.campaign_id;
+    DELETE FROM headrace.campaign_hour h WHERE h.campaign_id = p_campaign_id;
 $$;
 
 -- Name: rebase_stream(text, integer); Type: FUNCTION; Schema: headrace; Owner: -
@@ -1697,6 +1789,7 @@ DECLARE
     v_wrong bigint;
     v_more bigint;
 BEGIN
+    PERFORM headrace.unpack_hours(p_campaign_id) WHERE p_live;
     WITH outcome AS (
         SELECT o.template_name, o.bits::integer AS bits FROM headrace.message_outcome o WHERE o.campaign_id = p_campaign_id AND NOT p_live
         UNION ALL
@@ -1752,11 +1845,11 @@ BEGIN
         CROSS JOIN LATERAL (VALUES ('s', t.sent), ('d', t.delivered), ('r', t.read), ('a', t.replied)) v (kind, hour)
         WHERE isfinite(v.hour) GROUP BY v.hour
     ), hours_gone AS (
-        DELETE FROM headrace.campaign_hourly_stats h
+        DELETE FROM headrace.campaign_hour h
         WHERE h.campaign_id = p_campaign_id AND NOT EXISTS (SELECT FROM hours k WHERE k.hour = h.hour)
         RETURNING 1
     ), hours_set AS (
-        INSERT INTO headrace.campaign_hourly_stats AS h (campaign_id, hour, sent, delivered, read, replied)
+        INSERT INTO headrace.campaign_hour AS h (campaign_id, hour, sent, delivered, read, replied)
         SELECT p_campaign_id, k.hour, coalesce(k.sent, 0), coalesce(k.delivered, 0), coalesce(k.read, 0), coalesce(k.replied, 0) FROM hours k
         ON CONFLICT (campaign_id, hour) DO UPDATE SET
             sent = excluded.sent, delivered = excluded.delivered, read = excluded.read, replied = excluded.replied
@@ -2119,6 +2212,45 @@ BEGIN
 END
 $_$;
 
+-- Name: template_stats(text, timestamp with time zone, timestamp with time zone); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.template_stats(p_template_name text DEFAULT NULL::text, p_from timestamp with time zone DEFAULT NULL::timestamp with time zone, p_to timestamp with time zone DEFAULT NULL::timestamp with time zone) RETURNS TABLE(template_name text, campaigns bigint, total bigint, sent bigint, delivered bigint, read bigint, replied bigint, failed bigint, failed_queue bigint, failed_delivery bigint, delivered_rate numeric, read_rate numeric, replied_rate numeric, pending bigint)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    SET plan_cache_mode TO 'force_custom_plan'
+    SET jit TO 'off'
+    AS $$
+BEGIN
+    IF p_from > p_to THEN
+        RAISE EXCEPTION 'p_from (%) is after p_to (%)', p_from, p_to USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    RETURN QUERY
+    SELECT
+        coalesce(t.template_name, p_template_name), coalesce(t.campaigns, 0),
+        coalesce(t.total, 0), coalesce(t.sent, 0), coalesce(t.delivered, 0), coalesce(t.read, 0), coalesce(t.replied, 0),
+        coalesce(t.failed, 0), coalesce(t.failed_queue, 0), coalesce(t.failed - t.failed_queue, 0),
+        round(t.delivered::numeric / nullif(t.sent, 0), 6), round(t.read::numeric / nullif(t.delivered, 0), 6),
+        round(t.replied::numeric / nullif(t.delivered, 0), 6), w.pending
+    FROM (
+        SELECT count(*) AS pending FROM headrace.stg_campaigns c LEFT JOIN headrace.campaign k ON k.campaign_id = c.campaign_id
+        WHERE (p_from IS NULL OR c.created_at >= p_from) AND (p_to IS NULL OR c.created_at < p_to)
+            AND coalesce(k.state, 'pending') NOT IN ('live', 'settling', 'frozen', 'amended')
+    ) w
+    LEFT JOIN (
+        SELECT
+            s.template_name, count(*) AS campaigns, sum(s.total)::bigint AS total, sum(s.sent)::bigint AS sent, sum(s.delivered)::bigint AS delivered,
+            sum(s.read)::bigint AS read, sum(s.replied)::bigint AS replied, sum(s.failed)::bigint AS failed, sum(s.failed_queue)::bigint AS failed_queue
+        FROM headrace.stg_campaigns c
+        INNER JOIN headrace.campaign k ON k.campaign_id = c.campaign_id AND k.state IN ('live', 'settling', 'frozen', 'amended')
+        INNER JOIN headrace.campaign_template_stats s ON s.campaign_id = c.campaign_id
+        WHERE (p_from IS NULL OR c.created_at >= p_from) AND (p_to IS NULL OR c.created_at < p_to)
+            AND (p_template_name IS NULL OR s.template_name = p_template_name)
+        GROUP BY s.template_name
+    ) t ON true
+    ORDER BY t.template_name COLLATE "C";
+END
+$$;
+
 -- Name: touched_messages(headrace.change_log[]); Type: FUNCTION; Schema: headrace; Owner: -
 
 CREATE FUNCTION headrace.touched_messages(p_changes headrace.change_log[], OUT messages text[], OUT campaigns uuid[]) RETURNS record
@@ -2233,6 +2365,20 @@ BEGIN
         SELECT DISTINCT u COLLATE "C" FROM unnest(v_queue || v_by_status || v_neighbours || v_owners || v_referred) u ORDER BY 1
     );
 END
+$$;
+
+-- Name: unpack_hours(uuid); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.unpack_hours(p_campaign_id uuid) RETURNS void
+    LANGUAGE sql
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    AS $$
+    WITH packed AS (
+        DELETE FROM headrace.campaign_frozen_hours f WHERE f.campaign_id = p_campaign_id RETURNING f.*
+    )
+    INSERT INTO headrace.campaign_hour (campaign_id, hour, sent, delivered, read, replied)
+    SELECT p.campaign_id, u.hour, u.sent, u.delivered, u.read, u.replied
+    FROM packed p CROSS JOIN LATERAL unnest(p.hours, p.sent, p.delivered, p.read, p.replied) u (hour, sent, delivered, read, replied);
 $$;
 
 -- Name: webhook_items(jsonb); Type: FUNCTION; Schema: headrace; Owner: -
@@ -2416,22 +2562,57 @@ ALTER TABLE headrace.campaign_completion ALTER COLUMN id ADD GENERATED ALWAYS AS
     CACHE 1
 );
 
--- Name: campaign_hourly_stats; Type: TABLE; Schema: headrace; Owner: -
+-- Name: campaign_frozen_hours; Type: TABLE; Schema: headrace; Owner: -
 
-CREATE TABLE headrace.campaign_hourly_stats (
+CREATE TABLE headrace.campaign_frozen_hours (
+    campaign_id uuid NOT NULL,
+    hours timestamp with time zone[] NOT NULL,
+    sent integer[] NOT NULL,
+    delivered integer[] NOT NULL,
+    read integer[] NOT NULL,
+    replied integer[] NOT NULL
+);
+
+-- Name: TABLE campaign_frozen_hours; Type: COMMENT; Schema: headrace; Owner: -
+
+COMMENT ON TABLE headrace.campaign_frozen_hours IS 'The rows of campaign_hour of a frozen campaign as one row, in order of hour: a tenth of the space.';
+
+-- Name: campaign_hour; Type: TABLE; Schema: headrace; Owner: -
+
+CREATE TABLE headrace.campaign_hour (
     campaign_id uuid NOT NULL,
     hour timestamp with time zone NOT NULL,
     sent integer NOT NULL,
     delivered integer NOT NULL,
     read integer NOT NULL,
     replied integer NOT NULL,
-    CONSTRAINT campaign_hourly_stats_counts CHECK (((sent >= 0) AND (delivered >= 0) AND (read >= 0) AND (replied >= 0)))
+    CONSTRAINT campaign_hour_counts CHECK (((sent >= 0) AND (delivered >= 0) AND (read >= 0) AND (replied >= 0)))
 )
 WITH (fillfactor='70');
 
--- Name: TABLE campaign_hourly_stats; Type: COMMENT; Schema: headrace; Owner: -
+-- Name: TABLE campaign_hour; Type: COMMENT; Schema: headrace; Owner: -
 
-COMMENT ON TABLE headrace.campaign_hourly_stats IS 'Messages per campaign and UTC hour of the first evidence that they were sent, delivered, read, replied to.';
+COMMENT ON TABLE headrace.campaign_hour IS 'Messages per unfrozen campaign and UTC hour of the first evidence that they were sent, delivered, read, replied to.';
+
+-- Name: campaign_hourly_stats; Type: VIEW; Schema: headrace; Owner: -
+
+CREATE VIEW headrace.campaign_hourly_stats AS
+ SELECT h.campaign_id,
+    h.hour,
+    h.sent,
+    h.delivered,
+    h.read,
+    h.replied
+   FROM headrace.campaign_hour h
+UNION ALL
+ SELECT f.campaign_id,
+    u.hour,
+    u.sent,
+    u.delivered,
+    u.read,
+    u.replied
+   FROM (headrace.campaign_frozen_hours f
+     CROSS JOIN LATERAL UNNEST(f.hours, f.sent, f.delivered, f.read, f.replied) u(hour, sent, delivered, read, replied));
 
 -- Name: campaign_latency; Type: TABLE; Schema: headrace; Owner: -
 
@@ -2527,7 +2708,7 @@ CREATE VIEW headrace.stg_campaigns AS
  SELECT id AS campaign_id,
     name,
     status,
-    (user_id)::text AS user_id,
+    user_id,
     created_at,
     completed_at
    FROM public.campaigns c;
@@ -2898,10 +3079,15 @@ ALTER TABLE ONLY headrace.campaign_completion
 ALTER TABLE ONLY headrace.campaign_computed_stats
     ADD CONSTRAINT campaign_computed_stats_pkey PRIMARY KEY (campaign_id);
 
--- Name: campaign_hourly_stats campaign_hourly_stats_pkey; Type: CONSTRAINT; Schema: headrace; Owner: -
+-- Name: campaign_frozen_hours campaign_frozen_hours_pkey; Type: CONSTRAINT; Schema: headrace; Owner: -
 
-ALTER TABLE ONLY headrace.campaign_hourly_stats
-    ADD CONSTRAINT campaign_hourly_stats_pkey PRIMARY KEY (campaign_id, hour);
+ALTER TABLE ONLY headrace.campaign_frozen_hours
+    ADD CONSTRAINT campaign_frozen_hours_pkey PRIMARY KEY (campaign_id);
+
+-- Name: campaign_hour campaign_hour_pkey; Type: CONSTRAINT; Schema: headrace; Owner: -
+
+ALTER TABLE ONLY headrace.campaign_hour
+    ADD CONSTRAINT campaign_hour_pkey PRIMARY KEY (campaign_id, hour);
 
 -- Name: campaign_latency campaign_latency_pkey; Type: CONSTRAINT; Schema: headrace; Owner: -
 
@@ -3242,6 +3428,13 @@ GRANT ALL ON FUNCTION headrace.latency_seconds(p_from timestamp with time zone, 
 
 REVOKE ALL ON FUNCTION headrace.lifecycle_state(p_state text, p_status text, p_frozen_status text, p_settles_until timestamp with time zone, p_now timestamp with time zone) FROM PUBLIC;
 
+-- Name: FUNCTION list_campaign_stats(p_user_id uuid, p_cursor text, p_limit integer); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.list_campaign_stats(p_user_id uuid, p_cursor text, p_limit integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION headrace.list_campaign_stats(p_user_id uuid, p_cursor text, p_limit integer) TO headrace_reader;
+GRANT ALL ON FUNCTION headrace.list_campaign_stats(p_user_id uuid, p_cursor text, p_limit integer) TO headrace_app;
+GRANT ALL ON FUNCTION headrace.list_campaign_stats(p_user_id uuid, p_cursor text, p_limit integer) TO headrace_worker;
+
 -- Name: FUNCTION live_stats(p_campaign_id uuid); Type: ACL; Schema: headrace; Owner: -
 
 REVOKE ALL ON FUNCTION headrace.live_stats(p_campaign_id uuid) FROM PUBLIC;
@@ -3261,6 +3454,10 @@ GRANT ALL ON FUNCTION headrace.message_bits(p_queue_status text, p_evidence inte
 
 REVOKE ALL ON FUNCTION headrace.missing_change_log_days(p_ahead integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION headrace.missing_change_log_days(p_ahead integer) TO headrace_worker;
+
+-- Name: FUNCTION pack_hours(p_campaign_id uuid); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.pack_hours(p_campaign_id uuid) FROM PUBLIC;
 
 -- Name: FUNCTION rebase_stream(p_stream text, p_shards integer); Type: ACL; Schema: headrace; Owner: -
 
@@ -3364,9 +3561,20 @@ GRANT ALL ON FUNCTION headrace.stream_rebuild(p_stream text) TO headrace_worker;
 REVOKE ALL ON FUNCTION headrace.stream_step(p_stream text, p_shard integer, p_limit integer, p_isolate boolean, OUT status text, OUT changes integer, OUT dead_letters integer, OUT more boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION headrace.stream_step(p_stream text, p_shard integer, p_limit integer, p_isolate boolean, OUT status text, OUT changes integer, OUT dead_letters integer, OUT more boolean) TO headrace_worker;
 
+-- Name: FUNCTION template_stats(p_template_name text, p_from timestamp with time zone, p_to timestamp with time zone); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.template_stats(p_template_name text, p_from timestamp with time zone, p_to timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION headrace.template_stats(p_template_name text, p_from timestamp with time zone, p_to timestamp with time zone) TO headrace_reader;
+GRANT ALL ON FUNCTION headrace.template_stats(p_template_name text, p_from timestamp with time zone, p_to timestamp with time zone) TO headrace_app;
+GRANT ALL ON FUNCTION headrace.template_stats(p_template_name text, p_from timestamp with time zone, p_to timestamp with time zone) TO headrace_worker;
+
 -- Name: FUNCTION touched_messages(p_changes headrace.change_log[], OUT messages text[], OUT campaigns uuid[]); Type: ACL; Schema: headrace; Owner: -
 
 REVOKE ALL ON FUNCTION headrace.touched_messages(p_changes headrace.change_log[], OUT messages text[], OUT campaigns uuid[]) FROM PUBLIC;
+
+-- Name: FUNCTION unpack_hours(p_campaign_id uuid); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.unpack_hours(p_campaign_id uuid) FROM PUBLIC;
 
 -- Name: FUNCTION webhook_items(p_body jsonb); Type: ACL; Schema: headrace; Owner: -
 

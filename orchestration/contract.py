@@ -53,6 +53,7 @@ class Table:
     name: str
     columns: tuple[Column, ...]
     indexes: tuple[Index, ...]
+    advised: tuple[Index, ...] = ()  # may be missing: something is slower then
 
 
 @dataclass(frozen=True)
@@ -100,13 +101,16 @@ def _domain(name: str, body: Mapping[str, Any]) -> Domain:
     for table, spec in body["tables"].items():
         columns = tuple(Column(c, d["type"], d.get("optional", False)) for c, d in spec["columns"].items())
         indexes = [Index((unique,)) for unique in spec.get("unique", [])]
-        for index in spec.get("indexes", []):
-            if isinstance(index, dict):
-                indexes.append(Index(tuple(index["columns"]), index.get("where")))
-            else:
-                indexes.append(Index(tuple(index)))
-        tables.append(Table(table, columns, tuple(indexes)))
+        indexes += [_index(index) for index in spec.get("indexes", [])]
+        advised = tuple(_index(index) for index in spec.get("advised", []))
+        tables.append(Table(table, columns, tuple(indexes), advised))
     return Domain(name, tuple(body["activated_by"]), tuple(tables))
+
+
+def _index(spec: Mapping[str, Any] | list[str]) -> Index:
+    if isinstance(spec, Mapping):
+        return Index(tuple(spec["columns"]), spec.get("where"))
+    return Index(tuple(spec))
 
 
 def active_domains(
@@ -180,15 +184,7 @@ def check_contract(
                 if not any(_is_there(c, table, present) for c in index.columns):
                     continue
                 if not any(_serves(candidate, index) for candidate in found.indexes):
-                    keys = ", ".join(index.columns)
-                    where = f" WHERE {index.where}" if index.where else ""
-                    how = "" if found.partitioned else " CONCURRENTLY"  # refused there by the server
-                    problems.append(
-                        Problem(
-                            f"table {table.name} lacks an index on ({keys}); see dbt_like_sql/sources.yml",
-                            f"CREATE INDEX{how} ON {place} ({keys}){where};",
-                        )
-                    )
+                    problems.append(_index_problem(f"table {table.name} lacks an index", place, found, index))
             if found.hidden_by_policy:
                 problems.append(
                     Problem(
@@ -197,6 +193,32 @@ def check_contract(
                     )
                 )
     return problems
+
+
+def advise(domains: Iterable[Domain], catalog: Catalog, source_schema: str) -> list[Problem]:
+    """The advised indexes that are missing from tables that are there with all columns of the index."""
+    problems: list[Problem] = []
+    for domain in domains:
+        for table in domain.tables:
+            found = catalog.get(table.name)
+            if found is None:
+                continue
+            for index in table.advised:
+                complete = set(index.columns) <= set(found.columns)
+                if complete and not any(_serves(candidate, index) for candidate in found.indexes):
+                    place = f"{quoted(source_schema)}.{quoted(table.name)}"
+                    what = f"lists and ranges of {table.name} read the whole table without an index"
+                    problems.append(_index_problem(what, place, found, index))
+    return problems
+
+
+def _index_problem(what: str, place: str, found: FoundTable, index: Index) -> Problem:
+    keys = ", ".join(index.columns)
+    where = f" WHERE {index.where}" if index.where else ""
+    how = "" if found.partitioned else " CONCURRENTLY"  # refused there by the server
+    return Problem(
+        f"{what} on ({keys}); see dbt_like_sql/sources.yml", f"CREATE INDEX{how} ON {place} ({keys}){where};"
+    )
 
 
 def _is_there(key: str, table: Table, present: set[str]) -> bool:

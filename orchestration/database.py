@@ -163,7 +163,7 @@ def load_objects(
         "source": quoted(source_schema),
         "optional": optional,
         "regclass": regclass,
-        "type": lambda table, column: types[table][column],
+        "type": lambda table, column: types[table].get(column, "text"),
         **constants,
     }
     objects = []

@@ -8,7 +8,14 @@ import psycopg
 import sqlalchemy as sa
 
 from orchestration import capture, migrate, pooler
-from orchestration.contract import Problem, active_domains, check_contract, read_catalog, read_contract
+from orchestration.contract import (
+    Problem,
+    active_domains,
+    advise,
+    check_contract,
+    read_catalog,
+    read_contract,
+)
 from orchestration.database import cannot_connect, connection_problem, engine
 from orchestration.errors import HeadraceError
 from orchestration.installation import check_server
@@ -81,6 +88,8 @@ def _diagnose(connection: sa.Connection, settings: Settings) -> Diagnosis:
         )
     contract = check_contract(domains, catalog, settings.source_schema, capture.renames(faults))
     errors += contract + [problem for problem in broken if problem not in contract]
+    if not contract:
+        notes += advise(domains, catalog, settings.source_schema)
     if not installed:
         errors.append(Problem("schema headrace is not installed", "headrace migrate"))
     else:

@@ -25,6 +25,8 @@ headrace.stg_campaigns
 TO headrace_worker;
 GRANT EXECUTE ON FUNCTION
 headrace.campaign_stats(uuid),
+headrace.list_campaign_stats,
+headrace.template_stats(text, timestamptz, timestamptz),
 headrace.get_campaign_template_stats(uuid),
 headrace.campaign_contact_distribution(uuid)
 TO headrace_reader, headrace_app, headrace_worker;

@@ -13,6 +13,8 @@ CREATE TABLE IF NOT EXISTS {source}.campaigns (
     created_at timestamptz NOT NULL DEFAULT now(),
     completed_at timestamptz
 );
+CREATE INDEX IF NOT EXISTS campaigns_newest ON {source}.campaigns (created_at, id);
+CREATE INDEX IF NOT EXISTS campaigns_of_user ON {source}.campaigns (user_id, created_at, id);
 
 CREATE TABLE IF NOT EXISTS {source}.send_queue (
     id uuid PRIMARY KEY DEFAULT gen_random_uuid(),

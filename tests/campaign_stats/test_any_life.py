@@ -57,7 +57,7 @@ class CampaignLife(RuleBasedStateMachine):
         self.connection.execute(
             "TRUNCATE campaigns, send_queue, message_status_logs, messages, headrace.change_log, headrace.campaign,"
             " headrace.message_outcome, headrace.campaign_template_stats, headrace.campaign_computed_stats,"
-            " headrace.campaign_hourly_stats, headrace.campaign_latency, headrace.campaign_completion,"
+            " headrace.campaign_hour, headrace.campaign_frozen_hours, headrace.campaign_latency, headrace.campaign_completion,"
             " headrace.campaign_stats_amendment, headrace.campaign_stats_pending_amendment CASCADE"
         )
         self.connection.execute("SELECT headrace.rebase_stream('campaign_stats')")

@@ -176,6 +176,8 @@ def test_rows_from_before_the_installation_count_and_are_served_live_until_their
 ROLES: dict[str, Callable[[uuid.UUID], list[tuple[str, bool]]]] = {
     "headrace_reader": lambda c: [
         (f"SELECT headrace.campaign_stats('{c}')", True),
+        ("SELECT headrace.list_campaign_stats()", True),
+        ("SELECT * FROM headrace.template_stats()", True),
         ("SELECT * FROM headrace.campaign_template_stats", True),
         ("SELECT * FROM headrace.campaign_template_stats_live", True),
         ("SELECT * FROM headrace.stream_lag", True),

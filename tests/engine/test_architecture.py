@@ -128,6 +128,7 @@ def test_every_folder_of_code_and_tests_is_a_package() -> None:
     [
         "orchestration.cli, orchestration.engine.worker, orchestration.engine.housekeeping, orchestration.engine.stream",
         "orchestration.migrate, orchestration.doctor, orchestration.demo.load",
+        "orchestration.campaign_stats.reader",
     ],
 )
 def test_workers_and_commands_run_without_dagster_loaded(modules: str, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from orchestration.contract import (
     Problem,
     Table,
     active_domains,
+    advise,
     check_contract,
     read_contract,
 )
@@ -243,3 +244,43 @@ def test_the_contract_names_only_types_that_it_accepts() -> None:
         assert set(domain.activated_by) <= tables
         everything = FoundTable({}, ())
         assert check_contract([domain], dict.fromkeys(tables, everything), "public")
+
+
+# --- advised indexes -----------------------------------------------------------------------------------------------
+
+LISTED = Table(
+    "queue", QUEUE.columns, (), advised=(Index(("created_at", "id")), Index(("note", "created_at")))
+)
+
+
+def advice(table: FoundTable | None) -> list[Problem]:
+    return advise(
+        [Domain("mail", ("queue",), (LISTED,))], {} if table is None else {"queue": table}, "public"
+    )
+
+
+def test_an_advised_index_that_is_missing_is_noted_and_refuses_nothing() -> None:
+    assert (
+        check_contract([Domain("mail", ("queue",), (LISTED,))], {"queue": FoundTable(COLUMNS)}, "public")
+        == []
+    )
+    assert advice(FoundTable(COLUMNS)) == [
+        Problem(
+            f"lists and ranges of queue read the whole table without an index on ({keys}); see dbt_like_sql/sources.yml",
+            f'CREATE INDEX CONCURRENTLY ON "public"."queue" ({keys});',
+        )
+        for keys in ("created_at, id", "note, created_at")
+    ]
+
+
+def test_nothing_is_advised_for_columns_or_tables_that_are_not_there_or_are_indexed() -> None:
+    ordered = FoundIndex(("created_at", "id"), None, "btree")
+    without_note = {name: kind for name, kind in COLUMNS.items() if name != "note"}
+    assert advice(None) == advice(FoundTable(without_note, (ordered,))) == []
+
+
+def test_the_contracts_advice_is_for_lists_of_campaigns() -> None:
+    (domain,) = read_contract().values()
+    assert {table.name: table.advised for table in domain.tables if table.advised} == {
+        "campaigns": (Index(("created_at", "id")), Index(("user_id", "created_at", "id")))
+    }

@@ -61,6 +61,22 @@ def test_a_running_worker_is_seen_and_a_silent_or_stopped_one_is_not(
     assert examine().notes == (NO_WORKER,)
 
 
+def test_an_index_that_only_makes_lists_quick_is_noted_with_the_statement_that_makes_it(
+    examine: Callable[[], Diagnosis], admin: psycopg.Connection[Any]
+) -> None:
+    admin.execute("DROP INDEX campaigns_newest, campaigns_of_user")
+    found = examine()
+    assert found.errors == ()
+    advised = [problem for problem in found.notes if problem != NO_WORKER]
+    assert [problem.what for problem in advised] == [
+        f"lists and ranges of campaigns read the whole table without an index on ({keys}); see dbt_like_sql/sources.yml"
+        for keys in ("created_at, id", "user_id, created_at, id")
+    ]
+    for problem in advised:
+        admin.execute(problem.remedy.encode())
+    assert examine().notes == (NO_WORKER,)
+
+
 def test_a_database_without_headrace_is_told_to_migrate(app_database: str, settings: Settings) -> None:
     assert the_error(diagnose(app_database, settings)) == Problem(
         "schema headrace is not installed", "headrace migrate"

@@ -46,7 +46,7 @@ BEGIN
     IF v_reopened THEN
         -- The rebuild that follows adds outcomes, and with them counters, to nothing.
         DELETE FROM headrace.campaign_template_stats t WHERE t.campaign_id = p_campaign_id;
-        DELETE FROM headrace.campaign_hourly_stats h WHERE h.campaign_id = p_campaign_id;
+        DELETE FROM headrace.campaign_hour h WHERE h.campaign_id = p_campaign_id;
         DELETE FROM headrace.campaign_latency l WHERE l.campaign_id = p_campaign_id;
         UPDATE headrace.campaign c SET
             state = 'live', frozen_status = NULL, source_rows = NULL, late_messages = NULL,
@@ -56,6 +56,7 @@ BEGIN
         RETURN true;
     END IF;
     DELETE FROM headrace.campaign_latency l WHERE l.campaign_id = p_campaign_id;
+    PERFORM headrace.pack_hours(p_campaign_id);
     UPDATE headrace.campaign_computed_stats s SET
         state = CASE WHEN s.version > d.version THEN 'amended' ELSE s.state END,
         frozen_at = CASE WHEN s.version > d.version THEN clock_timestamp() ELSE s.frozen_at END, deleted_at = NULL

@@ -1,7 +1,7 @@
 -- purpose: adds to the series and the latencies what a change of first evidence means for them
 -- grain:   one call per fold or rebuild; the campaigns whose latencies, and with them medians, changed
 -- reads:   nothing
--- writes:  campaign_hourly_stats, campaign_latency
+-- writes:  campaign_hour, campaign_latency
 -- locks:   the rows it writes; the caller holds all campaigns that occur
 CREATE OR REPLACE FUNCTION headrace.apply_times(p_changes headrace.outcome_change[]) RETURNS uuid[]
 LANGUAGE plpgsql
@@ -29,19 +29,19 @@ BEGIN
         GROUP BY x.campaign_id, x.hour
         HAVING (sum(x.sent), sum(x.delivered), sum(x.read), sum(x.replied)) <> (0, 0, 0, 0)
     ), added AS (
-        UPDATE headrace.campaign_hourly_stats h SET
+        UPDATE headrace.campaign_hour h SET
             sent = h.sent + d.sent, delivered = h.delivered + d.delivered, read = h.read + d.read, replied = h.replied + d.replied
         FROM delta d
         WHERE h.campaign_id = d.campaign_id AND h.hour = d.hour
         RETURNING h.*
     ), made AS (
-        INSERT INTO headrace.campaign_hourly_stats (campaign_id, hour, sent, delivered, read, replied)
+        INSERT INTO headrace.campaign_hour (campaign_id, hour, sent, delivered, read, replied)
         SELECT d.campaign_id, d.hour, d.sent, d.delivered, d.read, d.replied FROM delta d
-        WHERE NOT EXISTS (SELECT FROM headrace.campaign_hourly_stats h WHERE h.campaign_id = d.campaign_id AND h.hour = d.hour)
+        WHERE NOT EXISTS (SELECT FROM headrace.campaign_hour h WHERE h.campaign_id = d.campaign_id AND h.hour = d.hour)
     )
     SELECT array_agg(DISTINCT a.campaign_id) FILTER (WHERE (a.sent, a.delivered, a.read, a.replied) = (0, 0, 0, 0)) INTO v_campaigns FROM added a;
     IF v_campaigns IS NOT NULL THEN
-        DELETE FROM headrace.campaign_hourly_stats h
+        DELETE FROM headrace.campaign_hour h
         WHERE h.campaign_id = ANY (v_campaigns) AND (h.sent, h.delivered, h.read, h.replied) = (0, 0, 0, 0);
     END IF;
 

@@ -28,7 +28,7 @@ BEGIN
         END IF;
         RETURN headrace.document_json(d.facts, d);
     END IF;
-    IF v_state IN ('live', 'settling', 'frozen', 'amended') AND (v_state IN ('frozen', 'amended') OR v_status NOT IN ('scheduled', 'failed')) THEN
+    IF v_state IN ('live', 'settling', 'frozen', 'amended') AND (v_state IN ('frozen', 'amended') OR coalesce(v_status, '') NOT IN ('scheduled', 'failed')) THEN
         SELECT * INTO d FROM headrace.campaign_computed_stats s WHERE s.campaign_id = p_campaign_id;
         IF FOUND THEN
             RETURN headrace.document_json(v_facts, d);

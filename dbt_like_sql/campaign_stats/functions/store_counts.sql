@@ -1,7 +1,7 @@
 -- purpose: sets a campaign's counters, series and latencies to what its messages count as, whatever they were before
 -- grain:   one campaign; how many counters, hours and latencies were wrong. From its stored outcomes, or from the source (p_live)
 -- reads:   headrace.message_outcome, or message_outcome_live
--- writes:  campaign_template_stats, campaign_hourly_stats, campaign_latency
+-- writes:  campaign_template_stats, campaign_hour (what was packed is unpacked), campaign_latency
 -- locks:   the rows it writes; the caller holds the campaign
 CREATE OR REPLACE FUNCTION headrace.store_counts(p_campaign_id uuid, p_live boolean) RETURNS bigint
 LANGUAGE plpgsql
@@ -12,6 +12,7 @@ DECLARE
     v_wrong bigint;
     v_more bigint;
 BEGIN
+    PERFORM headrace.unpack_hours(p_campaign_id) WHERE p_live;
     WITH outcome AS (
         SELECT o.template_name, o.bits::integer AS bits FROM headrace.message_outcome o WHERE o.campaign_id = p_campaign_id AND NOT p_live
         UNION ALL
@@ -67,11 +68,11 @@ BEGIN
         CROSS JOIN LATERAL (VALUES ('s', t.sent), ('d', t.delivered), ('r', t.read), ('a', t.replied)) v (kind, hour)
         WHERE isfinite(v.hour) GROUP BY v.hour
     ), hours_gone AS (
-        DELETE FROM headrace.campaign_hourly_stats h
+        DELETE FROM headrace.campaign_hour h
         WHERE h.campaign_id = p_campaign_id AND NOT EXISTS (SELECT FROM hours k WHERE k.hour = h.hour)
         RETURNING 1
     ), hours_set AS (
-        INSERT INTO headrace.campaign_hourly_stats AS h (campaign_id, hour, sent, delivered, read, replied)
+        INSERT INTO headrace.campaign_hour AS h (campaign_id, hour, sent, delivered, read, replied)
         SELECT p_campaign_id, k.hour, coalesce(k.sent, 0), coalesce(k.delivered, 0), coalesce(k.read, 0), coalesce(k.replied, 0) FROM hours k
         ON CONFLICT (campaign_id, hour) DO UPDATE SET
             sent = excluded.sent, delivered = excluded.delivered, read = excluded.read, replied = excluded.replied

@@ -39,7 +39,7 @@ COMMENT ON TABLE headrace.campaign_computed_stats IS
     'One document per campaign for serving: per-template counters and rates, totals. version rises when numbers change. '
     'facts: name, status and dates as they were when it was frozen; deleted_at: when the source lost the frozen campaign.';
 
-CREATE TABLE headrace.campaign_hourly_stats (
+CREATE TABLE headrace.campaign_hour (
     campaign_id uuid NOT NULL,
     hour timestamptz NOT NULL,
     sent integer NOT NULL,
@@ -47,10 +47,21 @@ CREATE TABLE headrace.campaign_hourly_stats (
     read integer NOT NULL,
     replied integer NOT NULL,
     PRIMARY KEY (campaign_id, hour),
-    CONSTRAINT campaign_hourly_stats_counts CHECK (sent >= 0 AND delivered >= 0 AND read >= 0 AND replied >= 0)
+    CONSTRAINT campaign_hour_counts CHECK (sent >= 0 AND delivered >= 0 AND read >= 0 AND replied >= 0)
 ) WITH (fillfactor = 70);
-COMMENT ON TABLE headrace.campaign_hourly_stats IS
-    'Messages per campaign and UTC hour of the first evidence that they were sent, delivered, read, replied to.';
+COMMENT ON TABLE headrace.campaign_hour IS
+    'Messages per unfrozen campaign and UTC hour of the first evidence that they were sent, delivered, read, replied to.';
+
+CREATE TABLE headrace.campaign_frozen_hours (
+    campaign_id uuid PRIMARY KEY,
+    hours timestamptz[] NOT NULL,
+    sent integer[] NOT NULL,
+    delivered integer[] NOT NULL,
+    read integer[] NOT NULL,
+    replied integer[] NOT NULL
+);
+COMMENT ON TABLE headrace.campaign_frozen_hours IS
+    'The rows of campaign_hour of a frozen campaign as one row, in order of hour: a tenth of the space.';
 
 CREATE TABLE headrace.campaign_latency (
     campaign_id uuid NOT NULL,

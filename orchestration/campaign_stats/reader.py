@@ -1,0 +1,157 @@
+"""A cache of campaign statistics in a Python service's memory, in front of headrace.campaign_stats().
+
+Here: what is kept, for how long, and who loads it. Not here: connections (the service has them), or what the numbers mean.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import psycopg
+from cachetools import TLRUCache
+
+Connections = Callable[[], AbstractContextManager[psycopg.Connection[Any]]]
+Document = dict[str, Any]
+
+_LOAD = "SELECT id, headrace.campaign_stats(id)::text FROM unnest(%s::uuid[]) AS id"
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """A document as it was loaded, as text: each caller gets an object of its own. text null: no such campaign."""
+
+    text: str | None
+    version: int | None
+    frozen: bool
+    loaded_at: float
+
+    def document(self, now: float) -> Document | None:
+        if self.text is None:
+            return None
+        document: Document = json.loads(self.text)
+        if document["age_seconds"] is not None:
+            document["age_seconds"] = round(document["age_seconds"] + now - self.loaded_at, 3)
+        return document
+
+
+class CampaignStatsReader:
+    """Statistics of campaigns by id, from memory or from the database; may be shared by threads.
+
+    A frozen or amended document is kept for a day, or until `invalidate` says that there is a newer one; any other, and
+    the news that there is no such campaign, for one refresh. Of several threads that want a campaign that is not kept,
+    one asks the database and the others wait for its answer. An error reaches those that waited, and is not kept.
+    """
+
+    def __init__(
+        self,
+        connections: Connections,
+        *,
+        most_campaigns: int = 10_000,
+        frozen_seconds: float = 86_400,
+        refresh_seconds: float = 5,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """
+        Args:
+            connections: gives a connection for the time of a `with`: a psycopg_pool's `pool.connection`, or
+                `lambda: psycopg.connect(…)`. Its role needs headrace_app or headrace_reader.
+            most_campaigns: so many are kept, some KB each; the least recently read goes first.
+        """
+        self._connections = connections
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._loads: dict[UUID, Future[_Kept]] = {}  # queries that are on their way
+
+        def until(_: UUID, kept: _Kept, now: float) -> float:
+            return now + (frozen_seconds if kept.frozen else refresh_seconds)
+
+        self._cache: TLRUCache[UUID, _Kept] = TLRUCache(most_campaigns, until, clock)
+
+    def get(self, campaign_id: UUID) -> Document | None:
+        """The document of `headrace.campaign_stats()`, its age as of now; None if there is no such campaign.
+
+        Raises:
+            psycopg.Error: it had to be read from the database, and that failed.
+        """
+        return self.get_many([campaign_id])[campaign_id]
+
+    def get_many(self, campaign_ids: Iterable[UUID]) -> dict[UUID, Document | None]:
+        """The same for many, with one query for all that are not kept.
+
+        Raises:
+            psycopg.Error: as `get`.
+        """
+        kept: dict[UUID, _Kept] = {}
+        others: dict[UUID, Future[_Kept]] = {}
+        mine: dict[UUID, Future[_Kept]] = {}
+        wanted = dict.fromkeys(campaign_ids)
+        with self._lock:
+            for campaign_id in wanted:
+                if (found := self._cache.get(campaign_id)) is not None:
+                    kept[campaign_id] = found
+                elif (load := self._loads.get(campaign_id)) is not None:
+                    others[campaign_id] = load
+                else:
+                    mine[campaign_id] = self._loads[campaign_id] = Future()
+        if mine:
+            kept |= self._load(mine)
+        # Only now: whoever waits has answered those who may wait for him.
+        kept |= {campaign_id: load.result() for campaign_id, load in others.items()}
+        now = self._clock()
+        return {campaign_id: kept[campaign_id].document(now) for campaign_id in wanted}
+
+    def invalidate(self, campaign_id: UUID, version: int | None = None) -> None:
+        """Forgets what is kept of a campaign, if it is older than this version or has none.
+
+        Args:
+            version: the newest there is, as far as the caller knows; None forgets any.
+        """
+        newest = float("inf") if version is None else version
+        with self._lock:
+            kept = self._cache.get(campaign_id)
+            if kept is not None and (kept.version is None or kept.version < newest):
+                del self._cache[campaign_id]
+            # A read that is on its way may have seen the older one: it is not kept, and who comes now reads anew.
+            self._loads.pop(campaign_id, None)
+
+    def _load(self, loads: dict[UUID, Future[_Kept]]) -> dict[UUID, _Kept]:
+        began = self._clock()
+        try:
+            with self._connections() as connection:
+                found = dict(connection.execute(_LOAD, [list(loads)]).fetchall())
+            answers = {campaign_id: _kept(found[campaign_id], began) for campaign_id in loads}
+        except BaseException as error:
+            self._end(loads)
+            passed_on = (
+                error if isinstance(error, Exception) else RuntimeError(f"the read was ended: {error!r}")
+            )
+            for load in loads.values():
+                load.set_exception(passed_on)
+            raise
+        self._end(loads, answers)
+        for campaign_id, load in loads.items():
+            load.set_result(answers[campaign_id])
+        return answers
+
+    def _end(self, loads: dict[UUID, Future[_Kept]], answers: Mapping[UUID, _Kept] | None = None) -> None:
+        with self._lock:
+            for campaign_id, load in loads.items():
+                if self._loads.get(campaign_id) is load:
+                    del self._loads[campaign_id]
+                    if answers is not None:
+                        self._cache[campaign_id] = answers[campaign_id]
+
+
+def _kept(text: str | None, loaded_at: float) -> _Kept:
+    if text is None:
+        return _Kept(None, None, False, loaded_at)
+    document = json.loads(text)
+    return _Kept(text, document["version"], document["source"] == "frozen", loaded_at)

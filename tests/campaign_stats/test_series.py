@@ -1,0 +1,108 @@
+"""The course of a campaign by hour: as it changes, packed when it freezes, read by campaign."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests.campaign_stats.oracle import drain, outcomes, series, stored_series
+from tests.rows import a_history
+
+Connection = psycopg.Connection[Any]
+
+
+@pytest.fixture
+def app(database: str) -> Connection:
+    return psycopg.connect(database, autocommit=True)
+
+
+def rows(app: Connection, table: str, campaign: uuid.UUID) -> int:
+    row = app.execute(
+        f"SELECT count(*) FROM headrace.{table} WHERE campaign_id = %s".encode(), [campaign]
+    ).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def test_a_series_is_the_same_before_and_after_freezing_amending_and_reopening(app: Connection) -> None:
+    live, campaign = a_history(app)
+    drain(app)
+    expected = series(outcomes(app))
+    assert len(expected) > 20
+    hours = sum(1 for of, _ in expected if of == campaign)
+    assert stored_series(app) == expected
+    assert (rows(app, "campaign_hour", campaign), rows(app, "campaign_frozen_hours", campaign)) == (hours, 0)
+
+    app.execute("SELECT headrace.freeze_campaigns(ARRAY[%s])", [campaign])
+    assert stored_series(app) == expected
+    assert (rows(app, "campaign_hour", campaign), rows(app, "campaign_frozen_hours", campaign)) == (0, 1)
+
+    app.execute(
+        "INSERT INTO message_status_logs (whatsapp_message_id, status, created_at)"
+        " SELECT whatsapp_message_id, 'read', '2026-03-02 07:30+00' FROM send_queue WHERE campaign_id = %s",
+        [campaign],
+    )
+    drain(app)
+    amended = series(outcomes(app))
+    assert amended != expected
+    assert stored_series(app) == amended
+    assert rows(app, "campaign_frozen_hours", campaign) == 1
+
+    app.execute("SELECT headrace.reopen_campaigns(ARRAY[%s])", [campaign])
+    assert stored_series(app) == amended
+    assert rows(app, "campaign_frozen_hours", campaign) == 0
+    assert rows(app, "campaign_hour", live) > 0
+
+
+def test_a_new_count_of_a_frozen_campaign_finds_only_what_is_wrong(app: Connection) -> None:
+    _, campaign = a_history(app)
+    drain(app)
+    expected = series(outcomes(app))
+    app.execute("SELECT headrace.freeze_campaigns(ARRAY[%s])", [campaign])
+    app.execute(
+        "UPDATE headrace.campaign_frozen_hours SET sent[1] = sent[1] + 1, replied[2] = replied[2] + 1 WHERE campaign_id = %s",
+        [campaign],
+    )
+    assert stored_series(app) != expected
+    app.execute("SELECT headrace.rebuild_campaign_stats(ARRAY[%s])", [campaign])
+    assert stored_series(app) == expected
+    app.execute("SELECT pg_stat_force_next_flush()")  # what was counted so far is not of the next transaction
+    with app.transaction(force_rollback=True):
+        hours = rows(app, "campaign_hourly_stats", campaign)
+        app.execute("SELECT headrace.store_counts(%s, true)", [campaign])
+        assert rows(app, "campaign_hour", campaign) == hours
+        touched = app.execute(
+            "SELECT pg_stat_get_xact_tuples_updated('headrace.campaign_hour'::regclass)"
+        ).fetchone()
+        assert touched == (0,)
+
+
+def test_a_campaign_without_any_time_has_no_series_frozen_or_not(app: Connection) -> None:
+    row = app.execute("INSERT INTO campaigns (status) VALUES ('running') RETURNING id").fetchone()
+    assert row is not None
+    drain(app)
+    app.execute("SELECT headrace.freeze_campaigns(ARRAY[%s])", row)
+    assert stored_series(app) == {}
+
+
+def test_the_series_of_one_campaign_is_read_by_key(app: Connection) -> None:
+    app.execute(
+        "INSERT INTO headrace.campaign_hour SELECT md5(n::text)::uuid, hour, 1, 1, 1, 1"
+        " FROM generate_series(1, 300) n, generate_series('2026-03-01'::timestamptz, '2026-03-02', '1 hour') hour;"
+        "INSERT INTO headrace.campaign_frozen_hours SELECT gen_random_uuid(), '{2026-03-01}', '{1}', '{1}', '{1}', '{1}'"
+        " FROM generate_series(1, 3000);"
+        "ANALYZE headrace.campaign_hour; ANALYZE headrace.campaign_frozen_hours"
+    )
+    plan = app.execute(
+        "EXPLAIN (FORMAT json) SELECT * FROM headrace.campaign_hourly_stats WHERE campaign_id = %s",
+        [uuid.uuid4()],
+    ).fetchone()
+    assert plan is not None
+    text = json.dumps(plan[0])
+    assert "campaign_hour_pkey" in text
+    assert "campaign_frozen_hours_pkey" in text
+    assert "Seq Scan" not in text

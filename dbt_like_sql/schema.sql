@@ -297,6 +297,7 @@ CREATE FUNCTION headrace.capture_campaigns_update() RETURNS trigger
 CREATE FUNCTION headrace.capture_faults(p_sources text[] DEFAULT NULL::text[]) RETURNS TABLE(source text, fault text, op text, relation regclass, table_name text, place text, column_name text, found text, found_place text)
     LANGUAGE sql STABLE
     SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    SET jit TO 'off'
     AS $_$
     WITH root AS MATERIALIZED (
         SELECT s.source, i.value::jsonb AS noted, to_regclass(i.value::jsonb ->> 'table')::oid AS relid
@@ -612,13 +613,15 @@ BEGIN
     -- TRUNCATE of a partition does not fire its parent's trigger: every leaf bears its own. Row triggers reach the leaves by
     -- themselves, also when they are made anew because one of them was disabled there.
     FOR v_op, v_target IN
+        WITH fault AS MATERIALIZED (
+            SELECT f.op, f.relation FROM headrace.capture_faults(ARRAY[p_source]) f
+            WHERE f.fault NOT IN ('function', 'unreadable')  -- mended by now, or for the trigger to fail on
+        )
         SELECT o.op, t.relid
         FROM unnest(v_ops) WITH ORDINALITY o (op, place)
         CROSS JOIN LATERAL (SELECT p_table AS relid UNION SELECT t.relid FROM pg_partition_tree(p_table) t WHERE o.op = 'truncate') t
         WHERE EXISTS (
-            SELECT FROM headrace.capture_faults(ARRAY[p_source]) f
-            WHERE f.fault NOT IN ('function', 'unreadable')  -- mended by now, or for us to fail on
-                AND (f.op IS NULL OR f.op = o.op AND (f.relation = t.relid OR o.op <> 'truncate')))
+            SELECT FROM fault f WHERE f.op IS NULL OR f.op = o.op AND (f.relation = t.relid OR o.op <> 'truncate'))
         ORDER BY o.place, t.relid
     LOOP
         EXECUTE format('CREATE OR REPLACE TRIGGER %I ', '!headrace_' || v_op)

@@ -13,6 +13,7 @@ RETURNS TABLE (
 )
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, headrace, pg_temp
+SET jit = off -- compiling the plan takes seconds, running it milliseconds
 AS $$
     WITH root AS MATERIALIZED (
         SELECT s.source, i.value::jsonb AS noted, to_regclass(i.value::jsonb ->> 'table')::oid AS relid

@@ -300,7 +300,11 @@ CREATE FUNCTION headrace.capture_faults(p_sources text[] DEFAULT NULL::text[]) R
     SET jit TO 'off'
     AS $_$
     WITH root AS MATERIALIZED (
-        SELECT s.source, i.value::jsonb AS noted, to_regclass(i.value::jsonb ->> 'table')::oid AS relid
+        SELECT s.source, i.value::jsonb AS noted, (
+            -- not by to_regclass, which demands a right on the application's schema
+            SELECT c.oid FROM pg_class c INNER JOIN pg_namespace n ON n.oid = c.relnamespace
+            WHERE n.nspname = i.value::jsonb ->> 'schema' AND c.relname = i.value::jsonb ->> 'table' AND c.relkind IN ('r', 'p')
+        ) AS relid
         FROM (
             SELECT unnest(p_sources) AS source
             UNION SELECT substr(n.name, 9) FROM headrace.installation n WHERE n.name LIKE 'capture %' AND p_sources IS NULL
@@ -399,7 +403,8 @@ CREATE FUNCTION headrace.capture_faults(p_sources text[] DEFAULT NULL::text[]) R
     SELECT
         f.source, f.fault, f.op, f.relid::regclass,
         coalesce(CASE WHEN n.nspname <> own.schema THEN n.nspname || '.' END || c.relname, c.relname, f.source),
-        coalesce('"' || replace(n.nspname, '"', '""') || '"."' || replace(c.relname, '"', '""') || '"', r.noted ->> 'table'),
+        '"' || replace(coalesce(n.nspname, r.noted ->> 'schema'), '"', '""')
+            || '"."' || replace(coalesce(c.relname, r.noted ->> 'table'), '"', '""') || '"',
         f.column_name,
         coalesce(f.found, CASE WHEN x.nspname <> own.schema THEN x.nspname || '.' END || k.relname, k.relname),
         '"' || replace(x.nspname, '"', '""') || '"."' || replace(k.relname, '"', '""') || '"'
@@ -601,7 +606,8 @@ BEGIN
 
     -- Noted, for capture_faults to compare with.
     v_noted := jsonb_build_object(
-        'table', (SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class c INNER JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = p_table),
+        'schema', (SELECT n.nspname FROM pg_class c INNER JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = p_table),
+        'table', (SELECT c.relname FROM pg_class c WHERE c.oid = p_table),
         'functions', v_functions,
         'triggers', (SELECT jsonb_object_agg(t.key, md5(t.value)) FROM jsonb_each_text(v_triggers) t),
         'watches', (

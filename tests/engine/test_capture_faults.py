@@ -160,7 +160,7 @@ FAULTS: dict[str, tuple[str, list[str], str]] = {
         [
             "table messages is now called Else where.messages: capture and statistics follow it, but migrate needs the old name"
         ],
-        'ALTER TABLE "Else where"."messages" SET SCHEMA public;',
+        'ALTER TABLE "Else where"."messages" SET SCHEMA "public";',
     ),
     "a column that capture reads was renamed": (
         'ALTER TABLE send_queue RENAME user_phone TO "the phone"',

@@ -111,7 +111,8 @@ BEGIN
 
     -- Noted, for capture_faults to compare with.
     v_noted := jsonb_build_object(
-        'table', (SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class c INNER JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = p_table),
+        'schema', (SELECT n.nspname FROM pg_class c INNER JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = p_table),
+        'table', (SELECT c.relname FROM pg_class c WHERE c.oid = p_table),
         'functions', v_functions,
         'triggers', (SELECT jsonb_object_agg(t.key, md5(t.value)) FROM jsonb_each_text(v_triggers) t),
         'watches', (

@@ -306,9 +306,14 @@ CREATE FUNCTION headrace.capture_campaigns_watched(o public.campaigns, n public.
 CREATE FUNCTION headrace.capture_faults(p_sources text[] DEFAULT NULL::text[]) RETURNS TABLE(source text, fault text, op text, relation regclass, table_name text, place text, column_name text, found text, found_place text)
     LANGUAGE sql STABLE
     SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    SET jit TO 'off'
     AS $_$
     WITH root AS MATERIALIZED (
-        SELECT s.source, i.value::jsonb AS noted, to_regclass(i.value::jsonb ->> 'table')::oid AS relid
+        SELECT s.source, i.value::jsonb AS noted, (
+            -- not by to_regclass, which demands a right on the application's schema
+            SELECT c.oid FROM pg_class c INNER JOIN pg_namespace n ON n.oid = c.relnamespace
+            WHERE n.nspname = i.value::jsonb ->> 'schema' AND c.relname = i.value::jsonb ->> 'table' AND c.relkind IN ('r', 'p')
+        ) AS relid
         FROM (
             SELECT unnest(p_sources) AS source
             UNION SELECT substr(n.name, 9) FROM headrace.installation n WHERE n.name LIKE 'capture %' AND p_sources IS NULL
@@ -413,7 +418,8 @@ CREATE FUNCTION headrace.capture_faults(p_sources text[] DEFAULT NULL::text[]) R
     SELECT
         f.source, f.fault, f.op, f.relid::regclass,
         coalesce(CASE WHEN n.nspname <> own.schema THEN n.nspname || '.' END || c.relname, c.relname, f.source),
-        coalesce('"' || replace(n.nspname, '"', '""') || '"."' || replace(c.relname, '"', '""') || '"', r.noted ->> 'table'),
+        '"' || replace(coalesce(n.nspname, r.noted ->> 'schema'), '"', '""')
+            || '"."' || replace(coalesce(c.relname, r.noted ->> 'table'), '"', '""') || '"',
         f.column_name,
         coalesce(f.found, CASE WHEN x.nspname <> own.schema THEN x.nspname || '.' END || k.relname, k.relname),
         '"' || replace(x.nspname, '"', '""') || '"."' || replace(k.relname, '"', '""') || '"'
@@ -646,7 +652,8 @@ BEGIN
 
     -- Noted, for capture_faults to compare with.
     v_noted := jsonb_build_object(
-        'table', (SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class c INNER JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = p_table),
+        'schema', (SELECT n.nspname FROM pg_class c INNER JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = p_table),
+        'table', (SELECT c.relname FROM pg_class c WHERE c.oid = p_table),
         'functions', v_functions,
         'triggers', v_prints,
         'watches', (
@@ -658,13 +665,15 @@ BEGIN
     -- TRUNCATE of a partition does not fire its parent's trigger: every leaf bears its own. Row triggers reach the leaves by
     -- themselves, also when they are made anew because one of them was disabled there.
     FOR v_op, v_target IN
+        WITH fault AS MATERIALIZED (
+            SELECT f.op, f.relation FROM headrace.capture_faults(ARRAY[p_source]) f
+            WHERE f.fault NOT IN ('function', 'unreadable')  -- mended by now, or for the trigger to fail on
+        )
         SELECT o.op, t.relid
         FROM unnest(v_ops) WITH ORDINALITY o (op, place)
         CROSS JOIN LATERAL (SELECT p_table AS relid UNION SELECT t.relid FROM pg_partition_tree(p_table) t WHERE o.op = 'truncate') t
         WHERE EXISTS (
-            SELECT FROM headrace.capture_faults(ARRAY[p_source]) f
-            WHERE f.fault NOT IN ('function', 'unreadable')  -- mended by now, or for us to fail on
-                AND (f.op IS NULL OR f.op = o.op AND (f.relation = t.relid OR o.op <> 'truncate')))
+            SELECT FROM fault f WHERE f.op IS NULL OR f.op = o.op AND (f.relation = t.relid OR o.op <> 'truncate'))
         ORDER BY o.place, t.relid
     LOOP
         EXECUTE format('CREATE OR REPLACE TRIGGER %I ', '!headrace_' || v_op)

@@ -160,7 +160,7 @@ FAULTS: dict[str, tuple[str, list[str], str]] = {
         [
             "table messages is now called Else where.messages: capture and statistics follow it, but migrate needs the old name"
         ],
-        'ALTER TABLE "Else where"."messages" SET SCHEMA public;',
+        'ALTER TABLE "Else where"."messages" SET SCHEMA "public";',
     ),
     "a column that capture reads was renamed": (
         'ALTER TABLE send_queue RENAME user_phone TO "the phone"',
@@ -299,6 +299,22 @@ def test_migrate_refuses_a_renamed_column_with_the_statement_that_renames_it_bac
     assert rename in str(caught.value)
     assert "ADD COLUMN" not in str(caught.value)
     assert [problem.remedy for problem in diagnose(database, settings).errors] == [rename]
+
+
+def test_a_renamed_column_may_stay_where_a_generated_one_bears_its_old_name(
+    admin: psycopg.Connection[Any], database: str, settings: Settings
+) -> None:
+    admin.execute("ALTER TABLE send_queue RENAME user_phone TO phone")
+    admin.execute("ALTER TABLE send_queue ADD user_phone text GENERATED ALWAYS AS (phone) STORED")
+    for problem in diagnose(database, settings).errors:
+        if problem.remedy != MIGRATE:
+            admin.execute(problem.remedy.replace("CONCURRENTLY ", "").encode())
+    migrate(database, settings)
+    assert diagnose(database, settings).errors == ()
+    admin.execute("UPDATE send_queue SET phone = 'phone 3' WHERE phone IN ('phone 1', 'phone 2')")
+    admin.execute("DELETE FROM send_queue WHERE phone = 'phone 5'")
+    asyncio.run(drain(database))
+    assert_all_agree(admin)
 
 
 def test_after_a_replaced_table_its_predecessor_is_free_of_triggers_and_read_no_more(

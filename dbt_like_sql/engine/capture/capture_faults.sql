@@ -13,9 +13,14 @@ RETURNS TABLE (
 )
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, headrace, pg_temp
+SET jit = off -- compiling the plan takes seconds, running it milliseconds
 AS $$
     WITH root AS MATERIALIZED (
-        SELECT s.source, i.value::jsonb AS noted, to_regclass(i.value::jsonb ->> 'table')::oid AS relid
+        SELECT s.source, i.value::jsonb AS noted, (
+            -- not by to_regclass, which demands a right on the application's schema
+            SELECT c.oid FROM pg_class c INNER JOIN pg_namespace n ON n.oid = c.relnamespace
+            WHERE n.nspname = i.value::jsonb ->> 'schema' AND c.relname = i.value::jsonb ->> 'table' AND c.relkind IN ('r', 'p')
+        ) AS relid
         FROM (
             SELECT unnest(p_sources) AS source
             UNION SELECT substr(n.name, 9) FROM headrace.installation n WHERE n.name LIKE 'capture %' AND p_sources IS NULL
@@ -120,7 +125,8 @@ AS $$
     SELECT
         f.source, f.fault, f.op, f.relid::regclass,
         coalesce(CASE WHEN n.nspname <> own.schema THEN n.nspname || '.' END || c.relname, c.relname, f.source),
-        coalesce('"' || replace(n.nspname, '"', '""') || '"."' || replace(c.relname, '"', '""') || '"', r.noted ->> 'table'),
+        '"' || replace(coalesce(n.nspname, r.noted ->> 'schema'), '"', '""')
+            || '"."' || replace(coalesce(c.relname, r.noted ->> 'table'), '"', '""') || '"',
         f.column_name,
         coalesce(f.found, CASE WHEN x.nspname <> own.schema THEN x.nspname || '.' END || k.relname, k.relname),
         '"' || replace(x.nspname, '"', '""') || '"."' || replace(k.relname, '"', '""') || '"'

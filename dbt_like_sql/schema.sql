@@ -436,9 +436,14 @@ $_$;
 CREATE FUNCTION headrace.capture_fingerprint(p_function oid) RETURNS text
     LANGUAGE sql STABLE
     SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
-    AS $$
-    SELECT md5(jsonb_build_array(p.prosrc, p.prosqlbody::text, p.prosecdef, p.proconfig)::text) FROM pg_proc p WHERE p.oid = p_function
-$$;
+    AS $_$
+    SELECT md5(jsonb_build_array(
+        p.prosrc,
+        -- As text, for a parsed body is full of numbers that a restore changes; without column names, which follow a rename.
+        regexp_replace(pg_get_function_sqlbody(p.oid), '\(([on])\)\.("(?:[^"]|"")+"|[[:alnum:]_$]+)', '(\1)', 'g'),
+        p.prosecdef, p.proconfig)::text)
+    FROM pg_proc p WHERE p.oid = p_function
+$_$;
 
 -- Name: capture_message_status_logs_delete(); Type: FUNCTION; Schema: headrace; Owner: -
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import psycopg
@@ -18,6 +18,7 @@ from orchestration.errors import HeadraceError
 from orchestration.migrate import check_migration, migrate
 from orchestration.settings import Settings
 from tests.campaign_stats.oracle import assert_all_agree, live, stored
+from tests.engine.schema_dump import restore
 from tests.engine.sessions import as_role
 from tests.engine.source_shapes import PARTITIONED_QUEUE
 from tests.rows import a_history, insert
@@ -430,18 +431,44 @@ def test_a_table_that_replication_fills_from_now_on_needs_row_triggers(
         admin.execute("DROP SUBSCRIPTION mirror")
 
 
-def test_columns_numbered_anew_by_a_restore_are_no_fault_and_renames_are_known_all_the_same(
-    app_database: str, settings: Settings
+def test_a_restored_database_has_no_fault_and_renames_in_it_are_known_all_the_same(
+    app_database: str, new_database: Callable[[str | None], str], settings: Settings
 ) -> None:
-    """After a dump and restore attribute numbers have no gaps: as if capture had been noted with gaps and now has none."""
+    """A restore numbers tables, types and columns anew; attributes that were dropped leave no gap."""
     with psycopg.connect(app_database, autocommit=True) as connection:
-        connection.execute("ALTER TABLE send_queue ADD gap text; ALTER TABLE send_queue DROP gap")
-        connection.execute("ALTER TABLE send_queue ADD late_phone text")
-        migrate(app_database, settings)
+        connection.execute("ALTER TABLE send_queue ADD gap text, DROP sent_at CASCADE")
+        connection.execute("ALTER TABLE send_queue DROP gap, ADD sent_at timestamptz")
         connection.execute(
-            "ALTER TABLE send_queue RENAME sent_at TO at; ALTER TABLE send_queue RENAME created_at TO made"
+            "CREATE INDEX ON send_queue (user_phone, whatsapp_number_id, coalesce(sent_at, created_at), id)"
         )
-        assert {(fault.column, fault.found) for fault in faults(app_database)} == {
-            ("sent_at", "at"),
-            ("created_at", "made"),
-        }
+    migrate(app_database, settings)
+    restored = new_database(None)
+    restore(app_database, restored)
+    assert faults(restored) == []
+    with psycopg.connect(restored, autocommit=True) as connection:
+        numbers = (
+            "SELECT attnum FROM pg_attribute WHERE attrelid = 'send_queue'::regclass AND attname = 'sent_at'"
+        )
+        with psycopg.connect(app_database) as before:
+            assert before.execute(numbers).fetchone() != connection.execute(numbers).fetchone()
+        connection.execute("ALTER TABLE send_queue RENAME sent_at TO at")
+        connection.execute("ALTER TABLE send_queue RENAME created_at TO made")
+    assert {(fault.column, fault.found) for fault in faults(restored)} == {
+        ("sent_at", "at"),
+        ("created_at", "made"),
+    }
+
+
+def test_a_comparison_that_was_changed_by_hand_is_a_fault(
+    admin: psycopg.Connection[Any], database: str, settings: Settings
+) -> None:
+    ((body,),) = admin.execute(
+        "SELECT pg_get_functiondef('headrace.capture_campaigns_watched'::regproc)"
+    ).fetchall()
+    head, returns, comparison = body.partition("RETURN (")
+    assert " OR " in comparison
+    admin.execute((head + returns + comparison.replace(" OR ", " AND ")).encode())
+    (found,) = broken(database)
+    assert found.what.startswith("function headrace.capture_campaigns_update is not as migrate made it")
+    assert migrate(database, settings).rebuilds == 2
+    assert faults(database) == []

@@ -4,8 +4,8 @@
 -- writes:  nothing
 -- locks:   none
 --
--- A trigger's WHEN names columns by number and follows a rename; its function names them by name and fails. The columns that
--- WHEN depends on, in their order, are those that were noted in that order: that is how a column's new name is known, also
+-- The comparison of old and new names columns by number and follows a rename; trigger functions name them by name and fail.
+-- The columns that the comparison depends on, in their order, are those that were noted in that order: that is how a column's new name is known, also
 -- after a restore has numbered columns anew.
 CREATE OR REPLACE FUNCTION headrace.capture_faults(p_sources text[] DEFAULT NULL)
 RETURNS TABLE (

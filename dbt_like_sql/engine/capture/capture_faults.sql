@@ -4,9 +4,9 @@
 -- writes:  nothing
 -- locks:   none
 --
--- The comparison of old and new names columns by number and follows a rename; trigger functions name them by name and fail.
--- The columns that the comparison depends on, in their order, are those that were noted in that order: that is how a column's new name is known, also
--- after a restore has numbered columns anew.
+-- The comparison of old and new knows columns by number and follows a rename; trigger functions know them by name and fail.
+-- The columns that the comparison depends on, in their order, are those that were noted in that order: that is how a
+-- column's new name is known, also after a restore has numbered columns anew.
 CREATE OR REPLACE FUNCTION headrace.capture_faults(p_sources text[] DEFAULT NULL)
 RETURNS TABLE (
     source text, fault text, op text, relation regclass, table_name text, place text, column_name text, found text, found_place text

@@ -34,6 +34,8 @@ BEGIN
         RETURN false;
     END IF;
     EXECUTE format('CREATE TABLE headrace.%I (LIKE headrace.change_log INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING INDEXES)', v_name);
+    -- Without a key: a publication of all tables would otherwise refuse to move or delete its rows.
+    EXECUTE format('ALTER TABLE headrace.%I REPLICA IDENTITY FULL', v_name);
     EXECUTE format('ALTER TABLE headrace.%I ADD CONSTRAINT %I CHECK (changed_at >= %L AND changed_at < %L)', v_name, v_name || '_day', v_from, v_to);
     IF EXISTS (SELECT FROM headrace.change_log_default WHERE changed_at >= v_from AND changed_at < v_to) THEN
         LOCK TABLE headrace.change_log_default IN ACCESS EXCLUSIVE MODE;
@@ -219,6 +221,8 @@ CREATE TABLE headrace.change_log (
     cause text
 )
 PARTITION BY RANGE (changed_at);
+
+ALTER TABLE ONLY headrace.change_log REPLICA IDENTITY FULL;
 
 -- Name: TABLE change_log; Type: COMMENT; Schema: headrace; Owner: -
 
@@ -2034,6 +2038,8 @@ CREATE TABLE headrace.campaign_template_stats (
 )
 WITH (fillfactor='50');
 
+ALTER TABLE ONLY headrace.campaign_template_stats REPLICA IDENTITY FULL;
+
 -- Name: TABLE campaign_template_stats; Type: COMMENT; Schema: headrace; Owner: -
 
 COMMENT ON TABLE headrace.campaign_template_stats IS 'Messages per campaign and template, kept incrementally. failed_queue: the part of failed that the queue row says.';
@@ -2149,6 +2155,8 @@ CREATE TABLE headrace.change_log_default (
     data jsonb,
     cause text
 );
+
+ALTER TABLE ONLY headrace.change_log_default REPLICA IDENTITY FULL;
 
 -- Name: TABLE change_log_default; Type: COMMENT; Schema: headrace; Owner: -
 

@@ -42,6 +42,8 @@ BEGIN
         RETURN false;
     END IF;
     EXECUTE format('CREATE TABLE headrace.%I (LIKE headrace.change_log INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING INDEXES)', v_name);
+    -- Without a key: a publication of all tables would otherwise refuse to move or delete its rows.
+    EXECUTE format('ALTER TABLE headrace.%I REPLICA IDENTITY FULL', v_name);
     EXECUTE format('ALTER TABLE headrace.%I ADD CONSTRAINT %I CHECK (changed_at >= %L AND changed_at < %L)', v_name, v_name || '_day', v_from, v_to);
     IF EXISTS (SELECT FROM headrace.change_log_default WHERE changed_at >= v_from AND changed_at < v_to) THEN
         LOCK TABLE headrace.change_log_default IN ACCESS EXCLUSIVE MODE;
@@ -409,14 +411,19 @@ CREATE TABLE headrace.change_log (
     entity_id text,
     scope text,
     data jsonb,
-    cause text,
-    CONSTRAINT change_log_op_known CHECK ((op = ANY (ARRAY['I'::"char", 'U'::"char", 'D'::"char", 'T'::"char"])))
+    cause text
 )
 PARTITION BY RANGE (changed_at);
+
+ALTER TABLE ONLY headrace.change_log REPLICA IDENTITY FULL;
 
 -- Name: TABLE change_log; Type: COMMENT; Schema: headrace; Owner: -
 
 COMMENT ON TABLE headrace.change_log IS 'One row per captured change of a source row (op T: a whole table was truncated). Partitioned by UTC day.';
+
+-- Name: COLUMN change_log.op; Type: COMMENT; Schema: headrace; Owner: -
+
+COMMENT ON COLUMN headrace.change_log.op IS 'I inserted, U updated, D deleted, T truncated: then the row stands for a whole table.';
 
 -- Name: campaign_stats_apply(headrace.change_log[]); Type: FUNCTION; Schema: headrace; Owner: -
 
@@ -501,7 +508,157 @@ CREATE FUNCTION headrace.capture_campaigns_truncate() RETURNS trigger
 CREATE FUNCTION headrace.capture_campaigns_update() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
-    AS $$ BEGIN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) VALUES ('campaigns', 'U', NEW.id::text, NULL, NULL, NULLIF(current_setting('headrace.cause', true), '')); IF OLD.id IS DISTINCT FROM NEW.id THEN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) VALUES ('campaigns', 'U', OLD.id::text, NULL, NULL, NULLIF(current_setting('headrace.cause', true), '')); END IF; RETURN NULL; END $$;
+    AS $$ BEGIN IF headrace.capture_campaigns_watched(OLD, NEW) THEN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) VALUES ('campaigns', 'U', NEW.id::text, NULL, NULL, NULLIF(current_setting('headrace.cause', true), '')); IF OLD.id IS DISTINCT FROM NEW.id THEN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) VALUES ('campaigns', 'U', OLD.id::text, NULL, NULL, NULLIF(current_setting('headrace.cause', true), '')); END IF; END IF; RETURN NULL; END $$;
+
+-- Name: capture_campaigns_watched(public.campaigns, public.campaigns); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.capture_campaigns_watched(o public.campaigns, n public.campaigns) RETURNS boolean
+    LANGUAGE sql IMMUTABLE
+    RETURN (((o).id IS DISTINCT FROM (n).id) OR ((o).status IS DISTINCT FROM (n).status) OR ((o).created_at IS DISTINCT FROM (n).created_at) OR ((o).completed_at IS DISTINCT FROM (n).completed_at));
+
+-- Name: capture_faults(text[]); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.capture_faults(p_sources text[] DEFAULT NULL::text[]) RETURNS TABLE(source text, fault text, op text, relation regclass, table_name text, place text, column_name text, found text, found_place text)
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    SET jit TO 'off'
+    AS $_$
+    WITH root AS MATERIALIZED (
+        SELECT s.source, i.value::jsonb AS noted, (
+            -- not by to_regclass, which demands a right on the application's schema
+            SELECT c.oid FROM pg_class c INNER JOIN pg_namespace n ON n.oid = c.relnamespace
+            WHERE n.nspname = i.value::jsonb ->> 'schema' AND c.relname = i.value::jsonb ->> 'table' AND c.relkind IN ('r', 'p')
+        ) AS relid
+        FROM (
+            SELECT unnest(p_sources) AS source
+            UNION SELECT substr(n.name, 9) FROM headrace.installation n WHERE n.name LIKE 'capture %' AND p_sources IS NULL
+            UNION SELECT unnest(t.sources) FROM headrace.stream t WHERE p_sources IS NULL
+        ) s
+        LEFT JOIN headrace.installation i ON i.name = 'capture ' || s.source
+    ), target AS (
+        SELECT
+            r.source, r.noted, r.relid AS root, u.relid,
+            c.relkind = 'p' OR EXISTS (SELECT FROM pg_subscription_rel x WHERE x.srrelid = r.relid) AS by_row
+        FROM root r
+        INNER JOIN pg_class c ON c.oid = r.relid
+        CROSS JOIN LATERAL (SELECT r.relid UNION SELECT t.relid FROM pg_partition_tree(r.relid) t) u
+    ), operation AS (
+        SELECT r.source, o.op, o.type, p.oid AS function, p.prosrc, w.oid AS watched
+        FROM root r
+        CROSS JOIN (VALUES ('insert', 4), ('delete', 8), ('update', 16), ('truncate', 32)) o (op, type)
+        LEFT JOIN pg_proc p
+            ON p.pronamespace = 'headrace'::regnamespace AND p.proname = 'capture_' || r.source || '_' || o.op AND p.pronargs = 0
+        LEFT JOIN pg_proc w
+            ON w.pronamespace = 'headrace'::regnamespace AND w.proname = 'capture_' || r.source || '_watched' AND o.op = 'update'
+                AND w.proargtypes[0] = (SELECT c.reltype FROM pg_class c WHERE c.oid = r.relid)
+    ), bearer AS (
+        SELECT DISTINCT o.source, g.tgrelid AS relid
+        FROM operation o INNER JOIN pg_trigger g ON g.tgfoid = o.function
+        WHERE g.tgparentid = 0
+    ), bare AS (
+        SELECT r.source, r.relid, (
+            SELECT min(b.relid) FROM bearer b WHERE b.source = r.source AND b.relid NOT IN (SELECT t.relid FROM target t WHERE t.source = r.source)
+        ) AS other
+        FROM root r
+        WHERE NOT EXISTS (SELECT FROM bearer b WHERE b.source = r.source AND b.relid = r.relid)
+    ), trigger_now AS (
+        SELECT
+            t.source, t.noted, t.relid, t.relid = t.root AS is_root, o.op, g.oid AS trigger,
+            CASE
+                WHEN g.oid IS NULL THEN 'missing'
+                WHEN g.tgenabled = 'D' THEN 'disabled'
+                WHEN g.tgenabled <> 'A' THEN 'not always'
+                WHEN g.tgfoid IS DISTINCT FROM o.function OR o.op = 'update' AND g.tgqual IS NOT NULL
+                    OR g.tgtype <> o.type + (o.op = 'update' OR t.by_row AND o.op <> 'truncate')::integer
+                    -- clones on partitions bear no comment
+                    OR g.tgparentid = 0 AND obj_description(g.oid, 'pg_trigger') IS DISTINCT FROM 'headrace ' || (t.noted -> 'triggers' ->> o.op)
+                    THEN 'differs'
+            END AS fault
+        FROM target t
+        INNER JOIN operation o ON o.source = t.source
+        LEFT JOIN pg_trigger g ON g.tgrelid = t.relid AND g.tgname = '!headrace_' || o.op
+        WHERE NOT EXISTS (SELECT FROM bare b WHERE b.source = t.source)
+    ), watched AS (
+        SELECT w.source, w.relid, w.noted -> 'watches' AS noted, (
+            SELECT jsonb_agg(a.attname ORDER BY a.attnum)
+            FROM pg_depend d INNER JOIN pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
+            WHERE d.classid = 'pg_proc'::regclass AND d.objid = o.watched AND d.refclassid = 'pg_class'::regclass AND d.refobjsubid > 0
+        ) AS now
+        FROM trigger_now w
+        INNER JOIN operation o ON o.source = w.source AND o.op = w.op
+        WHERE w.is_root AND w.op = 'update' AND w.fault IS NULL
+    ), moved AS (
+        SELECT w.source, w.relid, n.name, w.now ->> (n.place - 1)::integer AS found
+        FROM watched w CROSS JOIN LATERAL jsonb_array_elements_text(w.noted) WITH ORDINALITY n (name, place)
+        WHERE jsonb_array_length(w.now) = jsonb_array_length(w.noted) AND w.now ->> (n.place - 1)::integer <> n.name
+    ), fault AS (
+        SELECT r.source, 'not noted' AS fault, NULL AS op, NULL::oid AS relid, NULL AS column_name, NULL AS found, NULL::oid AS other
+        FROM root r WHERE r.noted IS NULL
+        UNION ALL
+        SELECT r.source, 'gone', NULL, NULL, NULL, NULL, b.other FROM bare b INNER JOIN root r ON r.source = b.source
+        WHERE r.relid IS NULL AND r.noted IS NOT NULL
+        UNION ALL
+        SELECT b.source, 'bare', NULL, b.relid, NULL, NULL, b.other
+        FROM bare b WHERE b.relid IS NOT NULL
+        UNION ALL
+        SELECT t.source, t.fault, t.op, t.relid, NULL, NULL, NULL FROM trigger_now t WHERE t.fault IS NOT NULL
+        UNION ALL
+        SELECT w.source, 'differs', 'update', w.relid, NULL, NULL, NULL FROM watched w
+        WHERE jsonb_array_length(w.now) IS DISTINCT FROM jsonb_array_length(w.noted)
+        UNION ALL
+        SELECT
+            m.source,
+            CASE WHEN EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = m.relid AND a.attname = m.name AND NOT a.attisdropped)
+                THEN 'another column' ELSE 'renamed' END,
+            'update', m.relid, m.name, m.found, NULL
+        FROM moved m
+        UNION ALL
+        SELECT o.source, 'function', o.op, r.relid, NULL, NULL, NULL
+        FROM operation o INNER JOIN root r ON r.source = o.source
+        WHERE r.relid IS NOT NULL AND (
+            headrace.capture_fingerprint(o.function) <> r.noted -> 'functions' ->> o.op
+            OR headrace.capture_fingerprint(o.watched) <> r.noted -> 'functions' ->> 'watched')
+        UNION ALL
+        SELECT o.source, 'unreadable', o.op, r.relid, m.name, (SELECT v.found FROM moved v WHERE v.source = o.source AND v.name = m.name), NULL
+        FROM operation o
+        INNER JOIN root r ON r.source = o.source
+        CROSS JOIN LATERAL (
+            SELECT DISTINCT CASE WHEN x[1] LIKE '"%' THEN replace(substr(x[1], 2, length(x[1]) - 2), '""', '"') ELSE x[1] END AS name
+            FROM regexp_matches(o.prosrc, '\m(?:NEW|OLD|r)\.("(?:[^"]|"")+"|[a-z_][a-z0-9_$]*)', 'g') x
+        ) m
+        WHERE r.relid IS NOT NULL
+            AND NOT EXISTS (SELECT FROM bare b WHERE b.source = r.source)
+            AND NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = r.relid AND a.attname = m.name AND NOT a.attisdropped)
+    )
+    SELECT
+        f.source, f.fault, f.op, f.relid::regclass,
+        coalesce(CASE WHEN n.nspname <> own.schema THEN n.nspname || '.' END || c.relname, c.relname, f.source),
+        '"' || replace(coalesce(n.nspname, r.noted ->> 'schema'), '"', '""')
+            || '"."' || replace(coalesce(c.relname, r.noted ->> 'table'), '"', '""') || '"',
+        f.column_name,
+        coalesce(f.found, CASE WHEN x.nspname <> own.schema THEN x.nspname || '.' END || k.relname, k.relname),
+        '"' || replace(x.nspname, '"', '""') || '"."' || replace(k.relname, '"', '""') || '"'
+    FROM fault f
+    INNER JOIN root r ON r.source = f.source
+    LEFT JOIN pg_class c ON c.oid = f.relid LEFT JOIN pg_namespace n ON n.oid = c.relnamespace
+    LEFT JOIN pg_class k ON k.oid = f.other LEFT JOIN pg_namespace x ON x.oid = k.relnamespace
+    LEFT JOIN LATERAL (SELECT value AS schema FROM headrace.installation WHERE name = 'source_schema') own ON true
+    ORDER BY f.source, 5, f.fault, f.column_name, f.op
+$_$;
+
+-- Name: capture_fingerprint(oid); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.capture_fingerprint(p_function oid) RETURNS text
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    AS $_$
+    SELECT md5(jsonb_build_array(
+        p.prosrc,
+        -- As text, for a parsed body is full of numbers that a restore changes; without column names, which follow a rename.
+        regexp_replace(pg_get_function_sqlbody(p.oid), '\(([on])\)\.("(?:[^"]|"")+"|[[:alnum:]_$]+)', '(\1)', 'g'),
+        p.prosecdef, p.proconfig)::text)
+    FROM pg_proc p WHERE p.oid = p_function
+$_$;
 
 -- Name: capture_message_status_logs_delete(); Type: FUNCTION; Schema: headrace; Owner: -
 
@@ -529,21 +686,27 @@ CREATE FUNCTION headrace.capture_message_status_logs_truncate() RETURNS trigger
 CREATE FUNCTION headrace.capture_message_status_logs_update() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
-    AS $$ BEGIN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) VALUES ('message_status_logs', 'U', NEW.id::text, NULL, jsonb_build_object('old', jsonb_object(ARRAY['whatsapp_message_id', OLD.whatsapp_message_id::text]), 'new', jsonb_object(ARRAY['whatsapp_message_id', NEW.whatsapp_message_id::text])), NULLIF(current_setting('headrace.cause', true), '')); IF OLD.id IS DISTINCT FROM NEW.id THEN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) VALUES ('message_status_logs', 'U', OLD.id::text, NULL, jsonb_build_object('old', jsonb_object(ARRAY['whatsapp_message_id', OLD.whatsapp_message_id::text]), 'new', jsonb_object(ARRAY['whatsapp_message_id', NEW.whatsapp_message_id::text])), NULLIF(current_setting('headrace.cause', true), '')); END IF; RETURN NULL; END $$;
+    AS $$ BEGIN IF headrace.capture_message_status_logs_watched(OLD, NEW) THEN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) VALUES ('message_status_logs', 'U', NEW.id::text, NULL, jsonb_build_object('old', jsonb_object(ARRAY['whatsapp_message_id', OLD.whatsapp_message_id::text]), 'new', jsonb_object(ARRAY['whatsapp_message_id', NEW.whatsapp_message_id::text])), NULLIF(current_setting('headrace.cause', true), '')); IF OLD.id IS DISTINCT FROM NEW.id THEN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) VALUES ('message_status_logs', 'U', OLD.id::text, NULL, jsonb_build_object('old', jsonb_object(ARRAY['whatsapp_message_id', OLD.whatsapp_message_id::text]), 'new', jsonb_object(ARRAY['whatsapp_message_id', NEW.whatsapp_message_id::text])), NULLIF(current_setting('headrace.cause', true), '')); END IF; END IF; RETURN NULL; END $$;
+
+-- Name: capture_message_status_logs_watched(public.message_status_logs, public.message_status_logs); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.capture_message_status_logs_watched(o public.message_status_logs, n public.message_status_logs) RETURNS boolean
+    LANGUAGE sql IMMUTABLE
+    RETURN (((o).id IS DISTINCT FROM (n).id) OR ((o).whatsapp_message_id IS DISTINCT FROM (n).whatsapp_message_id) OR ((o).status IS DISTINCT FROM (n).status) OR ((o).created_at IS DISTINCT FROM (n).created_at));
 
 -- Name: capture_messages_delete(); Type: FUNCTION; Schema: headrace; Owner: -
 
 CREATE FUNCTION headrace.capture_messages_delete() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
-    AS $$ BEGIN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) SELECT 'messages', 'D', r.id::text, NULL, jsonb_build_object('old', jsonb_object(ARRAY['context_message_id', r.context_message_id::text, 'created_at', to_jsonb(r.created_at) #>> '{}', 'user_phone', r.user_phone::text, 'whatsapp_number_id', r.whatsapp_number_id::text])), NULLIF(current_setting('headrace.cause', true), '') FROM changed_rows r WHERE r.direction = 'incoming'; RETURN NULL; END $$;
+    AS $$ BEGIN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) SELECT 'messages', 'D', r.id::text, NULL, jsonb_build_object('old', jsonb_object(ARRAY['user_phone', r.user_phone::text, 'whatsapp_number_id', r.whatsapp_number_id::text, 'created_at', to_jsonb(r.created_at) #>> '{}', 'context_message_id', r.context_message_id::text])), NULLIF(current_setting('headrace.cause', true), '') FROM changed_rows r WHERE (r).direction = 'incoming'; RETURN NULL; END $$;
 
 -- Name: capture_messages_insert(); Type: FUNCTION; Schema: headrace; Owner: -
 
 CREATE FUNCTION headrace.capture_messages_insert() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
-    AS $$ BEGIN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) SELECT 'messages', 'I', r.id::text, NULL, jsonb_build_object('new', jsonb_object(ARRAY['context_message_id', r.context_message_id::text, 'created_at', to_jsonb(r.created_at) #>> '{}', 'user_phone', r.user_phone::text, 'whatsapp_number_id', r.whatsapp_number_id::text])), NULLIF(current_setting('headrace.cause', true), '') FROM changed_rows r WHERE r.direction = 'incoming'; RETURN NULL; END $$;
+    AS $$ BEGIN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) SELECT 'messages', 'I', r.id::text, NULL, jsonb_build_object('new', jsonb_object(ARRAY['user_phone', r.user_phone::text, 'whatsapp_number_id', r.whatsapp_number_id::text, 'created_at', to_jsonb(r.created_at) #>> '{}', 'context_message_id', r.context_message_id::text])), NULLIF(current_setting('headrace.cause', true), '') FROM changed_rows r WHERE (r).direction = 'incoming'; RETURN NULL; END $$;
 
 -- Name: capture_messages_truncate(); Type: FUNCTION; Schema: headrace; Owner: -
 
@@ -557,14 +720,20 @@ CREATE FUNCTION headrace.capture_messages_truncate() RETURNS trigger
 CREATE FUNCTION headrace.capture_messages_update() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
-    AS $$ BEGIN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) VALUES ('messages', 'U', NEW.id::text, NULL, jsonb_build_object('old', jsonb_object(ARRAY['context_message_id', OLD.context_message_id::text, 'created_at', to_jsonb(OLD.created_at) #>> '{}', 'user_phone', OLD.user_phone::text, 'whatsapp_number_id', OLD.whatsapp_number_id::text]), 'new', jsonb_object(ARRAY['context_message_id', NEW.context_message_id::text, 'created_at', to_jsonb(NEW.created_at) #>> '{}', 'user_phone', NEW.user_phone::text, 'whatsapp_number_id', NEW.whatsapp_number_id::text])), NULLIF(current_setting('headrace.cause', true), '')); IF OLD.id IS DISTINCT FROM NEW.id THEN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) VALUES ('messages', 'U', OLD.id::text, NULL, jsonb_build_object('old', jsonb_object(ARRAY['context_message_id', OLD.context_message_id::text, 'created_at', to_jsonb(OLD.created_at) #>> '{}', 'user_phone', OLD.user_phone::text, 'whatsapp_number_id', OLD.whatsapp_number_id::text]), 'new', jsonb_object(ARRAY['context_message_id', NEW.context_message_id::text, 'created_at', to_jsonb(NEW.created_at) #>> '{}', 'user_phone', NEW.user_phone::text, 'whatsapp_number_id', NEW.whatsapp_number_id::text])), NULLIF(current_setting('headrace.cause', true), '')); END IF; RETURN NULL; END $$;
+    AS $$ BEGIN IF headrace.capture_messages_watched(OLD, NEW) THEN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) VALUES ('messages', 'U', NEW.id::text, NULL, jsonb_build_object('old', jsonb_object(ARRAY['user_phone', OLD.user_phone::text, 'whatsapp_number_id', OLD.whatsapp_number_id::text, 'created_at', to_jsonb(OLD.created_at) #>> '{}', 'context_message_id', OLD.context_message_id::text]), 'new', jsonb_object(ARRAY['user_phone', NEW.user_phone::text, 'whatsapp_number_id', NEW.whatsapp_number_id::text, 'created_at', to_jsonb(NEW.created_at) #>> '{}', 'context_message_id', NEW.context_message_id::text])), NULLIF(current_setting('headrace.cause', true), '')); IF OLD.id IS DISTINCT FROM NEW.id THEN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) VALUES ('messages', 'U', OLD.id::text, NULL, jsonb_build_object('old', jsonb_object(ARRAY['user_phone', OLD.user_phone::text, 'whatsapp_number_id', OLD.whatsapp_number_id::text, 'created_at', to_jsonb(OLD.created_at) #>> '{}', 'context_message_id', OLD.context_message_id::text]), 'new', jsonb_object(ARRAY['user_phone', NEW.user_phone::text, 'whatsapp_number_id', NEW.whatsapp_number_id::text, 'created_at', to_jsonb(NEW.created_at) #>> '{}', 'context_message_id', NEW.context_message_id::text])), NULLIF(current_setting('headrace.cause', true), '')); END IF; END IF; RETURN NULL; END $$;
+
+-- Name: capture_messages_watched(public.messages, public.messages); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.capture_messages_watched(o public.messages, n public.messages) RETURNS boolean
+    LANGUAGE sql IMMUTABLE
+    RETURN ((((o).id IS DISTINCT FROM (n).id) OR ((o).user_phone IS DISTINCT FROM (n).user_phone) OR ((o).whatsapp_number_id IS DISTINCT FROM (n).whatsapp_number_id) OR ((o).created_at IS DISTINCT FROM (n).created_at) OR ((o).direction IS DISTINCT FROM (n).direction) OR ((o).context_message_id IS DISTINCT FROM (n).context_message_id)) AND (((o).direction = 'incoming'::text) OR ((n).direction = 'incoming'::text)));
 
 -- Name: capture_send_queue_delete(); Type: FUNCTION; Schema: headrace; Owner: -
 
 CREATE FUNCTION headrace.capture_send_queue_delete() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
-    AS $$ BEGIN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) SELECT 'send_queue', 'D', r.id::text, r.campaign_id::text, jsonb_build_object('old', jsonb_object(ARRAY['campaign_id', r.campaign_id::text, 'created_at', to_jsonb(r.created_at) #>> '{}', 'id', r.id::text, 'sent_at', to_jsonb(r.sent_at) #>> '{}', 'user_phone', r.user_phone::text, 'whatsapp_number_id', r.whatsapp_number_id::text])), NULLIF(current_setting('headrace.cause', true), '') FROM changed_rows r; RETURN NULL; END $$;
+    AS $$ BEGIN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) SELECT 'send_queue', 'D', r.id::text, r.campaign_id::text, jsonb_build_object('old', jsonb_object(ARRAY['id', r.id::text, 'campaign_id', r.campaign_id::text, 'user_phone', r.user_phone::text, 'whatsapp_number_id', r.whatsapp_number_id::text, 'sent_at', to_jsonb(r.sent_at) #>> '{}', 'created_at', to_jsonb(r.created_at) #>> '{}'])), NULLIF(current_setting('headrace.cause', true), '') FROM changed_rows r; RETURN NULL; END $$;
 
 -- Name: capture_send_queue_insert(); Type: FUNCTION; Schema: headrace; Owner: -
 
@@ -585,7 +754,13 @@ CREATE FUNCTION headrace.capture_send_queue_truncate() RETURNS trigger
 CREATE FUNCTION headrace.capture_send_queue_update() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
-    AS $$ BEGIN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) VALUES ('send_queue', 'U', NEW.id::text, NEW.campaign_id::text, CASE WHEN OLD.id IS DISTINCT FROM NEW.id OR OLD.campaign_id IS DISTINCT FROM NEW.campaign_id OR OLD.user_phone IS DISTINCT FROM NEW.user_phone OR OLD.whatsapp_number_id IS DISTINCT FROM NEW.whatsapp_number_id OR OLD.sent_at IS DISTINCT FROM NEW.sent_at OR OLD.created_at IS DISTINCT FROM NEW.created_at THEN jsonb_build_object('old', jsonb_object(ARRAY['campaign_id', OLD.campaign_id::text, 'created_at', to_jsonb(OLD.created_at) #>> '{}', 'id', OLD.id::text, 'sent_at', to_jsonb(OLD.sent_at) #>> '{}', 'user_phone', OLD.user_phone::text, 'whatsapp_number_id', OLD.whatsapp_number_id::text])) END, NULLIF(current_setting('headrace.cause', true), '')); IF OLD.id IS DISTINCT FROM NEW.id THEN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) VALUES ('send_queue', 'U', OLD.id::text, OLD.campaign_id::text, CASE WHEN OLD.id IS DISTINCT FROM NEW.id OR OLD.campaign_id IS DISTINCT FROM NEW.campaign_id OR OLD.user_phone IS DISTINCT FROM NEW.user_phone OR OLD.whatsapp_number_id IS DISTINCT FROM NEW.whatsapp_number_id OR OLD.sent_at IS DISTINCT FROM NEW.sent_at OR OLD.created_at IS DISTINCT FROM NEW.created_at THEN jsonb_build_object('old', jsonb_object(ARRAY['campaign_id', OLD.campaign_id::text, 'created_at', to_jsonb(OLD.created_at) #>> '{}', 'id', OLD.id::text, 'sent_at', to_jsonb(OLD.sent_at) #>> '{}', 'user_phone', OLD.user_phone::text, 'whatsapp_number_id', OLD.whatsapp_number_id::text])) END, NULLIF(current_setting('headrace.cause', true), '')); END IF; RETURN NULL; END $$;
+    AS $$ BEGIN IF headrace.capture_send_queue_watched(OLD, NEW) THEN IF OLD.id IS DISTINCT FROM NEW.id OR OLD.campaign_id IS DISTINCT FROM NEW.campaign_id OR OLD.user_phone IS DISTINCT FROM NEW.user_phone OR OLD.whatsapp_number_id IS DISTINCT FROM NEW.whatsapp_number_id OR OLD.sent_at IS DISTINCT FROM NEW.sent_at OR OLD.created_at IS DISTINCT FROM NEW.created_at THEN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) VALUES ('send_queue', 'U', NEW.id::text, NEW.campaign_id::text, jsonb_build_object('old', jsonb_object(ARRAY['id', OLD.id::text, 'campaign_id', OLD.campaign_id::text, 'user_phone', OLD.user_phone::text, 'whatsapp_number_id', OLD.whatsapp_number_id::text, 'sent_at', to_jsonb(OLD.sent_at) #>> '{}', 'created_at', to_jsonb(OLD.created_at) #>> '{}'])), NULLIF(current_setting('headrace.cause', true), '')); IF OLD.id IS DISTINCT FROM NEW.id THEN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) VALUES ('send_queue', 'U', OLD.id::text, OLD.campaign_id::text, jsonb_build_object('old', jsonb_object(ARRAY['id', OLD.id::text, 'campaign_id', OLD.campaign_id::text, 'user_phone', OLD.user_phone::text, 'whatsapp_number_id', OLD.whatsapp_number_id::text, 'sent_at', to_jsonb(OLD.sent_at) #>> '{}', 'created_at', to_jsonb(OLD.created_at) #>> '{}'])), NULLIF(current_setting('headrace.cause', true), '')); END IF; ELSE INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) VALUES ('send_queue', 'U', NEW.id::text, NEW.campaign_id::text, NULL, NULLIF(current_setting('headrace.cause', true), '')); IF OLD.id IS DISTINCT FROM NEW.id THEN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) VALUES ('send_queue', 'U', OLD.id::text, OLD.campaign_id::text, NULL, NULLIF(current_setting('headrace.cause', true), '')); END IF; END IF; END IF; RETURN NULL; END $$;
+
+-- Name: capture_send_queue_watched(public.send_queue, public.send_queue); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.capture_send_queue_watched(o public.send_queue, n public.send_queue) RETURNS boolean
+    LANGUAGE sql IMMUTABLE
+    RETURN (((o).id IS DISTINCT FROM (n).id) OR ((o).campaign_id IS DISTINCT FROM (n).campaign_id) OR ((o).template_name IS DISTINCT FROM (n).template_name) OR ((o).status IS DISTINCT FROM (n).status) OR ((o).whatsapp_message_id IS DISTINCT FROM (n).whatsapp_message_id) OR ((o).user_phone IS DISTINCT FROM (n).user_phone) OR ((o).whatsapp_number_id IS DISTINCT FROM (n).whatsapp_number_id) OR ((o).sent_at IS DISTINCT FROM (n).sent_at) OR ((o).created_at IS DISTINCT FROM (n).created_at));
 
 -- Name: capture_table(regclass, text, name, name, name[], name[], name, text, name[]); Type: FUNCTION; Schema: headrace; Owner: -
 
@@ -602,20 +777,27 @@ DECLARE
     v_values constant text := '%1$L, %2$L, %3$s.%4$I::text, ' || CASE WHEN p_scope IS NULL THEN 'NULL' ELSE '%3$s.%5$I::text' END || ', %6$s, %7$s';
     -- Times by way of JSON, which writes them in ISO whatever the session's DateStyle says.
     v_pairs constant text := (
-        SELECT string_agg(format(CASE t.typcategory WHEN 'D' THEN '%L, to_jsonb($row$.%I) #>> ''{}''' ELSE '%L, $row$.%I::text' END, k, k), ', ')
-        FROM unnest(p_keys || p_left) k
+        SELECT string_agg(format(CASE t.typcategory WHEN 'D' THEN '%L, to_jsonb($row$.%I) #>> ''{}''' ELSE '%L, $row$.%I::text' END, k, k), ', ' ORDER BY n)
+        FROM unnest(p_keys || p_left) WITH ORDINALITY u (k, n)
         INNER JOIN pg_attribute a ON a.attrelid = p_table AND a.attname = k INNER JOIN pg_type t ON t.oid = a.atttypid);
     v_left_changed constant text := (SELECT string_agg(format('OLD.%1$I IS DISTINCT FROM NEW.%1$I', k), ' OR ') FROM unnest(p_left) k);
-    v_watch constant text := (SELECT string_agg(format('OLD.%1$I IS DISTINCT FROM NEW.%1$I', w), ' OR ') FROM unnest(p_watch) w);
-    v_only constant text := CASE WHEN p_only_column IS NOT NULL THEN format('$row$.%I = %L', p_only_column, p_only_value) END;
+    v_watched constant name := 'capture_' || p_source || '_watched';
+    v_watch constant text := (SELECT string_agg(format('(o).%1$I IS DISTINCT FROM (n).%1$I', w), ' OR ') FROM unnest(p_watch) w);
+    v_only constant text := CASE WHEN p_only_column IS NOT NULL THEN format('($row$).%I = %L', p_only_column, p_only_value) END;
+    v_update text;  -- the INSERTs of an UPDATE, $data$ for what they carry; a row that changes its id is a change of two entities
+    v_ops constant text[] := ARRAY['insert', 'update', 'delete', 'truncate'];
     v_op text;
     v_row text;  -- what a row is called: NEW, OLD, or r, one of the transition table
     v_data text;
     v_body text;
     v_trigger text;
-    v_fingerprint text;
+    v_triggers jsonb := '{}';
+    v_prints jsonb := '{}';  -- what each trigger, and what an UPDATE's watches, are known again by
+    v_functions jsonb;
+    v_noted jsonb;
     v_changed integer := 0;
     v_target regclass;
+    v_other regprocedure;
 BEGIN
     IF cardinality(p_keys) > 0 AND cardinality(p_left) > 0 THEN
         RAISE EXCEPTION 'capture of %: name either p_keys or p_left', p_source USING ERRCODE = 'invalid_parameter_value';
@@ -623,16 +805,27 @@ BEGIN
     IF EXISTS (SELECT FROM unnest(p_keys || p_left) k WHERE NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = p_table AND a.attname = k)) THEN
         RAISE EXCEPTION 'capture of %: table % lacks one of the columns %', p_source, p_table, p_keys || p_left USING ERRCODE = 'undefined_column';
     END IF;
-    FOREACH v_op IN ARRAY ARRAY['insert', 'update', 'delete', 'truncate'] LOOP
+    v_update := format(
+        'INSERT INTO headrace.change_log (%1$s) VALUES (%2$s); IF OLD.%3$I IS DISTINCT FROM NEW.%3$I THEN'
+        || ' INSERT INTO headrace.change_log (%1$s) VALUES (%4$s); END IF;',
+        v_columns, format(v_values, p_source, 'U', 'NEW', p_entity, p_scope, '$data$', v_cause), p_entity,
+        format(v_values, p_source, 'U', 'OLD', p_entity, p_scope, '$data$', v_cause));
+    EXECUTE format(
+        'CREATE OR REPLACE FUNCTION headrace.%1$I(o %2$s, n %2$s) RETURNS boolean LANGUAGE sql IMMUTABLE RETURN (%3$s)%4$s',
+        v_watched, p_table, v_watch,
+        coalesce(' AND (' || replace(v_only, '$row$', 'o') || ' OR ' || replace(v_only, '$row$', 'n') || ')', ''));
+    EXECUTE format('REVOKE ALL ON FUNCTION headrace.%1$I(%2$s, %2$s) FROM PUBLIC', v_watched, p_table);
+    v_functions := jsonb_build_object(
+        'watched', headrace.capture_fingerprint(format('headrace.%1$I(%2$s, %2$s)', v_watched, p_table)::regprocedure));
+
+    FOREACH v_op IN ARRAY v_ops LOOP
         v_row := CASE WHEN v_op <> 'update' AND NOT v_by_row THEN 'r' WHEN v_op = 'delete' THEN 'OLD' ELSE 'NEW' END;
         v_data := CASE
             WHEN v_op = 'update' AND cardinality(p_keys) > 0 THEN format(
                 'jsonb_build_object(''old'', jsonb_object(ARRAY[%s]), ''new'', jsonb_object(ARRAY[%s]))',
                 replace(v_pairs, '$row$', 'OLD'), replace(v_pairs, '$row$', 'NEW'))
-            WHEN v_op = 'update' AND cardinality(p_left) > 0 THEN format(
-                'CASE WHEN %s THEN jsonb_build_object(''old'', jsonb_object(ARRAY[%s])) END', v_left_changed, replace(v_pairs, '$row$', 'OLD'))
-            WHEN v_op = 'delete' AND v_pairs IS NOT NULL THEN format(
-                'jsonb_build_object(''old'', jsonb_object(ARRAY[%s]))', replace(v_pairs, '$row$', v_row))
+            WHEN v_op = 'delete' AND v_pairs IS NOT NULL OR v_op = 'update' AND cardinality(p_left) > 0 THEN format(
+                'jsonb_build_object(''old'', jsonb_object(ARRAY[%s]))', replace(v_pairs, '$row$', CASE v_op WHEN 'update' THEN 'OLD' ELSE v_row END))
             WHEN v_op = 'insert' AND cardinality(p_keys) > 0 THEN format(
                 'jsonb_build_object(''new'', jsonb_object(ARRAY[%s]))', replace(v_pairs, '$row$', v_row))
             ELSE 'NULL'
@@ -640,14 +833,12 @@ BEGIN
         v_body := CASE
             WHEN v_op = 'truncate' THEN format(
                 'INSERT INTO headrace.change_log (%s) VALUES (%L, ''T'', NULL, NULL, NULL, %s);', v_columns, p_source, v_cause)
-            WHEN v_op = 'update' THEN format(
-                -- a row that changes its id is a change of two entities
-                'INSERT INTO headrace.change_log (%1$s) VALUES (%2$s); IF OLD.%4$I IS DISTINCT FROM NEW.%4$I THEN'
-                || ' INSERT INTO headrace.change_log (%1$s) VALUES (%3$s); END IF;',
-                v_columns,
-                format(v_values, p_source, 'U', 'NEW', p_entity, p_scope, v_data, v_cause),
-                format(v_values, p_source, 'U', 'OLD', p_entity, p_scope, v_data, v_cause),
-                p_entity)
+            WHEN v_op = 'update' THEN format('IF headrace.%I(OLD, NEW) THEN ', v_watched) || CASE
+                -- told apart before the INSERT, which would set up the whole expression anew for every row
+                WHEN cardinality(p_left) > 0
+                    THEN format('IF %s THEN %s ELSE %s END IF;', v_left_changed, replace(v_update, '$data$', v_data), replace(v_update, '$data$', 'NULL'))
+                ELSE replace(v_update, '$data$', v_data)
+            END || ' END IF;'
             WHEN v_by_row THEN format(
                 'INSERT INTO headrace.change_log (%s) VALUES (%s);',
                 v_columns, format(v_values, p_source, upper(left(v_op, 1)), v_row, p_entity, p_scope, v_data, v_cause))
@@ -666,31 +857,68 @@ BEGIN
         -- %s stands for the table: whatever else bears a % is doubled.
         v_trigger := CASE
             WHEN v_op = 'truncate' THEN 'AFTER TRUNCATE ON %s FOR EACH STATEMENT'
-            WHEN v_op = 'update' THEN 'AFTER UPDATE ON %s FOR EACH ROW WHEN (' || replace(
-                '(' || v_watch || ')' || coalesce(' AND (' || replace(v_only, '$row$', 'OLD') || ' OR ' || replace(v_only, '$row$', 'NEW') || ')', ''),
-                '%', '%%') || ')'
+            WHEN v_op = 'update' THEN 'AFTER UPDATE ON %s FOR EACH ROW'
             WHEN v_by_row THEN 'AFTER ' || upper(v_op) || ' ON %s FOR EACH ROW'
                 || coalesce(' WHEN (' || replace(replace(v_only, '$row$', v_row), '%', '%%') || ')', '')
             ELSE 'AFTER ' || upper(v_op) || ' ON %s REFERENCING '
                 || CASE v_op WHEN 'delete' THEN 'OLD' ELSE 'NEW' END || ' TABLE AS changed_rows FOR EACH STATEMENT'
         END;
-        v_fingerprint := 'headrace ' || md5(v_trigger);
+        v_triggers := v_triggers || jsonb_build_object(v_op, v_trigger);
+        v_prints := v_prints || jsonb_build_object(
+            v_op, md5(v_trigger || CASE v_op WHEN 'update' THEN v_watch || coalesce(v_only, '') ELSE '' END));
+        v_functions := v_functions || jsonb_build_object(
+            v_op, headrace.capture_fingerprint(format('headrace.%I()', 'capture_' || p_source || '_' || v_op)::regprocedure));
+    END LOOP;
 
-        -- TRUNCATE of a partition does not fire its parent's trigger: every leaf bears its own.
-        FOR v_target IN
-            SELECT t.relid FROM pg_partition_tree(p_table) t WHERE v_op = 'truncate'
-            UNION SELECT p_table
-        LOOP
-            CONTINUE WHEN EXISTS (
-                SELECT FROM pg_trigger g
-                WHERE g.tgrelid = v_target AND g.tgname = '!headrace_' || v_op AND g.tgenabled = 'A'
-                    AND obj_description(g.oid, 'pg_trigger') = v_fingerprint);
-            EXECUTE format('CREATE OR REPLACE TRIGGER %I ', '!headrace_' || v_op)
-                || format(v_trigger, v_target) || format(' EXECUTE FUNCTION headrace.%I()', 'capture_' || p_source || '_' || v_op);
-            EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', v_target, '!headrace_' || v_op);
-            EXECUTE format('COMMENT ON TRIGGER %I ON %s IS %L', '!headrace_' || v_op, v_target, v_fingerprint);
-            v_changed := v_changed + 1;
-        END LOOP;
+    -- Noted, for capture_faults to compare with.
+    v_noted := jsonb_build_object(
+        'schema', (SELECT n.nspname FROM pg_class c INNER JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = p_table),
+        'table', (SELECT c.relname FROM pg_class c WHERE c.oid = p_table),
+        'functions', v_functions,
+        'triggers', v_prints,
+        'watches', (
+            SELECT jsonb_agg(a.attname ORDER BY a.attnum)
+            FROM pg_attribute a WHERE a.attrelid = p_table AND a.attname = ANY (p_watch || p_only_column)));
+    INSERT INTO headrace.installation AS i (name, value) VALUES ('capture ' || p_source, v_noted::text)
+    ON CONFLICT (name) DO UPDATE SET value = excluded.value WHERE i.value <> excluded.value;
+
+    -- TRUNCATE of a partition does not fire its parent's trigger: every leaf bears its own. Row triggers reach the leaves by
+    -- themselves, also when they are made anew because one of them was disabled there.
+    FOR v_op, v_target IN
+        WITH fault AS MATERIALIZED (
+            SELECT f.op, f.relation FROM headrace.capture_faults(ARRAY[p_source]) f
+            WHERE f.fault NOT IN ('function', 'unreadable')  -- mended by now, or for the trigger to fail on
+        )
+        SELECT o.op, t.relid
+        FROM unnest(v_ops) WITH ORDINALITY o (op, place)
+        CROSS JOIN LATERAL (SELECT p_table AS relid UNION SELECT t.relid FROM pg_partition_tree(p_table) t WHERE o.op = 'truncate') t
+        WHERE EXISTS (
+            SELECT FROM fault f WHERE f.op IS NULL OR f.op = o.op AND (f.relation = t.relid OR o.op <> 'truncate'))
+        ORDER BY o.place, t.relid
+    LOOP
+        EXECUTE format('CREATE OR REPLACE TRIGGER %I ', '!headrace_' || v_op)
+            || format(v_triggers ->> v_op, v_target) || format(' EXECUTE FUNCTION headrace.%I()', 'capture_' || p_source || '_' || v_op);
+        EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', v_target, '!headrace_' || v_op);
+        EXECUTE format('COMMENT ON TRIGGER %I ON %s IS %L', '!headrace_' || v_op, v_target, 'headrace ' || (v_prints ->> v_op));
+        v_changed := v_changed + 1;
+    END LOOP;
+
+    -- Triggers on a table that had the name before, or on a partition that was detached.
+    FOR v_op, v_target IN
+        SELECT g.tgname, g.tgrelid
+        FROM pg_trigger g
+        WHERE g.tgparentid = 0
+            AND g.tgfoid = ANY (ARRAY(SELECT format('headrace.%I()', 'capture_' || p_source || '_' || o)::regprocedure FROM unnest(v_ops) o))
+            AND g.tgrelid <> p_table AND NOT EXISTS (SELECT FROM pg_partition_tree(p_table) t WHERE t.relid = g.tgrelid)
+    LOOP
+        EXECUTE format('DROP TRIGGER %I ON %s', v_op, v_target);
+    END LOOP;
+    FOR v_other IN
+        SELECT p.oid::regprocedure FROM pg_proc p
+        WHERE p.pronamespace = 'headrace'::regnamespace AND p.proname = v_watched
+            AND p.proargtypes[0] <> (SELECT c.reltype FROM pg_class c WHERE c.oid = p_table)
+    LOOP
+        EXECUTE format('DROP FUNCTION %s', v_other);
     END LOOP;
     RETURN v_changed;
 END
@@ -1331,6 +1559,56 @@ CREATE FUNCTION headrace.missing_change_log_days(p_ahead integer DEFAULT 14) RET
     ORDER BY d.day
 $$;
 
+-- Name: oldest_writer(); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.oldest_writer() RETURNS TABLE(pid integer, role_name name, application_name text, seconds double precision)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    AS $$
+    SELECT a.pid, a.usename, coalesce(a.application_name, ''), extract(EPOCH FROM clock_timestamp() - a.xact_start)::double precision
+    FROM pg_stat_activity a
+    WHERE a.datname = current_database() AND a.backend_xid IS NOT NULL AND a.pid <> pg_backend_pid()
+    ORDER BY a.xact_start NULLS LAST, age(a.backend_xid) DESC
+    LIMIT 1
+$$;
+
+-- Name: orphaned_statuses(interval, integer); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.orphaned_statuses(p_older_than interval, p_examples integer DEFAULT 5) RETURNS TABLE(status text, statuses bigint, orphaned bigint, in_messages bigint, oldest timestamp with time zone, newest timestamp with time zone, examples text[])
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    SET jit TO 'off'
+    SET enable_nestloop TO 'off'
+    AS $$
+    WITH orphan AS MATERIALIZED (
+        SELECT l.id::text AS id, l.whatsapp_message_id, l.status, l.created_at
+        FROM headrace.stg_message_status_logs l
+        WHERE (l.created_at < now() - p_older_than) IS NOT FALSE
+            AND NOT EXISTS (SELECT FROM headrace.stg_send_queue q WHERE q.whatsapp_message_id = l.whatsapp_message_id)
+    ), placed AS (
+        SELECT
+            o.id, o.status, o.created_at,
+            m.id IS NOT NULL AS in_messages,
+            row_number() OVER (PARTITION BY o.status ORDER BY o.created_at DESC NULLS LAST, o.id DESC) AS place
+        FROM orphan o
+        LEFT JOIN (SELECT DISTINCT x.whatsapp_message_id::text AS id FROM "public".messages x) m ON m.id = o.whatsapp_message_id
+    )
+    SELECT
+        a.status, a.statuses, coalesce(p.orphaned, 0), coalesce(p.in_messages, 0), p.oldest, p.newest, coalesce(p.examples, '{}')
+    FROM (
+        SELECT l.status, count(*) AS statuses FROM headrace.stg_message_status_logs l
+        WHERE (l.created_at < now() - p_older_than) IS NOT FALSE GROUP BY l.status
+    ) a
+    LEFT JOIN (
+        SELECT
+            o.status, count(*) AS orphaned, count(*) FILTER (WHERE o.in_messages) AS in_messages,
+            min(o.created_at) AS oldest, max(o.created_at) AS newest,
+            array_agg(o.id ORDER BY o.place) FILTER (WHERE o.place <= p_examples) AS examples
+        FROM placed o GROUP BY o.status
+    ) p ON p.status IS NOT DISTINCT FROM a.status
+    ORDER BY 3 DESC, 1
+$$;
+
 -- Name: pack_hours(uuid); Type: FUNCTION; Schema: headrace; Owner: -
 
 CREATE FUNCTION headrace.pack_hours(p_campaign_id uuid) RETURNS void
@@ -1748,6 +2026,31 @@ CREATE FUNCTION headrace.source_row_counts(p_campaign_id uuid) RETURNS jsonb
             ) u))
 $$;
 
+-- Name: source_values(text); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.source_values(p_table text) RETURNS TABLE(value text, known boolean, row_count bigint, example text)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    SET jit TO 'off'
+    AS $$
+    SELECT v.value, v.known, count(*), min(v.id::text) FILTER (WHERE NOT v.known)
+    FROM (
+        SELECT l.status AS value, l.status IS NOT NULL AND headrace.status_bits(l.status) > 0 AS known, l.id::text AS id
+        FROM headrace.stg_message_status_logs l WHERE p_table = 'message_status_logs'
+        UNION ALL
+        SELECT q.status, coalesce(q.status IN ('queued', 'sent', 'failed'), false), q.id::text
+        FROM headrace.stg_send_queue q WHERE p_table = 'send_queue'
+        UNION ALL
+        SELECT m.direction::text, coalesce(m.direction::text IN ('incoming', 'outgoing'), false), m.id::text
+        FROM "public".messages m WHERE p_table = 'messages'
+        UNION ALL
+        SELECT c.status, coalesce(c.status IN ('draft', 'scheduled', 'running', 'paused', 'completed', 'failed'), false), c.campaign_id::text
+        FROM headrace.stg_campaigns c WHERE p_table = 'campaigns'
+    ) v
+    GROUP BY v.value, v.known
+    ORDER BY 3 DESC, 1
+$$;
+
 -- Name: stats_differences(jsonb, jsonb, jsonb, jsonb); Type: FUNCTION; Schema: headrace; Owner: -
 
 CREATE FUNCTION headrace.stats_differences(p_old_templates jsonb, p_old_totals jsonb, p_new_templates jsonb, p_new_totals jsonb) RETURNS jsonb
@@ -1954,6 +2257,17 @@ BEGIN
 END
 $$;
 
+-- Name: stray_changes(); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.stray_changes() RETURNS TABLE(day date, changes bigint, sources text[])
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    AS $$
+    SELECT d.day, count(*), array_agg(DISTINCT d.source ORDER BY d.source)
+    FROM (SELECT (l.changed_at AT TIME ZONE 'UTC')::date AS day, l.source FROM headrace.change_log_default l) d
+    GROUP BY d.day ORDER BY d.day
+$$;
+
 -- Name: stream_poll(text[]); Type: FUNCTION; Schema: headrace; Owner: -
 
 CREATE FUNCTION headrace.stream_poll(p_streams text[] DEFAULT NULL::text[]) RETURNS TABLE(stream text, shard integer, work text)
@@ -1968,7 +2282,6 @@ DECLARE
     v_low xid8;
     v_high xid8;
     v_first boolean;
-    v_pending bigint;
     c record;
 BEGIN
     FOR c IN
@@ -2010,18 +2323,7 @@ BEGIN
             RETURN NEXT;
         END IF;
     END LOOP;
-    FOR c IN
-        SELECT s.* FROM headrace.stream s
-        WHERE s.rebuilds_pending IS NOT NULL AND (p_streams IS NULL OR s.stream = ANY (p_streams)) ORDER BY s.stream
-    LOOP
-        EXECUTE format('SELECT %s()', c.rebuilds_pending) INTO v_pending;
-        IF v_pending > 0 THEN
-            stream := c.stream;
-            shard := -1;
-            work := 'rebuild';
-            RETURN NEXT;
-        END IF;
-    END LOOP;
+    RETURN QUERY SELECT r.stream, -1, 'rebuild' FROM headrace.stream_rebuilds(p_streams) r WHERE r.waiting > 0;
 END
 $$;
 
@@ -2146,6 +2448,25 @@ BEGIN
     END IF;
     EXECUTE format('SELECT %s()', v_step) INTO v_done;
     RETURN v_done;
+END
+$$;
+
+-- Name: stream_rebuilds(text[]); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.stream_rebuilds(p_streams text[] DEFAULT NULL::text[]) RETURNS TABLE(stream text, waiting bigint)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    AS $$
+DECLARE
+    v_pending text;
+BEGIN
+    FOR stream, v_pending IN
+        SELECT s.stream, s.rebuilds_pending FROM headrace.stream s
+        WHERE s.rebuilds_pending IS NOT NULL AND (p_streams IS NULL OR s.stream = ANY (p_streams)) ORDER BY s.stream
+    LOOP
+        EXECUTE format('SELECT %s()', v_pending) INTO waiting;
+        RETURN NEXT;
+    END LOOP;
 END
 $$;
 
@@ -2391,7 +2712,7 @@ CREATE FUNCTION headrace.webhook_items(p_body jsonb) RETURNS TABLE(path text, ki
         SELECT format('entry[%s]', e.n - 1) AS path, e.entry, true AS enveloped, e.n AS place
         FROM jsonb_array_elements(CASE WHEN jsonb_typeof(p_body -> 'entry') = 'array' THEN p_body -> 'entry' ELSE '[]' END)
             WITH ORDINALITY e (entry, n)
-        WHERE NOT p_body ? 'object' OR p_body ->> 'object' = 'whatsapp_business_account'
+        WHERE coalesce(p_body ->> 'object', 'whatsapp_business_account') = 'whatsapp_business_account'
         UNION ALL
         SELECT '', p_body, false, 0 WHERE p_body ? 'changes'
     ), change AS (
@@ -2698,6 +3019,8 @@ CREATE TABLE headrace.campaign_template_stats (
 )
 WITH (fillfactor='50');
 
+ALTER TABLE ONLY headrace.campaign_template_stats REPLICA IDENTITY FULL;
+
 -- Name: TABLE campaign_template_stats; Type: COMMENT; Schema: headrace; Owner: -
 
 COMMENT ON TABLE headrace.campaign_template_stats IS 'Messages per campaign and template, kept incrementally. failed_queue: the part of failed that the queue row says.';
@@ -2831,9 +3154,10 @@ CREATE TABLE headrace.change_log_default (
     entity_id text,
     scope text,
     data jsonb,
-    cause text,
-    CONSTRAINT change_log_op_known CHECK ((op = ANY (ARRAY['I'::"char", 'U'::"char", 'D'::"char", 'T'::"char"])))
+    cause text
 );
+
+ALTER TABLE ONLY headrace.change_log_default REPLICA IDENTITY FULL;
 
 -- Name: TABLE change_log_default; Type: COMMENT; Schema: headrace; Owner: -
 
@@ -2883,6 +3207,140 @@ ALTER TABLE headrace.dead_letter ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTIT
     NO MAXVALUE
     CACHE 1
 );
+
+-- Name: document_faults; Type: VIEW; Schema: headrace; Owner: -
+
+CREATE VIEW headrace.document_faults AS
+ WITH pair AS MATERIALIZED (
+         SELECT u.campaign_id,
+            u.is_total,
+            u.template_name,
+            count(u.said) AS times_said,
+            count(u.counted) AS times_counted,
+            (min((u.said)::text))::jsonb AS said,
+            (min((u.counted)::text))::jsonb AS counted
+           FROM ( SELECT d.campaign_id,
+                    true AS is_total,
+                    NULL::text AS template_name,
+                    d.totals AS said,
+                    NULL::jsonb AS counted
+                   FROM headrace.campaign_computed_stats d
+                UNION ALL
+                 SELECT d.campaign_id,
+                    false AS is_total,
+                    (e.numbers ->> 'template_name'::text) AS template_name,
+                        CASE
+                            WHEN (jsonb_typeof(e.numbers) = 'object'::text) THEN (e.numbers - 'template_name'::text)
+                            ELSE e.numbers
+                        END AS said,
+                    NULL::jsonb AS counted
+                   FROM (headrace.campaign_computed_stats d
+                     CROSS JOIN LATERAL jsonb_array_elements(
+                        CASE
+                            WHEN (jsonb_typeof(d.template_stats) = 'array'::text) THEN d.template_stats
+                            ELSE '[]'::jsonb
+                        END) e(numbers))
+                UNION ALL
+                 SELECT s.campaign_id,
+                    false AS is_total,
+                    s.template_name,
+                    NULL::jsonb AS said,
+                    headrace.counters_json(s.total, s.sent, s.delivered, s.read, s.replied, s.failed, s.failed_queue) AS counted
+                   FROM headrace.campaign_template_stats s
+                UNION ALL
+                 SELECT d.campaign_id,
+                    true AS is_total,
+                    NULL::text AS template_name,
+                    NULL::jsonb AS said,
+                    headrace.counters_json((COALESCE(sum(s.total), (0)::numeric))::bigint, (COALESCE(sum(s.sent), (0)::numeric))::bigint, (COALESCE(sum(s.delivered), (0)::numeric))::bigint, (COALESCE(sum(s.read), (0)::numeric))::bigint, (COALESCE(sum(s.replied), (0)::numeric))::bigint, (COALESCE(sum(s.failed), (0)::numeric))::bigint, (COALESCE(sum(s.failed_queue), (0)::numeric))::bigint) AS counted
+                   FROM (headrace.campaign_computed_stats d
+                     LEFT JOIN headrace.campaign_template_stats s ON ((d.campaign_id = s.campaign_id)))
+                  GROUP BY d.campaign_id) u
+          GROUP BY u.campaign_id, u.is_total, u.template_name
+         HAVING ((count(u.said) <> 1) OR (count(u.counted) <> 1) OR (min((u.said)::text) <> min((u.counted)::text)))
+        ), doubtful AS (
+         SELECT p.campaign_id,
+            'document'::text AS place,
+            p.is_total,
+            p.template_name,
+            p.said AS numbers
+           FROM pair p
+        UNION ALL
+         SELECT s.campaign_id,
+            'counters'::text AS place,
+            false AS is_total,
+            s.template_name,
+            headrace.counters_json(s.total, s.sent, s.delivered, s.read, s.replied, s.failed, s.failed_queue) AS numbers
+           FROM headrace.campaign_template_stats s
+          WHERE (NOT ((s.total >= s.sent) AND (s.sent >= s.delivered) AND (s.delivered >= s.read) AND (s.replied <= s.sent) AND (s.failed <= (s.total - s.delivered)) AND (s.failed_queue <= s.failed)))
+        )
+ SELECT b.campaign_id,
+    b.place,
+    b.is_total,
+    b.template_name,
+    ((r.part || ' exceeds '::text) || r.whole) AS problem,
+    (b.numbers -> r.part) AS said,
+    r.most AS counted
+   FROM (doubtful b
+     CROSS JOIN LATERAL ( VALUES ('sent'::text,'total'::text,(b.numbers -> 'total'::text)), ('delivered'::text,'sent'::text,(b.numbers -> 'sent'::text)), ('read'::text,'delivered'::text,(b.numbers -> 'delivered'::text)), ('replied'::text,'sent'::text,(b.numbers -> 'sent'::text)), ('failed_queue'::text,'failed'::text,(b.numbers -> 'failed'::text)), ('failed'::text,'total - delivered'::text,
+                CASE
+                    WHEN ((jsonb_typeof((b.numbers -> 'total'::text)) = 'number'::text) AND (jsonb_typeof((b.numbers -> 'delivered'::text)) = 'number'::text)) THEN to_jsonb((((b.numbers ->> 'total'::text))::numeric - ((b.numbers ->> 'delivered'::text))::numeric))
+                    ELSE NULL::jsonb
+                END)) r(part, whole, most))
+  WHERE ((jsonb_typeof((b.numbers -> r.part)) = 'number'::text) AND (jsonb_typeof(r.most) = 'number'::text) AND ((b.numbers -> r.part) > r.most))
+UNION ALL
+ SELECT p.campaign_id,
+    'document'::text AS place,
+    p.is_total,
+    p.template_name,
+    (k.counter || ' differs'::text) AS problem,
+    (p.said -> k.counter) AS said,
+    (p.counted -> k.counter) AS counted
+   FROM (pair p
+     CROSS JOIN LATERAL ( SELECT jsonb_object_keys(p.counted) AS counter
+        UNION
+         SELECT jsonb_object_keys(
+                CASE
+                    WHEN (jsonb_typeof(p.said) = 'object'::text) THEN p.said
+                    ELSE '{}'::jsonb
+                END) AS counter) k)
+  WHERE ((p.times_said = 1) AND (p.times_counted = 1) AND (((p.said -> k.counter))::text IS DISTINCT FROM ((p.counted -> k.counter))::text))
+UNION ALL
+ SELECT p.campaign_id,
+    'document'::text AS place,
+    p.is_total,
+    p.template_name,
+        CASE
+            WHEN (p.times_said = 0) THEN 'lacks it'::text
+            WHEN (p.times_counted = 0) THEN 'has it, the counters do not'::text
+            ELSE 'has it more than once'::text
+        END AS problem,
+    (p.said -> 'total'::text) AS said,
+    (p.counted -> 'total'::text) AS counted
+   FROM (pair p
+     JOIN headrace.campaign_computed_stats d ON ((p.campaign_id = d.campaign_id)))
+  WHERE ((p.times_said <> 1) OR (p.times_counted <> 1))
+UNION ALL
+ SELECT DISTINCT s.campaign_id,
+    'document'::text AS place,
+    true AS is_total,
+    NULL::text AS template_name,
+    'is not there'::text AS problem,
+    NULL::jsonb AS said,
+    NULL::jsonb AS counted
+   FROM (headrace.campaign_template_stats s
+     LEFT JOIN headrace.campaign_computed_stats d ON ((s.campaign_id = d.campaign_id)))
+  WHERE (d.campaign_id IS NULL)
+UNION ALL
+ SELECT d.campaign_id,
+    'document'::text AS place,
+    true AS is_total,
+    NULL::text AS template_name,
+    'checksum differs'::text AS problem,
+    to_jsonb(d.checksum) AS said,
+    to_jsonb(md5((d.template_stats)::text)) AS counted
+   FROM headrace.campaign_computed_stats d
+  WHERE (d.checksum <> md5((d.template_stats)::text));
 
 -- Name: installation; Type: TABLE; Schema: headrace; Owner: -
 
@@ -2980,8 +3438,8 @@ CREATE VIEW headrace.stream_lag AS
         END AS state,
     p.rows_behind,
     (COALESCE(EXTRACT(epoch FROM (clock_timestamp() - p.oldest_change)), (0)::numeric))::double precision AS seconds_behind,
-    w.oldest_writer_pid,
-    w.oldest_writer_seconds,
+    w.pid AS oldest_writer_pid,
+    w.seconds AS oldest_writer_seconds,
     k.changes_applied,
     k.advanced_at
    FROM (((headrace.stream_cursor k
@@ -3006,12 +3464,7 @@ CREATE VIEW headrace.stream_lag AS
                   WHERE (l.xid >= pg_snapshot_xmax(k.prev))
          OFFSET 0) u
           WHERE ((u.source = ANY (s.sources)) AND ((k.cur IS NULL) OR (u.pos > k.pos) OR (NOT pg_visible_in_snapshot(u.xid, k.cur))) AND ((s.shards = 1) OR (mod((hashtextextended(COALESCE(u.entity_id, ''::text), (0)::bigint) & '9223372036854775807'::bigint), (s.shards)::bigint) = k.shard)))) p)
-     LEFT JOIN LATERAL ( SELECT a.pid AS oldest_writer_pid,
-            (EXTRACT(epoch FROM (clock_timestamp() - a.xact_start)))::double precision AS oldest_writer_seconds
-           FROM pg_stat_activity a
-          WHERE ((a.datname = current_database()) AND (a.backend_xid IS NOT NULL) AND (a.pid <> pg_backend_pid()))
-          ORDER BY a.xact_start
-         LIMIT 1) w ON (true));
+     LEFT JOIN LATERAL headrace.oldest_writer() w(pid, role_name, application_name, seconds) ON (true));
 
 -- Name: webhook_reject; Type: TABLE; Schema: headrace; Owner: -
 
@@ -3285,6 +3738,20 @@ REVOKE ALL ON FUNCTION headrace.capture_campaigns_truncate() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION headrace.capture_campaigns_update() FROM PUBLIC;
 
+-- Name: FUNCTION capture_campaigns_watched(o public.campaigns, n public.campaigns); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.capture_campaigns_watched(o public.campaigns, n public.campaigns) FROM PUBLIC;
+
+-- Name: FUNCTION capture_faults(p_sources text[]); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.capture_faults(p_sources text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION headrace.capture_faults(p_sources text[]) TO headrace_worker;
+
+-- Name: FUNCTION capture_fingerprint(p_function oid); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.capture_fingerprint(p_function oid) FROM PUBLIC;
+GRANT ALL ON FUNCTION headrace.capture_fingerprint(p_function oid) TO headrace_worker;
+
 -- Name: FUNCTION capture_message_status_logs_delete(); Type: ACL; Schema: headrace; Owner: -
 
 REVOKE ALL ON FUNCTION headrace.capture_message_status_logs_delete() FROM PUBLIC;
@@ -3300,6 +3767,10 @@ REVOKE ALL ON FUNCTION headrace.capture_message_status_logs_truncate() FROM PUBL
 -- Name: FUNCTION capture_message_status_logs_update(); Type: ACL; Schema: headrace; Owner: -
 
 REVOKE ALL ON FUNCTION headrace.capture_message_status_logs_update() FROM PUBLIC;
+
+-- Name: FUNCTION capture_message_status_logs_watched(o public.message_status_logs, n public.message_status_logs); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.capture_message_status_logs_watched(o public.message_status_logs, n public.message_status_logs) FROM PUBLIC;
 
 -- Name: FUNCTION capture_messages_delete(); Type: ACL; Schema: headrace; Owner: -
 
@@ -3317,6 +3788,10 @@ REVOKE ALL ON FUNCTION headrace.capture_messages_truncate() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION headrace.capture_messages_update() FROM PUBLIC;
 
+-- Name: FUNCTION capture_messages_watched(o public.messages, n public.messages); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.capture_messages_watched(o public.messages, n public.messages) FROM PUBLIC;
+
 -- Name: FUNCTION capture_send_queue_delete(); Type: ACL; Schema: headrace; Owner: -
 
 REVOKE ALL ON FUNCTION headrace.capture_send_queue_delete() FROM PUBLIC;
@@ -3333,6 +3808,10 @@ REVOKE ALL ON FUNCTION headrace.capture_send_queue_truncate() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION headrace.capture_send_queue_update() FROM PUBLIC;
 
+-- Name: FUNCTION capture_send_queue_watched(o public.send_queue, n public.send_queue); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.capture_send_queue_watched(o public.send_queue, n public.send_queue) FROM PUBLIC;
+
 -- Name: FUNCTION capture_table(p_table regclass, p_source text, p_entity name, p_scope name, p_keys name[], p_watch name[], p_only_column name, p_only_value text, p_left name[]); Type: ACL; Schema: headrace; Owner: -
 
 REVOKE ALL ON FUNCTION headrace.capture_table(p_table regclass, p_source text, p_entity name, p_scope name, p_keys name[], p_watch name[], p_only_column name, p_only_value text, p_left name[]) FROM PUBLIC;
@@ -3340,6 +3819,7 @@ REVOKE ALL ON FUNCTION headrace.capture_table(p_table regclass, p_source text, p
 -- Name: FUNCTION counters_json(p_total bigint, p_sent bigint, p_delivered bigint, p_read bigint, p_replied bigint, p_failed bigint, p_failed_queue bigint); Type: ACL; Schema: headrace; Owner: -
 
 REVOKE ALL ON FUNCTION headrace.counters_json(p_total bigint, p_sent bigint, p_delivered bigint, p_read bigint, p_replied bigint, p_failed bigint, p_failed_queue bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION headrace.counters_json(p_total bigint, p_sent bigint, p_delivered bigint, p_read bigint, p_replied bigint, p_failed bigint, p_failed_queue bigint) TO headrace_worker;
 
 -- Name: FUNCTION dead_letter_discard(p_ids bigint[]); Type: ACL; Schema: headrace; Owner: -
 
@@ -3455,6 +3935,17 @@ GRANT ALL ON FUNCTION headrace.message_bits(p_queue_status text, p_evidence inte
 REVOKE ALL ON FUNCTION headrace.missing_change_log_days(p_ahead integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION headrace.missing_change_log_days(p_ahead integer) TO headrace_worker;
 
+-- Name: FUNCTION oldest_writer(); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.oldest_writer() FROM PUBLIC;
+GRANT ALL ON FUNCTION headrace.oldest_writer() TO headrace_reader;
+GRANT ALL ON FUNCTION headrace.oldest_writer() TO headrace_worker;
+
+-- Name: FUNCTION orphaned_statuses(p_older_than interval, p_examples integer); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.orphaned_statuses(p_older_than interval, p_examples integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION headrace.orphaned_statuses(p_older_than interval, p_examples integer) TO headrace_worker;
+
 -- Name: FUNCTION pack_hours(p_campaign_id uuid); Type: ACL; Schema: headrace; Owner: -
 
 REVOKE ALL ON FUNCTION headrace.pack_hours(p_campaign_id uuid) FROM PUBLIC;
@@ -3523,6 +4014,11 @@ REVOKE ALL ON FUNCTION headrace.settle_window() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION headrace.source_row_counts(p_campaign_id uuid) FROM PUBLIC;
 
+-- Name: FUNCTION source_values(p_table text); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.source_values(p_table text) FROM PUBLIC;
+GRANT ALL ON FUNCTION headrace.source_values(p_table text) TO headrace_worker;
+
 -- Name: FUNCTION stats_differences(p_old_templates jsonb, p_old_totals jsonb, p_new_templates jsonb, p_new_totals jsonb); Type: ACL; Schema: headrace; Owner: -
 
 REVOKE ALL ON FUNCTION headrace.stats_differences(p_old_templates jsonb, p_old_totals jsonb, p_new_templates jsonb, p_new_totals jsonb) FROM PUBLIC;
@@ -3542,6 +4038,11 @@ REVOKE ALL ON FUNCTION headrace.store_counts(p_campaign_id uuid, p_live boolean)
 
 REVOKE ALL ON FUNCTION headrace.store_webhook_items(p_items jsonb) FROM PUBLIC;
 
+-- Name: FUNCTION stray_changes(); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.stray_changes() FROM PUBLIC;
+GRANT ALL ON FUNCTION headrace.stray_changes() TO headrace_worker;
+
 -- Name: FUNCTION stream_poll(p_streams text[]); Type: ACL; Schema: headrace; Owner: -
 
 REVOKE ALL ON FUNCTION headrace.stream_poll(p_streams text[]) FROM PUBLIC;
@@ -3555,6 +4056,12 @@ REVOKE ALL ON FUNCTION headrace.stream_read(p_stream text, p_shard integer, p_li
 
 REVOKE ALL ON FUNCTION headrace.stream_rebuild(p_stream text) FROM PUBLIC;
 GRANT ALL ON FUNCTION headrace.stream_rebuild(p_stream text) TO headrace_worker;
+
+-- Name: FUNCTION stream_rebuilds(p_streams text[]); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.stream_rebuilds(p_streams text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION headrace.stream_rebuilds(p_streams text[]) TO headrace_reader;
+GRANT ALL ON FUNCTION headrace.stream_rebuilds(p_streams text[]) TO headrace_worker;
 
 -- Name: FUNCTION stream_step(p_stream text, p_shard integer, p_limit integer, p_isolate boolean, OUT status text, OUT changes integer, OUT dead_letters integer, OUT more boolean); Type: ACL; Schema: headrace; Owner: -
 
@@ -3633,6 +4140,10 @@ GRANT SELECT ON TABLE headrace.campaign_template_stats_live TO headrace_worker;
 -- Name: TABLE dead_letter; Type: ACL; Schema: headrace; Owner: -
 
 GRANT SELECT ON TABLE headrace.dead_letter TO headrace_worker;
+
+-- Name: TABLE document_faults; Type: ACL; Schema: headrace; Owner: -
+
+GRANT SELECT ON TABLE headrace.document_faults TO headrace_worker;
 
 -- Name: TABLE installation; Type: ACL; Schema: headrace; Owner: -
 

@@ -83,7 +83,8 @@ _DROPS = """
         UNION ALL
         SELECT 2, 'DROP ROUTINE ' || string_agg(oid::regprocedure::text, ', ') FROM pg_proc
         WHERE pronamespace = 'headrace'::regnamespace AND (proname = ANY (:objects)
-            OR prorettype = 'trigger'::regtype AND proname ~ '^capture_.*_(insert|update|delete|truncate)$')
+            OR prorettype = 'trigger'::regtype AND proname ~ '^capture_.*_(insert|update|delete|truncate)$'
+            OR prorettype = 'boolean'::regtype AND proname ~ '^capture_.*_watched$')
         UNION ALL
         SELECT 3, 'DROP TABLE ' || string_agg(oid::regclass::text, ', ') FROM pg_class
         WHERE relnamespace = 'headrace'::regnamespace AND relkind IN ('r', 'p') AND relname = ANY (:tables)

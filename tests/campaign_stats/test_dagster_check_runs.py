@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -24,7 +24,10 @@ from orchestration.campaign_stats.resources import ApplicationDatabase
 from orchestration.campaign_stats.schedules import campaign_stats_checks
 from orchestration.campaign_stats.tables import ASSETS
 from orchestration.definitions import defs
+from orchestration.demo.load import create_schema
 from orchestration.errors import HeadraceError
+from orchestration.migrate import migrate
+from orchestration.settings import Settings
 from tests.campaign_stats.conftest import Application, run_check, the_check
 from tests.engine.sessions import as_role, open_transaction
 
@@ -161,6 +164,24 @@ def test_all_checks_run_in_one_process_on_a_workers_rights_alone(
     told = {item.asset_check_key.to_user_string(): item.metadata for item in found}
     assert told["app/message_status_logs:orphaned_statuses"]["orphaned"].value == orphans > 0
     assert told["app/message_status_logs:unknown_statuses"]["rows_with_unknown_values"].value == warnings > 0
+
+
+def test_a_worker_needs_no_right_on_the_applications_schema(
+    new_database: Callable[[str | None], str], worker_login: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, schema = new_database(None), 'the "app"'
+    create_schema(url, schema)
+    migrate(url, Settings(source_schema=schema))
+    monkeypatch.setenv("HEADRACE_DATABASE_URL", as_role(url, worker_login))
+    with run_of_the_job() as result:
+        assert result.success
+        assert [item for item in result.get_asset_check_evaluations() if not item.passed] == []
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute('ALTER TABLE "the ""app""".messages RENAME user_phone TO phone')
+    found = run_check(capture_triggers)["app/messages"]
+    assert found.sentence.endswith(
+        'To do: ALTER TABLE "the ""app"""."messages" RENAME COLUMN "phone" TO "user_phone";'
+    )
 
 
 def test_the_lag_is_looked_at_before_another_check_applies_what_waits(counted: Application) -> None:

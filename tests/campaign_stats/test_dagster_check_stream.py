@@ -109,7 +109,8 @@ def test_a_stream_that_is_not_there_fails(counted: Application) -> None:
 
 def test_an_old_writer_warns_with_pid_name_and_role(counted: Application) -> None:
     with open_transaction(
-        f"{counted.url}&application_name=nightly%20import", "INSERT INTO campaigns (name) VALUES ('open')"
+        counted.url,
+        "SET application_name = 'nightly import'; INSERT INTO campaigns (name) VALUES ('open')",
     ) as writer:
         ((role,),) = counted.rows("SELECT current_user")
         found = the_check(stream_lag, writer_seconds=0)

@@ -212,6 +212,11 @@ def test_a_bad_item_is_kept_with_its_place_and_reason_and_the_good_ones_go_in(co
         ({}, "", NO_ENVELOPE),
         ({"entry": {}}, "", "no envelope: entry is not an array"),
         ({"statuses": []}, "", NO_ENVELOPE),
+        (
+            {"object": None, "entry": [{}]},
+            "entry[0]",
+            "no envelope: changes is not an array with something in it",
+        ),
         ({"entry": []}, "", "no envelope: entry is empty"),
         (
             {"object": "page", "entry": [{"changes": []}]},

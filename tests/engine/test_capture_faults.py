@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import psycopg
@@ -18,6 +18,7 @@ from orchestration.errors import HeadraceError
 from orchestration.migrate import check_migration, migrate
 from orchestration.settings import Settings
 from tests.campaign_stats.oracle import assert_all_agree, live, stored
+from tests.engine.schema_dump import restore
 from tests.engine.sessions import as_role
 from tests.engine.source_shapes import PARTITIONED_QUEUE
 from tests.rows import a_history, insert
@@ -160,7 +161,7 @@ FAULTS: dict[str, tuple[str, list[str], str]] = {
         [
             "table messages is now called Else where.messages: capture and statistics follow it, but migrate needs the old name"
         ],
-        'ALTER TABLE "Else where"."messages" SET SCHEMA public;',
+        'ALTER TABLE "Else where"."messages" SET SCHEMA "public";',
     ),
     "a column that capture reads was renamed": (
         'ALTER TABLE send_queue RENAME user_phone TO "the phone"',
@@ -301,6 +302,22 @@ def test_migrate_refuses_a_renamed_column_with_the_statement_that_renames_it_bac
     assert [problem.remedy for problem in diagnose(database, settings).errors] == [rename]
 
 
+def test_a_renamed_column_may_stay_where_a_generated_one_bears_its_old_name(
+    admin: psycopg.Connection[Any], database: str, settings: Settings
+) -> None:
+    admin.execute("ALTER TABLE send_queue RENAME user_phone TO phone")
+    admin.execute("ALTER TABLE send_queue ADD user_phone text GENERATED ALWAYS AS (phone) STORED")
+    for problem in diagnose(database, settings).errors:
+        if problem.remedy != MIGRATE:
+            admin.execute(problem.remedy.replace("CONCURRENTLY ", "").encode())
+    migrate(database, settings)
+    assert diagnose(database, settings).errors == ()
+    admin.execute("UPDATE send_queue SET phone = 'phone 3' WHERE phone IN ('phone 1', 'phone 2')")
+    admin.execute("DELETE FROM send_queue WHERE phone = 'phone 5'")
+    asyncio.run(drain(database))
+    assert_all_agree(admin)
+
+
 def test_after_a_replaced_table_its_predecessor_is_free_of_triggers_and_read_no_more(
     admin: psycopg.Connection[Any], database: str, settings: Settings
 ) -> None:
@@ -414,18 +431,44 @@ def test_a_table_that_replication_fills_from_now_on_needs_row_triggers(
         admin.execute("DROP SUBSCRIPTION mirror")
 
 
-def test_columns_numbered_anew_by_a_restore_are_no_fault_and_renames_are_known_all_the_same(
-    app_database: str, settings: Settings
+def test_a_restored_database_has_no_fault_and_renames_in_it_are_known_all_the_same(
+    app_database: str, new_database: Callable[[str | None], str], settings: Settings
 ) -> None:
-    """After a dump and restore attribute numbers have no gaps: as if capture had been noted with gaps and now has none."""
+    """A restore numbers tables, types and columns anew; attributes that were dropped leave no gap."""
     with psycopg.connect(app_database, autocommit=True) as connection:
-        connection.execute("ALTER TABLE send_queue ADD gap text; ALTER TABLE send_queue DROP gap")
-        connection.execute("ALTER TABLE send_queue ADD late_phone text")
-        migrate(app_database, settings)
+        connection.execute("ALTER TABLE send_queue ADD gap text, DROP sent_at CASCADE")
+        connection.execute("ALTER TABLE send_queue DROP gap, ADD sent_at timestamptz")
         connection.execute(
-            "ALTER TABLE send_queue RENAME sent_at TO at; ALTER TABLE send_queue RENAME created_at TO made"
+            "CREATE INDEX ON send_queue (user_phone, whatsapp_number_id, coalesce(sent_at, created_at), id)"
         )
-        assert {(fault.column, fault.found) for fault in faults(app_database)} == {
-            ("sent_at", "at"),
-            ("created_at", "made"),
-        }
+    migrate(app_database, settings)
+    restored = new_database(None)
+    restore(app_database, restored)
+    assert faults(restored) == []
+    with psycopg.connect(restored, autocommit=True) as connection:
+        numbers = (
+            "SELECT attnum FROM pg_attribute WHERE attrelid = 'send_queue'::regclass AND attname = 'sent_at'"
+        )
+        with psycopg.connect(app_database) as before:
+            assert before.execute(numbers).fetchone() != connection.execute(numbers).fetchone()
+        connection.execute("ALTER TABLE send_queue RENAME sent_at TO at")
+        connection.execute("ALTER TABLE send_queue RENAME created_at TO made")
+    assert {(fault.column, fault.found) for fault in faults(restored)} == {
+        ("sent_at", "at"),
+        ("created_at", "made"),
+    }
+
+
+def test_a_comparison_that_was_changed_by_hand_is_a_fault(
+    admin: psycopg.Connection[Any], database: str, settings: Settings
+) -> None:
+    ((body,),) = admin.execute(
+        "SELECT pg_get_functiondef('headrace.capture_campaigns_watched'::regproc)"
+    ).fetchall()
+    head, returns, comparison = body.partition("RETURN (")
+    assert " OR " in comparison
+    admin.execute((head + returns + comparison.replace(" OR ", " AND ")).encode())
+    (found,) = broken(database)
+    assert found.what.startswith("function headrace.capture_campaigns_update is not as migrate made it")
+    assert migrate(database, settings).rebuilds == 2
+    assert faults(database) == []

@@ -471,6 +471,32 @@ def test_another_reply_window_counts_all_campaigns_anew(database: str, settings:
     assert migrate(database, longer).rebuilds == 0
 
 
+@pytest.mark.parametrize("published", ["ALL TABLES", "TABLES IN SCHEMA headrace"])
+def test_a_publication_that_covers_our_tables_stops_nothing(
+    published: str, app_database: str, settings: Settings
+) -> None:
+    """Such a publication refuses to update or delete rows of tables that have neither a key nor a replica identity."""
+    run(app_database, "CREATE SCHEMA headrace")
+    run(app_database, f"CREATE PUBLICATION theirs FOR {published}")
+    with psycopg.connect(app_database, autocommit=True) as connection:
+        migrate(app_database, settings)
+        a_history(connection)
+        asyncio.run(drain(app_database))
+        connection.execute("UPDATE send_queue SET status = 'sent'")
+        asyncio.run(drain(app_database))
+        assert_all_agree(connection)
+        (day,) = connection.execute("SELECT max(d) FROM headrace.missing_change_log_days(30) d").fetchall()[0]
+        connection.execute(
+            "INSERT INTO headrace.change_log (source, op, changed_at) VALUES ('no one', 'I', %s + time '12:00')",
+            [day],
+        )
+        assert connection.execute("SELECT headrace.add_change_log_partition(%s)", [day]).fetchone() == (True,)
+        connection.execute("SELECT headrace.rebase_stream('campaign_stats')")
+        connection.execute("DELETE FROM campaigns")
+        asyncio.run(drain(app_database))
+        assert stored(connection) == {}
+
+
 # --- where the application's tables are, and what they look like -------------------------------------------------
 
 

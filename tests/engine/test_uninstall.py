@@ -61,6 +61,7 @@ CREATE VIEW totals AS SELECT campaign_id, count(*) FROM send_queue GROUP BY 1;
 CREATE RULE nothing AS ON UPDATE TO totals DO INSTEAD NOTHING;
 CREATE STATISTICS both_ids (dependencies) ON campaign_id, template_name FROM send_queue;
 GRANT SELECT ON send_queue TO PUBLIC;
+CREATE PUBLICATION everything FOR ALL TABLES;
 CREATE PUBLICATION theirs FOR TABLES IN SCHEMA public;
 CREATE PUBLICATION chats FOR TABLE messages, send_queue
 """

@@ -19,7 +19,7 @@ AS $$
         SELECT format('entry[%s]', e.n - 1) AS path, e.entry, true AS enveloped, e.n AS place
         FROM jsonb_array_elements(CASE WHEN jsonb_typeof(p_body -> 'entry') = 'array' THEN p_body -> 'entry' ELSE '[]' END)
             WITH ORDINALITY e (entry, n)
-        WHERE NOT p_body ? 'object' OR p_body ->> 'object' = 'whatsapp_business_account'
+        WHERE coalesce(p_body ->> 'object', 'whatsapp_business_account') = 'whatsapp_business_account'
         UNION ALL
         SELECT '', p_body, false, 0 WHERE p_body ? 'changes'
     ), change AS (

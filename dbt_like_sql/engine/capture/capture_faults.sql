@@ -4,18 +4,23 @@
 -- writes:  nothing
 -- locks:   none
 --
--- A trigger's WHEN names columns by number and follows a rename; its function names them by name and fails. The columns that
--- WHEN depends on, in their order, are those that were noted in that order: that is how a column's new name is known, also
--- after a restore has numbered columns anew.
+-- The comparison of old and new knows columns by number and follows a rename; trigger functions know them by name and fail.
+-- The columns that the comparison depends on, in their order, are those that were noted in that order: that is how a
+-- column's new name is known, also after a restore has numbered columns anew.
 CREATE OR REPLACE FUNCTION headrace.capture_faults(p_sources text[] DEFAULT NULL)
 RETURNS TABLE (
     source text, fault text, op text, relation regclass, table_name text, place text, column_name text, found text, found_place text
 )
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, headrace, pg_temp
+SET jit = off -- compiling the plan takes seconds, running it milliseconds
 AS $$
     WITH root AS MATERIALIZED (
-        SELECT s.source, i.value::jsonb AS noted, to_regclass(i.value::jsonb ->> 'table')::oid AS relid
+        SELECT s.source, i.value::jsonb AS noted, (
+            -- not by to_regclass, which demands a right on the application's schema
+            SELECT c.oid FROM pg_class c INNER JOIN pg_namespace n ON n.oid = c.relnamespace
+            WHERE n.nspname = i.value::jsonb ->> 'schema' AND c.relname = i.value::jsonb ->> 'table' AND c.relkind IN ('r', 'p')
+        ) AS relid
         FROM (
             SELECT unnest(p_sources) AS source
             UNION SELECT substr(n.name, 9) FROM headrace.installation n WHERE n.name LIKE 'capture %' AND p_sources IS NULL
@@ -120,7 +125,8 @@ AS $$
     SELECT
         f.source, f.fault, f.op, f.relid::regclass,
         coalesce(CASE WHEN n.nspname <> own.schema THEN n.nspname || '.' END || c.relname, c.relname, f.source),
-        coalesce('"' || replace(n.nspname, '"', '""') || '"."' || replace(c.relname, '"', '""') || '"', r.noted ->> 'table'),
+        '"' || replace(coalesce(n.nspname, r.noted ->> 'schema'), '"', '""')
+            || '"."' || replace(coalesce(c.relname, r.noted ->> 'table'), '"', '""') || '"',
         f.column_name,
         coalesce(f.found, CASE WHEN x.nspname <> own.schema THEN x.nspname || '.' END || k.relname, k.relname),
         '"' || replace(x.nspname, '"', '""') || '"."' || replace(k.relname, '"', '""') || '"'

@@ -128,7 +128,8 @@ BEGIN
 
     -- Noted, for capture_faults to compare with.
     v_noted := jsonb_build_object(
-        'table', (SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class c INNER JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = p_table),
+        'schema', (SELECT n.nspname FROM pg_class c INNER JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = p_table),
+        'table', (SELECT c.relname FROM pg_class c WHERE c.oid = p_table),
         'functions', v_functions,
         'triggers', v_prints,
         'watches', (
@@ -140,13 +141,15 @@ BEGIN
     -- TRUNCATE of a partition does not fire its parent's trigger: every leaf bears its own. Row triggers reach the leaves by
     -- themselves, also when they are made anew because one of them was disabled there.
     FOR v_op, v_target IN
+        WITH fault AS MATERIALIZED (
+            SELECT f.op, f.relation FROM headrace.capture_faults(ARRAY[p_source]) f
+            WHERE f.fault NOT IN ('function', 'unreadable')  -- mended by now, or for the trigger to fail on
+        )
         SELECT o.op, t.relid
         FROM unnest(v_ops) WITH ORDINALITY o (op, place)
         CROSS JOIN LATERAL (SELECT p_table AS relid UNION SELECT t.relid FROM pg_partition_tree(p_table) t WHERE o.op = 'truncate') t
         WHERE EXISTS (
-            SELECT FROM headrace.capture_faults(ARRAY[p_source]) f
-            WHERE f.fault NOT IN ('function', 'unreadable')  -- mended by now, or for us to fail on
-                AND (f.op IS NULL OR f.op = o.op AND (f.relation = t.relid OR o.op <> 'truncate')))
+            SELECT FROM fault f WHERE f.op IS NULL OR f.op = o.op AND (f.relation = t.relid OR o.op <> 'truncate'))
         ORDER BY o.place, t.relid
     LOOP
         EXECUTE format('CREATE OR REPLACE TRIGGER %I ', '!headrace_' || v_op)

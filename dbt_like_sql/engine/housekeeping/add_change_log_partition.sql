@@ -19,6 +19,8 @@ BEGIN
         RETURN false;
     END IF;
     EXECUTE format('CREATE TABLE headrace.%I (LIKE headrace.change_log INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING INDEXES)', v_name);
+    -- Without a key: a publication of all tables would otherwise refuse to move or delete its rows.
+    EXECUTE format('ALTER TABLE headrace.%I REPLICA IDENTITY FULL', v_name);
     EXECUTE format('ALTER TABLE headrace.%I ADD CONSTRAINT %I CHECK (changed_at >= %L AND changed_at < %L)', v_name, v_name || '_day', v_from, v_to);
     IF EXISTS (SELECT FROM headrace.change_log_default WHERE changed_at >= v_from AND changed_at < v_to) THEN
         LOCK TABLE headrace.change_log_default IN ACCESS EXCLUSIVE MODE;

@@ -1,4 +1,4 @@
-"""The tables of a campaign's life."""
+"""Tables without a primary key may be updated where a publication covers all tables."""
 
 from alembic import op
 
@@ -9,5 +9,5 @@ down_revision = "0004"
 
 
 def upgrade() -> None:
-    for statement in migration_sql("0005_lifecycle"):
+    for statement in migration_sql("0005_replica_identity"):
         op.execute(statement)

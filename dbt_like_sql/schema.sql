@@ -128,6 +128,8 @@ BEGIN
         state = CASE WHEN s.state = 'amended' THEN 'amended' ELSE c.state END, source_rows = v_rows, late_messages = NULL
     FROM headrace.campaign_computed_stats s
     WHERE c.campaign_id = p_campaign_id AND s.campaign_id = p_campaign_id;
+    PERFORM headrace.touch_day(p_campaign_id, ARRAY['campaign_template_stats', 'campaign_computed_stats'])
+    FROM headrace.campaign_computed_stats s WHERE s.campaign_id = p_campaign_id AND s.version > d.version;
     RETURN true;
 END
 $$;
@@ -980,6 +982,7 @@ BEGIN
     WHERE k.campaign_id = p_campaign_id;
     DELETE FROM headrace.message_outcome o WHERE o.campaign_id = p_campaign_id;
     DELETE FROM headrace.campaign_latency l WHERE l.campaign_id = p_campaign_id;
+    PERFORM headrace.touch_day(p_campaign_id, ARRAY['campaign_computed_stats']);
 END
 $$;
 
@@ -1604,6 +1607,12 @@ BEGIN
     ), announced AS (
         INSERT INTO headrace.campaign_completion (campaign_id, completed_at)
         SELECT f.campaign_id, f.completed_at FROM found f WHERE f.announced ORDER BY f.completed_at
+        RETURNING 1
+    ), forgotten AS (
+        -- Who adds to the table takes away what is old: a few of the oldest, so that it is cheap and keeps up.
+        DELETE FROM headrace.campaign_completion o
+        WHERE EXISTS (SELECT FROM announced) AND o.noticed_at < clock_timestamp() - interval '30 days'
+            AND o.id IN (SELECT e.id FROM headrace.campaign_completion e ORDER BY e.id LIMIT 100 FOR UPDATE SKIP LOCKED)
     ), settled AS (
         UPDATE headrace.campaign k SET
             completed_at = f.completed_at,
@@ -2118,6 +2127,17 @@ BEGIN
     END LOOP;
 END
 $_$;
+
+-- Name: touch_day(uuid, text[]); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.touch_day(p_campaign_id uuid, p_assets text[]) RETURNS void
+    LANGUAGE sql
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    AS $$
+    SELECT headrace.record_activity(p_assets, ARRAY[(c.created_at AT TIME ZONE 'UTC')::date], ARRAY[1::bigint])
+    FROM headrace.stg_campaigns c
+    WHERE c.campaign_id = p_campaign_id AND c.created_at >= '0001-01-02 UTC' AND c.created_at < '9999-12-31 UTC'
+$$;
 
 -- Name: touched_messages(headrace.change_log[]); Type: FUNCTION; Schema: headrace; Owner: -
 
@@ -3360,6 +3380,10 @@ GRANT ALL ON FUNCTION headrace.stream_rebuild(p_stream text) TO headrace_worker;
 
 REVOKE ALL ON FUNCTION headrace.stream_step(p_stream text, p_shard integer, p_limit integer, p_isolate boolean, OUT status text, OUT changes integer, OUT dead_letters integer, OUT more boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION headrace.stream_step(p_stream text, p_shard integer, p_limit integer, p_isolate boolean, OUT status text, OUT changes integer, OUT dead_letters integer, OUT more boolean) TO headrace_worker;
+
+-- Name: FUNCTION touch_day(p_campaign_id uuid, p_assets text[]); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.touch_day(p_campaign_id uuid, p_assets text[]) FROM PUBLIC;
 
 -- Name: FUNCTION touched_messages(p_changes headrace.change_log[], OUT messages text[], OUT campaigns uuid[]); Type: ACL; Schema: headrace; Owner: -
 

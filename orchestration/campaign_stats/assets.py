@@ -14,6 +14,7 @@ from pydantic import Field
 
 from orchestration.campaign_stats.access import snapshot
 from orchestration.campaign_stats.contents import Summary, markdown, of_days, table_rows
+from orchestration.campaign_stats.ids import read_ids
 from orchestration.campaign_stats.partitions import campaign_days
 from orchestration.campaign_stats.reporting import FRESHNESS_WARNING, FRESHNESS_WINDOW
 from orchestration.campaign_stats.resources import ApplicationDatabase
@@ -42,6 +43,10 @@ class UpkeepConfig(dg.Config):
     rebuild: bool = Field(
         default=False,
         description="Recompute all campaigns of these days from their source rows, up to date or not.",
+    )
+    campaigns: list[str] = Field(
+        default=[],
+        description="Recompute these campaigns too, by their ids, of whatever day they are; frozen ones are left alone.",
     )
     timeout_seconds: float = Field(
         default=600,
@@ -196,6 +201,7 @@ def _bring_up_to_date(
         database.url(),
         _window(context),
         rebuild=config.rebuild,
+        named=read_ids(config.campaigns),
         timeout_seconds=config.timeout_seconds,
         log=context.log.info,
     )

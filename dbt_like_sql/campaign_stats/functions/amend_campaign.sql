@@ -1,7 +1,7 @@
 -- purpose: recounts a frozen campaign that something late happened to; the earlier version and what changed are kept on record
 -- grain:   one campaign; whether it was recounted: not where the source has fewer rows than it had, unless p_accept_fewer_rows
 -- reads:   what store_counts reads, source_row_counts
--- writes:  the campaign's counters, series and document, campaign_stats_amendment, campaign_stats_pending_amendment, headrace.campaign
+-- writes:  the campaign's counters, series and document, campaign_stats_amendment, campaign_stats_pending_amendment, headrace.campaign, activity
 -- locks:   the campaign's own row, before the truth is read: the caller holds it
 CREATE OR REPLACE FUNCTION headrace.amend_campaign(p_campaign_id uuid, p_status text, p_accept_fewer_rows boolean, p_reopen boolean) RETURNS boolean
 LANGUAGE plpgsql
@@ -64,6 +64,8 @@ BEGIN
         state = CASE WHEN s.state = 'amended' THEN 'amended' ELSE c.state END, source_rows = v_rows, late_messages = NULL
     FROM headrace.campaign_computed_stats s
     WHERE c.campaign_id = p_campaign_id AND s.campaign_id = p_campaign_id;
+    PERFORM headrace.touch_day(p_campaign_id, ARRAY['campaign_template_stats', 'campaign_computed_stats'])
+    FROM headrace.campaign_computed_stats s WHERE s.campaign_id = p_campaign_id AND s.version > d.version;
     RETURN true;
 END
 $$;

@@ -1,7 +1,7 @@
 -- purpose: freezes a campaign that was rebuilt in this transaction: its document stands from now on, its per-message state goes
 -- grain:   one campaign
 -- reads:   stg_campaigns, source_row_counts
--- writes:  headrace.campaign, campaign_computed_stats, message_outcome, campaign_latency
+-- writes:  headrace.campaign, campaign_computed_stats, message_outcome, campaign_latency, activity
 -- locks:   the campaign's own row: the caller holds it since before the rebuild
 CREATE OR REPLACE FUNCTION headrace.freeze_campaign(p_campaign_id uuid) RETURNS void
 LANGUAGE plpgsql
@@ -21,5 +21,6 @@ BEGIN
     WHERE k.campaign_id = p_campaign_id;
     DELETE FROM headrace.message_outcome o WHERE o.campaign_id = p_campaign_id;
     DELETE FROM headrace.campaign_latency l WHERE l.campaign_id = p_campaign_id;
+    PERFORM headrace.touch_day(p_campaign_id, ARRAY['campaign_computed_stats']);
 END
 $$;

@@ -2,12 +2,18 @@
 
 import asyncio
 import time
+from collections.abc import Callable
+from typing import TypeVar
 
 import dagster as dg
+import sqlalchemy as sa
 from pydantic import Field
 
-from orchestration.campaign_stats.assets import campaign_template_stats
+from orchestration.campaign_stats.access import snapshot
+from orchestration.campaign_stats.amendments import judge_amendments, read_amendments
+from orchestration.campaign_stats.assets import campaign_computed_stats, campaign_template_stats
 from orchestration.campaign_stats.comparison import Comparison, compare
+from orchestration.campaign_stats.findings import Finding, Listing
 from orchestration.campaign_stats.resources import ApplicationDatabase
 from orchestration.campaign_stats.upkeep import STREAM
 from orchestration.engine.stream import drain
@@ -16,6 +22,54 @@ from orchestration.errors import HeadraceError
 _NAMED = 5
 _LISTED = 50
 _TIMED_OUT = 3
+
+Seen = TypeVar("Seen")
+
+
+class ReadConfig(dg.Config):
+    """How long a check may read."""
+
+    timeout_seconds: float = Field(
+        default=60, gt=0, description="How long each statement may take before the check fails with an error."
+    )
+
+
+def _checked(
+    database: ApplicationDatabase,
+    timeout_seconds: float,
+    read: Callable[[sa.Connection], Seen],
+    judge: Callable[[Seen], Finding],
+) -> dg.AssetCheckResult:
+    """One snapshot, read and judged."""
+    began = time.monotonic()
+    with snapshot(database.engine(), timeout_seconds=timeout_seconds) as connection:
+        seen = read(connection)
+    return result(judge(seen), seconds=time.monotonic() - began)
+
+
+def result(finding: Finding, *, seconds: float, check: dg.AssetCheckKey | None = None) -> dg.AssetCheckResult:
+    """The finding as Dagster keeps it. check: which one, where a function has several."""
+    return dg.AssetCheckResult(
+        passed=finding.passed,
+        severity=dg.AssetCheckSeverity.ERROR if finding.severe else dg.AssetCheckSeverity.WARN,
+        description=finding.sentence,
+        metadata={
+            **finding.numbers,
+            "seconds": round(seconds, 3),
+            **{name: listing_value(listing) for name, listing in finding.listings.items()},
+            **{f"{name}_rows": listing.total for name, listing in finding.listings.items()},
+        },
+        asset_key=check.asset_key if check else None,
+        check_name=check.name if check else None,
+    )
+
+
+def listing_value(listing: Listing) -> dg.TableMetadataValue:
+    """A list as a table of the UI."""
+    return dg.MetadataValue.table(
+        [dg.TableRecord(dict(zip(listing.columns, row, strict=True))) for row in listing.rows],
+        dg.TableSchema(columns=[dg.TableColumn(name, type) for name, type in listing.columns.items()]),
+    )
 
 
 class ComparisonConfig(dg.Config):
@@ -124,3 +178,12 @@ def _table(found: Comparison) -> dg.MetadataValue:
         for item in found.differences[:_LISTED]
     ]
     return dg.MetadataValue.table(records, schema)
+
+
+@dg.asset_check(asset=campaign_computed_stats, name="amendments_pending", blocking=False)
+def amendments_pending(config: ReadConfig, database: ApplicationDatabase) -> dg.AssetCheckResult:
+    """No frozen campaign waits for a decision: something late happened to it, and the source has fewer rows than it had.
+
+    Its frozen numbers stand until the job amend_campaigns is told what to do.
+    """
+    return _checked(database, config.timeout_seconds, read_amendments, judge_amendments)

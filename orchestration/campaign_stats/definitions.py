@@ -5,13 +5,15 @@ from __future__ import annotations
 import dagster as dg
 
 from orchestration.campaign_stats.assets import campaign_computed_stats, campaign_template_stats, sources
-from orchestration.campaign_stats.checks import stored_equals_recomputed
+from orchestration.campaign_stats.checks import amendments_pending, stored_equals_recomputed
+from orchestration.campaign_stats.jobs import jobs
 from orchestration.campaign_stats.resources import ApplicationDatabase
-from orchestration.campaign_stats.sensors import stream_backlog
+from orchestration.campaign_stats.sensors import completed_campaigns, stream_backlog
 
 definitions = dg.Definitions(
     assets=[*sources, campaign_template_stats, campaign_computed_stats],
-    asset_checks=[stored_equals_recomputed],
-    sensors=[stream_backlog],
+    asset_checks=[stored_equals_recomputed, amendments_pending],
+    jobs=jobs,
+    sensors=[stream_backlog, completed_campaigns],
     resources={"database": ApplicationDatabase()},
 )

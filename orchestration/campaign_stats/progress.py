@@ -33,7 +33,7 @@ _REBUILDS = """
     LEFT JOIN headrace.stg_campaigns c ON c.campaign_id = k.campaign_id
         AND c.created_at >= '0001-01-02 UTC' AND c.created_at < '9999-12-31 UTC'
     CROSS JOIN LATERAL (SELECT (c.created_at AT TIME ZONE 'UTC')::date AS day) d
-    WHERE k.rebuild_requested_at IS NOT NULL
+    WHERE (k.rebuild_requested_at IS NOT NULL OR k.state = 'settling' AND k.settles_until <= clock_timestamp())
         AND (k.rebuild_not_before IS NULL OR k.rebuild_not_before <= clock_timestamp())
 """
 _ACTIVITY = "SELECT asset, partition_day, rows_changed FROM headrace.activity WHERE asset = ANY (%(assets)s)"

@@ -23,7 +23,7 @@ BEGIN
         SELECT k.campaign_id, coalesce(c.status, '') FROM headrace.campaign k INNER JOIN headrace.stg_campaigns c ON c.campaign_id = k.campaign_id
         WHERE k.campaign_id = ANY (p_campaigns) AND k.state IN ('frozen', 'amended') ORDER BY k.campaign_id
     LOOP
-        IF NOT headrace.amend_campaign(v_campaign, v_status, p_accept_fewer_rows, true) THEN
+        IF headrace.amend_campaign(v_campaign, v_status, p_accept_fewer_rows, true) IS NULL THEN
             RAISE EXCEPTION 'campaign % has fewer source rows than when it was frozen: reopened, its statistics would lack them', v_campaign
                 USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'Restore the rows, or accept it with p_accept_fewer_rows => true.';
         END IF;

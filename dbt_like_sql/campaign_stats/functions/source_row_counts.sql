@@ -7,7 +7,7 @@
 -- Incoming messages are counted by their place in the conversation, whosever reply they are: another campaign may take a
 -- reply, but cannot make there be fewer.
 CREATE OR REPLACE FUNCTION headrace.source_row_counts(p_campaign_id uuid) RETURNS jsonb
-LANGUAGE sql STABLE
+LANGUAGE sql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, headrace, pg_temp
 SET jit = off
 AS $$

@@ -83,7 +83,7 @@ BEGIN
     SELECT * INTO k FROM headrace.campaign c WHERE c.campaign_id = p_campaign_id;
     SELECT * INTO d FROM headrace.campaign_computed_stats s WHERE s.campaign_id = p_campaign_id;
     v_rows := headrace.source_row_counts(p_campaign_id);
-    v_fewer := EXISTS (SELECT FROM jsonb_each_text(k.source_rows) t WHERE (v_rows ->> t.key)::bigint < t.value::bigint);
+    v_fewer := headrace.missing_source_rows(k.source_rows, v_rows) <> '{}';
     -- Without a document there is nothing to amend: it is counted anew, and frozen again if it is completed.
     v_reopened := p_reopen OR d.campaign_id IS NULL OR headrace.lifecycle_state(k.state, p_status, k.frozen_status, NULL, NULL) NOT IN ('frozen', 'amended');
     v_why := jsonb_strip_nulls(jsonb_build_object(
@@ -1261,6 +1261,18 @@ CREATE FUNCTION headrace.missing_change_log_days(p_ahead integer DEFAULT 14) RET
     ORDER BY d.day
 $$;
 
+-- Name: missing_source_rows(jsonb, jsonb); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.missing_source_rows(p_then jsonb, p_now jsonb) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    SELECT coalesce(jsonb_object_agg(t.key, t.value::bigint - (p_now ->> t.key)::bigint), '{}')
+    FROM jsonb_each_text(p_then - 'reply_window') t
+    WHERE (p_now ->> t.key)::bigint < t.value::bigint
+        AND (t.key <> 'messages' OR (p_now ->> 'reply_window')::numeric >= (p_then ->> 'reply_window')::numeric)
+$$;
+
 -- Name: rebase_stream(text, integer); Type: FUNCTION; Schema: headrace; Owner: -
 
 CREATE FUNCTION headrace.rebase_stream(p_stream text, p_shards integer DEFAULT NULL::integer) RETURNS void
@@ -1329,6 +1341,8 @@ BEGIN
             UPDATE headrace.campaign c SET rebuild_requested_at = NULL, late_messages = NULL WHERE c.campaign_id = v_campaign;
             CONTINUE;
         ELSIF k.state IN ('frozen', 'amended') THEN
+            UPDATE headrace.campaign_computed_stats d SET deleted_at = NULL
+            WHERE d.campaign_id = v_campaign AND d.deleted_at IS NOT NULL;
             v_wrong := headrace.amend_campaign(v_campaign, v_status, false, false);
             CONTINUE WHEN v_wrong IS NULL;
             v_changed := v_changed + v_wrong;
@@ -1546,8 +1560,9 @@ BEGIN
         WHERE k.campaign_id = ANY (p_campaigns) AND k.state IN ('frozen', 'amended') ORDER BY k.campaign_id
     LOOP
         IF headrace.amend_campaign(v_campaign, v_status, p_accept_fewer_rows, true) IS NULL THEN
-            RAISE EXCEPTION 'campaign % has fewer source rows than when it was frozen: reopened, its statistics would lack them', v_campaign
-                USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'Restore the rows, or accept it with p_accept_fewer_rows => true.';
+            RAISE object_not_in_prerequisite_state USING MESSAGE =
+                'campaign ' || v_campaign || ' has fewer source rows than when it was frozen, reopened it would lack them: '
+                'restore them, or accept that with --accept-fewer-rows (p_accept_fewer_rows => true)';
         END IF;
         PERFORM headrace.rebuild_campaign_stats(ARRAY[v_campaign]);
         v_reopened := v_reopened + 1;
@@ -1627,7 +1642,8 @@ BEGIN
             announced_at = CASE WHEN f.completed_at IS NULL THEN NULL WHEN f.announced THEN clock_timestamp() ELSE k.announced_at END,
             settles_until = CASE
                 WHEN k.state NOT IN ('frozen', 'amended') AND f.completed_at IS NOT NULL
-                    THEN greatest(f.completed_at, k.reopened_at) + headrace.settle_window()
+                    -- a time that the window can be added to
+                    THEN least(greatest(f.completed_at, k.reopened_at), '200000-01-01') + headrace.settle_window()
             END,
             state = CASE WHEN NOT f.counted THEN k.state WHEN f.completed_at IS NULL THEN 'live' ELSE 'settling' END
         FROM found f
@@ -1655,6 +1671,7 @@ CREATE FUNCTION headrace.source_row_counts(p_campaign_id uuid) RETURNS jsonb
     SET jit TO 'off'
     AS $$
     SELECT jsonb_build_object(
+        'reply_window', headrace.reply_window(),
         'send_queue', (SELECT count(*) FROM headrace.stg_send_queue q WHERE q.campaign_id = p_campaign_id),
         'message_status_logs', (
             SELECT count(*) FROM headrace.stg_message_status_logs l
@@ -3295,6 +3312,11 @@ GRANT ALL ON FUNCTION headrace.message_bits(p_queue_status text, p_evidence inte
 
 REVOKE ALL ON FUNCTION headrace.missing_change_log_days(p_ahead integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION headrace.missing_change_log_days(p_ahead integer) TO headrace_worker;
+
+-- Name: FUNCTION missing_source_rows(p_then jsonb, p_now jsonb); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.missing_source_rows(p_then jsonb, p_now jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION headrace.missing_source_rows(p_then jsonb, p_now jsonb) TO headrace_worker;
 
 -- Name: FUNCTION rebase_stream(p_stream text, p_shards integer); Type: ACL; Schema: headrace; Owner: -
 

@@ -32,6 +32,7 @@ TO headrace_reader, headrace_app, headrace_worker;
 GRANT EXECUTE ON FUNCTION
 headrace.rebuild_step(bigint),
 headrace.source_row_counts(uuid),
+headrace.missing_source_rows(jsonb, jsonb),
 headrace.refresh_documents(uuid[], boolean),
 headrace.rebuild_campaign_stats(uuid[]),
 headrace.request_rebuild(uuid[]),

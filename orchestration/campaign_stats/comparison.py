@@ -54,11 +54,8 @@ _STORED = """
 """
 # Asked only where numbers differ: it costs as much as a recompute.
 _ROWS_GONE = """
-    SELECT EXISTS (
-        SELECT FROM headrace.campaign k
-        CROSS JOIN LATERAL (SELECT headrace.source_row_counts(k.campaign_id) AS now) r
-        CROSS JOIN LATERAL jsonb_each_text(k.source_rows) before
-        WHERE k.campaign_id = %(campaign)s AND (r.now ->> before.key)::bigint < before.value::bigint)
+    SELECT headrace.missing_source_rows(k.source_rows, headrace.source_row_counts(k.campaign_id)) <> '{}'
+    FROM headrace.campaign k WHERE k.campaign_id = %(campaign)s
 """
 _BROKEN_DOCUMENTS = """
     SELECT a.campaign_id FROM headrace.document_agreement a

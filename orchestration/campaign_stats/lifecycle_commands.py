@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -18,10 +19,12 @@ from orchestration.terminal import query, show_table
 STATES = ("pending", "live", "settling", "frozen", "amended", "deleted")
 _MOST_CHANGES = 5
 
+# Times as text: an application's may be infinite, or later than Python knows.
 _LIST = """
     SELECT
         k.campaign_id::text, coalesce(c.name, d.facts ->> 'name'), coalesce(c.status, 'deleted'), k.state, d.version,
-        k.completed_at, k.settles_until, d.frozen_at, p.campaign_id IS NOT NULL
+        to_jsonb(k.completed_at) #>> '{}', to_jsonb(k.settles_until) #>> '{}', to_jsonb(d.frozen_at) #>> '{}',
+        p.campaign_id IS NOT NULL
     FROM headrace.campaign k
     LEFT JOIN headrace.stg_campaigns c ON c.campaign_id = k.campaign_id
     LEFT JOIN headrace.campaign_computed_stats d ON d.campaign_id = k.campaign_id
@@ -42,21 +45,22 @@ _LIST_COLUMNS = (
     "amendment_waits",
 )
 _PENDING = """
-    SELECT campaign_id::text, why ->> 'reason', source_rows_then, source_rows_now, times, first_at, last_at
+    SELECT
+        campaign_id::text, why ->> 'reason', headrace.missing_source_rows(source_rows_then, source_rows_now), times,
+        to_jsonb(first_at) #>> '{}', to_jsonb(last_at) #>> '{}'
     FROM headrace.campaign_stats_pending_amendment
     WHERE campaign_id = coalesce(%s::uuid, campaign_id) ORDER BY first_at, campaign_id
 """
 _PENDING_COLUMNS = (
     "campaign",
     "reason",
-    "source_rows_then",
-    "source_rows_now",
+    "missing_source_rows",
     "times",
     "first_at",
     "last_at",
 )
 _AMENDMENTS = """
-    SELECT version, frozen_at, amended_at, why, changed FROM headrace.campaign_stats_amendment
+    SELECT version, to_jsonb(frozen_at) #>> '{}', to_jsonb(amended_at) #>> '{}', why, changed FROM headrace.campaign_stats_amendment
     WHERE campaign_id = %s ORDER BY id
 """
 _AMENDMENT_COLUMNS = ("version", "frozen_at", "amended_at", "why", "changed")
@@ -111,7 +115,7 @@ def amendments(campaign: str | None, as_json: bool) -> None:
         found = {"pending": _records(_PENDING_COLUMNS, waiting)}
         if identity is not None:
             found["amendments"] = _records(_AMENDMENT_COLUMNS, made)
-        click.echo(json.dumps(found, indent=2, default=str))
+        click.echo(json.dumps(found, indent=2))
         return
     if made:
         lines = [
@@ -121,8 +125,15 @@ def amendments(campaign: str | None, as_json: bool) -> None:
         show_table("Earlier versions", ("version", "frozen at", "amended at", "why", "changed"), lines)
     if waiting:
         lost = [
-            (name, reason, _missing(then, now), times, _moment(first), _moment(last))
-            for name, reason, then, now, times, first, last in waiting
+            (
+                name,
+                reason,
+                ", ".join(f"{table} {rows}" for table, rows in missing.items()),
+                times,
+                _moment(first),
+                _moment(last),
+            )
+            for name, reason, missing, times, first, last in waiting
         ]
         show_table(
             "Amendments that wait",
@@ -222,15 +233,19 @@ def _records(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> list[d
 
 
 def _as_json(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    click.echo(json.dumps(_records(columns, rows), indent=2, default=str))
+    click.echo(json.dumps(_records(columns, rows), indent=2))
 
 
 def _heads(columns: Sequence[str]) -> list[str]:
     return [column.replace("_", " ") for column in columns]
 
 
-def _moment(value: Any) -> str | None:
-    return None if value is None else f"{value:%Y-%m-%d %H:%M}"
+def _moment(value: str | None) -> str | None:
+    """To the minute, in UTC; what is no moment of a calendar as it stands."""
+    try:
+        return None if value is None else f"{datetime.fromisoformat(value).astimezone(UTC):%Y-%m-%d %H:%M}"
+    except (ValueError, OverflowError):
+        return value
 
 
 def _reason(why: Mapping[str, Any]) -> str:
@@ -243,7 +258,3 @@ def _changes(changed: Sequence[Mapping[str, Any]]) -> str:
     totals = [item for item in changed if item["template_name"] == "*"]
     told = [f"{item['counter']} {item['from']} to {item['to']}" for item in totals[:_MOST_CHANGES]]
     return ", ".join(told) + (", …" if len(totals) > _MOST_CHANGES else "") or "nothing"
-
-
-def _missing(then: Mapping[str, int], now: Mapping[str, int]) -> str:
-    return ", ".join(f"{table} {rows - now[table]}" for table, rows in then.items() if now[table] < rows)

@@ -21,7 +21,7 @@ BEGIN
     SELECT * INTO k FROM headrace.campaign c WHERE c.campaign_id = p_campaign_id;
     SELECT * INTO d FROM headrace.campaign_computed_stats s WHERE s.campaign_id = p_campaign_id;
     v_rows := headrace.source_row_counts(p_campaign_id);
-    v_fewer := EXISTS (SELECT FROM jsonb_each_text(k.source_rows) t WHERE (v_rows ->> t.key)::bigint < t.value::bigint);
+    v_fewer := headrace.missing_source_rows(k.source_rows, v_rows) <> '{}';
     -- Without a document there is nothing to amend: it is counted anew, and frozen again if it is completed.
     v_reopened := p_reopen OR d.campaign_id IS NULL OR headrace.lifecycle_state(k.state, p_status, k.frozen_status, NULL, NULL) NOT IN ('frozen', 'amended');
     v_why := jsonb_strip_nulls(jsonb_build_object(

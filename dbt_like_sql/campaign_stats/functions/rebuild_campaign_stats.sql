@@ -41,6 +41,8 @@ BEGIN
             UPDATE headrace.campaign c SET rebuild_requested_at = NULL, late_messages = NULL WHERE c.campaign_id = v_campaign;
             CONTINUE;
         ELSIF k.state IN ('frozen', 'amended') THEN
+            UPDATE headrace.campaign_computed_stats d SET deleted_at = NULL
+            WHERE d.campaign_id = v_campaign AND d.deleted_at IS NOT NULL;
             v_wrong := headrace.amend_campaign(v_campaign, v_status, false, false);
             CONTINUE WHEN v_wrong IS NULL;
             v_changed := v_changed + v_wrong;

@@ -32,7 +32,8 @@ BEGIN
             announced_at = CASE WHEN f.completed_at IS NULL THEN NULL WHEN f.announced THEN clock_timestamp() ELSE k.announced_at END,
             settles_until = CASE
                 WHEN k.state NOT IN ('frozen', 'amended') AND f.completed_at IS NOT NULL
-                    THEN greatest(f.completed_at, k.reopened_at) + headrace.settle_window()
+                    -- a time that the window can be added to
+                    THEN least(greatest(f.completed_at, k.reopened_at), '200000-01-01') + headrace.settle_window()
             END,
             state = CASE WHEN NOT f.counted THEN k.state WHEN f.completed_at IS NULL THEN 'live' ELSE 'settling' END
         FROM found f

@@ -437,6 +437,8 @@ DECLARE
     v_all uuid[];
     v_left uuid[];  -- campaigns that messages left, by deletion or for another one
     v_left_messages text[];
+    v_archived boolean;
+    v_late text[];  -- what may be late for frozen campaigns; null: all that is touched
     v_touched record;
     v_counted bigint;
 BEGIN
@@ -444,12 +446,13 @@ BEGIN
         bool_or(c.op = 'T'),
         array_agg(DISTINCT c.entity_id::uuid) FILTER (WHERE c.source = 'campaigns' AND c.op <> 'T'),
         array_agg(DISTINCT c.entity_id::uuid) FILTER (WHERE c.source = 'campaigns' AND c.op IN ('I', 'D')),
-        -- but for what the archive takes away: that stays in the frozen document
+        -- but for what the archive takes away: that stays in the frozen documents
         array_agg((c.data #>> '{old,campaign_id}')::uuid) FILTER (
             WHERE c.source = 'send_queue' AND c.data IS NOT NULL AND c.cause IS DISTINCT FROM 'headrace.archive'),
         array_agg(c.entity_id) FILTER (
-            WHERE c.source = 'send_queue' AND c.data IS NOT NULL AND c.cause IS DISTINCT FROM 'headrace.archive')
-    INTO v_emptied, v_named, v_renewed, v_left, v_left_messages FROM unnest(p_changes) c;
+            WHERE c.source = 'send_queue' AND c.data IS NOT NULL AND c.cause IS DISTINCT FROM 'headrace.archive'),
+        bool_or(c.cause = 'headrace.archive')
+    INTO v_emptied, v_named, v_renewed, v_left, v_left_messages, v_archived FROM unnest(p_changes) c;
     IF v_emptied THEN
         v_all := ARRAY(SELECT campaign_id FROM headrace.campaign UNION SELECT campaign_id FROM headrace.stg_campaigns);
         PERFORM headrace.lock_campaigns(v_all);
@@ -475,7 +478,11 @@ BEGIN
     END IF;
     SELECT * INTO v_touched FROM headrace.touched_messages(p_changes);
     v_touched.campaigns := v_touched.campaigns || v_left;
-    v_counted := headrace.fold_messages(v_touched.messages, v_touched.campaigns);
+    IF v_archived THEN
+        SELECT t.messages INTO v_late
+        FROM headrace.touched_messages(ARRAY(SELECT c FROM unnest(p_changes) c WHERE c.cause IS DISTINCT FROM 'headrace.archive')) t;
+    END IF;
+    v_counted := headrace.fold_messages(v_touched.messages, v_touched.campaigns, v_late);
     PERFORM headrace.request_amendments(v_left, v_left_messages);
     RETURN v_counted;
 END
@@ -861,9 +868,9 @@ CREATE FUNCTION headrace.expired_change_log_days(p_retention interval) RETURNS S
     ORDER BY d.day
 $_$;
 
--- Name: fold_messages(text[], uuid[]); Type: FUNCTION; Schema: headrace; Owner: -
+-- Name: fold_messages(text[], uuid[], text[]); Type: FUNCTION; Schema: headrace; Owner: -
 
-CREATE FUNCTION headrace.fold_messages(p_messages text[], p_campaigns uuid[]) RETURNS bigint
+CREATE FUNCTION headrace.fold_messages(p_messages text[], p_campaigns uuid[], p_late text[] DEFAULT NULL::text[]) RETURNS bigint
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
     SET enable_hashjoin TO 'off'
@@ -894,7 +901,8 @@ BEGIN
                 IS DISTINCT FROM (d.new_campaign, d.new_template, d.new_bits, d.new_sent_at, d.new_delivered_at, d.new_read_at, d.new_replied_at)),
             array_agg(DISTINCT d.old_campaign) FILTER (WHERE d.old_campaign IS NOT NULL AND d.old_campaign <> ALL (v_campaigns))
                 || array_agg(DISTINCT d.source_campaign) FILTER (WHERE d.source_campaign IS NOT NULL AND d.source_campaign <> ALL (v_campaigns)),
-            array_agg(d.id) FILTER (WHERE d.frozen), array_agg(d.source_campaign) FILTER (WHERE d.frozen)
+            array_agg(d.id) FILTER (WHERE d.frozen AND (p_late IS NULL OR d.id = ANY (p_late))),
+            array_agg(d.source_campaign) FILTER (WHERE d.frozen AND (p_late IS NULL OR d.id = ANY (p_late)))
         INTO v_changes, v_unlocked, v_late, v_late_campaigns
         FROM (
             SELECT
@@ -3239,9 +3247,9 @@ GRANT ALL ON FUNCTION headrace.drop_change_log_partition(p_day date, p_lost_afte
 REVOKE ALL ON FUNCTION headrace.expired_change_log_days(p_retention interval) FROM PUBLIC;
 GRANT ALL ON FUNCTION headrace.expired_change_log_days(p_retention interval) TO headrace_worker;
 
--- Name: FUNCTION fold_messages(p_messages text[], p_campaigns uuid[]); Type: ACL; Schema: headrace; Owner: -
+-- Name: FUNCTION fold_messages(p_messages text[], p_campaigns uuid[], p_late text[]); Type: ACL; Schema: headrace; Owner: -
 
-REVOKE ALL ON FUNCTION headrace.fold_messages(p_messages text[], p_campaigns uuid[]) FROM PUBLIC;
+REVOKE ALL ON FUNCTION headrace.fold_messages(p_messages text[], p_campaigns uuid[], p_late text[]) FROM PUBLIC;
 
 -- Name: FUNCTION forget_old_workers(); Type: ACL; Schema: headrace; Owner: -
 

@@ -586,6 +586,28 @@ def test_what_the_archive_takes_away_is_no_late_change(app: Connection) -> None:
     assert value(app, "SELECT rebuild_requested_at IS NULL FROM headrace.campaign")
 
 
+@pytest.mark.parametrize("table", PRUNED)
+def test_a_part_that_the_archive_takes_away_is_no_late_change_and_what_comes_with_it_is(
+    app: Connection, table: str
+) -> None:
+    campaign = frozen_campaign(app)
+    before = document(app, campaign)
+    with app.transaction():
+        app.execute("SET LOCAL headrace.cause = 'headrace.archive'")
+        app.execute(PRUNED[table].encode())
+    drain(app)
+    assert (waiting(app), document(app, campaign)) == ({}, before)
+    with app.transaction():
+        app.execute("SET LOCAL headrace.cause = 'headrace.archive'")
+        app.execute("DELETE FROM send_queue WHERE whatsapp_message_id = 'c2'")
+    report(app, "c1", "read")
+    drain(app)
+    assert waiting(app) == {campaign: 1}
+    assert value(app, "SELECT why -> 'messages' FROM headrace.campaign_stats_pending_amendment") == [
+        str(value(app, "SELECT id FROM send_queue WHERE whatsapp_message_id = 'c1'"))
+    ]
+
+
 @pytest.mark.parametrize("table", ["message_status_logs", "messages", "send_queue"])
 def test_a_truncated_table_empties_what_is_live_and_has_what_is_frozen_wait(
     app: Connection, table: str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -44,6 +45,13 @@ class Application:
 
     def drain(self) -> None:
         asyncio.run(drain(self.url, timeout_seconds=60))
+
+
+@pytest.fixture
+def app(database: str) -> Iterator[psycopg.Connection[Any]]:
+    """A session of the application, in autocommit mode."""
+    with psycopg.connect(database, autocommit=True) as connection:
+        yield connection
 
 
 @pytest.fixture

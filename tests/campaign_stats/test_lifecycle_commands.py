@@ -79,6 +79,16 @@ def test_the_list_shows_the_newest_first_with_state_version_and_what_waits(
     assert told(headrace("list", "--state", "amended")) == "there are no campaigns in state amended"
 
 
+def test_times_that_no_calendar_has_are_listed_as_they_are(
+    headrace: Headrace, admin: psycopg.Connection[Any]
+) -> None:
+    insert(admin, "campaigns", status="completed", completed_at="infinity")
+    drain(admin)
+    (row,) = json.loads(headrace("list", "--json").stdout)
+    assert (row["state"], row["completed_at"]) == ("settling", "infinity")
+    assert "infinity" in told(headrace("list"))
+
+
 def test_a_frozen_campaign_that_is_deleted_stays_on_the_list_under_its_name(
     headrace: Headrace, admin: psycopg.Connection[Any], campaign: str
 ) -> None:

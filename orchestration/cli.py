@@ -23,6 +23,7 @@ _ELSEWHERE = {
     "up": ("orchestration.demo.up", "up"),
     "env": ("orchestration.demo.up", "env"),
     "demo": ("orchestration.demo.commands", "demo"),
+    "campaigns": ("orchestration.campaign_stats.lifecycle_commands", "campaigns"),
 }
 
 

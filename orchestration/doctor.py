@@ -79,6 +79,7 @@ def _diagnose(connection: sa.Connection, settings: Settings) -> Diagnosis:
         if not contract:
             errors += [Problem(what, "headrace migrate") for what in _pending(connection, settings)]
         errors += _streams(connection)
+        notes += _amendments(connection)
         notes += _workers(connection)
     notes += _old_writers(connection)
     notes += _pooler(connection)
@@ -138,6 +139,28 @@ def _streams(connection: sa.Connection) -> list[Problem]:
     if stray:
         problems.append(Problem(f"the change log's DEFAULT partition holds {stray} rows", "headrace migrate"))
     return problems
+
+
+def _amendments(connection: sa.Connection) -> list[Problem]:
+    """Frozen campaigns whose numbers an operator has to decide about; none before the tables' migration."""
+    pending = "headrace.campaign_stats_pending_amendment"
+    if connection.execute(sa.text("SELECT to_regclass(:name)"), {"name": pending}).scalar() is None:
+        return []
+    waiting = list(
+        connection.exec_driver_sql(
+            "SELECT campaign_id FROM headrace.campaign_stats_pending_amendment ORDER BY first_at, campaign_id"
+        ).scalars()
+    )
+    if not waiting:
+        return []
+    named = ", ".join(map(str, waiting[:5])) + (", …" if len(waiting) > 5 else "")
+    return [
+        Problem(
+            f"{len(waiting)} frozen campaigns wait for a decision: something late happened to them, and the source "
+            f"has fewer rows than they were counted from ({named})",
+            "headrace campaigns amendments; then: headrace campaigns amend ID --accept or --discard",
+        )
+    ]
 
 
 def _workers(connection: sa.Connection) -> list[Problem]:

@@ -117,7 +117,7 @@ def stored_equals_recomputed(
         most_messages=None if config.everything else config.most_messages,
     )
     return dg.AssetCheckResult(
-        passed=not found.differences,
+        passed=not (found.differences or found.broken_documents),
         severity=dg.AssetCheckSeverity.ERROR,
         description=describe(found),
         metadata={
@@ -125,9 +125,12 @@ def stored_equals_recomputed(
             "messages_compared": found.messages,
             "left_out_pending_rebuild": len(found.pending_rebuild),
             "left_out_pending_changes": len(found.pending_changes),
+            "left_out_frozen_rows_gone": len(found.rows_gone),
             "left_out_campaigns": [
-                str(campaign) for campaign in (*found.pending_rebuild, *found.pending_changes)
+                str(campaign)
+                for campaign in (*found.pending_rebuild, *found.pending_changes, *found.rows_gone)
             ][:_LISTED],
+            "broken_frozen_documents": [str(campaign) for campaign in found.broken_documents[:_LISTED]],
             "campaigns_not_looked_at": found.not_looked_at,
             "rows_behind": found.rows_behind,
             "dead_letters": found.dead_letters,
@@ -143,10 +146,20 @@ def describe(found: Comparison) -> str:
     """The result in a sentence; a failure names campaign, template, counter, stored and recomputed number."""
     left_out = len(found.pending_rebuild) + len(found.pending_changes)
     but = f"; {left_out} left out with changes on their way" if left_out else ""
-    if not found.differences:
+    if found.rows_gone:
+        but += f"; {len(found.rows_gone)} frozen ones left out, the source has lost rows of them"
+    wrong = [
+        *(
+            f"campaign {campaign} is frozen, and its document does not agree with its counters or checksum "
+            f"(headrace rebuild {campaign} counts it anew, on record)"
+            for campaign in found.broken_documents
+        ),
+        *map(str, found.differences),
+    ]
+    if not wrong:
         return f"{found.compared} campaigns, {found.messages} messages: stored equals recomputed{but}"
-    named = "; ".join(map(str, found.differences[:_NAMED]))
-    more = len(found.differences) - _NAMED
+    named = "; ".join(wrong[:_NAMED])
+    more = len(wrong) - _NAMED
     letters = (
         f"; {found.dead_letters} dead letters may be why: headrace dead-letters list"
         if found.dead_letters

@@ -33,6 +33,7 @@ _WINDOW = """
             THEN (c.created_at AT TIME ZONE 'UTC')::date END,
         coalesce(m.messages, 0)::bigint,
         k.campaign_id IS NULL OR k.state IN ('pending', 'deleted') OR k.rebuild_requested_at IS NOT NULL
+            OR k.state = 'settling' AND k.settles_until <= clock_timestamp()
             OR (c.campaign_id = ANY (%(named)s) AND k.state NOT IN ('frozen', 'amended'))
     FROM headrace.stg_campaigns c
     LEFT JOIN headrace.campaign k ON k.campaign_id = c.campaign_id
@@ -43,29 +44,13 @@ _WINDOW = """
     WHERE (c.created_at >= %(start)s AND c.created_at < %(end)s) OR c.campaign_id = ANY (%(named)s)
     ORDER BY c.created_at DESC, c.campaign_id
 """
-# Documents that are missing, or do not say what the counters say; both are written in one transaction.
+# Documents that are missing, or do not say what the counters say. Frozen ones stand: the check says what is wrong with
+# them, and a rebuild amends them on record.
 _WRONG_DOCUMENTS = """
     SELECT c.campaign_id
     FROM headrace.stg_campaigns c
-    LEFT JOIN headrace.campaign_computed_stats d ON d.campaign_id = c.campaign_id
-    CROSS JOIN LATERAL (
-        SELECT
-            coalesce(sum(s.total), 0) AS total, coalesce(sum(s.sent), 0) AS sent,
-            coalesce(sum(s.delivered), 0) AS delivered, coalesce(sum(s.read), 0) AS read,
-            coalesce(sum(s.replied), 0) AS replied, coalesce(sum(s.failed), 0) AS failed,
-            coalesce(sum(s.failed_queue), 0) AS failed_queue,
-            coalesce(jsonb_agg(jsonb_build_object(
-                'template_name', s.template_name, 'total', s.total, 'sent', s.sent, 'delivered', s.delivered,
-                'read', s.read, 'replied', s.replied, 'failed', s.failed, 'failed_queue', s.failed_queue
-            )) FILTER (WHERE s.campaign_id IS NOT NULL), '[]') AS templates
-        FROM headrace.campaign_template_stats s WHERE s.campaign_id = c.campaign_id
-    ) stored
-    WHERE c.created_at >= %(start)s AND c.created_at < %(end)s AND (
-        d.campaign_id IS NULL
-        OR NOT d.template_stats @> stored.templates
-        OR jsonb_array_length(d.template_stats) <> jsonb_array_length(stored.templates)
-        OR NOT d.totals @> to_jsonb(stored) - 'templates'
-    )
+    LEFT JOIN headrace.document_agreement a ON a.campaign_id = c.campaign_id
+    WHERE c.created_at >= %(start)s AND c.created_at < %(end)s AND a.frozen IS NOT TRUE AND a.agrees IS NOT TRUE
     ORDER BY c.campaign_id
 """
 # What was there when the drain began, and is not applied yet.
@@ -100,7 +85,7 @@ class Window:
 
 @dataclass(frozen=True)
 class Campaign:
-    """A campaign of the window, or named. messages: as stored; due: never computed, its rebuild is requested, or it is named."""
+    """A campaign of the window, or named. messages: as stored; due: to be computed, rebuilt, amended or frozen."""
 
     id: UUID
     day: date | None
@@ -174,7 +159,7 @@ def bring_up_to_date(
 def mend_documents(engine: sa.Engine, window: Window) -> int:
     """Writes the documents of the window that are missing or differ from the counters; how many there were.
 
-    Counters are not questioned here: whether they are right is for the check to say.
+    Frozen documents stay as they are. Counters are not questioned here: whether they are right is for the check to say.
 
     Raises:
         HeadraceError: documents still differ; it names their campaigns.

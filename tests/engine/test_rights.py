@@ -17,14 +17,21 @@ from tests.campaign_stats.oracle import assert_all_agree
 from tests.engine.sessions import as_role
 from tests.rows import a_history
 
-STATISTICS = {"campaign_template_stats", "campaign_computed_stats", "campaign_template_stats_live"}
+STATISTICS = {
+    "campaign_template_stats",
+    "campaign_computed_stats",
+    "campaign_template_stats_live",
+    "campaign_hourly_stats",
+    "campaign_stats_amendment",
+}
 OPERATIONS = {"stream_lag", "stream", "worker", "activity"}
 READABLE = {
     "headrace_reader": STATISTICS | OPERATIONS,
     "headrace_app": STATISTICS,
     "headrace_worker": STATISTICS
     | OPERATIONS
-    | {"dead_letter", "stream_cursor", "installation", "campaign", "stg_campaigns", "webhook_reject"},
+    | {"dead_letter", "stream_cursor", "installation", "campaign", "stg_campaigns", "webhook_reject"}
+    | {"campaign_completion", "campaign_stats_pending_amendment", "document_agreement"},
 }
 FOR_ALL = ("campaign_stats", "get_campaign_template_stats", "campaign_contact_distribution")
 
@@ -85,6 +92,7 @@ def test_readers_and_applications_call_nothing_else_that_writes(
             "message_bits",
             "status_bits",
             "reply_window",
+            "latency_seconds",
         } == set(FOR_ALL) | writes
 
 

@@ -17,7 +17,8 @@ BEGIN
     UPDATE headrace.campaign k SET
         state = 'frozen', settles_until = NULL, reopened_at = NULL, late_messages = NULL,
         frozen_status = (SELECT coalesce(c.status, '') FROM headrace.stg_campaigns c WHERE c.campaign_id = p_campaign_id),
-        source_rows = headrace.source_row_counts(p_campaign_id)
+        source_rows = headrace.source_row_counts(p_campaign_id),
+        last_version = (SELECT d.version FROM headrace.campaign_computed_stats d WHERE d.campaign_id = p_campaign_id)
     WHERE k.campaign_id = p_campaign_id;
     DELETE FROM headrace.message_outcome o WHERE o.campaign_id = p_campaign_id;
     DELETE FROM headrace.campaign_latency l WHERE l.campaign_id = p_campaign_id;

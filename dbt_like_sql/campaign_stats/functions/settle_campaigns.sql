@@ -37,7 +37,9 @@ BEGIN
             reopened_at = CASE WHEN f.completed_at IS NOT NULL THEN k.reopened_at END,
             announced_at = CASE WHEN f.completed_at IS NULL THEN NULL WHEN f.announced THEN clock_timestamp() ELSE k.announced_at END,
             settles_until = CASE
-                WHEN k.state NOT IN ('frozen', 'amended') THEN greatest(f.completed_at, CASE WHEN f.completed_at IS NOT NULL THEN k.reopened_at END) + headrace.settle_window()
+                WHEN k.state NOT IN ('frozen', 'amended') AND f.completed_at IS NOT NULL
+                    -- a time that the window can be added to
+                    THEN least(greatest(f.completed_at, k.reopened_at), '200000-01-01') + headrace.settle_window()
             END,
             state = CASE WHEN NOT f.counted THEN k.state WHEN f.completed_at IS NULL THEN 'live' ELSE 'settling' END
         FROM found f

@@ -23,6 +23,7 @@ _ELSEWHERE = {
     "stats": ("orchestration.campaign_stats.commands", "stats"),
     "demo": ("orchestration.demo.commands", "demo"),
     "uninstall": ("orchestration.uninstall", "command"),
+    "campaigns": ("orchestration.campaign_stats.lifecycle_commands", "campaigns"),
 }
 
 

@@ -97,6 +97,7 @@ def _diagnose(connection: sa.Connection, settings: Settings) -> Diagnosis:
             errors += [Problem(what, "headrace migrate") for what in migrate.outdated(connection, settings)]
         errors += _streams(connection)
         notes += _rebuilds(connection)
+        notes += _amendments(connection)
         notes += _workers(connection)
     notes += _old_writers(connection)
     return Diagnosis(tuple(domain.name for domain in domains), server, tuple(errors), tuple(notes))
@@ -168,6 +169,28 @@ def _rebuilds(connection: sa.Connection) -> list[Problem]:
             "headrace worker rebuilds them; headrace streams shows how many are left",
         )
         for stream, waiting in rows
+    ]
+
+
+def _amendments(connection: sa.Connection) -> list[Problem]:
+    """Frozen campaigns whose numbers an operator has to decide about; none before the tables' migration."""
+    pending = "headrace.campaign_stats_pending_amendment"
+    if connection.execute(sa.text("SELECT to_regclass(:name)"), {"name": pending}).scalar() is None:
+        return []
+    waiting = list(
+        connection.exec_driver_sql(
+            "SELECT campaign_id FROM headrace.campaign_stats_pending_amendment ORDER BY first_at, campaign_id"
+        ).scalars()
+    )
+    if not waiting:
+        return []
+    named = ", ".join(map(str, waiting[:5])) + (", …" if len(waiting) > 5 else "")
+    return [
+        Problem(
+            f"{len(waiting)} frozen campaigns wait for a decision: something late happened to them, and the source "
+            f"has fewer rows than they were counted from ({named})",
+            "headrace campaigns amendments; then: headrace campaigns amend ID --accept or --discard",
+        )
     ]
 
 

@@ -21,6 +21,7 @@ GRANT SELECT ON
 headrace.campaign,
 headrace.campaign_completion,
 headrace.campaign_stats_pending_amendment,
+headrace.document_agreement,
 headrace.stg_campaigns
 TO headrace_worker;
 GRANT EXECUTE ON FUNCTION
@@ -32,7 +33,9 @@ headrace.campaign_contact_distribution(uuid)
 TO headrace_reader, headrace_app, headrace_worker;
 GRANT EXECUTE ON FUNCTION
 headrace.rebuild_step(bigint),
-headrace.refresh_documents(uuid[]),
+headrace.source_row_counts(uuid),
+headrace.missing_source_rows(jsonb, jsonb),
+headrace.refresh_documents(uuid[], boolean),
 headrace.rebuild_campaign_stats(uuid[]),
 headrace.request_rebuild(uuid[]),
 headrace.freeze_campaigns(uuid[]),

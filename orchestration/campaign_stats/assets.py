@@ -22,6 +22,7 @@ from orchestration.campaign_stats.contents import (
     of_window,
     table_rows,
 )
+from orchestration.campaign_stats.ids import read_ids
 from orchestration.campaign_stats.partitions import campaign_days
 from orchestration.campaign_stats.reporting import FRESHNESS_WARNING, FRESHNESS_WINDOW
 from orchestration.campaign_stats.resources import ApplicationDatabase
@@ -52,6 +53,10 @@ class UpkeepConfig(dg.Config):
     rebuild: bool = Field(
         default=False,
         description="Recompute all campaigns of these days from their source rows, up to date or not.",
+    )
+    campaigns: list[str] = Field(
+        default=[],
+        description="Recompute these campaigns too, by their ids, of whatever day they are; frozen ones are left alone.",
     )
     timeout_seconds: float = Field(
         default=600,
@@ -231,6 +236,7 @@ def _bring_up_to_date(
         database.url(),
         _window(context),
         rebuild=config.rebuild,
+        named=read_ids(config.campaigns),
         timeout_seconds=config.timeout_seconds,
         log=context.log.info,
     )

@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from pydantic import Field
 
 from orchestration.campaign_stats.access import snapshot
+from orchestration.campaign_stats.amendments import judge_amendments, read_amendments
 from orchestration.campaign_stats.assets import (
     GROUP,
     campaign_computed_stats,
@@ -213,6 +214,15 @@ def funnel_monotonic(config: ReadConfig, database: ApplicationDatabase) -> dg.As
     return _checked(database, config.timeout_seconds, read_documents, judge_documents)
 
 
+@dg.asset_check(asset=campaign_computed_stats, name="amendments_pending", blocking=False)
+def amendments_pending(config: ReadConfig, database: ApplicationDatabase) -> dg.AssetCheckResult:
+    """No frozen campaign waits for a decision: something late happened to it, and the source has fewer rows than it had.
+
+    Its frozen numbers stand until the job amend_campaigns is told what to do.
+    """
+    return _checked(database, config.timeout_seconds, read_amendments, judge_amendments)
+
+
 @dg.asset_check(asset=source_key("message_status_logs"), name="orphaned_statuses", blocking=False)
 def orphaned_statuses(config: OrphanConfig, database: ApplicationDatabase) -> dg.AssetCheckResult:
     """Every status belongs to a message: a row of send_queue has its whatsapp_message_id.
@@ -292,6 +302,7 @@ checks: list[dg.AssetChecksDefinition] = [
     no_dead_letters,
     change_log_default_empty,
     funnel_monotonic,
+    amendments_pending,
     orphaned_statuses,
     webhook_rejects,
     *unknown_values,

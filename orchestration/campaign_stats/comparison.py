@@ -4,6 +4,10 @@ Stored numbers follow the source rows within milliseconds, not in the same trans
 only where nothing was on its way: in one snapshot, with no change behind it, of campaigns that wait for no
 rebuild. What differs while changes are on their way is looked at again in a newer snapshot; what never came
 to rest is left out, and counted.
+
+A frozen campaign's numbers are those of its last freeze or amendment. Rows that the source has lost since do not make
+them wrong, so a frozen campaign that lacks some is left out, and named; its document must agree with its counters and
+its checksum all the same.
 """
 
 from __future__ import annotations
@@ -27,24 +31,36 @@ Templates = Mapping[str | None, Counters]
 
 _BEHIND = "SELECT coalesce(sum(rows_behind), 0)::bigint FROM headrace.stream_lag WHERE stream = %(stream)s"
 _DEAD_LETTERS = "SELECT count(*) FROM headrace.dead_letter WHERE stream = %(stream)s"
-# A campaign that the source lacks but Headrace counts comes first: its numbers must be gone.
+# A campaign that the source lacks but Headrace counts comes first: its numbers must be gone, unless they are frozen.
 _CANDIDATES = """
     SELECT
         coalesce(c.campaign_id, k.campaign_id),
         k.rebuild_requested_at IS NOT NULL OR k.state IS NOT DISTINCT FROM 'pending',
-        coalesce(m.messages, 0)::bigint
+        coalesce(m.messages, 0)::bigint,
+        k.state IN ('frozen', 'amended') IS TRUE,
+        k.state IN ('frozen', 'amended') IS TRUE AND (c.campaign_id IS NULL OR p.campaign_id IS NOT NULL)
     FROM headrace.stg_campaigns c
     FULL JOIN (SELECT * FROM headrace.campaign) k ON k.campaign_id = c.campaign_id
     LEFT JOIN LATERAL (
         SELECT sum(s.total) AS messages FROM headrace.campaign_template_stats s
         WHERE s.campaign_id = coalesce(c.campaign_id, k.campaign_id)
     ) m ON true
+    LEFT JOIN headrace.campaign_stats_pending_amendment p ON p.campaign_id = k.campaign_id
     WHERE c.campaign_id IS NOT NULL OR k.state <> 'deleted' OR m.messages IS NOT NULL
-    ORDER BY c.created_at DESC NULLS FIRST, 1
+    ORDER BY c.campaign_id IS NULL AND k.state IN ('frozen', 'amended'), c.created_at DESC NULLS FIRST, 1
 """
 _STORED = """
     SELECT template_name, total, sent, delivered, read, replied, failed, failed_queue
     FROM headrace.campaign_template_stats WHERE campaign_id = %(campaign)s
+"""
+# Asked only where numbers differ: it costs as much as a recompute.
+_ROWS_GONE = """
+    SELECT headrace.missing_source_rows(k.source_rows, headrace.source_row_counts(k.campaign_id)) <> '{}'
+    FROM headrace.campaign k WHERE k.campaign_id = %(campaign)s
+"""
+_BROKEN_DOCUMENTS = """
+    SELECT a.campaign_id FROM headrace.document_agreement a
+    WHERE a.frozen AND NOT a.agrees ORDER BY a.campaign_id
 """
 _RECOMPUTED = """
     SELECT template_name, total, sent, delivered, read, replied, failed, failed_queue
@@ -54,11 +70,21 @@ _RECOMPUTED = """
 
 @dataclass(frozen=True)
 class Candidate:
-    """A campaign that may be compared. pending: it waits for its rebuild; messages: as stored."""
+    """A campaign that may be compared.
+
+    Attributes:
+        pending: it waits for its rebuild.
+        messages: as stored.
+        frozen: its numbers stand, whatever the source has lost since.
+        on_its_own: frozen, and deleted in the source or with an amendment that waits for a decision: there is nothing
+            that its numbers must equal.
+    """
 
     campaign: UUID
     pending: bool
     messages: int
+    frozen: bool = False
+    on_its_own: bool = False
 
 
 @dataclass(frozen=True)
@@ -87,6 +113,8 @@ class Comparison:
         pending_rebuild: campaigns left out because they wait for their rebuild.
         pending_changes: campaigns left out because they differed whenever they were looked at, while changes
             that may explain it were on their way.
+        rows_gone: frozen campaigns left out because the source has fewer rows than they were counted from.
+        broken_documents: of all frozen campaigns those whose document does not agree with their counters or its checksum.
         not_looked_at: campaigns beyond the bounds.
         rows_behind: changes on their way in the last snapshot.
         dead_letters: changes that could not be applied; they can be the reason of a difference.
@@ -98,6 +126,8 @@ class Comparison:
     differences: tuple[Difference, ...]
     pending_rebuild: tuple[UUID, ...]
     pending_changes: tuple[UUID, ...]
+    rows_gone: tuple[UUID, ...]
+    broken_documents: tuple[UUID, ...]
     not_looked_at: int
     rows_behind: int
     dead_letters: int
@@ -151,18 +181,25 @@ def compare(
         dead_letters = connection.exec_driver_sql(_DEAD_LETTERS, {"stream": STREAM}).scalar_one()
         chosen = choose(candidates, newest, most_messages)
         pending = [candidate.campaign for candidate in chosen if candidate.pending]
-        found = _compare(connection, [candidate.campaign for candidate in chosen if not candidate.pending])
+        gone = [c.campaign for c in chosen if c.on_its_own and not c.pending]
+        found = _compare(connection, [c.campaign for c in chosen if not (c.pending or c.on_its_own)])
+        gone += _without_rows(connection, found, candidates)
+        broken = connection.exec_driver_sql(_BROKEN_DOCUMENTS).scalars().all()
     snapshots = 1
     while found and behind and snapshots < MOST_SNAPSHOTS:
         catch_up()
         with snapshot(engine) as connection:
             behind = _behind(connection)
-            waiting = {row[0] for row in connection.exec_driver_sql(_CANDIDATES) if row[1]}
+            seen = [Candidate(*row) for row in connection.exec_driver_sql(_CANDIDATES)]
+            waiting = {candidate.campaign for candidate in seen if candidate.pending}
+            alone = {candidate.campaign for candidate in seen if candidate.on_its_own} - waiting
             pending += [campaign for campaign in found if campaign in waiting]
-            found = _compare(connection, [campaign for campaign in found if campaign not in waiting])
+            gone += [campaign for campaign in found if campaign in alone]
+            found = _compare(connection, [campaign for campaign in found if campaign not in waiting | alone])
+            gone += _without_rows(connection, found, seen)
         snapshots += 1
     undecided = tuple(found) if behind else ()
-    left_out = {*pending, *undecided}
+    left_out = {*pending, *undecided, *gone}
     judged = [candidate for candidate in chosen if candidate.campaign not in left_out]
     return Comparison(
         compared=len(judged),
@@ -170,6 +207,8 @@ def compare(
         differences=() if behind else tuple(item for items in found.values() for item in items),
         pending_rebuild=tuple(pending),
         pending_changes=undecided,
+        rows_gone=tuple(gone),
+        broken_documents=tuple(broken),
         not_looked_at=len(candidates) - len(chosen),
         rows_behind=behind,
         dead_letters=dead_letters,
@@ -181,14 +220,24 @@ def judge_comparison(found: Comparison) -> Finding:
     """Passed where nothing differs; a failure names campaign, template, counter, stored and recomputed number."""
     left_out = [*found.pending_rebuild, *found.pending_changes]
     but = f"; {len(left_out)} left out with changes on their way" if left_out else ""
+    if found.rows_gone:
+        but += f"; {len(found.rows_gone)} frozen ones left out, the source has lost rows of them"
     letters = (
         f"; {found.dead_letters} dead letters may be why: headrace dead-letters list"
         if found.dead_letters
         else ""
     )
+    wrong = [
+        *(
+            f"campaign {campaign} is frozen, and its document does not agree with its counters or checksum "
+            f"(headrace rebuild {campaign} counts it anew, on record)"
+            for campaign in found.broken_documents
+        ),
+        *map(str, found.differences),
+    ]
     sentence = (
-        named([str(item) for item in found.differences]) + but + letters
-        if found.differences
+        named(wrong) + but + letters
+        if wrong
         else f"{found.compared} campaigns, {found.messages} messages: stored equals recomputed{but}"
     )
     listings = {}
@@ -205,12 +254,14 @@ def judge_comparison(found: Comparison) -> Finding:
             for item in found.differences
         ]
         listings["difference_table"] = Listing.of(columns, rows)
-    if left_out:
-        listings["left_out_table"] = Listing.of(
-            {"campaign": "string"}, [(str(campaign),) for campaign in left_out]
-        )
+    for name, campaigns in (
+        ("left_out_table", [*left_out, *found.rows_gone]),
+        ("broken_document_table", found.broken_documents),
+    ):
+        if campaigns:
+            listings[name] = Listing.of({"campaign": "string"}, [(str(campaign),) for campaign in campaigns])
     return Finding(
-        passed=not found.differences,
+        passed=not wrong,
         sentence=sentence,
         severe=True,
         numbers={
@@ -218,6 +269,8 @@ def judge_comparison(found: Comparison) -> Finding:
             "messages_compared": found.messages,
             "left_out_pending_rebuild": len(found.pending_rebuild),
             "left_out_pending_changes": len(found.pending_changes),
+            "left_out_frozen_rows_gone": len(found.rows_gone),
+            "broken_frozen_documents": len(found.broken_documents),
             "campaigns_not_looked_at": found.not_looked_at,
             "rows_behind": found.rows_behind,
             "dead_letters": found.dead_letters,
@@ -239,6 +292,21 @@ def _compare(connection: sa.Connection, campaigns: Sequence[UUID]) -> dict[UUID,
         if items := differences(campaign, stored, recomputed):
             found[campaign] = items
     return found
+
+
+def _without_rows(
+    connection: sa.Connection, found: dict[UUID, list[Difference]], candidates: Sequence[Candidate]
+) -> list[UUID]:
+    """Takes frozen campaigns out of `found` that lack rows they were counted from; which ones."""
+    frozen = {candidate.campaign for candidate in candidates if candidate.frozen}
+    gone = [
+        campaign
+        for campaign in found
+        if campaign in frozen and connection.exec_driver_sql(_ROWS_GONE, {"campaign": campaign}).scalar_one()
+    ]
+    for campaign in gone:
+        del found[campaign]
+    return gone
 
 
 def _templates(connection: sa.Connection, query: str, campaign: UUID) -> dict[str | None, Counters]:

@@ -82,7 +82,8 @@ _LINES = {
             SELECT
                 x.day,
                 row_number() OVER (PARTITION BY x.day ORDER BY c.created_at DESC NULLS LAST, d.campaign_id) AS place,
-                c.name, c.status, d.version, to_char(d.computed_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS'),
+                coalesce(c.name, d.facts ->> 'name'), coalesce(c.status, 'deleted'), d.state, d.version,
+                to_char(d.computed_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS'),
                 t.total, t.sent, t.delivered, t.read, t.replied, t.failed, t.failed_queue
             FROM headrace.campaign_computed_stats d
             LEFT JOIN headrace.stg_campaigns c ON c.campaign_id = d.campaign_id
@@ -100,7 +101,7 @@ _LINES = {
 # The columns of a line before its counters.
 _LABELS = {
     TEMPLATE_STATS: ("template", "campaigns"),
-    COMPUTED_STATS: ("campaign", "status", "version", "computed (UTC)"),
+    COMPUTED_STATS: ("campaign", "status", "state", "version", "computed (UTC)"),
 }
 _ROWS = {
     TEMPLATE_STATS: "SELECT count(*) FROM headrace.campaign_template_stats",

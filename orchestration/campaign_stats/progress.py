@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
 
 import sqlalchemy as sa
 
@@ -33,8 +34,19 @@ _REBUILDS = """
     LEFT JOIN headrace.stg_campaigns c ON c.campaign_id = k.campaign_id
         AND c.created_at >= '0001-01-02 UTC' AND c.created_at < '9999-12-31 UTC'
     CROSS JOIN LATERAL (SELECT (c.created_at AT TIME ZONE 'UTC')::date AS day) d
-    WHERE k.rebuild_requested_at IS NOT NULL
+    WHERE (k.rebuild_requested_at IS NOT NULL OR k.state = 'settling' AND k.settles_until <= clock_timestamp())
         AND (k.rebuild_not_before IS NULL OR k.rebuild_not_before <= clock_timestamp())
+"""
+# Days that something was counted or frozen of, without those of a campaign that is not: few are, whatever their number.
+_FINAL = """
+    SELECT a.partition_day FROM headrace.activity a
+    WHERE a.asset = ANY (%(assets)s) AND a.partition_day BETWEEN %(first)s AND %(last)s
+    EXCEPT
+    SELECT (c.created_at AT TIME ZONE 'UTC')::date
+    FROM headrace.campaign k
+    INNER JOIN headrace.stg_campaigns c ON c.campaign_id = k.campaign_id
+    WHERE k.state NOT IN ('frozen', 'amended')
+        AND c.created_at >= '0001-01-02 UTC' AND c.created_at < '9999-12-31 UTC'
 """
 _ACTIVITY = "SELECT asset, partition_day, rows_changed FROM headrace.activity WHERE asset = ANY (%(assets)s)"
 
@@ -47,8 +59,11 @@ class Stored:
     summary: Summary
 
 
-def look(connection: sa.Connection) -> Seen | None:
+def look(connection: sa.Connection, partitions: tuple[date, date] | None = None) -> Seen | None:
     """What is to be decided upon; None where the stream is not registered: this domain is not active here.
+
+    Args:
+        partitions: the first and the last day that exist as partitions: final days are looked for among them.
 
     Raises:
         sqlalchemy.exc.DBAPIError: any failure to read: an unread table is not an empty one.
@@ -70,7 +85,14 @@ def look(connection: sa.Connection) -> Seen | None:
         rebuild_days=None if first is None else (first, last),
         blocked=blocked,
         worker_alive=alive,
+        final_days=frozenset() if partitions is None else _final_days(connection, partitions, now),
     )
+
+
+def _final_days(connection: sa.Connection, partitions: tuple[date, date], now: datetime) -> frozenset[date]:
+    yesterday = now.astimezone(UTC).date() - timedelta(days=1)
+    parameters = {"assets": list(ASSETS), "first": partitions[0], "last": min(partitions[1], yesterday)}
+    return frozenset(connection.exec_driver_sql(_FINAL, parameters).scalars())
 
 
 def stored(connection: sa.Connection, events: Iterable[Event]) -> dict[Event, Stored]:

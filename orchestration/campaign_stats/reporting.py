@@ -46,6 +46,7 @@ class Cursor(BaseModel):
     """What Dagster was told, as the sensor keeps it (JSON).
 
     since: when this cursor began. assets: per asset, by the sum of its days. days: per asset and day.
+    final: days that were reported as final and are so still.
     catch_ups, catch_up_at: how many catch-up runs were requested, and when the last one was.
     """
 
@@ -54,6 +55,7 @@ class Cursor(BaseModel):
     since: AwareDatetime
     assets: dict[str, Reported] = {}
     days: dict[str, dict[date, Reported]] = {}
+    final: list[date] = []
     catch_ups: NonNegativeInt = 0
     catch_up_at: AwareDatetime | None = None
 
@@ -75,10 +77,12 @@ class Seen:
         now: the database's clock, with time zone.
         rows_behind: committed changes that the stream has not applied.
         seconds_behind: age of the oldest of them.
-        rebuilds: campaigns that wait for their rebuild.
+        rebuilds: campaigns that wait for their rebuild, or have settled and wait to be frozen.
         rebuild_days: first and last UTC day of their creation; None where none has one.
         blocked: the stream cannot go on before an operator rebases it.
         worker_alive: a worker that serves the stream runs.
+        final_days: UTC days that are over and whose campaigns are all frozen, or gone. A day that gets another campaign later is
+            final no more, until that one is frozen too.
     """
 
     now: datetime
@@ -89,6 +93,7 @@ class Seen:
     rebuild_days: tuple[date, date] | None = None
     blocked: bool = False
     worker_alive: bool = True
+    final_days: frozenset[date] = frozenset()
 
     @property
     def drained(self) -> bool:
@@ -111,12 +116,14 @@ class Event:
         day: its partition; None: all of it.
         rows_changed: since the last one.
         picture: with a picture of what is stored: once an hour, for Dagster keeps all of them.
+        final: every campaign of the day is frozen.
     """
 
     asset: str
     day: date | None
     rows_changed: int
     picture: bool = False
+    final: bool = False
 
 
 @dataclass(frozen=True)
@@ -171,7 +178,7 @@ def decide(
         assets: those that are reported on; activity of others is another domain's.
     """
     totals = {asset: sum(a.rows_changed for a in seen.activity if a.asset == asset) for asset in assets}
-    days, days_reported = _days(seen, cursor, partitions, assets)
+    days, days_reported, final = _days(seen, cursor, partitions, assets)
     whole, assets_reported = _whole_assets(seen, cursor.assets, totals, {event.asset for event in days})
     catch_up = _catch_up(seen, runs, partitions, cursor)
     return Decision(
@@ -181,6 +188,7 @@ def decide(
             since=cursor.since,
             assets=assets_reported,
             days=days_reported,
+            final=final,
             catch_ups=cursor.catch_ups + (catch_up is not None),
             catch_up_at=seen.now if catch_up is not None else cursor.catch_up_at,
         ),
@@ -220,28 +228,41 @@ def _hour(at: datetime) -> datetime:
 
 def _days(
     seen: Seen, cursor: Cursor, partitions: tuple[date, date] | None, assets: Sequence[str]
-) -> tuple[list[Event], dict[str, dict[date, Reported]]]:
-    """Days that have no partition are kept out of the cursor: where one gets a partition, it is due."""
+) -> tuple[list[Event], dict[str, dict[date, Reported]], list[date]]:
+    """Events of days, what was reported of days by now, and the final ones among them.
+
+    Days that have no partition are kept out of the cursor: where one gets a partition, it is due.
+    """
     events: list[Event] = []
     after: dict[str, dict[date, Reported]] = {asset: {} for asset in assets}
+    final: list[date] = []
     waiting = not is_due(cursor.since, seen.now, FIRST_DAYS_AFTER)
-    for activity in sorted(seen.activity, key=lambda a: (a.day, a.asset), reverse=True):
-        if (
-            activity.asset not in after
-            or partitions is None
-            or not partitions[0] <= activity.day <= partitions[1]
-        ):
+    rows = {(a.asset, a.day): a.rows_changed for a in seen.activity if a.asset in after}
+    for day in sorted({*(day for _, day in rows), *seen.final_days}, reverse=True):
+        if partitions is None or not partitions[0] <= day <= partitions[1]:
             continue
-        last = cursor.days.get(activity.asset, {}).get(activity.day)
-        changed = _changed(activity.rows_changed, last)
-        due = is_due(last.at if last else None, seen.now, REPORT_DAY_EVERY)
-        if changed and due and not waiting and len(events) < MOST_DAY_EVENTS:
-            events.append(Event(activity.asset, activity.day, changed))
-            last = Reported(rows=activity.rows_changed, at=seen.now)
-        if last is not None:
-            after[activity.asset][activity.day] = last
+        is_final = day in seen.final_days
+        # Of every asset at once, or later: the cursor knows only whether the day was reported as final.
+        becomes_final = (
+            is_final
+            and day not in cursor.final
+            and not waiting
+            and len(events) + len(assets) <= MOST_DAY_EVENTS
+        )
+        for asset in assets:
+            total = rows.get((asset, day), 0)
+            last = cursor.days.get(asset, {}).get(day)
+            changed = _changed(total, last)
+            due = changed and is_due(last.at if last else None, seen.now, REPORT_DAY_EVERY)
+            if becomes_final or (due and not waiting and len(events) < MOST_DAY_EVENTS):
+                events.append(Event(asset, day, changed, final=is_final))
+                last = Reported(rows=total, at=seen.now)
+            if last is not None:
+                after[asset][day] = last
+        if is_final and (becomes_final or day in cursor.final):
+            final.append(day)
     # The newest days come first if there are many, and are told last: the UI shows what was told last.
-    return events[::-1], {asset: days for asset, days in after.items() if days}
+    return events[::-1], {asset: days for asset, days in after.items() if days}, sorted(final)
 
 
 def _catch_up(

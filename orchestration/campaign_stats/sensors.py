@@ -1,13 +1,15 @@
-"""The sensor that tells Dagster what the worker does, and steps in where none does.
+"""The sensors: one tells Dagster what the worker does and steps in where none does, one asks for a run for completed campaigns.
 
-Here: reading, and putting the decision into Dagster's words. Not here: the decision (reporting.py).
+Here: reading, and putting the decisions into Dagster's words. Not here: the decisions (reporting.py, completions.py).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
+from typing import Any
 
 import dagster as dg
 
+from orchestration.campaign_stats import completions
 from orchestration.campaign_stats.access import snapshot
 from orchestration.campaign_stats.assets import (
     GROUP,
@@ -17,16 +19,23 @@ from orchestration.campaign_stats.assets import (
     table_metadata,
 )
 from orchestration.campaign_stats.checks import checks
+from orchestration.campaign_stats.noticed import find_place, read_noticed
 from orchestration.campaign_stats.partitions import campaign_days
 from orchestration.campaign_stats.progress import Stored, look, stored
 from orchestration.campaign_stats.reporting import CatchUp, CatchUpRuns, Event, decide, read_cursor
 from orchestration.campaign_stats.resources import ApplicationDatabase
-from orchestration.campaign_stats.tables import ASSETS
+from orchestration.campaign_stats.tables import ASSETS, TEMPLATE_STATS
 
 # Below what Dagster gives a tick (60 s): then the tick fails with the database's words.
 _READ_TIMEOUT_SECONDS = 20
 _CATCH_UP = "headrace/catch_up"
 _RUNS_REMEMBERED = 10
+_COMPLETED = "headrace/completed"
+_COMPLETED_UNTIL = "headrace/completed_until"
+_NOT_ACTIVE = (
+    "campaign statistics are not active in this database; "
+    "once the application's tables are there, run: headrace migrate"
+)
 
 
 @dg.sensor(
@@ -45,17 +54,15 @@ def stream_backlog(context: dg.SensorEvaluationContext, database: ApplicationDat
         HeadraceError: the database could not be read: the tick fails, and nothing is reported as unchanged.
     """
     runs = catch_up_runs(context.instance)
+    partitions = existing_partitions()
     with snapshot(database.engine(), timeout_seconds=_READ_TIMEOUT_SECONDS) as connection:
-        seen = look(connection)
+        seen = look(connection, partitions)
         if seen is None:
-            return dg.SensorResult(
-                skip_reason="campaign statistics are not active in this database; "
-                "once the application's tables are there, run: headrace migrate"
-            )
+            return dg.SensorResult(skip_reason=_NOT_ACTIVE)
         cursor, problem = read_cursor(context.cursor, seen.now)
         if problem:
             context.log.warning(f"starting anew: {problem}")
-        decision = decide(seen, runs, existing_partitions(), cursor)
+        decision = decide(seen, runs, partitions, cursor)
         found = stored(connection, decision.events)
     return dg.SensorResult(
         asset_events=[
@@ -91,15 +98,12 @@ def materialization(event: Event, found: Stored) -> dg.AssetMaterialization:
     describe = summary_metadata if event.day is None else day_metadata
     return dg.AssetMaterialization(
         event.asset,
-        description=(
-            f"Kept up to date from the change stream: {event.rows_changed} messages counted anew."
-            if event.rows_changed
-            else "Every change is applied; nothing changed since the last report."
-        ),
+        description=_description(event),
         partition=None if event.day is None else event.day.isoformat(),
         metadata={
             **table_metadata(event.asset, found.table_rows),
             "rows_changed": event.rows_changed,
+            **({} if event.day is None else {"final": event.final}),
             **describe(event.asset, found.summary),
             **(picture_metadata(event.asset, "all campaigns", found.summary) if event.picture else {}),
         },
@@ -142,15 +146,88 @@ def last_results(instance: dg.DagsterInstance, events: Sequence[Event]) -> list[
     return found
 
 
+def _description(event: Event) -> str:
+    if event.final:
+        return "Final: every campaign of this day is frozen."
+    if event.rows_changed:
+        return f"Kept up to date from the change stream: {event.rows_changed} rows changed."
+    return "Every change is applied; nothing changed since the last report."
+
+
 def run_request(catch_up: CatchUp) -> dg.RunRequest:
-    """One run over the range, of both assets; without the check, which would recompute at every catch-up."""
+    """The catch-up run."""
+    return _range_request(catch_up.run_key, catch_up.first, catch_up.last, {_CATCH_UP: GROUP})
+
+
+def _range_request(
+    run_key: str,
+    first: date,
+    last: date,
+    tags: Mapping[str, str],
+    config: Mapping[str, Any] | None = None,
+) -> dg.RunRequest:
+    """One run over the range, of both assets; without the check, which would recompute every time."""
     return dg.RunRequest(
-        run_key=catch_up.run_key,
+        run_key=run_key,
         asset_selection=[dg.AssetKey(asset) for asset in ASSETS],
         asset_check_keys=[],
+        run_config=dict(config or {}),
         tags={
-            _CATCH_UP: GROUP,
-            "dagster/asset_partition_range_start": catch_up.first.isoformat(),
-            "dagster/asset_partition_range_end": catch_up.last.isoformat(),
+            **tags,
+            "dagster/asset_partition_range_start": first.isoformat(),
+            "dagster/asset_partition_range_end": last.isoformat(),
         },
+    )
+
+
+@dg.sensor(
+    name="completed_campaigns",
+    target=dg.AssetSelection.assets(*ASSETS),
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    minimum_interval_seconds=10,
+    tags={"domain": GROUP},
+)
+def completed_campaigns(
+    context: dg.SensorEvaluationContext, database: ApplicationDatabase
+) -> dg.SensorResult:
+    """Requests one run for all campaigns that were completed since the last look, which recomputes exactly those.
+
+    None is missed while Dagster is down: completions stay on record for 30 days. A first look takes what is on record.
+
+    Raises:
+        HeadraceError: the database could not be read: the tick fails, and its completions are looked at again.
+    """
+    with snapshot(database.engine(), timeout_seconds=_READ_TIMEOUT_SECONDS) as connection:
+        place = find_place(connection)
+        if place is None:
+            return dg.SensorResult(skip_reason=_NOT_ACTIVE)
+        cursor, problem = completions.read_cursor(context.cursor, place)
+        if problem:
+            context.log.warning(f"starting anew with the completions on record: {problem}")
+        until = requested_until(context.instance, completions.run_key(cursor)) or place.snapshot
+        noticed = read_noticed(connection, cursor.seen, until, existing_partitions())
+    decision = completions.decide(noticed, cursor, until)
+    context.log.info(decision.note)
+    return dg.SensorResult(
+        run_requests=[completion_request(decision.request)] if decision.request else None,
+        skip_reason=None if decision.request else decision.note,
+        cursor=decision.cursor.model_dump_json(),
+    )
+
+
+def requested_until(instance: dg.DagsterInstance, run_key: str) -> str | None:
+    """The snapshot that the run of this key goes up to, where there is one: a tick was ended before its cursor was stored."""
+    runs = instance.get_runs(dg.RunsFilter(tags={_COMPLETED: GROUP, "dagster/run_key": run_key}), limit=1)
+    return runs[0].tags.get(_COMPLETED_UNTIL) if runs else None
+
+
+def completion_request(request: completions.Request) -> dg.RunRequest:
+    """The run for completed campaigns, with their ids in the config of the first asset: they are recomputed once."""
+    campaigns = [str(campaign) for campaign in request.campaigns]
+    return _range_request(
+        request.run_key,
+        request.first,
+        request.last,
+        {_COMPLETED: GROUP, _COMPLETED_UNTIL: request.until},
+        {"ops": {TEMPLATE_STATS: {"config": {"campaigns": campaigns}}}},
     )

@@ -25,42 +25,32 @@ MOST_CAMPAIGNS_AT_ONCE = 20
 MOST_MESSAGES_AT_ONCE = 20_000
 _TIMED_OUT = 3
 
+# A frozen campaign is not recomputed because it is named: it was when it was frozen, and its rows may be fewer by now.
 _WINDOW = """
     SELECT
-        c.campaign_id, (c.created_at AT TIME ZONE 'UTC')::date, coalesce(m.messages, 0)::bigint,
+        c.campaign_id,
+        CASE WHEN c.created_at >= '0001-01-02 UTC' AND c.created_at < '9999-12-31 UTC'
+            THEN (c.created_at AT TIME ZONE 'UTC')::date END,
+        coalesce(m.messages, 0)::bigint,
         k.campaign_id IS NULL OR k.state IN ('pending', 'deleted') OR k.rebuild_requested_at IS NOT NULL
+            OR k.state = 'settling' AND k.settles_until <= clock_timestamp()
+            OR (c.campaign_id = ANY (%(named)s) AND k.state NOT IN ('frozen', 'amended'))
     FROM headrace.stg_campaigns c
     LEFT JOIN headrace.campaign k ON k.campaign_id = c.campaign_id
     LEFT JOIN LATERAL (
         SELECT sum(s.total) AS messages
         FROM headrace.campaign_template_stats s WHERE s.campaign_id = c.campaign_id
     ) m ON true
-    WHERE c.created_at >= %(start)s AND c.created_at < %(end)s
+    WHERE (c.created_at >= %(start)s AND c.created_at < %(end)s) OR c.campaign_id = ANY (%(named)s)
     ORDER BY c.created_at DESC, c.campaign_id
 """
-# Documents that are missing, or do not say what the counters say; both are written in one transaction.
+# Documents that are missing, or do not say what the counters say. Frozen ones stand: the check says what is wrong with
+# them, and a rebuild amends them on record.
 _WRONG_DOCUMENTS = """
     SELECT c.campaign_id
     FROM headrace.stg_campaigns c
-    LEFT JOIN headrace.campaign_computed_stats d ON d.campaign_id = c.campaign_id
-    CROSS JOIN LATERAL (
-        SELECT
-            coalesce(sum(s.total), 0) AS total, coalesce(sum(s.sent), 0) AS sent,
-            coalesce(sum(s.delivered), 0) AS delivered, coalesce(sum(s.read), 0) AS read,
-            coalesce(sum(s.replied), 0) AS replied, coalesce(sum(s.failed), 0) AS failed,
-            coalesce(sum(s.failed_queue), 0) AS failed_queue,
-            coalesce(jsonb_agg(jsonb_build_object(
-                'template_name', s.template_name, 'total', s.total, 'sent', s.sent, 'delivered', s.delivered,
-                'read', s.read, 'replied', s.replied, 'failed', s.failed, 'failed_queue', s.failed_queue
-            )) FILTER (WHERE s.campaign_id IS NOT NULL), '[]') AS templates
-        FROM headrace.campaign_template_stats s WHERE s.campaign_id = c.campaign_id
-    ) stored
-    WHERE c.created_at >= %(start)s AND c.created_at < %(end)s AND (
-        d.campaign_id IS NULL
-        OR NOT d.template_stats @> stored.templates
-        OR jsonb_array_length(d.template_stats) <> jsonb_array_length(stored.templates)
-        OR NOT d.totals @> to_jsonb(stored) - 'templates'
-    )
+    LEFT JOIN headrace.document_agreement a ON a.campaign_id = c.campaign_id
+    WHERE c.created_at >= %(start)s AND c.created_at < %(end)s AND a.frozen IS NOT TRUE AND a.agrees IS NOT TRUE
     ORDER BY c.campaign_id
 """
 # What was there when the drain began, and is not applied yet.
@@ -95,10 +85,10 @@ class Window:
 
 @dataclass(frozen=True)
 class Campaign:
-    """A campaign of the window. messages: as stored; due: never computed, or its rebuild is requested."""
+    """A campaign of the window, or named. messages: as stored; due: to be computed, rebuilt, amended or frozen."""
 
     id: UUID
-    day: date
+    day: date | None
     messages: int
     due: bool
 
@@ -109,7 +99,7 @@ class Upkeep:
 
     Attributes:
         drained: what the stream had; None where changes kept coming (those there at the start are applied).
-        campaigns: in the window.
+        campaigns: in the window, or named.
         rebuilt: of them, recomputed from source.
         corrected: messages or counters that a recompute changed.
     """
@@ -128,6 +118,7 @@ def bring_up_to_date(
     rebuild: bool,
     timeout_seconds: float,
     log: Callable[[str], None],
+    named: Sequence[UUID] = (),
     run_drain: Callable[[str, Sequence[str], float], Drained] | None = None,
 ) -> Upkeep:
     """Applies what the stream holds, then recomputes the window's campaigns that need it (`rebuild`: all).
@@ -136,6 +127,7 @@ def bring_up_to_date(
 
     Args:
         timeout_seconds: for the stream. Changes that came after the start are not waited for.
+        named: campaigns to be recomputed too, of whatever day, unless they are frozen.
 
     Raises:
         HeadraceError: the stream is blocked, or not through in time with what was there at the start; the
@@ -153,7 +145,7 @@ def bring_up_to_date(
         log(f"changes keep coming; all that were there at the start are applied ({error})")
     else:
         log(f"stream {STREAM}: {drained.changes} changes applied, {drained.rebuilt} campaigns rebuilt")
-    campaigns = window_campaigns(engine, window)
+    campaigns = window_campaigns(engine, window, named)
     due = [campaign for campaign in campaigns if rebuild or campaign.due]
     corrected = 0
     done = 0
@@ -167,7 +159,7 @@ def bring_up_to_date(
 def mend_documents(engine: sa.Engine, window: Window) -> int:
     """Writes the documents of the window that are missing or differ from the counters; how many there were.
 
-    Counters are not questioned here: whether they are right is for the check to say.
+    Frozen documents stay as they are. Counters are not questioned here: whether they are right is for the check to say.
 
     Raises:
         HeadraceError: documents still differ; it names their campaigns.
@@ -184,10 +176,11 @@ def mend_documents(engine: sa.Engine, window: Window) -> int:
     return len(wrong)
 
 
-def window_campaigns(engine: sa.Engine, window: Window) -> list[Campaign]:
-    """The window's campaigns, newest first."""
+def window_campaigns(engine: sa.Engine, window: Window, named: Sequence[UUID] = ()) -> list[Campaign]:
+    """The window's campaigns and those that are named, newest first."""
+    parameters = {**window.parameters, "named": list(named)}
     with snapshot(engine) as connection:
-        return [Campaign(*row) for row in connection.exec_driver_sql(_WINDOW, window.parameters)]
+        return [Campaign(*row) for row in connection.exec_driver_sql(_WINDOW, parameters)]
 
 
 def portions(campaigns: Iterable[Campaign]) -> Iterator[list[Campaign]]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 import dagster as dg
 import psycopg
@@ -30,6 +32,13 @@ class Application:
     def of_day(self, day: str) -> list[LoadedCampaign]:
         return [c for c in self.campaigns if f"{c.created_at.astimezone(UTC):%Y-%m-%d}" == day]
 
+    def in_state(self, state: str) -> list[UUID]:
+        """Ids of the campaigns that are in this state of Headrace."""
+        found = self.rows(
+            "SELECT campaign_id FROM headrace.campaign WHERE state = %s ORDER BY campaign_id", [state]
+        )
+        return [row[0] for row in found]
+
     def rows(self, statement: str, parameters: object = None) -> list[tuple[Any, ...]]:
         """One statement, committed; its rows."""
         with psycopg.connect(self.url, autocommit=True) as connection:
@@ -41,8 +50,15 @@ class Application:
 
 
 @pytest.fixture
+def app(database: str) -> Iterator[psycopg.Connection[Any]]:
+    """A session of the application, in autocommit mode."""
+    with psycopg.connect(database, autocommit=True) as connection:
+        yield connection
+
+
+@pytest.fixture
 def application(database: str, monkeypatch: pytest.MonkeyPatch) -> Application:
-    """Four small campaigns that are loaded and not yet counted."""
+    """Four small campaigns that are loaded and not yet counted; the first was completed so long ago that it will be frozen."""
     monkeypatch.setenv("HEADRACE_DATABASE_URL", database)
     report = load(database, "public", 4, 7, datetime.now(UTC), scale=0.002)
     return Application(database, report.campaigns)

@@ -199,7 +199,7 @@ def test_what_is_up_to_date_is_left_alone_and_rebuild_repairs_a_wrong_counter(
 
 def test_missing_and_wrong_documents_are_mended(application: Application) -> None:
     application.drain()
-    missing, wrong = (campaign.id for campaign in application.campaigns[:2])
+    missing, wrong = application.in_state("live")[:2]
     before = application.rows(DOCUMENTS)
     application.rows("DELETE FROM headrace.campaign_computed_stats WHERE campaign_id = %s", [missing])
     application.rows(
@@ -214,15 +214,70 @@ def test_missing_and_wrong_documents_are_mended(application: Application) -> Non
     assert application.rows(DOCUMENTS) == before
 
 
+def test_a_frozen_document_is_not_written_anew_by_mending(application: Application) -> None:
+    application.drain()
+    frozen = application.campaigns[0].id
+    assert frozen in application.in_state("frozen")
+    application.rows(
+        "UPDATE headrace.campaign_computed_stats SET totals = totals - 'sent' WHERE campaign_id = %s",
+        [frozen],
+    )
+    before = application.rows(DOCUMENTS)
+    days = application.days()
+    with dg.DagsterInstance.ephemeral() as instance:
+        materialize(instance, between=(days[0], days[-1]))
+    assert application.rows("SELECT headrace.refresh_documents(ARRAY[%s])", [frozen]) == [(0,)]
+    assert application.rows(DOCUMENTS) == before
+
+
+def test_a_frozen_document_that_is_wrong_is_amended_by_a_rebuild(application: Application) -> None:
+    application.drain()
+    frozen = application.campaigns[0].id
+    assert frozen in application.in_state("frozen")
+    read = "SELECT template_stats, totals FROM headrace.campaign_computed_stats WHERE campaign_id = %s"
+    right = application.rows(read, [frozen])
+    application.rows(
+        "UPDATE headrace.campaign_computed_stats SET totals = jsonb_set(totals, '{read}', '-1') WHERE campaign_id = %s",
+        [frozen],
+    )
+    wrong = application.rows(read, [frozen])
+    days = application.days()
+    with dg.DagsterInstance.ephemeral() as instance:
+        materialize(instance, between=(days[0], days[-1]), config={"rebuild": True})
+    assert application.rows(read, [frozen]) == right
+    assert application.in_state("amended") == [frozen]
+    record = "SELECT template_stats, totals FROM headrace.campaign_stats_amendment WHERE campaign_id = %s"
+    assert application.rows(record, [frozen]) == wrong
+
+
+def test_a_campaign_that_has_settled_is_frozen_by_the_run_of_its_day(application: Application) -> None:
+    application.drain()
+    frozen = application.campaigns[0].id
+    assert frozen in application.in_state("frozen")
+    day = f"{next(c.created_at for c in application.campaigns if c.id == frozen).astimezone(UTC):%Y-%m-%d}"
+    application.rows("SELECT headrace.reopen_campaigns(ARRAY[%s])", [frozen])
+    assert application.in_state("settling") == [frozen]
+    application.rows(
+        "UPDATE headrace.campaign SET reopened_at = NULL, settles_until = now() WHERE campaign_id = %s",
+        [frozen],
+    )
+    assert [c.id for c in upkeep.window_campaigns(engine(application.url), window()) if c.due] == [frozen]
+    with dg.DagsterInstance.ephemeral() as instance:
+        told = metadata(materialize(instance, partition=day), COMPUTED_STATS)[day]
+    assert frozen in application.in_state("frozen")
+    assert "| frozen " in told["per_campaign"]
+
+
 def test_a_campaign_that_was_never_computed_is_computed(application: Application) -> None:
     application.drain()
-    campaign = application.campaigns[0]
+    campaign = application.campaigns[1]
     application.rows("UPDATE headrace.campaign SET state = 'pending' WHERE campaign_id = %s", [campaign.id])
+    assert application.in_state("pending") == [campaign.id]
     day = f"{campaign.created_at.astimezone(UTC):%Y-%m-%d}"
     with dg.DagsterInstance.ephemeral() as instance:
         told = metadata(materialize(instance, partition=day), TEMPLATE_STATS)[day]
     assert told["campaigns_rebuilt"] == 1
-    assert application.rows("SELECT DISTINCT state FROM headrace.campaign") == [("live",)]
+    assert campaign.id in application.in_state("live")
 
 
 def test_an_empty_database_materializes(database: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -127,6 +127,9 @@ def test_the_check_sees_statistics_of_a_campaign_that_the_source_lacks(applicati
 def test_bounds_leave_campaigns_out_and_everything_takes_them_in(application: Application) -> None:
     application.drain()
     oldest = min(application.campaigns, key=lambda campaign: campaign.created_at).id
+    application.rows(
+        "SELECT headrace.reopen_campaigns(ARRAY[%s])", [oldest]
+    )  # frozen documents have no bound
     corrupt(application, oldest)
     for bound in ({"newest": 2}, {"most_messages": 250}):
         found, told = evaluate(bound)
@@ -185,7 +188,7 @@ def test_a_difference_is_judged_once_changes_are_applied(application: Applicatio
 
 def test_a_campaign_that_gets_a_rebuild_requested_meanwhile_is_left_out(application: Application) -> None:
     application.drain()
-    hot, wrong = (campaign.id for campaign in application.campaigns[:2])
+    hot, wrong = (campaign.id for campaign in application.campaigns[1:3])
     corrupt(application, wrong)
     touch(application, hot)
     calls: list[int] = []
@@ -213,6 +216,101 @@ def test_campaigns_that_wait_for_their_rebuild_are_left_out_and_counted(applicat
     found = look(application)
     assert found.pending_rebuild == (waiting,)
     assert found.compared == len(application.campaigns) - 1
+
+
+def frozen_campaign(application: Application) -> UUID:
+    application.drain()
+    frozen = application.campaigns[0].id
+    assert frozen in application.in_state("frozen")
+    return frozen
+
+
+def prune(application: Application, campaign: UUID) -> None:
+    application.rows(
+        "DELETE FROM message_status_logs WHERE whatsapp_message_id IN ("
+        " SELECT whatsapp_message_id FROM send_queue WHERE campaign_id = %s)",
+        [campaign],
+    )
+
+
+def test_a_frozen_campaign_equals_its_rows_and_is_compared_like_any_other(application: Application) -> None:
+    frozen = frozen_campaign(application)
+    assert look(application).compared == len(application.campaigns)
+    template, stored = corrupt(application, frozen)
+    found = look(application)
+    assert found.differences == (Difference(frozen, template, "failed", stored, stored - 1),)
+    assert found.broken_documents == (frozen,)
+
+
+def test_a_frozen_campaign_with_a_pending_amendment_is_left_out_and_named(application: Application) -> None:
+    frozen = frozen_campaign(application)
+    prune(application, frozen)
+    application.drain()
+    assert application.rows("SELECT campaign_id FROM headrace.campaign_stats_pending_amendment") == [
+        (frozen,)
+    ]
+    found = look(application)
+    assert (found.rows_gone, found.differences) == ((frozen,), ())
+    assert found.compared == len(application.campaigns) - 1
+    # Given up, the amendment waits no more; the rows are gone all the same.
+    application.rows("SELECT headrace.amend_campaigns(ARRAY[%s], false)", [frozen])
+    found = look(application)
+    assert (found.rows_gone, found.differences) == ((frozen,), ())
+    evaluation, told = evaluate()
+    assert evaluation.passed
+    assert told["left_out_frozen_rows_gone"] == 1
+    assert str(frozen) in told["left_out_campaigns"]
+
+
+def test_a_frozen_campaign_that_the_source_has_deleted_is_left_out_after_all_others(
+    application: Application,
+) -> None:
+    frozen = frozen_campaign(application)
+    application.rows("DELETE FROM send_queue WHERE campaign_id = %s", [frozen])
+    application.rows("DELETE FROM campaigns WHERE id = %s", [frozen])
+    application.drain()
+    assert look(application).rows_gone == (frozen,)
+    bounded = compare(engine(application.url), lambda: None, newest=3, most_messages=None)
+    assert (bounded.compared, bounded.rows_gone) == (3, ())
+
+
+def test_a_frozen_campaign_whose_rows_go_while_others_change_is_left_out(application: Application) -> None:
+    frozen = frozen_campaign(application)
+    prune(application, frozen)
+    calls: list[int] = []
+
+    def from_the_second_on() -> None:
+        calls.append(1)
+        if len(calls) == 2:
+            application.drain()
+
+    touch(application, application.campaigns[1].id)
+    found = look(application, from_the_second_on)
+    assert (found.rows_gone, found.differences, found.pending_rebuild) == ((frozen,), (), ())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "SET checksum = 'other'",
+        "SET totals = jsonb_set(totals, '{median_seconds_to_read}', '1')",
+        "SET template_stats = template_stats - 0",
+        "SET frozen_at = NULL",
+        "SET state = 'live'",
+    ],
+)
+def test_a_frozen_document_must_agree_with_its_counters_its_checksum_and_its_state_though_rows_are_gone(
+    application: Application, change: str
+) -> None:
+    frozen = frozen_campaign(application)
+    prune(application, frozen)
+    application.drain()
+    assert look(application).broken_documents == ()
+    application.rows(f"UPDATE headrace.campaign_computed_stats {change} WHERE campaign_id = %s", [frozen])
+    evaluation, told = evaluate({"newest": 1})
+    assert not evaluation.passed
+    assert told["broken_frozen_documents"] == [str(frozen)]
+    assert f"headrace rebuild {frozen}" in str(evaluation.description)
 
 
 def test_stored_and_recomputed_are_read_in_one_snapshot(
@@ -296,9 +394,10 @@ def test_the_newest_campaigns_are_chosen_within_both_bounds(
 
 def test_a_failure_with_many_differences_stays_a_sentence() -> None:
     many = tuple(Difference(CAMPAIGN, f"t{number}", "sent", 1, 2) for number in range(9))
-    found = Comparison(9, 9, many, (uuid4(),), (), 0, 0, dead_letters=2, snapshots=1)
+    found = Comparison(9, 9, many, (uuid4(),), (), (uuid4(),), (), 0, 0, dead_letters=2, snapshots=1)
     text = judge_comparison(found).sentence
     assert "template t0" in text
     assert "and 4 more" in text
-    assert "1 left out" in text
+    assert "1 left out with changes on their way" in text
+    assert "1 frozen ones left out, the source has lost rows of them" in text
     assert "headrace dead-letters list" in text

@@ -131,11 +131,19 @@ def test_assets_are_fresh_for_longer_than_the_sensor_is_silent() -> None:
         assert REPORT_QUIET_EVERY < policy.warn_window.to_timedelta() < policy.fail_window.to_timedelta()
 
 
-def test_sensor_and_check_are_there_and_the_sensor_runs_by_itself() -> None:
-    sensor = defs.resolve_sensor_def("stream_backlog")
-    assert sensor.default_status is dg.DefaultSensorStatus.RUNNING
+def test_sensors_and_checks_are_there_and_the_sensors_run_by_themselves() -> None:
+    for name in ("stream_backlog", "completed_campaigns"):
+        assert defs.resolve_sensor_def(name).default_status is dg.DefaultSensorStatus.RUNNING
     keys = defs.resolve_asset_graph().asset_check_keys
     assert dg.AssetCheckKey(dg.AssetKey(TEMPLATE_STATS), "stored_equals_recomputed") in keys
+    assert dg.AssetCheckKey(dg.AssetKey(COMPUTED_STATS), "amendments_pending") in keys
+
+
+def test_everything_loads_as_a_code_server_loads_it() -> None:
+    """Names that are taken twice are found only here."""
+    repository = defs.get_repository_def()
+    repository.load_all_definitions()
+    assert {"freeze_campaigns", "reopen_campaigns", "amend_campaigns"} <= set(repository.job_names)
 
 
 def test_runs_execute_in_one_process() -> None:

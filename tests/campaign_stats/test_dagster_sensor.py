@@ -49,6 +49,10 @@ def events(result: Any) -> dict[tuple[str, str | None], dict[str, Any]]:
 
 def test_what_the_worker_did_becomes_events_with_counts_and_columns(application: Application) -> None:
     application.drain()
+    frozen_ids = {
+        row[0] for row in application.rows("SELECT campaign_id FROM headrace.campaign WHERE state = 'frozen'")
+    }
+    assert frozen_ids
     with dg.DagsterInstance.ephemeral() as instance:
         first = tick(instance, long_ago())
         assert not first.run_requests
@@ -66,7 +70,10 @@ def test_what_the_worker_did_becomes_events_with_counts_and_columns(application:
             told = found[COMPUTED_STATS, day]
             assert told["dagster/row_count"] == len(application.campaigns)
             assert told["dagster/partition_row_count"] == len(application.of_day(day))
-            assert told["rows_changed"] == sum(c.rows["send_queue"] for c in application.of_day(day))
+            frozen = sum(c.id in frozen_ids for c in application.of_day(day))
+            # What is frozen has its messages counted, and then its document changed.
+            assert told["rows_changed"] == frozen + sum(c.rows["send_queue"] for c in application.of_day(day))
+            assert told["final"] is (frozen == len(application.of_day(day)))
             assert told["dagster/column_schema"].columns
             assert told["campaigns"] == len(application.of_day(day))
             for campaign in application.of_day(day):
@@ -79,6 +86,81 @@ def test_what_the_worker_did_becomes_events_with_counts_and_columns(application:
     assert not second.asset_events
     assert not second.run_requests
     assert second.skip_message == "everything is applied; nothing new to report"
+
+
+def day_events(result: Any) -> dict[tuple[str, str | None], bool]:
+    """Whether the event of an asset and day says that the day is final."""
+    return {key: told["final"] for key, told in events(result).items() if key[1] is not None}
+
+
+def test_a_day_becomes_final_when_its_last_campaign_is_frozen_and_is_reported_once(
+    application: Application,
+) -> None:
+    application.drain()
+    day = (
+        application.days()[-1]
+        if application.days()[-1] != str(datetime.now(UTC).date())
+        else application.days()[0]
+    )
+    campaigns = [campaign.id for campaign in application.of_day(day)]
+    application.rows("SELECT headrace.reopen_campaigns(%s, false)", [campaigns])
+    with dg.DagsterInstance.ephemeral() as instance:
+        first = tick(instance, long_ago())
+        assert day_events(first)[COMPUTED_STATS, day] is False
+        application.rows("SELECT headrace.freeze_campaigns(%s)", [campaigns])
+        second = tick(instance, first.cursor)
+        assert day_events(second) == {(asset, day): True for asset in ASSETS}
+        (event,) = [
+            e for e in second.asset_events if e.asset_key == dg.AssetKey(COMPUTED_STATS) and e.partition
+        ]
+        assert event.description == "Final: every campaign of this day is frozen."
+        third = tick(instance, second.cursor)
+        assert day_events(third) == {}
+
+        # A campaign that the day gets later: final no more, and final again when that one is frozen too.
+        application.rows(
+            "INSERT INTO campaigns (name, status, created_at) VALUES ('late', 'running', %s)",
+            [f"{day} 23:59:59+00"],
+        )
+        application.drain()
+        fourth = tick(instance, third.cursor)
+        assert day_events(fourth) == {}
+        application.rows("SELECT headrace.freeze_campaigns(array_agg(id)) FROM campaigns WHERE name = 'late'")
+        assert day_events(tick(instance, fourth.cursor)) == {(asset, day): True for asset in ASSETS}
+
+
+def test_an_amendment_of_a_final_day_is_a_change_of_that_day(application: Application) -> None:
+    application.drain()
+    frozen = (
+        "SELECT campaign_id, state FROM headrace.campaign WHERE state IN ('frozen', 'amended') ORDER BY 1"
+    )
+    campaign = application.rows(frozen)[0][0]
+    (day,) = {day for day in application.days() for c in application.of_day(day) if c.id == campaign}
+    total = "SELECT rows_changed FROM headrace.activity WHERE partition_day = %s ORDER BY asset"
+    before = application.rows(total, [day])
+    application.rows("INSERT INTO send_queue (campaign_id, status) VALUES (%s, 'sent')", [campaign])
+    application.drain()
+    assert (campaign, "amended") in application.rows(frozen)
+    assert application.rows(total, [day]) == [(rows + 1,) for (rows,) in before]
+
+
+def test_campaigns_that_have_settled_are_a_backlog_where_no_worker_lives(application: Application) -> None:
+    application.drain()
+    (campaign, *_) = [c.id for c in application.campaigns if c.status != "completed"]
+    application.rows(
+        "UPDATE campaigns SET status = 'completed', completed_at = now() - interval '8 days' WHERE id = %s",
+        [campaign],
+    )
+    application.rows("SELECT headrace.stream_step('campaign_stats', 0, 5000)")
+    state = "SELECT state FROM headrace.campaign WHERE campaign_id = %s"
+    assert application.rows(state, [campaign]) == [("settling",)]
+    assert application.rows("SELECT sum(rows_behind)::int FROM headrace.stream_lag") == [(0,)]
+    with dg.DagsterInstance.ephemeral() as instance:
+        (request,) = tick(instance, long_ago()).run_requests
+        defs.resolve_implicit_global_asset_job_def().execute_in_process(
+            instance=instance, asset_selection=list(request.asset_selection), tags=request.tags
+        )
+    assert application.rows(state, [campaign]) == [("frozen",)]
 
 
 def test_events_are_stored_as_materializations_of_their_partitions(application: Application) -> None:

@@ -38,7 +38,12 @@ WATCHED: dict[str, dict[str, str]] = {
         "sent_at": "'2026-01-01'",
         "created_at": "'2026-01-02'",
     },
-    "message_status_logs": {"id": "77", "whatsapp_message_id": "'wamid.2'", "status": "'read'"},
+    "message_status_logs": {
+        "id": "77",
+        "whatsapp_message_id": "'wamid.2'",
+        "status": "'read'",
+        "created_at": "'2026-01-02'",
+    },
     "messages": {
         "id": "'00000000-0000-4000-8000-00000000000e'",
         "user_phone": "'2'",
@@ -50,16 +55,16 @@ WATCHED: dict[str, dict[str, str]] = {
 }
 UNWATCHED = {
     "campaigns": "name = 'other', user_id = gen_random_uuid()",
-    "message_status_logs": "errors = '{}', created_at = '2026-01-01', campaign_id = gen_random_uuid()",
+    "message_status_logs": "errors = '{}', campaign_id = gen_random_uuid()",
     "messages": "whatsapp_message_id = 'other'",
     "campaign_contacts": "template_name = 'other'",
 }
-# Logged with every change, old and new; of the queue only the place in the conversation that a row leaves.
+# Logged with every change, old and new; of the queue only the campaign and the place in the conversation that a row leaves.
 KEYS: dict[str, set[str]] = {
     "message_status_logs": {"whatsapp_message_id"},
     "messages": {"user_phone", "whatsapp_number_id", "created_at", "context_message_id"},
 }
-LEFT = {"id", "user_phone", "whatsapp_number_id", "sent_at", "created_at"}
+LEFT = {"id", "campaign_id", "user_phone", "whatsapp_number_id", "sent_at", "created_at"}
 OTHER_CAMPAIGN = "00000000-0000-4000-8000-00000000000a"
 
 

@@ -222,6 +222,23 @@ def test_an_old_writer_is_noted_with_its_pid(
         assert examine().notes == (NO_WORKER,)
 
 
+def test_amendments_that_wait_are_noted_with_their_campaigns(
+    admin: psycopg.Connection[Any], examine: Callable[[], Diagnosis]
+) -> None:
+    campaign = insert(admin, "campaigns", status="running")
+    insert(admin, "send_queue", campaign_id=campaign, status="sent", whatsapp_message_id="w")
+    insert(admin, "message_status_logs", whatsapp_message_id="w", status="read")
+    admin.execute("SELECT headrace.freeze_campaigns(ARRAY[%s])", [campaign])
+    admin.execute("DELETE FROM message_status_logs")
+    admin.execute("SELECT headrace.rebuild_campaign_stats(ARRAY[%s])", [campaign])
+    (waits,) = [problem for problem in examine().notes if "wait for a decision" in problem.what]
+    assert waits.what.startswith("1 frozen campaigns")
+    assert str(campaign) in waits.what
+    assert "headrace campaigns amend ID --accept or --discard" in waits.remedy
+    admin.execute("SELECT headrace.amend_campaigns(ARRAY[%s], true)", [campaign])
+    assert examine().notes == (NO_WORKER,)
+
+
 def test_row_level_security_that_would_hide_rows_is_an_error(
     app_database: str, plain_role: str, settings: Settings
 ) -> None:

@@ -17,7 +17,13 @@ from tests.campaign_stats.oracle import assert_all_agree
 from tests.engine.sessions import as_role, open_transaction
 from tests.rows import a_history
 
-STATISTICS = {"campaign_template_stats", "campaign_computed_stats", "campaign_template_stats_live"}
+STATISTICS = {
+    "campaign_template_stats",
+    "campaign_computed_stats",
+    "campaign_template_stats_live",
+    "campaign_hourly_stats",
+    "campaign_stats_amendment",
+}
 OPERATIONS = {"stream_lag", "stream", "worker", "activity"}
 READABLE = {
     "headrace_reader": STATISTICS | OPERATIONS,
@@ -31,6 +37,9 @@ READABLE = {
         "campaign",
         "stg_campaigns",
         "webhook_reject",
+        "campaign_completion",
+        "campaign_stats_pending_amendment",
+        "document_agreement",
         "document_faults",
     },
 }
@@ -95,6 +104,7 @@ def test_readers_and_applications_call_nothing_else(role: str, more: set[str], f
             "message_bits",
             "status_bits",
             "reply_window",
+            "latency_seconds",
         } == set(FOR_ALL) | more
 
 

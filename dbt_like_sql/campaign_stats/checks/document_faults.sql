@@ -1,6 +1,6 @@
 -- purpose: where a serving document does not say what the stored counters say, or where its numbers, or theirs, cannot be
 -- grain:   one row per fault: campaign, place (document or counters), template (is_total: the totals), what is said and what counted
--- reads:   headrace.campaign_computed_stats, headrace.campaign_template_stats
+-- reads:   headrace.campaign, campaign_computed_stats, campaign_template_stats
 -- writes:  nothing
 -- locks:   none
 --
@@ -21,7 +21,7 @@ WITH pair AS MATERIALIZED (
             d.campaign_id,
             true AS is_total,
             NULL::text AS template_name,
-            d.totals AS said,
+            d.totals - '{median_seconds_to_delivered,median_seconds_to_read}'::text [] AS said,
             NULL::jsonb AS counted
         FROM headrace.campaign_computed_stats AS d
         UNION ALL
@@ -154,6 +154,18 @@ SELECT
     NULL AS template_name,
     'checksum differs' AS problem,
     to_jsonb(d.checksum) AS said,
-    to_jsonb(md5(d.template_stats::text)) AS counted
+    to_jsonb(md5(d.template_stats::text || d.totals::text)) AS counted
 FROM headrace.campaign_computed_stats AS d
-WHERE d.checksum <> md5(d.template_stats::text)
+WHERE d.checksum <> md5(d.template_stats::text || d.totals::text)
+UNION ALL
+SELECT
+    k.campaign_id,
+    'document' AS place,
+    true AS is_total,
+    NULL AS template_name,
+    'state differs from the campaign''s' AS problem,
+    to_jsonb(d.state) AS said,
+    to_jsonb(k.state) AS counted
+FROM headrace.campaign AS k
+INNER JOIN headrace.campaign_computed_stats AS d ON k.campaign_id = d.campaign_id
+WHERE (k.state IN ('frozen', 'amended') OR d.state IN ('frozen', 'amended')) AND (d.state <> k.state OR d.frozen_at IS NULL)

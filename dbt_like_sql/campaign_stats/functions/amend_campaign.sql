@@ -1,9 +1,11 @@
 -- purpose: recounts a frozen campaign that something late happened to; the earlier version and what changed are kept on record
--- grain:   one campaign; whether it was recounted: not where the source has fewer rows than it had, unless p_accept_fewer_rows
+-- grain:   one campaign; how many counters and hours were wrong, null if not recounted: fewer rows, and not p_accept_fewer_rows
 -- reads:   what store_counts reads, source_row_counts
--- writes:  the campaign's counters, series and document, campaign_stats_amendment, campaign_stats_pending_amendment, headrace.campaign
+-- writes:  the campaign's counters, series and document, campaign_stats_amendment, campaign_stats_pending_amendment, headrace.campaign, activity
 -- locks:   the campaign's own row, before the truth is read: the caller holds it
-CREATE OR REPLACE FUNCTION headrace.amend_campaign(p_campaign_id uuid, p_status text, p_accept_fewer_rows boolean, p_reopen boolean) RETURNS boolean
+CREATE OR REPLACE FUNCTION headrace.amend_campaign(
+    p_campaign_id uuid, p_status text, p_accept_fewer_rows boolean, p_reopen boolean
+) RETURNS bigint
 LANGUAGE plpgsql
 SET search_path = pg_catalog, headrace, pg_temp
 AS $$
@@ -14,15 +16,20 @@ DECLARE
     v_fewer boolean;
     v_reopened boolean;
     v_why jsonb;
+    v_wrong bigint;
 BEGIN
     SELECT * INTO k FROM headrace.campaign c WHERE c.campaign_id = p_campaign_id;
     SELECT * INTO d FROM headrace.campaign_computed_stats s WHERE s.campaign_id = p_campaign_id;
     v_rows := headrace.source_row_counts(p_campaign_id);
-    v_fewer := EXISTS (SELECT FROM jsonb_each_text(k.source_rows) t WHERE (v_rows ->> t.key)::bigint < t.value::bigint);
-    v_reopened := p_reopen OR headrace.lifecycle_state(k.state, p_status, k.frozen_status, NULL, NULL) NOT IN ('frozen', 'amended');
+    v_fewer := headrace.missing_source_rows(k.source_rows, v_rows) <> '{}';
+    -- Without a document there is nothing to amend: it is counted anew, and frozen again if it is completed.
+    v_reopened := p_reopen OR d.campaign_id IS NULL OR headrace.lifecycle_state(k.state, p_status, k.frozen_status, NULL, NULL) NOT IN ('frozen', 'amended');
     v_why := jsonb_strip_nulls(jsonb_build_object(
-        'reason', CASE WHEN p_reopen THEN 'reopened by hand' WHEN v_reopened THEN 'reopened' WHEN k.late_messages IS NOT NULL THEN 'late changes' ELSE 'recount' END,
-        'status', CASE WHEN v_reopened THEN p_status END, 'messages', to_jsonb(k.late_messages), 'source_rows', v_rows, 'source_rows_before', k.source_rows));
+        'reason', CASE
+            WHEN p_reopen THEN 'reopened by hand' WHEN v_reopened THEN 'reopened' WHEN k.late_messages IS NOT NULL THEN 'late changes' ELSE 'recount'
+        END,
+        'status', CASE WHEN v_reopened THEN p_status END, 'messages', to_jsonb(k.late_messages),
+        'source_rows', v_rows, 'source_rows_before', k.source_rows));
     IF v_fewer AND NOT p_accept_fewer_rows THEN
         INSERT INTO headrace.campaign_stats_pending_amendment AS p (campaign_id, why, source_rows_then, source_rows_now)
         VALUES (p_campaign_id, v_why, k.source_rows, v_rows)
@@ -30,18 +37,18 @@ BEGIN
             why = excluded.why, source_rows_now = excluded.source_rows_now, times = p.times + 1, last_at = clock_timestamp();
         UPDATE headrace.campaign c SET rebuild_requested_at = NULL, rebuild_failures = 0, rebuild_error = NULL, rebuild_not_before = NULL
         WHERE c.campaign_id = p_campaign_id;
-        RETURN false;
+        RETURN NULL;
     END IF;
 
-    PERFORM headrace.store_counts(p_campaign_id, true);
-    PERFORM headrace.refresh_documents(ARRAY[p_campaign_id]);
+    v_wrong := headrace.store_counts(p_campaign_id, true);
+    PERFORM headrace.refresh_documents(ARRAY[p_campaign_id], true);
     INSERT INTO headrace.campaign_stats_amendment
         (campaign_id, version, template_stats, totals, checksum, computed_at, frozen_at, changed, why)
     SELECT d.campaign_id, d.version, d.template_stats, d.totals, d.checksum, d.computed_at, d.frozen_at,
         headrace.stats_differences(d.template_stats, d.totals, n.template_stats, n.totals),
         v_why || CASE WHEN v_fewer THEN '{"fewer_rows_accepted": true}' ELSE '{}' END::jsonb
     FROM headrace.campaign_computed_stats n
-    WHERE n.campaign_id = p_campaign_id AND (n.version > d.version OR v_reopened);
+    WHERE n.campaign_id = p_campaign_id AND d.campaign_id IS NOT NULL AND (n.version > d.version OR v_reopened);
     DELETE FROM headrace.campaign_stats_pending_amendment p WHERE p.campaign_id = p_campaign_id;
     IF v_reopened THEN
         -- The rebuild that follows adds outcomes, and with them counters, to nothing.
@@ -52,8 +59,9 @@ BEGIN
             state = 'live', frozen_status = NULL, source_rows = NULL, late_messages = NULL,
             reopened_at = CASE WHEN p_reopen THEN clock_timestamp() END
         WHERE c.campaign_id = p_campaign_id;
-        UPDATE headrace.campaign_computed_stats s SET frozen_at = NULL, facts = NULL, deleted_at = NULL, state = 'live' WHERE s.campaign_id = p_campaign_id;
-        RETURN true;
+        UPDATE headrace.campaign_computed_stats s SET frozen_at = NULL, facts = NULL, deleted_at = NULL, state = 'live'
+        WHERE s.campaign_id = p_campaign_id;
+        RETURN v_wrong;
     END IF;
     DELETE FROM headrace.campaign_latency l WHERE l.campaign_id = p_campaign_id;
     PERFORM headrace.pack_hours(p_campaign_id);
@@ -62,9 +70,11 @@ BEGIN
         frozen_at = CASE WHEN s.version > d.version THEN clock_timestamp() ELSE s.frozen_at END, deleted_at = NULL
     WHERE s.campaign_id = p_campaign_id;
     UPDATE headrace.campaign c SET
-        state = CASE WHEN s.state = 'amended' THEN 'amended' ELSE c.state END, source_rows = v_rows, late_messages = NULL
+        state = s.state, last_version = s.version, source_rows = v_rows, late_messages = NULL
     FROM headrace.campaign_computed_stats s
     WHERE c.campaign_id = p_campaign_id AND s.campaign_id = p_campaign_id;
-    RETURN true;
+    PERFORM headrace.touch_day(p_campaign_id, ARRAY['campaign_template_stats', 'campaign_computed_stats'])
+    FROM headrace.campaign_computed_stats s WHERE s.campaign_id = p_campaign_id AND s.version > d.version;
+    RETURN v_wrong;
 END
 $$;

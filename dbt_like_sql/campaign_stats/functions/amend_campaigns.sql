@@ -12,7 +12,8 @@ DECLARE
     v_status text;
     v_decided bigint := 0;
 BEGIN
-    PERFORM headrace.lock_campaigns(ARRAY(SELECT p.campaign_id FROM headrace.campaign_stats_pending_amendment p WHERE p.campaign_id = ANY (p_campaigns)));
+    PERFORM headrace.lock_campaigns(
+        ARRAY(SELECT p.campaign_id FROM headrace.campaign_stats_pending_amendment p WHERE p.campaign_id = ANY (p_campaigns)));
     FOR v_campaign, v_status IN
         SELECT p.campaign_id, c.status
         FROM headrace.campaign_stats_pending_amendment p LEFT JOIN headrace.stg_campaigns c ON c.campaign_id = p.campaign_id

@@ -14,6 +14,8 @@ DECLARE
     v_all uuid[];
     v_left uuid[];  -- campaigns that messages left, by deletion or for another one
     v_left_messages text[];
+    v_archived boolean;
+    v_late text[];  -- what may be late for frozen campaigns; null: all that is touched
     v_touched record;
     v_counted bigint;
 BEGIN
@@ -21,12 +23,13 @@ BEGIN
         bool_or(c.op = 'T'),
         array_agg(DISTINCT c.entity_id::uuid) FILTER (WHERE c.source = 'campaigns' AND c.op <> 'T'),
         array_agg(DISTINCT c.entity_id::uuid) FILTER (WHERE c.source = 'campaigns' AND c.op IN ('I', 'D')),
-        -- but for what the archive takes away: that stays in the frozen document
+        -- but for what the archive takes away: that stays in the frozen documents
         array_agg((c.data #>> '{old,campaign_id}')::uuid) FILTER (
             WHERE c.source = 'send_queue' AND c.data IS NOT NULL AND c.cause IS DISTINCT FROM 'headrace.archive'),
         array_agg(c.entity_id) FILTER (
-            WHERE c.source = 'send_queue' AND c.data IS NOT NULL AND c.cause IS DISTINCT FROM 'headrace.archive')
-    INTO v_emptied, v_named, v_renewed, v_left, v_left_messages FROM unnest(p_changes) c;
+            WHERE c.source = 'send_queue' AND c.data IS NOT NULL AND c.cause IS DISTINCT FROM 'headrace.archive'),
+        bool_or(c.cause = 'headrace.archive')
+    INTO v_emptied, v_named, v_renewed, v_left, v_left_messages, v_archived FROM unnest(p_changes) c;
     IF v_emptied THEN
         v_all := ARRAY(SELECT campaign_id FROM headrace.campaign UNION SELECT campaign_id FROM headrace.stg_campaigns);
         PERFORM headrace.lock_campaigns(v_all);
@@ -52,7 +55,11 @@ BEGIN
     END IF;
     SELECT * INTO v_touched FROM headrace.touched_messages(p_changes);
     v_touched.campaigns := v_touched.campaigns || v_left;
-    v_counted := headrace.fold_messages(v_touched.messages, v_touched.campaigns);
+    IF v_archived THEN
+        SELECT t.messages INTO v_late
+        FROM headrace.touched_messages(ARRAY(SELECT c FROM unnest(p_changes) c WHERE c.cause IS DISTINCT FROM 'headrace.archive')) t;
+    END IF;
+    v_counted := headrace.fold_messages(v_touched.messages, v_touched.campaigns, v_late);
     PERFORM headrace.request_amendments(v_left, v_left_messages);
     RETURN v_counted;
 END

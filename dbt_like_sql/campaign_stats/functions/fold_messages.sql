@@ -8,7 +8,7 @@
 -- in a new statement, read the truth and the stored outcomes, (c) make sure that the locks covered them, (d) apply the
 -- differences. Holding a message's campaign is what makes its outcome stable. Where a message turns out to belong to a
 -- campaign that is not held, that one is locked too and the truth read again.
-CREATE OR REPLACE FUNCTION headrace.fold_messages(p_messages text[], p_campaigns uuid[]) RETURNS bigint
+CREATE OR REPLACE FUNCTION headrace.fold_messages(p_messages text[], p_campaigns uuid[], p_late text[] DEFAULT NULL) RETURNS bigint
 LANGUAGE plpgsql
 SET search_path = pg_catalog, headrace, pg_temp
 SET enable_hashjoin = off
@@ -39,7 +39,8 @@ BEGIN
                 IS DISTINCT FROM (d.new_campaign, d.new_template, d.new_bits, d.new_sent_at, d.new_delivered_at, d.new_read_at, d.new_replied_at)),
             array_agg(DISTINCT d.old_campaign) FILTER (WHERE d.old_campaign IS NOT NULL AND d.old_campaign <> ALL (v_campaigns))
                 || array_agg(DISTINCT d.source_campaign) FILTER (WHERE d.source_campaign IS NOT NULL AND d.source_campaign <> ALL (v_campaigns)),
-            array_agg(d.id) FILTER (WHERE d.frozen), array_agg(d.source_campaign) FILTER (WHERE d.frozen)
+            array_agg(d.id) FILTER (WHERE d.frozen AND (p_late IS NULL OR d.id = ANY (p_late))),
+            array_agg(d.source_campaign) FILTER (WHERE d.frozen AND (p_late IS NULL OR d.id = ANY (p_late)))
         INTO v_changes, v_unlocked, v_late, v_late_campaigns
         FROM (
             SELECT

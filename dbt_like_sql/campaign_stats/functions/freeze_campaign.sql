@@ -1,7 +1,7 @@
 -- purpose: freezes a campaign that was rebuilt in this transaction: its document stands from now on, its per-message state goes
 -- grain:   one campaign
 -- reads:   stg_campaigns, source_row_counts
--- writes:  headrace.campaign, campaign_computed_stats, message_outcome, campaign_latency, and what pack_hours writes
+-- writes:  headrace.campaign, campaign_computed_stats, message_outcome, campaign_latency, activity, and what pack_hours writes
 -- locks:   the campaign's own row: the caller holds it since before the rebuild
 CREATE OR REPLACE FUNCTION headrace.freeze_campaign(p_campaign_id uuid) RETURNS void
 LANGUAGE plpgsql
@@ -17,10 +17,12 @@ BEGIN
     UPDATE headrace.campaign k SET
         state = 'frozen', settles_until = NULL, reopened_at = NULL, late_messages = NULL,
         frozen_status = (SELECT coalesce(c.status, '') FROM headrace.stg_campaigns c WHERE c.campaign_id = p_campaign_id),
-        source_rows = headrace.source_row_counts(p_campaign_id)
+        source_rows = headrace.source_row_counts(p_campaign_id),
+        last_version = (SELECT d.version FROM headrace.campaign_computed_stats d WHERE d.campaign_id = p_campaign_id)
     WHERE k.campaign_id = p_campaign_id;
     DELETE FROM headrace.message_outcome o WHERE o.campaign_id = p_campaign_id;
     DELETE FROM headrace.campaign_latency l WHERE l.campaign_id = p_campaign_id;
     PERFORM headrace.pack_hours(p_campaign_id);
+    PERFORM headrace.touch_day(p_campaign_id, ARRAY['campaign_computed_stats']);
 END
 $$;

@@ -1,9 +1,10 @@
 -- purpose: recomputes campaigns from their source rows and stores the result: outcomes, counters, documents
--- grain:   the campaigns named; how many messages counted differently. One that the source no longer has is removed, one that
---          has settled is frozen, one that is frozen is amended
+-- grain:   the campaigns named; how many messages counted differently
 -- reads:   message_outcome_live, stg_send_queue, stg_campaigns, headrace.message_outcome
 -- writes:  headrace.campaign, and what apply_outcomes, store_counts, freeze_campaign and amend_campaign write
 -- locks:   the campaigns' own rows, in id order, before the truth is read (the protocol of fold_messages)
+--
+-- A campaign that the source no longer has is removed, one that has settled is frozen, one that is frozen is amended.
 CREATE OR REPLACE FUNCTION headrace.rebuild_campaign_stats(p_campaigns uuid[]) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, headrace, pg_temp
@@ -15,6 +16,7 @@ DECLARE
     v_status text;  -- null: the source has no such campaign
     k headrace.campaign;
     v_changes headrace.outcome_change[];
+    v_wrong bigint;
     v_changed bigint := 0;
 BEGIN
     -- Messages of these campaigns may still count for another one: their fold is to come. That one is held too.
@@ -33,17 +35,23 @@ BEGIN
         PERFORM headrace.settle_campaigns(ARRAY[v_campaign], false);
         SELECT * INTO k FROM headrace.campaign c WHERE c.campaign_id = v_campaign;
         IF k.state IN ('frozen', 'amended') AND v_status IS NULL THEN
-            UPDATE headrace.campaign_computed_stats d SET deleted_at = clock_timestamp() WHERE d.campaign_id = v_campaign AND d.deleted_at IS NULL;
+            UPDATE headrace.campaign_computed_stats d SET deleted_at = clock_timestamp()
+            WHERE d.campaign_id = v_campaign AND d.deleted_at IS NULL;
             DELETE FROM headrace.campaign_stats_pending_amendment p WHERE p.campaign_id = v_campaign;
             UPDATE headrace.campaign c SET rebuild_requested_at = NULL, late_messages = NULL WHERE c.campaign_id = v_campaign;
             CONTINUE;
         ELSIF k.state IN ('frozen', 'amended') THEN
-            CONTINUE WHEN NOT headrace.amend_campaign(v_campaign, v_status, false, false);
+            UPDATE headrace.campaign_computed_stats d SET deleted_at = NULL
+            WHERE d.campaign_id = v_campaign AND d.deleted_at IS NOT NULL;
+            v_wrong := headrace.amend_campaign(v_campaign, v_status, false, false);
+            CONTINUE WHEN v_wrong IS NULL;
+            v_changed := v_changed + v_wrong;
             PERFORM headrace.settle_campaigns(ARRAY[v_campaign], false);
             SELECT * INTO k FROM headrace.campaign c WHERE c.campaign_id = v_campaign;
             IF k.state IN ('frozen', 'amended') THEN
                 UPDATE headrace.campaign SET
-                    rebuild_requested_at = NULL, rebuilt_at = clock_timestamp(), rebuild_failures = 0, rebuild_error = NULL, rebuild_not_before = NULL
+                    rebuild_requested_at = NULL, rebuilt_at = clock_timestamp(),
+                    rebuild_failures = 0, rebuild_error = NULL, rebuild_not_before = NULL
                 WHERE campaign_id = v_campaign;
                 CONTINUE;
             END IF;

@@ -1,5 +1,4 @@
--- purpose: rebuilds the next campaigns that wait for it, oldest request first, then freezes those that have settled, until
---          p_messages have been counted
+-- purpose: rebuilds campaigns that wait for it, then freezes those that have settled, until p_messages have been counted
 -- grain:   one transaction's worth: at least one campaign; how many were tried, 0 where none waits or others have them
 -- reads:   headrace.campaign
 -- writes:  what rebuild_campaign_stats writes; where the data refuse, the error on the campaign's own row, and others go on

@@ -8,5 +8,6 @@ LANGUAGE sql STABLE
 SET search_path = pg_catalog, headrace, pg_temp
 AS $$
     SELECT count(*) FROM headrace.campaign
-    WHERE (rebuild_requested_at IS NOT NULL OR settles_until <= clock_timestamp() AND state = 'settling') AND (rebuild_not_before IS NULL OR rebuild_not_before <= clock_timestamp())
+    WHERE (rebuild_requested_at IS NOT NULL OR state = 'settling' AND settles_until <= clock_timestamp())
+        AND (rebuild_not_before IS NULL OR rebuild_not_before <= clock_timestamp())
 $$;

@@ -1,9 +1,9 @@
 -- purpose: writes the serving documents of campaigns from their stored counters; the version rises only if numbers changed
--- grain:   one document per campaign named
+-- grain:   one document per campaign named that is not frozen; p_frozen: frozen ones too, whose latencies the caller has stored
 -- reads:   headrace.campaign_template_stats, campaign_latency, headrace.campaign
 -- writes:  headrace.campaign_computed_stats; how many documents changed
 -- locks:   the campaigns' own rows, in id order, before the counters are read; the documents' rows
-CREATE OR REPLACE FUNCTION headrace.refresh_documents(p_campaigns uuid[]) RETURNS bigint
+CREATE OR REPLACE FUNCTION headrace.refresh_documents(p_campaigns uuid[], p_frozen boolean DEFAULT false) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, headrace, pg_temp
 AS $$
@@ -32,7 +32,9 @@ BEGIN
         SELECT
             n.campaign_id, n.template_stats, n.totals, CASE WHEN c.state = 'settling' THEN 'settling' ELSE 'live' END,
             c.last_version + 1, md5(n.template_stats::text || n.totals::text)
-        FROM document n INNER JOIN headrace.campaign c ON c.campaign_id = n.campaign_id ORDER BY n.campaign_id
+        FROM document n INNER JOIN headrace.campaign c ON c.campaign_id = n.campaign_id
+        WHERE p_frozen OR c.state NOT IN ('frozen', 'amended')
+        ORDER BY n.campaign_id
         ON CONFLICT (campaign_id) DO UPDATE SET
             template_stats = excluded.template_stats, totals = excluded.totals, checksum = excluded.checksum,
             version = d.version + 1, computed_at = clock_timestamp()

@@ -23,9 +23,10 @@ BEGIN
         SELECT k.campaign_id, coalesce(c.status, '') FROM headrace.campaign k INNER JOIN headrace.stg_campaigns c ON c.campaign_id = k.campaign_id
         WHERE k.campaign_id = ANY (p_campaigns) AND k.state IN ('frozen', 'amended') ORDER BY k.campaign_id
     LOOP
-        IF NOT headrace.amend_campaign(v_campaign, v_status, p_accept_fewer_rows, true) THEN
-            RAISE EXCEPTION 'campaign % has fewer source rows than when it was frozen: reopened, its statistics would lack them', v_campaign
-                USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'Restore the rows, or accept it with p_accept_fewer_rows => true.';
+        IF headrace.amend_campaign(v_campaign, v_status, p_accept_fewer_rows, true) IS NULL THEN
+            RAISE object_not_in_prerequisite_state USING MESSAGE =
+                'campaign ' || v_campaign || ' has fewer source rows than when it was frozen, reopened it would lack them: '
+                'restore them, or accept that with --accept-fewer-rows (p_accept_fewer_rows => true)';
         END IF;
         PERFORM headrace.rebuild_campaign_stats(ARRAY[v_campaign]);
         v_reopened := v_reopened + 1;

@@ -1,7 +1,7 @@
 -- purpose: takes over what the source says of campaigns' completion: since when, until when they settle; and announces it once
 -- grain:   the campaigns named; states change between live and settling only, everything else is the rebuild's
 -- reads:   stg_campaigns
--- writes:  headrace.campaign, campaign_completion, campaign_computed_stats.state
+-- writes:  headrace.campaign, campaign_completion (what is older than 30 days goes), campaign_computed_stats.state
 -- locks:   the campaigns' own rows: the caller holds them
 --
 -- p_noticed: a change of the campaign came by the stream. A rebuild that finds a campaign completed announces it only where
@@ -25,13 +25,21 @@ BEGIN
     ), announced AS (
         INSERT INTO headrace.campaign_completion (campaign_id, completed_at)
         SELECT f.campaign_id, f.completed_at FROM found f WHERE f.announced ORDER BY f.completed_at
+        RETURNING 1
+    ), forgotten AS (
+        -- Who adds to the table takes away what is old: a few of the oldest, so that it is cheap and keeps up.
+        DELETE FROM headrace.campaign_completion o
+        WHERE EXISTS (SELECT FROM announced) AND o.noticed_at < clock_timestamp() - interval '30 days'
+            AND o.id IN (SELECT e.id FROM headrace.campaign_completion e ORDER BY e.id LIMIT 100 FOR UPDATE SKIP LOCKED)
     ), settled AS (
         UPDATE headrace.campaign k SET
             completed_at = f.completed_at,
             reopened_at = CASE WHEN f.completed_at IS NOT NULL THEN k.reopened_at END,
             announced_at = CASE WHEN f.completed_at IS NULL THEN NULL WHEN f.announced THEN clock_timestamp() ELSE k.announced_at END,
             settles_until = CASE
-                WHEN k.state NOT IN ('frozen', 'amended') THEN greatest(f.completed_at, CASE WHEN f.completed_at IS NOT NULL THEN k.reopened_at END) + headrace.settle_window()
+                WHEN k.state NOT IN ('frozen', 'amended') AND f.completed_at IS NOT NULL
+                    -- a time that the window can be added to
+                    THEN least(greatest(f.completed_at, k.reopened_at), '200000-01-01') + headrace.settle_window()
             END,
             state = CASE WHEN NOT f.counted THEN k.state WHEN f.completed_at IS NULL THEN 'live' ELSE 'settling' END
         FROM found f

@@ -1,5 +1,5 @@
 -- purpose: how many source rows a campaign's statistics are counted from, to notice later that some are gone
--- grain:   one campaign: its queue rows, their statuses, the incoming messages that can be replies to them
+-- grain:   one campaign: its queue rows, their statuses, the incoming messages that can be replies in the reply window
 -- reads:   stg_send_queue, stg_message_status_logs, stg_incoming_messages
 -- writes:  nothing
 -- locks:   none
@@ -7,11 +7,12 @@
 -- Incoming messages are counted by their place in the conversation, whosever reply they are: another campaign may take a
 -- reply, but cannot make there be fewer.
 CREATE OR REPLACE FUNCTION headrace.source_row_counts(p_campaign_id uuid) RETURNS jsonb
-LANGUAGE sql STABLE
+LANGUAGE sql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, headrace, pg_temp
 SET jit = off
 AS $$
     SELECT jsonb_build_object(
+        'reply_window', headrace.reply_window(),
         'send_queue', (SELECT count(*) FROM headrace.stg_send_queue q WHERE q.campaign_id = p_campaign_id),
         'message_status_logs', (
             SELECT count(*) FROM headrace.stg_message_status_logs l

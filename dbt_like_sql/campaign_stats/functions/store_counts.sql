@@ -108,7 +108,8 @@ BEGIN
     )
     SELECT
         (SELECT count(*) FROM hours_gone) + (SELECT count(*) FROM hours_set)
-        + (SELECT count(*) FROM latencies_gone WHERE messages > 0) + (SELECT count(*) FROM latencies_set)
+        -- A frozen campaign had none.
+        + CASE WHEN p_live THEN 0 ELSE (SELECT count(*) FROM latencies_gone WHERE messages > 0) + (SELECT count(*) FROM latencies_set) END
     INTO v_more;
     RETURN v_wrong + v_more;
 END

@@ -6,8 +6,9 @@
 --
 -- A change that moves where a reply is attributed touches the message before it in the conversation, if there is a reply to
 -- be moved: at the place it left (from the change), and at the place it is at now. A reply that left touches every message
--- whose window reached it, because the change that came between them may have been applied when the reply was gone. A status touches the predecessor only where the queue row does
--- not say sent: elsewhere the row had made it a campaign message already, by a change of its own.
+-- whose window reached it, because the change that came between them may have been applied when the reply was gone. A status
+-- touches the predecessor only where the queue row does not say sent: elsewhere the row had made it a campaign message
+-- already, by a change of its own.
 CREATE OR REPLACE FUNCTION headrace.touched_messages(
     p_changes headrace.change_log[], OUT messages text[], OUT campaigns uuid[]
 )

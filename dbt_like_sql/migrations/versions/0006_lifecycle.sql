@@ -71,7 +71,7 @@ CREATE TABLE headrace.campaign_latency (
     counts integer[] NOT NULL,
     PRIMARY KEY (campaign_id, kind, block),
     CONSTRAINT campaign_latency_kind_known CHECK (kind IN ('d', 'r')),
-    CONSTRAINT campaign_latency_counts CHECK (messages >= 0 AND cardinality(counts) = 60 AND 0 <= ALL (counts))
+    CONSTRAINT campaign_latency_counts CHECK (messages >= 0 AND cardinality(counts) = 60 AND 0 <= ALL(counts))
 ) WITH (fillfactor = 70);
 COMMENT ON TABLE headrace.campaign_latency IS
     'How many messages of an unfrozen campaign took how long from sent to delivered (d) and to read (r): what its medians are '

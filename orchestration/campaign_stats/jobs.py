@@ -1,0 +1,147 @@
+"""Jobs for the operator, to be started in the launchpad: freeze, reopen and amend campaigns.
+
+Here: their config and what Dagster shows of them. Not here: what is done (lifecycle.py).
+"""
+
+from collections.abc import Sequence
+
+import dagster as dg
+from pydantic import Field
+
+from orchestration.campaign_stats import lifecycle
+from orchestration.campaign_stats.assets import GROUP
+from orchestration.campaign_stats.ids import read_ids
+from orchestration.campaign_stats.lifecycle import MOST_CAMPAIGNS, Outcome
+from orchestration.campaign_stats.resources import ApplicationDatabase
+
+
+class CampaignsConfig(dg.Config):
+    """Which campaigns, and whether in earnest."""
+
+    # Empty by default, which is refused: so the launchpad shows where the ids go.
+    campaigns: list[str] = Field(
+        default=[],
+        description=f"Ids of campaigns (UUIDs), at least one and at most {MOST_CAMPAIGNS}. "
+        "If one is wrong it is named, and nothing is done.",
+    )
+    dry_run: bool = Field(default=True, description="Only say what would be done. Set it to false to do it.")
+
+
+class ReopenConfig(CampaignsConfig):
+    """Which campaigns, whether with what is left of them, and whether in earnest."""
+
+    accept_fewer_rows: bool = Field(
+        default=False,
+        description="Reopen also where the source has fewer rows than when it was frozen: the numbers will lack them.",
+    )
+
+
+class AmendConfig(CampaignsConfig):
+    """Which campaigns, what is decided, and whether in earnest."""
+
+    accept_fewer_rows: bool = Field(
+        description="true: count again from the rows that are left, and keep the earlier version on record; "
+        "false: the frozen numbers stand, and the amendment is given up.",
+    )
+
+
+@dg.op(name="freeze", out=dg.Out(dg.Nothing), tags={"domain": GROUP})
+def freeze_op(context: dg.OpExecutionContext, config: CampaignsConfig, database: ApplicationDatabase) -> None:
+    """Freezes campaigns now, whatever their status: recomputed once more, they change only by amendments from then on."""
+    campaigns = read_ids(config.campaigns)
+    done = lifecycle.freeze(database.engine(), campaigns, dry_run=config.dry_run, log=context.log.info)
+    _show(context, done, config.dry_run)
+
+
+@dg.op(name="reopen", out=dg.Out(dg.Nothing), tags={"domain": GROUP})
+def reopen_op(context: dg.OpExecutionContext, config: ReopenConfig, database: ApplicationDatabase) -> None:
+    """Makes frozen campaigns live again, with the frozen version on record; a completed one settles once more."""
+    campaigns = read_ids(config.campaigns)
+    done = lifecycle.reopen(
+        database.engine(),
+        campaigns,
+        accept_fewer_rows=config.accept_fewer_rows,
+        dry_run=config.dry_run,
+        log=context.log.info,
+    )
+    _show(context, done, config.dry_run)
+
+
+@dg.op(name="amend", out=dg.Out(dg.Nothing), tags={"domain": GROUP})
+def amend_op(context: dg.OpExecutionContext, config: AmendConfig, database: ApplicationDatabase) -> None:
+    """Decides amendments that wait because the source has fewer rows: the check amendments_pending names them."""
+    campaigns = read_ids(config.campaigns)
+    done = lifecycle.amend(
+        database.engine(),
+        campaigns,
+        accept_fewer_rows=config.accept_fewer_rows,
+        dry_run=config.dry_run,
+        log=context.log.info,
+    )
+    _show(context, done, config.dry_run)
+
+
+def _show(context: dg.OpExecutionContext, outcomes: Sequence[Outcome], dry_run: bool) -> None:
+    changed = sum(outcome.before != outcome.after for outcome in outcomes)
+    if dry_run:
+        context.log.info("a dry run: nothing was changed; with dry_run: false it is done")
+    columns = {
+        "campaign": "string",
+        "name": "string",
+        "state before": "string",
+        "version before": "int",
+        "state after": "string",
+        "version after": "int",
+        "result": "string",
+    }
+    records = [
+        dg.TableRecord(
+            dict(
+                zip(
+                    columns,
+                    (
+                        str(outcome.before.id),
+                        outcome.before.name,
+                        outcome.before.state,
+                        outcome.before.version,
+                        outcome.after.state,
+                        outcome.after.version,
+                        outcome.said,
+                    ),
+                    strict=True,
+                )
+            )
+        )
+        for outcome in outcomes
+    ]
+    context.add_output_metadata(
+        {
+            "dry_run": dry_run,
+            "campaigns": len(outcomes),
+            "changed": changed,
+            "results": dg.MetadataValue.table(
+                records, dg.TableSchema([dg.TableColumn(name, type) for name, type in columns.items()])
+            ),
+        }
+    )
+
+
+@dg.job(executor_def=dg.in_process_executor, tags={"domain": GROUP})
+def freeze_campaigns() -> None:
+    """Freezes campaigns now, whatever their status and however long they have settled."""
+    freeze_op()
+
+
+@dg.job(executor_def=dg.in_process_executor, tags={"domain": GROUP})
+def reopen_campaigns() -> None:
+    """Makes frozen campaigns live again; the frozen version is kept on record."""
+    reopen_op()
+
+
+@dg.job(executor_def=dg.in_process_executor, tags={"domain": GROUP})
+def amend_campaigns() -> None:
+    """Decides amendments of frozen campaigns that wait because the source has fewer rows than it had."""
+    amend_op()
+
+
+jobs = [freeze_campaigns, reopen_campaigns, amend_campaigns]

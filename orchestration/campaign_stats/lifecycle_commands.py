@@ -1,0 +1,260 @@
+"""`headrace campaigns`: where campaigns are in their life, and what an operator decides about it.
+
+Here: what is asked for, and what is said. Not here: the state machine (SQL, docs/lifecycle.md).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import click
+
+from orchestration.errors import HeadraceError
+from orchestration.terminal import query, show_table
+
+STATES = ("pending", "live", "settling", "frozen", "amended", "deleted")
+_MOST_CHANGES = 5
+
+# Times as text: an application's may be infinite, or later than Python knows.
+_LIST = """
+    SELECT
+        k.campaign_id::text, coalesce(c.name, d.facts ->> 'name'), coalesce(c.status, 'deleted'), k.state, d.version,
+        to_jsonb(k.completed_at) #>> '{}', to_jsonb(k.settles_until) #>> '{}', to_jsonb(d.frozen_at) #>> '{}',
+        p.campaign_id IS NOT NULL
+    FROM headrace.campaign k
+    LEFT JOIN headrace.stg_campaigns c ON c.campaign_id = k.campaign_id
+    LEFT JOIN headrace.campaign_computed_stats d ON d.campaign_id = k.campaign_id
+    LEFT JOIN headrace.campaign_stats_pending_amendment p ON p.campaign_id = k.campaign_id
+    WHERE k.state = coalesce(%s, k.state)
+    ORDER BY coalesce(c.created_at, (d.facts ->> 'created_at')::timestamptz) DESC NULLS LAST, k.campaign_id DESC
+    LIMIT %s
+"""
+_LIST_COLUMNS = (
+    "campaign",
+    "name",
+    "status",
+    "state",
+    "version",
+    "completed_at",
+    "settles_until",
+    "frozen_at",
+    "amendment_waits",
+)
+_PENDING = """
+    SELECT
+        campaign_id::text, why ->> 'reason', headrace.missing_source_rows(source_rows_then, source_rows_now), times,
+        to_jsonb(first_at) #>> '{}', to_jsonb(last_at) #>> '{}'
+    FROM headrace.campaign_stats_pending_amendment
+    WHERE campaign_id = coalesce(%s::uuid, campaign_id) ORDER BY first_at, campaign_id
+"""
+_PENDING_COLUMNS = (
+    "campaign",
+    "reason",
+    "missing_source_rows",
+    "times",
+    "first_at",
+    "last_at",
+)
+_AMENDMENTS = """
+    SELECT version, to_jsonb(frozen_at) #>> '{}', to_jsonb(amended_at) #>> '{}', why, changed FROM headrace.campaign_stats_amendment
+    WHERE campaign_id = %s ORDER BY id
+"""
+_AMENDMENT_COLUMNS = ("version", "frozen_at", "amended_at", "why", "changed")
+# The source row, Headrace's own state, the document's version, whether an amendment waits.
+_LOOK = """
+    SELECT c.campaign_id IS NOT NULL, k.state, d.version, p.campaign_id IS NOT NULL
+    FROM (SELECT %s::uuid AS id) i
+    LEFT JOIN headrace.stg_campaigns c ON c.campaign_id = i.id
+    LEFT JOIN headrace.campaign k ON k.campaign_id = i.id
+    LEFT JOIN headrace.campaign_computed_stats d ON d.campaign_id = i.id
+    LEFT JOIN headrace.campaign_stats_pending_amendment p ON p.campaign_id = i.id
+"""
+_FREEZE = "SELECT headrace.freeze_campaigns(ARRAY[%s]::uuid[])"
+_REOPEN = "SELECT headrace.reopen_campaigns(ARRAY[%s]::uuid[], %s)"
+_AMEND = "SELECT headrace.amend_campaigns(ARRAY[%s]::uuid[], %s)"
+
+
+@click.group()
+def campaigns() -> None:
+    """Where campaigns are in their life: see it, freeze, reopen, decide amendments that wait."""
+
+
+@campaigns.command("list")
+@click.option("--state", type=click.Choice(STATES), help="Only campaigns in this state.")
+@click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, help="At most so many.")
+@click.option("--json", "as_json", is_flag=True, help="Plain JSON.")
+def list_campaigns(state: str | None, limit: int, as_json: bool) -> None:
+    """Lists campaigns, newest first: state, version, until when they settle, since when they are frozen."""
+    rows = query(_LIST, [state, limit])
+    if as_json:
+        _as_json(_LIST_COLUMNS, rows)
+    elif rows:
+        lines = [(*row[:5], *map(_moment, row[5:8]), "waits" if row[8] else None) for row in rows]
+        show_table(
+            f"The newest {len(rows)} campaigns", (*_LIST_COLUMNS[:1], *_heads(_LIST_COLUMNS[1:])), lines
+        )
+    else:
+        click.echo("there are no campaigns" + (f" in state {state}" if state else ""))
+
+
+@campaigns.command()
+@click.argument("campaign", required=False)
+@click.option("--json", "as_json", is_flag=True, help="Plain JSON.")
+def amendments(campaign: str | None, as_json: bool) -> None:
+    """Shows how CAMPAIGN (its id) was amended, and what waits for a decision. Without: all that waits."""
+    identity = None if campaign is None else _campaign_id(campaign)
+    if identity is not None and _look(identity)[1] is None:
+        raise _unknown(identity)
+    waiting = query(_PENDING, [identity])
+    made = [] if identity is None else query(_AMENDMENTS, [identity])
+    if as_json:
+        found = {"pending": _records(_PENDING_COLUMNS, waiting)}
+        if identity is not None:
+            found["amendments"] = _records(_AMENDMENT_COLUMNS, made)
+        click.echo(json.dumps(found, indent=2))
+        return
+    if made:
+        lines = [
+            (version, _moment(frozen), _moment(amended), _reason(why), _changes(changed))
+            for version, frozen, amended, why, changed in made
+        ]
+        show_table("Earlier versions", ("version", "frozen at", "amended at", "why", "changed"), lines)
+    if waiting:
+        lost = [
+            (
+                name,
+                reason,
+                ", ".join(f"{table} {rows}" for table, rows in missing.items()),
+                times,
+                _moment(first),
+                _moment(last),
+            )
+            for name, reason, missing, times, first, last in waiting
+        ]
+        show_table(
+            "Amendments that wait",
+            ("campaign", "reason", "rows the source has lost", "times", "first", "last"),
+            lost,
+        )
+        click.echo(
+            "Recount from the rows that are left: headrace campaigns amend ID --accept. Let the frozen numbers stand: --discard"
+        )
+    if not made and not waiting:
+        click.echo(
+            "no amendment waits"
+            if identity is None
+            else f"campaign {identity} has not been amended, and nothing waits"
+        )
+
+
+@campaigns.command()
+@click.argument("ids", metavar="ID…", nargs=-1, required=True)
+def freeze(ids: tuple[str, ...]) -> None:
+    """Freezes campaigns now, whatever their status: counts them once more; from then on changes are amendments."""
+    for identity in _existing(ids):
+        frozen = query(_FREEZE, [identity])[0][0]
+        state, version = _look(identity)[1:3]
+        already = "" if frozen else "was frozen already: "
+        click.echo(f"campaign {identity} {already}{state}, version {version}")
+
+
+@campaigns.command()
+@click.argument("ids", metavar="ID…", nargs=-1, required=True)
+@click.option(
+    "--accept-fewer-rows", is_flag=True, help="Also where the source has lost rows that were counted."
+)
+def reopen(ids: tuple[str, ...], accept_fewer_rows: bool) -> None:
+    """Makes frozen campaigns live again; a completed one settles once more. The frozen version stays on record."""
+    for identity in _existing(ids):
+        reopened = query(_REOPEN, [identity, accept_fewer_rows])[0][0]
+        state, version = _look(identity)[1:3]
+        already = "" if reopened else "was not frozen: "
+        click.echo(f"campaign {identity} {already}{state}, version {version}")
+
+
+@campaigns.command()
+@click.argument("ids", metavar="ID…", nargs=-1, required=True)
+@click.option("--accept", "decision", flag_value="accept", help="Recount from the rows that are left.")
+@click.option("--discard", "decision", flag_value="discard", help="Let the frozen numbers stand.")
+def amend(ids: tuple[str, ...], decision: str | None) -> None:
+    """Decides amendments that wait because the source has lost rows that the frozen numbers were counted from."""
+    if decision is None:
+        raise HeadraceError(
+            "say --accept to recount from what is left, or --discard to let numbers stand", exit_code=2
+        )
+    identities = _existing(ids)
+    if idle := [str(identity) for identity in identities if not _look(identity)[3]]:
+        raise HeadraceError(
+            f"no amendment waits for campaign {', '.join(idle)}; headrace campaigns amendments lists those that do"
+        )
+    for identity in identities:
+        query(_AMEND, [identity, decision == "accept"])
+        state, version = _look(identity)[1:3]
+        done = "recounted" if decision == "accept" else "unchanged"
+        click.echo(f"campaign {identity} {done}: {state}, version {version}")
+
+
+def _existing(ids: Sequence[str]) -> list[UUID]:
+    """The ids, each once, all of campaigns that the application has; otherwise nothing is done."""
+    identities = list(dict.fromkeys(_campaign_id(value) for value in ids))
+    for identity in identities:
+        there, state = _look(identity)[:2]
+        if not there and state in ("frozen", "amended"):
+            raise HeadraceError(
+                f"the application has deleted campaign {identity}: its frozen statistics stay as they are"
+            )
+        if not there:
+            raise _unknown(identity)
+    return identities
+
+
+def _look(identity: UUID) -> tuple[bool, str | None, int | None, bool]:
+    there, state, version, waits = query(_LOOK, [identity])[0]
+    return there, state, version, waits
+
+
+def _unknown(identity: UUID) -> HeadraceError:
+    return HeadraceError(f"there is no campaign {identity}; headrace campaigns list shows those there are")
+
+
+def _campaign_id(value: str) -> UUID:
+    try:
+        return UUID(value)
+    except ValueError:
+        raise HeadraceError(f"{value} is not a campaign id (a uuid)", exit_code=2) from None
+
+
+def _records(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> list[dict[str, object]]:
+    return [dict(zip(columns, row, strict=True)) for row in rows]
+
+
+def _as_json(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    click.echo(json.dumps(_records(columns, rows), indent=2))
+
+
+def _heads(columns: Sequence[str]) -> list[str]:
+    return [column.replace("_", " ") for column in columns]
+
+
+def _moment(value: str | None) -> str | None:
+    """To the minute, in UTC; what is no moment of a calendar as it stands."""
+    try:
+        return None if value is None else f"{datetime.fromisoformat(value).astimezone(UTC):%Y-%m-%d %H:%M}"
+    except (ValueError, OverflowError):
+        return value
+
+
+def _reason(why: Mapping[str, Any]) -> str:
+    messages = why.get("messages") or ()
+    return str(why["reason"]) + (f" ({len(messages)} messages)" if messages else "")
+
+
+def _changes(changed: Sequence[Mapping[str, Any]]) -> str:
+    """The totals that changed, the first ones."""
+    totals = [item for item in changed if item["template_name"] == "*"]
+    told = [f"{item['counter']} {item['from']} to {item['to']}" for item in totals[:_MOST_CHANGES]]
+    return ", ".join(told) + (", …" if len(totals) > _MOST_CHANGES else "") or "nothing"

@@ -1,0 +1,79 @@
+"""What the sensor completed_campaigns looks at: completions that the stream noticed, by the transactions that wrote them.
+
+Ids and times of rows are not in the order of commits: who goes by them loses the rows of a transaction that commits late. What
+a snapshot did not see and a later one sees is each row once.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+
+import sqlalchemy as sa
+
+from orchestration.campaign_stats.completions import MOST_NAMED, Noticed, Place
+from orchestration.campaign_stats.upkeep import STREAM
+
+# A snapshot lists the transactions under way, and stands in the tag of a run, which is indexed. With very many of them an
+# older one is taken: it sees nothing that this one does not, and what it leaves out is new to the next.
+_MOST_LISTED = 64
+
+_PLACE = """
+    SELECT
+        clock_timestamp(), (SELECT system_identifier FROM pg_control_system()), current_database(),
+        CASE
+            WHEN cardinality(o.running) > %(most)s
+                THEN format('%%s:%%s:%%s', pg_snapshot_xmin(s.now), o.running[%(most)s + 1],
+                    array_to_string(o.running[:%(most)s], ','))
+            ELSE s.now::text
+        END,
+        EXISTS (SELECT FROM headrace.stream_cursor c WHERE c.stream = %(stream)s)
+    FROM (SELECT pg_current_snapshot() AS now) s
+    CROSS JOIN LATERAL (SELECT ARRAY(SELECT x FROM pg_snapshot_xip(s.now) x ORDER BY x) AS running) o
+"""
+_NEW = """
+    SELECT
+        count(*), count(*) FILTER (WHERE c.campaign_id IS NULL), count(*) FILTER (WHERE d.inside),
+        min(d.day) FILTER (WHERE d.inside), max(d.day) FILTER (WHERE d.inside),
+        coalesce((array_agg(n.campaign_id ORDER BY n.id) FILTER (WHERE c.campaign_id IS NOT NULL))[:%(most)s], '{}')
+    FROM (
+        SELECT x.campaign_id, min(x.id) AS id FROM headrace.campaign_completion x
+        WHERE %(seen)s::pg_snapshot IS NULL OR (
+            x.xid >= pg_snapshot_xmin(%(seen)s::pg_snapshot)
+            AND NOT pg_visible_in_snapshot(x.xid, %(seen)s::pg_snapshot)
+            AND pg_visible_in_snapshot(x.xid, %(until)s::pg_snapshot))
+        GROUP BY x.campaign_id
+    ) n
+    LEFT JOIN headrace.stg_campaigns c ON c.campaign_id = n.campaign_id
+    CROSS JOIN LATERAL (
+        SELECT y.day, y.day BETWEEN %(first)s::date AND %(last)s::date AS inside
+        FROM (SELECT CASE WHEN c.created_at >= '0001-01-02 UTC' AND c.created_at < '9999-12-31 UTC'
+            THEN (c.created_at AT TIME ZONE 'UTC')::date END AS day) y
+    ) d
+"""
+
+
+def find_place(connection: sa.Connection) -> Place | None:
+    """Where this transaction looks, and what it sees; None where the stream is not registered: the domain is not active.
+
+    Raises:
+        sqlalchemy.exc.DBAPIError: any failure to read.
+    """
+    row = connection.exec_driver_sql(_PLACE, {"most": _MOST_LISTED, "stream": STREAM}).one()
+    return Place(*row[:4]) if row[4] else None
+
+
+def read_noticed(
+    connection: sa.Connection, seen: str | None, until: str, partitions: tuple[date, date] | None
+) -> Noticed:
+    """The campaigns whose completion the snapshot `seen` did not see and `until` does; without `seen`, all there are.
+
+    Args:
+        partitions: the first and the last day that exist as partitions; None where there are none yet.
+
+    Raises:
+        sqlalchemy.exc.DBAPIError: as `find_place`: an unread table is not an empty one.
+    """
+    from_day, to_day = partitions or (None, None)
+    parameters = {"seen": seen, "until": until, "first": from_day, "last": to_day, "most": MOST_NAMED}
+    campaigns, gone, inside, first, last, named = connection.exec_driver_sql(_NEW, parameters).one()
+    return Noticed(campaigns, gone, inside, first, last, tuple(named))

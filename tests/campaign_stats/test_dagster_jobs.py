@@ -1,0 +1,258 @@
+"""The operator's jobs: freeze, reopen and amend campaigns from the launchpad."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import dagster as dg
+import psycopg
+import pytest
+from dagster._core.workspace.context import WorkspaceProcessContext
+from dagster_graphql.test.utils import execute_dagster_graphql
+
+from orchestration.campaign_stats.lifecycle import MOST_CAMPAIGNS
+from orchestration.definitions import defs
+from orchestration.errors import HeadraceError
+from tests.campaign_stats.conftest import Application
+from tests.engine.sessions import as_role
+from tests.faults.one_dagster import make_home, opened
+from tests.rows import a_history
+
+NAMES = ("freeze", "reopen", "amend")
+
+
+@pytest.fixture
+def campaigns(database: str, monkeypatch: pytest.MonkeyPatch) -> tuple[Application, UUID, UUID]:
+    """A database with two counted campaigns that are running."""
+    monkeypatch.setenv("HEADRACE_DATABASE_URL", database)
+    with psycopg.connect(database, autocommit=True) as connection:
+        first, second = sorted(a_history(connection))
+    application = Application(database, ())
+    application.drain()
+    return application, first, second
+
+
+def run(name: str, *campaigns: object, **config: object) -> dg.ExecuteInProcessResult:
+    return defs.resolve_job_def(f"{name}_campaigns").execute_in_process(
+        run_config={"ops": {name: {"config": {"campaigns": list(map(str, campaigns)), **config}}}}
+    )
+
+
+def shown(result: dg.ExecuteInProcessResult) -> tuple[Mapping[str, Any], list[dict[str, Any]]]:
+    """The metadata of the op's output, and the rows of its table."""
+    (output,) = [event for event in result.all_events if event.is_successful_output]
+    data: Any = output.event_specific_data
+    metadata = {name: value.value for name, value in data.metadata.items() if name != "results"}
+    return metadata, [dict(record.data) for record in data.metadata["results"].records]
+
+
+def states(application: Application) -> dict[UUID, tuple[str, int]]:
+    return {
+        row[0]: row[1:]
+        for row in application.rows(
+            "SELECT campaign_id, state, version FROM headrace.campaign_computed_stats"
+        )
+    }
+
+
+def wait_for_a_decision(application: Application, campaign: UUID) -> None:
+    """Freezes the campaign, takes rows away from it and has something late happen to it."""
+    application.rows("SELECT headrace.freeze_campaigns(ARRAY[%s])", [campaign])
+    application.rows(
+        "DELETE FROM send_queue WHERE campaign_id = %s AND user_phone LIKE 'phone 1%%'", [campaign]
+    )
+    application.drain()
+    assert application.rows("SELECT campaign_id FROM headrace.campaign_stats_pending_amendment") == [
+        (campaign,)
+    ]
+
+
+def ask(context: WorkspaceProcessContext, query: str, **variables: object) -> Any:
+    """What Dagster's GraphQL answers, as the launchpad asks it."""
+    result = execute_dagster_graphql(context.create_request_context(), query, dict(variables))
+    assert not result.errors
+    return result.data
+
+
+def job(name: str) -> dict[str, str]:
+    return {
+        "repositoryLocationName": "headrace",
+        "repositoryName": "__repository__",
+        "jobName": f"{name}_campaigns",
+    }
+
+
+def test_the_launchpad_shows_where_ids_go_and_begins_with_a_dry_run(tmp_path: Path) -> None:
+    query = """
+        query Scaffold($selector: PipelineSelector!) {
+            runConfigSchemaOrError(selector: $selector) { ... on RunConfigSchema { rootDefaultYaml } }
+        }
+    """
+    with opened(make_home(tmp_path)) as context:
+        for name in NAMES:
+            selector = {
+                "pipelineName" if key == "jobName" else key: value for key, value in job(name).items()
+            }
+            scaffold = ask(context, query, selector=selector)["runConfigSchemaOrError"]["rootDefaultYaml"]
+            assert "campaigns: []" in scaffold
+            assert "dry_run: true" in scaffold
+
+
+def test_a_job_launched_through_graphql_freezes_what_its_config_names(
+    campaigns: tuple[Application, UUID, UUID], tmp_path: Path
+) -> None:
+    application, first, second = campaigns
+    launch = """
+        mutation Launch($params: ExecutionParams!) {
+            launchRun(executionParams: $params) {
+                __typename
+                ... on LaunchRunSuccess { run { runId } }
+                ... on RunConfigValidationInvalid { errors { message } }
+            }
+        }
+    """
+    with opened(make_home(tmp_path)) as context:
+
+        def start(config: Mapping[str, object], name: str = "freeze") -> Any:
+            given = {"ops": {name: {"config": config}}}
+            params = {"selector": job(name), "runConfigData": json.dumps(given), "mode": "default"}
+            return ask(context, launch, params=params)["launchRun"]
+
+        refused = start({"campaigns": "all", "in_earnest": True})
+        assert refused["__typename"] == "RunConfigValidationInvalid"
+        launched = start({"campaigns": [str(first)], "dry_run": False})
+        run = context.instance.get_run_by_id(launched["run"]["runId"])
+        assert run is not None
+        assert run.status is dg.DagsterRunStatus.SUCCESS
+        failed = start({"campaigns": [str(second), "summer"], "dry_run": False})
+        run = context.instance.get_run_by_id(failed["run"]["runId"])
+        assert run is not None
+        assert run.status is dg.DagsterRunStatus.FAILURE
+    assert [states(application)[campaign][0] for campaign in (first, second)] == ["frozen", "live"]
+
+
+def test_without_a_word_on_fewer_rows_an_amendment_is_not_decided(
+    campaigns: tuple[Application, UUID, UUID],
+) -> None:
+    with pytest.raises(dg.DagsterInvalidConfigError, match="accept_fewer_rows"):
+        run("amend", campaigns[1])
+
+
+def test_a_dry_run_says_what_would_be_done_and_does_nothing(
+    campaigns: tuple[Application, UUID, UUID],
+) -> None:
+    application, first, _ = campaigns
+    before = states(application)
+    metadata, rows = shown(run("freeze", first))
+    assert metadata == {"dry_run": True, "campaigns": 1, "changed": 0}
+    assert rows[0]["result"] == f"would be frozen; is live, version {before[first][1]}"
+    assert states(application) == before
+
+
+def test_campaigns_are_frozen_and_named_with_state_and_version_before_and_after(
+    campaigns: tuple[Application, UUID, UUID],
+) -> None:
+    application, first, second = campaigns
+    before = states(application)
+    application.rows("SELECT headrace.freeze_campaigns(ARRAY[%s])", [first])
+    metadata, rows = shown(run("freeze", second, first, dry_run=False))
+    assert metadata == {"dry_run": False, "campaigns": 2, "changed": 1}
+    version = before[second][1]
+    assert rows[0] == {
+        "campaign": str(second),
+        "name": rows[0]["name"],
+        "state before": "live",
+        "version before": version,
+        "state after": "frozen",
+        "version after": version,
+        "result": f"was live, version {version}; is frozen, version {version}",
+    }
+    assert rows[1]["result"] == f"is frozen already: frozen, version {before[first][1]}"
+    assert {state for state, _ in states(application).values()} == {"frozen"}
+
+
+def test_frozen_campaigns_are_reopened_and_others_stay_as_they_are(
+    campaigns: tuple[Application, UUID, UUID],
+) -> None:
+    application, first, second = campaigns
+    run("freeze", first, dry_run=False)
+    metadata, rows = shown(run("reopen", first, second, dry_run=False))
+    assert metadata["changed"] == 1
+    assert (rows[0]["state before"], rows[0]["state after"]) == ("frozen", "live")
+    assert "is not frozen: live" in rows[1]["result"]
+    assert {state for state, _ in states(application).values()} == {"live"}
+    assert application.rows("SELECT why ->> 'reason' FROM headrace.campaign_stats_amendment") == [
+        ("reopened by hand",)
+    ]
+
+
+def test_a_campaign_with_fewer_rows_is_reopened_only_if_that_is_accepted(
+    campaigns: tuple[Application, UUID, UUID],
+) -> None:
+    application, first, second = campaigns
+    wait_for_a_decision(application, first)
+    run("freeze", second, dry_run=False)
+    with pytest.raises(HeadraceError, match="has fewer source rows than when it was frozen") as caught:
+        run("reopen", second, first, dry_run=False)
+    assert str(first) in str(caught.value)
+    assert "1 of 2 campaigns were dealt with before it" in str(caught.value)
+    assert states(application)[second][0] == "live"
+    shown(run("reopen", first, dry_run=False, accept_fewer_rows=True))
+    assert states(application)[first][0] == "live"
+
+
+@pytest.mark.parametrize("accept", [True, False])
+def test_a_waiting_amendment_is_taken_or_given_up(
+    campaigns: tuple[Application, UUID, UUID], accept: bool
+) -> None:
+    application, first, _ = campaigns
+    wait_for_a_decision(application, first)
+    _, version = states(application)[first]
+    _, (row,) = shown(run("amend", first, accept_fewer_rows=accept))
+    assert "send_queue 20 → 9" in row["result"]
+    assert states(application)[first] == ("frozen", version)
+    metadata, (row,) = shown(run("amend", first, accept_fewer_rows=accept, dry_run=False))
+    assert metadata["changed"] == 1
+    expected = ("amended", version + 1) if accept else ("frozen", version)
+    assert states(application)[first] == (row["state after"], row["version after"]) == expected
+    assert application.rows("SELECT count(*) FROM headrace.campaign_stats_pending_amendment") == [(0,)]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_ids_that_are_wrong_are_named_before_anything_is_done(
+    campaigns: tuple[Application, UUID, UUID], name: str
+) -> None:
+    application, first, second = campaigns
+    before = states(application)
+    config = {"accept_fewer_rows": False} if name == "amend" else {}
+    unknown = uuid4()
+    for wrong, said in (
+        ([], "name at least one campaign"),
+        ([first, "summer"], "'summer'"),
+        ([first, unknown], str(second if name == "amend" else unknown)),
+        ([uuid4() for _ in range(MOST_CAMPAIGNS + 1)], f"name at most {MOST_CAMPAIGNS}"),
+    ):
+        given = [second, *wrong] if name == "amend" and wrong == [first, unknown] else wrong
+        with pytest.raises(HeadraceError) as caught:
+            run(name, *given, dry_run=False, **config)
+        assert said in str(caught.value)
+        assert "nothing was done" in str(caught.value)
+    assert states(application) == before
+
+
+def test_an_id_that_is_given_twice_counts_once(campaigns: tuple[Application, UUID, UUID]) -> None:
+    metadata, _ = shown(run("freeze", campaigns[1], str(campaigns[1]).upper(), dry_run=False))
+    assert metadata["campaigns"] == metadata["changed"] == 1
+
+
+def test_the_role_of_workers_may_do_it(
+    campaigns: tuple[Application, UUID, UUID], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    application, first, _ = campaigns
+    monkeypatch.setenv("HEADRACE_DATABASE_URL", as_role(application.url, "headrace_worker"))
+    assert run("freeze", first, dry_run=False).success
+    assert run("reopen", first, dry_run=False).success

@@ -1,0 +1,277 @@
+"""The states of a campaign: the pure function, how completion is noticed, what freezing keeps."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import psycopg
+import pytest
+import sqlalchemy as sa
+
+from orchestration.campaign_stats.progress import look
+from orchestration.database import engine
+from orchestration.migrate import migrate
+from orchestration.settings import Settings
+from tests.campaign_stats.lives import (
+    LONG_AGO,
+    NOW,
+    WEEK,
+    Connection,
+    a_campaign,
+    amendments,
+    announced,
+    document,
+    held,
+    numbers,
+    operate,
+    report,
+    set_status,
+    state,
+    times,
+    totals,
+    value,
+)
+from tests.campaign_stats.oracle import (
+    assert_all_agree,
+    drain,
+)
+from tests.engine.source_shapes import VARCHAR_AND_BIGINT
+from tests.rows import insert
+
+# --- the state machine ------------------------------------------------------------------------------------------
+
+
+STATES = ("pending", "live", "settling", "frozen", "amended", "deleted")
+STATUSES = (None, "", "draft", "scheduled", "running", "paused", "completed", "failed")
+# What the source says of a campaign, and what follows for one that is frozen or not; None: as it was.
+FOLLOWS: dict[tuple[bool, str], str | None] = {
+    (True, "gone"): None,
+    (True, "completed"): None,
+    (True, "as when it was frozen"): None,
+    (True, "another status"): "live",
+    (False, "gone"): "deleted",
+    (False, "completed"): "settling",
+    (False, "completed, and settled"): "frozen",
+    (False, "as when it was frozen"): "live",
+    (False, "another status"): "live",
+}
+
+
+def test_the_state_that_follows_is_the_tables_whatever_is_given(app: Connection) -> None:
+    moments = {None: False, "-infinity": True, "2026-01-01": True, "2026-01-02": False, "infinity": False}
+    given = list(itertools.product(STATES, STATUSES, (None, *STATUSES), moments))
+    cursor = app.cursor()
+    for before, status, frozen_status, settles_until in given:
+        is_frozen = before in ("frozen", "amended")
+        if status is None:
+            source = "gone"
+        elif status == "completed":
+            settled = moments[settles_until] and not is_frozen
+            source = "completed, and settled" if settled else "completed"
+        else:
+            source = "as when it was frozen" if status == frozen_status else "another status"
+        row = cursor.execute(
+            "SELECT headrace.lifecycle_state(%s, %s, %s, %s, '2026-01-01')",
+            [before, status, frozen_status, settles_until],
+        ).fetchone()
+        assert row == (FOLLOWS[is_frozen, source] or before,), (before, status, frozen_status, settles_until)
+
+
+# --- completion -------------------------------------------------------------------------------------------------
+
+
+def test_a_completed_campaign_settles_for_the_window_from_when_the_source_says(app: Connection) -> None:
+    campaign = a_campaign(app)
+    completed = NOW - timedelta(days=6)
+    set_status(app, campaign, "completed", completed)
+    assert state(app, campaign) == "settling"
+    assert times(app, campaign) == (completed, completed + WEEK)
+    report(app, "c2", "read")
+    drain(app)
+    assert totals(app, campaign, "read") == (2,)
+    assert document(app, campaign)["source"] == "computed"
+    assert_all_agree(app)
+
+
+def test_without_a_time_of_completion_it_settles_from_when_it_was_noticed(app: Connection) -> None:
+    campaign = a_campaign(app)
+    set_status(app, campaign, "completed")
+    noticed, until = times(app, campaign)
+    assert abs(noticed - datetime.now(UTC)) < timedelta(minutes=5)
+    assert until == noticed + WEEK
+    app.execute("UPDATE campaigns SET created_at = created_at - interval '1 day'")
+    drain(app)
+    operate(app, "rebuild_campaign_stats", campaign)
+    assert times(app, campaign) == (noticed, until)
+
+
+def test_an_application_without_times_of_completion_has_its_campaigns_settle_and_freeze(
+    new_database: Callable[[str | None], str], settings: Settings
+) -> None:
+    url = new_database(None)
+    with psycopg.connect(url, autocommit=True) as app:
+        app.execute(VARCHAR_AND_BIGINT)
+        migrate(url, settings)
+        campaign = insert(app, "campaigns", status="running")
+        insert(app, "send_queue", campaign_id=campaign, status="sent", whatsapp_message_id="w")
+        drain(app)
+        app.execute("UPDATE campaigns SET status = 'completed'")
+        drain(app)
+        assert state(app, campaign) == "settling"
+        assert announced(app) == [campaign]
+        app.execute(
+            "UPDATE headrace.campaign SET completed_at = completed_at - %(week)s, settles_until = settles_until - %(week)s",
+            {"week": WEEK},
+        )
+        drain(app)
+        assert state(app, campaign) == "frozen"
+        report(app, "w", "delivered")
+        drain(app)
+        assert state(app, campaign) == "amended"
+        assert totals(app, campaign, "total", "sent", "delivered") == (1, 1, 1)
+
+
+def test_a_settle_window_of_nothing_freezes_as_soon_as_it_is_completed(
+    app: Connection, database: str
+) -> None:
+    migrate(database, Settings(settle_window=timedelta(0)))
+    campaign = a_campaign(app)
+    set_status(app, campaign, "completed")
+    assert state(app, campaign) == "frozen"
+    report(app, "c2", "delivered")
+    drain(app)
+    assert (state(app, campaign), len(amendments(app, campaign))) == ("amended", 1)
+
+
+def test_another_settle_window_holds_for_campaigns_that_are_settling(app: Connection, database: str) -> None:
+    campaign = a_campaign(app)
+    set_status(app, campaign, "completed", NOW - timedelta(days=2))
+    migrate(database, Settings(settle_window=timedelta(days=30)))
+    drain(app)
+    assert times(app, campaign)[1] == NOW + timedelta(days=28)
+    migrate(database, Settings(settle_window=timedelta(days=1)))
+    drain(app)
+    assert state(app, campaign) == "frozen"
+
+
+@pytest.mark.parametrize("moment", ["infinity", "294276-12-31 UTC", "2199-01-01 UTC"])
+def test_a_campaign_completed_in_the_future_settles_until_its_time_is_edited(
+    app: Connection, moment: str
+) -> None:
+    campaign = a_campaign(app)
+    set_status(app, campaign, "completed", moment)
+    assert state(app, campaign) == "settling"
+    assert value(app, "SELECT settles_until > '2199-01-01' FROM headrace.campaign") is True
+    assert value(app, "SELECT count(*) FROM headrace.dead_letter") == 0
+    app.execute("UPDATE campaigns SET completed_at = %s", [LONG_AGO])
+    drain(app)
+    assert state(app, campaign) == "frozen"
+    frozen = numbers(app, campaign)
+    app.execute("UPDATE campaigns SET completed_at = %s", [moment])
+    drain(app)
+    assert (state(app, campaign), numbers(app, campaign)) == ("frozen", frozen)
+
+
+def test_a_campaign_completed_before_all_time_is_frozen_at_once(app: Connection) -> None:
+    campaign = a_campaign(app)
+    set_status(app, campaign, "completed", "-infinity")
+    assert state(app, campaign) == "frozen"
+
+
+def test_a_completion_is_announced_once_and_again_after_it_was_taken_back(app: Connection) -> None:
+    campaign = a_campaign(app)
+    set_status(app, campaign, "completed", NOW)
+    set_status(app, campaign, "completed", NOW - timedelta(hours=1))
+    operate(app, "rebuild_campaign_stats", campaign)
+    assert announced(app) == [campaign]
+    set_status(app, campaign, "running")
+    assert (state(app, campaign), times(app, campaign)) == ("live", (None, None))
+    set_status(app, campaign, "completed", LONG_AGO)
+    assert announced(app) == [campaign, campaign]
+    # What an operator does is no completion.
+    operate(app, "reopen_campaigns", campaign)
+    operate(app, "freeze_campaigns", campaign)
+    assert announced(app) == [campaign, campaign]
+
+
+def test_what_was_completed_before_headrace_came_is_frozen_and_no_news(
+    app_database: str, settings: Settings
+) -> None:
+    with psycopg.connect(app_database, autocommit=True) as app:
+        old = insert(app, "campaigns", status="completed", completed_at=LONG_AGO)
+        young = insert(app, "campaigns", status="completed", completed_at=NOW)
+        migrate(app_database, settings)
+        drain(app)
+        assert (state(app, old), state(app, young)) == ("frozen", "settling")
+        assert announced(app) == []
+        new = insert(app, "campaigns", status="completed", completed_at=NOW)
+        drain(app)
+        assert announced(app) == [new]
+
+
+@pytest.mark.parametrize("status", ["draft", "scheduled", "running", "paused", "failed"])
+def test_a_campaign_that_is_not_completed_stays_live_however_old(app: Connection, status: str) -> None:
+    campaign = a_campaign(app, status=status, created_at=NOW - timedelta(days=900), completed_at=LONG_AGO)
+    assert (state(app, campaign), times(app, campaign)) == ("live", (None, None))
+    report(app, "c2", "read")
+    drain(app)
+    assert_all_agree(app)
+
+
+# --- freezing ---------------------------------------------------------------------------------------------------
+
+
+def test_freezing_keeps_document_checksum_series_and_row_counts_and_drops_what_messages_were(
+    app: Connection,
+) -> None:
+    campaign = a_campaign(app)
+    other = a_campaign(app, "other")
+    set_status(app, campaign, "completed", NOW)
+    before, kept = document(app, campaign), held(app, campaign)
+    of_campaign = "FROM headrace.campaign_computed_stats WHERE campaign_id = %s"
+    stored_as = f"SELECT (template_stats, totals, checksum, version, computed_at)::text {of_campaign}"
+    row = value(app, stored_as, campaign)
+    assert min(kept.values()) > 0
+    app.execute("UPDATE campaigns SET completed_at = %s WHERE id = %s", [LONG_AGO, campaign])
+    drain(app)
+    after = document(app, campaign)
+    assert value(app, stored_as, campaign) == row
+    assert value(app, f"SELECT checksum = md5(template_stats::text || totals::text) {of_campaign}", campaign)
+    assert (after["source"], after["state"]) == ("frozen", "frozen")
+    assert datetime.fromisoformat(after["frozen_at"]) > NOW
+    same = before.keys() - {"source", "state", "frozen_at", "completed_at"}
+    assert {name: after[name] for name in same} == {name: before[name] for name in same}
+    assert held(app, campaign) == {**kept, "message_outcome": 0, "campaign_latency": 0}
+    assert min(held(app, other).values()) > 0
+    assert value(app, "SELECT source_rows FROM headrace.campaign WHERE campaign_id = %s", campaign) == {
+        "send_queue": 3,
+        "message_status_logs": 3,
+        "messages": 1,
+        "reply_window": 604800,
+    }
+    assert_all_agree(app)
+
+
+def test_campaigns_that_are_due_to_be_frozen_are_work_for_whoever_catches_up(
+    app: Connection, database: str
+) -> None:
+    created = NOW - timedelta(days=30)
+    campaign = a_campaign(app, created_at=created)
+    set_status(app, campaign, "completed", NOW)
+
+    def due() -> tuple[int, Any]:
+        application = engine(database)
+        with application.connect() as connection:
+            seen = look(connection)
+        application.dispose()
+        assert isinstance(application, sa.Engine)
+        assert seen is not None
+        return seen.rebuilds, seen.rebuild_days
+
+    assert due() == (0, None)
+    app.execute("UPDATE headrace.campaign SET settles_until = now()")
+    assert due() == (1, (created.date(), created.date()))
+    assert value(app, "SELECT headrace.rebuilds_pending()") == 1

@@ -1,0 +1,176 @@
+"""`headrace campaigns`: what an operator sees of a campaign's life, and decides."""
+
+from __future__ import annotations
+
+import json
+import re
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests.campaign_stats.oracle import drain
+from tests.commands import Headrace, a_sentence, run
+from tests.engine.sessions import as_role
+from tests.rows import a_history, insert
+
+
+@pytest.fixture
+def headrace(database: str) -> Headrace:
+    return lambda *arguments: run("campaigns", *arguments, HEADRACE_DATABASE_URL=database)
+
+
+@pytest.fixture
+def admin(database: str) -> Iterator[psycopg.Connection[Any]]:
+    with psycopg.connect(database, autocommit=True) as connection:
+        yield connection
+
+
+@pytest.fixture
+def campaign(admin: psycopg.Connection[Any]) -> str:
+    """A running campaign, counted; another one beside it."""
+    first, _ = a_history(admin)
+    drain(admin)
+    return str(first)
+
+
+def told(result: Any) -> str:
+    assert result.exit_code == 0, result.stderr
+    return " ".join(result.stdout.split())
+
+
+def lose_statuses(admin: psycopg.Connection[Any]) -> None:
+    admin.execute("DELETE FROM message_status_logs WHERE status = 'read'")
+    drain(admin)
+
+
+def test_freezing_and_reopening_say_what_became_of_each_campaign(
+    headrace: Headrace, admin: psycopg.Connection[Any], campaign: str
+) -> None:
+    assert told(headrace("freeze", campaign)) == f"campaign {campaign} frozen, version 1"
+    assert told(headrace("freeze", campaign)) == f"campaign {campaign} was frozen already: frozen, version 1"
+    admin.execute("INSERT INTO send_queue (campaign_id, template_name) VALUES (%s, 'late')", [campaign])
+    drain(admin)
+    assert told(headrace("freeze", campaign, campaign)).count("amended, version 2") == 1
+    assert told(headrace("reopen", campaign)) == f"campaign {campaign} live, version 2"
+    assert told(headrace("reopen", campaign)) == f"campaign {campaign} was not frozen: live, version 2"
+
+
+def test_the_list_shows_the_newest_first_with_state_version_and_what_waits(
+    headrace: Headrace, admin: psycopg.Connection[Any], campaign: str
+) -> None:
+    newest = str(
+        insert(admin, "campaigns", name="newest", status="completed", created_at="2199-01-01 00:00+00")
+    )
+    drain(admin)
+    told(headrace("freeze", campaign))
+    lose_statuses(admin)
+    rows = json.loads(headrace("list", "--json").stdout)
+    assert rows[0]["campaign"] == newest
+    assert {row["campaign"]: row["state"] for row in rows}[newest] == "settling"
+    assert {row["campaign"]: row["amendment_waits"] for row in rows}[campaign] is True
+    text = told(headrace("list", "--state", "frozen"))
+    assert campaign in text
+    assert newest not in text
+    assert "waits" in text
+    assert len(json.loads(headrace("list", "--limit", "1", "--json").stdout)) == 1
+    assert told(headrace("list", "--state", "amended")) == "there are no campaigns in state amended"
+
+
+def test_times_that_no_calendar_has_are_listed_as_they_are(
+    headrace: Headrace, admin: psycopg.Connection[Any]
+) -> None:
+    insert(admin, "campaigns", status="completed", completed_at="infinity")
+    drain(admin)
+    (row,) = json.loads(headrace("list", "--json").stdout)
+    assert (row["state"], row["completed_at"]) == ("settling", "infinity")
+    assert "infinity" in told(headrace("list"))
+
+
+def test_a_frozen_campaign_that_is_deleted_stays_on_the_list_under_its_name(
+    headrace: Headrace, admin: psycopg.Connection[Any], campaign: str
+) -> None:
+    told(headrace("freeze", campaign))
+    admin.execute("DELETE FROM campaigns WHERE id = %s", [campaign])
+    drain(admin)
+    (row,) = json.loads(headrace("list", "--state", "frozen", "--json").stdout)
+    assert (row["campaign"], row["name"], row["status"]) == (campaign, "first", "deleted")
+    for action in (("freeze",), ("reopen",), ("amend", "--discard")):
+        assert "the application has deleted campaign" in a_sentence(headrace(*action, campaign), 1)
+
+
+def test_an_amendment_that_waits_is_shown_with_the_rows_that_are_gone_and_is_accepted(
+    headrace: Headrace, admin: psycopg.Connection[Any], campaign: str
+) -> None:
+    assert told(headrace("amendments")) == "no amendment waits"
+    assert "has not been amended, and nothing waits" in told(headrace("amendments", campaign))
+    told(headrace("freeze", campaign))
+    lose_statuses(admin)
+    assert re.search(r"late changes . message_status_logs 3 . 1 ", told(headrace("amendments")))
+    assert (
+        told(headrace("amend", "--accept", campaign)) == f"campaign {campaign} recounted: amended, version 2"
+    )
+    text = told(headrace("amendments", campaign))
+    assert re.search(r"1 .* late changes \(3 messages\) .* read \d+ to \d+", text)
+    shown = json.loads(headrace("amendments", campaign, "--json").stdout)
+    assert shown["pending"] == []
+    (record,) = shown["amendments"]
+    assert record["version"] == 1
+    assert record["why"]["fewer_rows_accepted"] is True
+    assert told(headrace("amendments")) == "no amendment waits"
+
+
+def test_an_amendment_that_waits_is_given_up_and_the_numbers_stand(
+    headrace: Headrace, admin: psycopg.Connection[Any], campaign: str
+) -> None:
+    told(headrace("freeze", campaign))
+    lose_statuses(admin)
+    assert (
+        told(headrace("amend", campaign, "--discard")) == f"campaign {campaign} unchanged: frozen, version 1"
+    )
+    assert json.loads(headrace("amendments", "--json").stdout) == {"pending": []}
+
+
+def test_a_campaign_that_lost_rows_is_reopened_only_if_that_is_accepted(
+    headrace: Headrace, admin: psycopg.Connection[Any], campaign: str
+) -> None:
+    told(headrace("freeze", campaign))
+    lose_statuses(admin)
+    refused = a_sentence(headrace("reopen", campaign), 1)
+    assert f"campaign {campaign} has fewer source rows" in refused
+    assert "--accept-fewer-rows" in refused
+    assert told(headrace("reopen", "--accept-fewer-rows", campaign)) == f"campaign {campaign} live, version 2"
+
+
+@pytest.mark.parametrize("action", [("freeze",), ("reopen",), ("amend", "--accept"), ("amendments",)])
+def test_a_campaign_that_does_not_exist_is_refused_by_its_id_with_where_to_look(
+    action: tuple[str, ...], headrace: Headrace, campaign: str, admin: psycopg.Connection[Any]
+) -> None:
+    nobody = str(uuid.uuid4())
+    others = [campaign] if action == ("freeze",) else []
+    said = a_sentence(headrace(*action, *others, nobody), 1)
+    assert said == f"headrace: there is no campaign {nobody}; headrace campaigns list shows those there are"
+    assert a_sentence(headrace(*action, "x"), 2) == "headrace: x is not a campaign id (a uuid)"
+    assert admin.execute("SELECT count(*) FROM headrace.campaign WHERE state = 'frozen'").fetchone() == (0,)
+
+
+def test_a_decision_must_be_said_and_must_be_called_for(headrace: Headrace, campaign: str) -> None:
+    assert "--accept" in a_sentence(headrace("amend", campaign), 2)
+    said = a_sentence(headrace("amend", campaign, "--accept"), 1)
+    assert f"no amendment waits for campaign {campaign}" in said
+
+
+def test_a_worker_s_role_may_do_all_of_it(
+    database: str, admin: psycopg.Connection[Any], campaign: str
+) -> None:
+    def operate(*arguments: str) -> str:
+        return told(run("campaigns", *arguments, HEADRACE_DATABASE_URL=as_role(database, "headrace_worker")))
+
+    operate("freeze", campaign)
+    lose_statuses(admin)
+    assert campaign in operate("amendments")
+    assert campaign in operate("list")
+    operate("amend", "--accept", campaign)
+    assert operate("reopen", campaign) == f"campaign {campaign} live, version 2"

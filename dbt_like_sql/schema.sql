@@ -69,7 +69,7 @@ $$;
 
 -- Name: amend_campaign(uuid, text, boolean, boolean); Type: FUNCTION; Schema: headrace; Owner: -
 
-CREATE FUNCTION headrace.amend_campaign(p_campaign_id uuid, p_status text, p_accept_fewer_rows boolean, p_reopen boolean) RETURNS boolean
+CREATE FUNCTION headrace.amend_campaign(p_campaign_id uuid, p_status text, p_accept_fewer_rows boolean, p_reopen boolean) RETURNS bigint
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
     AS $$
@@ -80,15 +80,21 @@ DECLARE
     v_fewer boolean;
     v_reopened boolean;
     v_why jsonb;
+    v_wrong bigint;
 BEGIN
     SELECT * INTO k FROM headrace.campaign c WHERE c.campaign_id = p_campaign_id;
     SELECT * INTO d FROM headrace.campaign_computed_stats s WHERE s.campaign_id = p_campaign_id;
     v_rows := headrace.source_row_counts(p_campaign_id);
-    v_fewer := EXISTS (SELECT FROM jsonb_each_text(k.source_rows) t WHERE (v_rows ->> t.key)::bigint < t.value::bigint);
-    v_reopened := p_reopen OR headrace.lifecycle_state(k.state, p_status, k.frozen_status, NULL, NULL) NOT IN ('frozen', 'amended');
+    v_fewer := headrace.missing_source_rows(k.source_rows, v_rows) <> '{}';
+    -- Without a document there is nothing to amend: it is counted anew, and frozen again if it is completed.
+    v_reopened := p_reopen OR d.campaign_id IS NULL
+        OR headrace.lifecycle_state(k.state, p_status, k.frozen_status, NULL, NULL) NOT IN ('frozen', 'amended');
     v_why := jsonb_strip_nulls(jsonb_build_object(
-        'reason', CASE WHEN p_reopen THEN 'reopened by hand' WHEN v_reopened THEN 'reopened' WHEN k.late_messages IS NOT NULL THEN 'late changes' ELSE 'recount' END,
-        'status', CASE WHEN v_reopened THEN p_status END, 'messages', to_jsonb(k.late_messages), 'source_rows', v_rows, 'source_rows_before', k.source_rows));
+        'reason', CASE
+            WHEN p_reopen THEN 'reopened by hand' WHEN v_reopened THEN 'reopened' WHEN k.late_messages IS NOT NULL THEN 'late changes' ELSE 'recount'
+        END,
+        'status', CASE WHEN v_reopened THEN p_status END, 'messages', to_jsonb(k.late_messages),
+        'source_rows', v_rows, 'source_rows_before', k.source_rows));
     IF v_fewer AND NOT p_accept_fewer_rows THEN
         INSERT INTO headrace.campaign_stats_pending_amendment AS p (campaign_id, why, source_rows_then, source_rows_now)
         VALUES (p_campaign_id, v_why, k.source_rows, v_rows)
@@ -96,18 +102,18 @@ BEGIN
             why = excluded.why, source_rows_now = excluded.source_rows_now, times = p.times + 1, last_at = clock_timestamp();
         UPDATE headrace.campaign c SET rebuild_requested_at = NULL, rebuild_failures = 0, rebuild_error = NULL, rebuild_not_before = NULL
         WHERE c.campaign_id = p_campaign_id;
-        RETURN false;
+        RETURN NULL;
     END IF;
 
-    PERFORM headrace.store_counts(p_campaign_id, true);
-    PERFORM headrace.refresh_documents(ARRAY[p_campaign_id]);
+    v_wrong := headrace.store_counts(p_campaign_id, true);
+    PERFORM headrace.refresh_documents(ARRAY[p_campaign_id], true);
     INSERT INTO headrace.campaign_stats_amendment
         (campaign_id, version, template_stats, totals, checksum, computed_at, frozen_at, changed, why)
-    SELECT d.campaign_id, d.version, d.template_stats, d.totals, d.checksum, d.computed_at, d.frozen_at,
+    SELECT d.campaign_id, d.version, d.template_stats, d.totals, d.checksum, d.computed_at, coalesce(d.frozen_at, d.computed_at),
         headrace.stats_differences(d.template_stats, d.totals, n.template_stats, n.totals),
         v_why || CASE WHEN v_fewer THEN '{"fewer_rows_accepted": true}' ELSE '{}' END::jsonb
     FROM headrace.campaign_computed_stats n
-    WHERE n.campaign_id = p_campaign_id AND (n.version > d.version OR v_reopened);
+    WHERE n.campaign_id = p_campaign_id AND d.campaign_id IS NOT NULL AND (n.version > d.version OR v_reopened);
     DELETE FROM headrace.campaign_stats_pending_amendment p WHERE p.campaign_id = p_campaign_id;
     IF v_reopened THEN
         -- The rebuild that follows adds outcomes, and with them counters, to nothing.
@@ -118,20 +124,23 @@ BEGIN
             state = 'live', frozen_status = NULL, source_rows = NULL, late_messages = NULL,
             reopened_at = CASE WHEN p_reopen THEN clock_timestamp() END
         WHERE c.campaign_id = p_campaign_id;
-        UPDATE headrace.campaign_computed_stats s SET frozen_at = NULL, facts = NULL, deleted_at = NULL, state = 'live' WHERE s.campaign_id = p_campaign_id;
-        RETURN true;
+        UPDATE headrace.campaign_computed_stats s SET frozen_at = NULL, facts = NULL, deleted_at = NULL, state = 'live'
+        WHERE s.campaign_id = p_campaign_id;
+        RETURN v_wrong;
     END IF;
     DELETE FROM headrace.campaign_latency l WHERE l.campaign_id = p_campaign_id;
     PERFORM headrace.pack_hours(p_campaign_id);
     UPDATE headrace.campaign_computed_stats s SET
-        state = CASE WHEN s.version > d.version THEN 'amended' ELSE s.state END,
-        frozen_at = CASE WHEN s.version > d.version THEN clock_timestamp() ELSE s.frozen_at END, deleted_at = NULL
+        state = CASE WHEN s.version > d.version THEN 'amended' ELSE k.state END,
+        frozen_at = CASE WHEN s.version = d.version AND s.frozen_at IS NOT NULL THEN s.frozen_at ELSE clock_timestamp() END, deleted_at = NULL
     WHERE s.campaign_id = p_campaign_id;
     UPDATE headrace.campaign c SET
-        state = CASE WHEN s.state = 'amended' THEN 'amended' ELSE c.state END, source_rows = v_rows, late_messages = NULL
+        state = s.state, last_version = s.version, source_rows = v_rows, late_messages = NULL
     FROM headrace.campaign_computed_stats s
     WHERE c.campaign_id = p_campaign_id AND s.campaign_id = p_campaign_id;
-    RETURN true;
+    PERFORM headrace.touch_day(p_campaign_id, ARRAY['campaign_template_stats', 'campaign_computed_stats'])
+    FROM headrace.campaign_computed_stats s WHERE s.campaign_id = p_campaign_id AND s.version > d.version;
+    RETURN v_wrong;
 END
 $$;
 
@@ -146,7 +155,8 @@ DECLARE
     v_status text;
     v_decided bigint := 0;
 BEGIN
-    PERFORM headrace.lock_campaigns(ARRAY(SELECT p.campaign_id FROM headrace.campaign_stats_pending_amendment p WHERE p.campaign_id = ANY (p_campaigns)));
+    PERFORM headrace.lock_campaigns(
+        ARRAY(SELECT p.campaign_id FROM headrace.campaign_stats_pending_amendment p WHERE p.campaign_id = ANY (p_campaigns)));
     FOR v_campaign, v_status IN
         SELECT p.campaign_id, c.status
         FROM headrace.campaign_stats_pending_amendment p LEFT JOIN headrace.stg_campaigns c ON c.campaign_id = p.campaign_id
@@ -438,6 +448,8 @@ DECLARE
     v_all uuid[];
     v_left uuid[];  -- campaigns that messages left, by deletion or for another one
     v_left_messages text[];
+    v_archived boolean;
+    v_late text[];  -- what may be late for frozen campaigns; null: all that is touched
     v_touched record;
     v_counted bigint;
 BEGIN
@@ -445,12 +457,13 @@ BEGIN
         bool_or(c.op = 'T'),
         array_agg(DISTINCT c.entity_id::uuid) FILTER (WHERE c.source = 'campaigns' AND c.op <> 'T'),
         array_agg(DISTINCT c.entity_id::uuid) FILTER (WHERE c.source = 'campaigns' AND c.op IN ('I', 'D')),
-        -- but for what the archive takes away: that stays in the frozen document
+        -- but for what the archive takes away: that stays in the frozen documents
         array_agg((c.data #>> '{old,campaign_id}')::uuid) FILTER (
             WHERE c.source = 'send_queue' AND c.data IS NOT NULL AND c.cause IS DISTINCT FROM 'headrace.archive'),
         array_agg(c.entity_id) FILTER (
-            WHERE c.source = 'send_queue' AND c.data IS NOT NULL AND c.cause IS DISTINCT FROM 'headrace.archive')
-    INTO v_emptied, v_named, v_renewed, v_left, v_left_messages FROM unnest(p_changes) c;
+            WHERE c.source = 'send_queue' AND c.data IS NOT NULL AND c.cause IS DISTINCT FROM 'headrace.archive'),
+        bool_or(c.cause = 'headrace.archive')
+    INTO v_emptied, v_named, v_renewed, v_left, v_left_messages, v_archived FROM unnest(p_changes) c;
     IF v_emptied THEN
         v_all := ARRAY(SELECT campaign_id FROM headrace.campaign UNION SELECT campaign_id FROM headrace.stg_campaigns);
         PERFORM headrace.lock_campaigns(v_all);
@@ -476,7 +489,11 @@ BEGIN
     END IF;
     SELECT * INTO v_touched FROM headrace.touched_messages(p_changes);
     v_touched.campaigns := v_touched.campaigns || v_left;
-    v_counted := headrace.fold_messages(v_touched.messages, v_touched.campaigns);
+    IF v_archived THEN
+        SELECT t.messages INTO v_late
+        FROM headrace.touched_messages(ARRAY(SELECT c FROM unnest(p_changes) c WHERE c.cause IS DISTINCT FROM 'headrace.archive')) t;
+    END IF;
+    v_counted := headrace.fold_messages(v_touched.messages, v_touched.campaigns, v_late);
     PERFORM headrace.request_amendments(v_left, v_left_messages);
     RETURN v_counted;
 END
@@ -1083,9 +1100,9 @@ CREATE FUNCTION headrace.expired_change_log_days(p_retention interval) RETURNS S
     ORDER BY d.day
 $_$;
 
--- Name: fold_messages(text[], uuid[]); Type: FUNCTION; Schema: headrace; Owner: -
+-- Name: fold_messages(text[], uuid[], text[]); Type: FUNCTION; Schema: headrace; Owner: -
 
-CREATE FUNCTION headrace.fold_messages(p_messages text[], p_campaigns uuid[]) RETURNS bigint
+CREATE FUNCTION headrace.fold_messages(p_messages text[], p_campaigns uuid[], p_late text[] DEFAULT NULL::text[]) RETURNS bigint
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
     SET enable_hashjoin TO 'off'
@@ -1116,7 +1133,8 @@ BEGIN
                 IS DISTINCT FROM (d.new_campaign, d.new_template, d.new_bits, d.new_sent_at, d.new_delivered_at, d.new_read_at, d.new_replied_at)),
             array_agg(DISTINCT d.old_campaign) FILTER (WHERE d.old_campaign IS NOT NULL AND d.old_campaign <> ALL (v_campaigns))
                 || array_agg(DISTINCT d.source_campaign) FILTER (WHERE d.source_campaign IS NOT NULL AND d.source_campaign <> ALL (v_campaigns)),
-            array_agg(d.id) FILTER (WHERE d.frozen), array_agg(d.source_campaign) FILTER (WHERE d.frozen)
+            array_agg(d.id) FILTER (WHERE d.frozen AND (p_late IS NULL OR d.id = ANY (p_late))),
+            array_agg(d.source_campaign) FILTER (WHERE d.frozen AND (p_late IS NULL OR d.id = ANY (p_late)))
         INTO v_changes, v_unlocked, v_late, v_late_campaigns
         FROM (
             SELECT
@@ -1205,11 +1223,13 @@ BEGIN
     UPDATE headrace.campaign k SET
         state = 'frozen', settles_until = NULL, reopened_at = NULL, late_messages = NULL,
         frozen_status = (SELECT coalesce(c.status, '') FROM headrace.stg_campaigns c WHERE c.campaign_id = p_campaign_id),
-        source_rows = headrace.source_row_counts(p_campaign_id)
+        source_rows = headrace.source_row_counts(p_campaign_id),
+        last_version = (SELECT d.version FROM headrace.campaign_computed_stats d WHERE d.campaign_id = p_campaign_id)
     WHERE k.campaign_id = p_campaign_id;
     DELETE FROM headrace.message_outcome o WHERE o.campaign_id = p_campaign_id;
     DELETE FROM headrace.campaign_latency l WHERE l.campaign_id = p_campaign_id;
     PERFORM headrace.pack_hours(p_campaign_id);
+    PERFORM headrace.touch_day(p_campaign_id, ARRAY['campaign_computed_stats']);
 END
 $$;
 
@@ -1559,6 +1579,18 @@ CREATE FUNCTION headrace.missing_change_log_days(p_ahead integer DEFAULT 14) RET
     ORDER BY d.day
 $$;
 
+-- Name: missing_source_rows(jsonb, jsonb); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.missing_source_rows(p_then jsonb, p_now jsonb) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    SELECT coalesce(jsonb_object_agg(t.key, t.value::bigint - (p_now ->> t.key)::bigint), '{}')
+    FROM jsonb_each_text(p_then - 'reply_window') t
+    WHERE (p_now ->> t.key)::bigint < t.value::bigint
+        AND (t.key <> 'messages' OR (p_now ->> 'reply_window')::numeric >= (p_then ->> 'reply_window')::numeric)
+$$;
+
 -- Name: oldest_writer(); Type: FUNCTION; Schema: headrace; Owner: -
 
 CREATE FUNCTION headrace.oldest_writer() RETURNS TABLE(pid integer, role_name name, application_name text, seconds double precision)
@@ -1666,6 +1698,7 @@ DECLARE
     v_status text;  -- null: the source has no such campaign
     k headrace.campaign;
     v_changes headrace.outcome_change[];
+    v_wrong bigint;
     v_changed bigint := 0;
 BEGIN
     -- Messages of these campaigns may still count for another one: their fold is to come. That one is held too.
@@ -1684,17 +1717,23 @@ BEGIN
         PERFORM headrace.settle_campaigns(ARRAY[v_campaign], false);
         SELECT * INTO k FROM headrace.campaign c WHERE c.campaign_id = v_campaign;
         IF k.state IN ('frozen', 'amended') AND v_status IS NULL THEN
-            UPDATE headrace.campaign_computed_stats d SET deleted_at = clock_timestamp() WHERE d.campaign_id = v_campaign AND d.deleted_at IS NULL;
+            UPDATE headrace.campaign_computed_stats d SET deleted_at = clock_timestamp()
+            WHERE d.campaign_id = v_campaign AND d.deleted_at IS NULL;
             DELETE FROM headrace.campaign_stats_pending_amendment p WHERE p.campaign_id = v_campaign;
             UPDATE headrace.campaign c SET rebuild_requested_at = NULL, late_messages = NULL WHERE c.campaign_id = v_campaign;
             CONTINUE;
         ELSIF k.state IN ('frozen', 'amended') THEN
-            CONTINUE WHEN NOT headrace.amend_campaign(v_campaign, v_status, false, false);
+            UPDATE headrace.campaign_computed_stats d SET deleted_at = NULL
+            WHERE d.campaign_id = v_campaign AND d.deleted_at IS NOT NULL;
+            v_wrong := headrace.amend_campaign(v_campaign, v_status, false, false);
+            CONTINUE WHEN v_wrong IS NULL;
+            v_changed := v_changed + v_wrong;
             PERFORM headrace.settle_campaigns(ARRAY[v_campaign], false);
             SELECT * INTO k FROM headrace.campaign c WHERE c.campaign_id = v_campaign;
             IF k.state IN ('frozen', 'amended') THEN
                 UPDATE headrace.campaign SET
-                    rebuild_requested_at = NULL, rebuilt_at = clock_timestamp(), rebuild_failures = 0, rebuild_error = NULL, rebuild_not_before = NULL
+                    rebuild_requested_at = NULL, rebuilt_at = clock_timestamp(),
+                    rebuild_failures = 0, rebuild_error = NULL, rebuild_not_before = NULL
                 WHERE campaign_id = v_campaign;
                 CONTINUE;
             END IF;
@@ -1795,7 +1834,8 @@ CREATE FUNCTION headrace.rebuilds_pending() RETURNS bigint
     SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
     AS $$
     SELECT count(*) FROM headrace.campaign
-    WHERE (rebuild_requested_at IS NOT NULL OR settles_until <= clock_timestamp() AND state = 'settling') AND (rebuild_not_before IS NULL OR rebuild_not_before <= clock_timestamp())
+    WHERE (rebuild_requested_at IS NOT NULL OR state = 'settling' AND settles_until <= clock_timestamp())
+        AND (rebuild_not_before IS NULL OR rebuild_not_before <= clock_timestamp())
 $$;
 
 -- Name: record_activity(text[], date[], bigint[]); Type: FUNCTION; Schema: headrace; Owner: -
@@ -1812,9 +1852,9 @@ CREATE FUNCTION headrace.record_activity(p_assets text[], p_days date[], p_rows 
         rows_changed = a.rows_changed + excluded.rows_changed, changed_at = excluded.changed_at
 $$;
 
--- Name: refresh_documents(uuid[]); Type: FUNCTION; Schema: headrace; Owner: -
+-- Name: refresh_documents(uuid[], boolean); Type: FUNCTION; Schema: headrace; Owner: -
 
-CREATE FUNCTION headrace.refresh_documents(p_campaigns uuid[]) RETURNS bigint
+CREATE FUNCTION headrace.refresh_documents(p_campaigns uuid[], p_frozen boolean DEFAULT false) RETURNS bigint
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
     AS $$
@@ -1843,7 +1883,9 @@ BEGIN
         SELECT
             n.campaign_id, n.template_stats, n.totals, CASE WHEN c.state = 'settling' THEN 'settling' ELSE 'live' END,
             c.last_version + 1, md5(n.template_stats::text || n.totals::text)
-        FROM document n INNER JOIN headrace.campaign c ON c.campaign_id = n.campaign_id ORDER BY n.campaign_id
+        FROM document n INNER JOIN headrace.campaign c ON c.campaign_id = n.campaign_id
+        WHERE p_frozen OR c.state NOT IN ('frozen', 'amended')
+        ORDER BY n.campaign_id
         ON CONFLICT (campaign_id) DO UPDATE SET
             template_stats = excluded.template_stats, totals = excluded.totals, checksum = excluded.checksum,
             version = d.version + 1, computed_at = clock_timestamp()
@@ -1899,9 +1941,10 @@ BEGIN
         SELECT k.campaign_id, coalesce(c.status, '') FROM headrace.campaign k INNER JOIN headrace.stg_campaigns c ON c.campaign_id = k.campaign_id
         WHERE k.campaign_id = ANY (p_campaigns) AND k.state IN ('frozen', 'amended') ORDER BY k.campaign_id
     LOOP
-        IF NOT headrace.amend_campaign(v_campaign, v_status, p_accept_fewer_rows, true) THEN
-            RAISE EXCEPTION 'campaign % has fewer source rows than when it was frozen: reopened, its statistics would lack them', v_campaign
-                USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'Restore the rows, or accept it with p_accept_fewer_rows => true.';
+        IF headrace.amend_campaign(v_campaign, v_status, p_accept_fewer_rows, true) IS NULL THEN
+            RAISE object_not_in_prerequisite_state USING MESSAGE =
+                'campaign ' || v_campaign || ' has fewer source rows than when it was frozen, reopened it would lack them: '
+                'restore them, or accept that with --accept-fewer-rows (p_accept_fewer_rows => true)';
         END IF;
         PERFORM headrace.rebuild_campaign_stats(ARRAY[v_campaign]);
         v_reopened := v_reopened + 1;
@@ -1974,13 +2017,21 @@ BEGIN
     ), announced AS (
         INSERT INTO headrace.campaign_completion (campaign_id, completed_at)
         SELECT f.campaign_id, f.completed_at FROM found f WHERE f.announced ORDER BY f.completed_at
+        RETURNING 1
+    ), forgotten AS (
+        -- Who adds to the table takes away what is old: a few of the oldest, so that it is cheap and keeps up.
+        DELETE FROM headrace.campaign_completion o
+        WHERE EXISTS (SELECT FROM announced) AND o.noticed_at < clock_timestamp() - interval '30 days'
+            AND o.id IN (SELECT e.id FROM headrace.campaign_completion e ORDER BY e.id LIMIT 100 FOR UPDATE SKIP LOCKED)
     ), settled AS (
         UPDATE headrace.campaign k SET
             completed_at = f.completed_at,
             reopened_at = CASE WHEN f.completed_at IS NOT NULL THEN k.reopened_at END,
             announced_at = CASE WHEN f.completed_at IS NULL THEN NULL WHEN f.announced THEN clock_timestamp() ELSE k.announced_at END,
             settles_until = CASE
-                WHEN k.state NOT IN ('frozen', 'amended') THEN greatest(f.completed_at, CASE WHEN f.completed_at IS NOT NULL THEN k.reopened_at END) + headrace.settle_window()
+                WHEN k.state NOT IN ('frozen', 'amended') AND f.completed_at IS NOT NULL
+                    -- a time that the window can be added to
+                    THEN least(greatest(f.completed_at, k.reopened_at), '200000-01-01') + headrace.settle_window()
             END,
             state = CASE WHEN NOT f.counted THEN k.state WHEN f.completed_at IS NULL THEN 'live' ELSE 'settling' END
         FROM found f
@@ -2003,11 +2054,12 @@ $$;
 -- Name: source_row_counts(uuid); Type: FUNCTION; Schema: headrace; Owner: -
 
 CREATE FUNCTION headrace.source_row_counts(p_campaign_id uuid) RETURNS jsonb
-    LANGUAGE sql STABLE
+    LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
     SET jit TO 'off'
     AS $$
     SELECT jsonb_build_object(
+        'reply_window', headrace.reply_window(),
         'send_queue', (SELECT count(*) FROM headrace.stg_send_queue q WHERE q.campaign_id = p_campaign_id),
         'message_status_logs', (
             SELECT count(*) FROM headrace.stg_message_status_logs l
@@ -2188,7 +2240,8 @@ BEGIN
     )
     SELECT
         (SELECT count(*) FROM hours_gone) + (SELECT count(*) FROM hours_set)
-        + (SELECT count(*) FROM latencies_gone WHERE messages > 0) + (SELECT count(*) FROM latencies_set)
+        -- A frozen campaign had none.
+        + CASE WHEN p_live THEN 0 ELSE (SELECT count(*) FROM latencies_gone WHERE messages > 0) + (SELECT count(*) FROM latencies_set) END
     INTO v_more;
     RETURN v_wrong + v_more;
 END
@@ -2570,6 +2623,17 @@ BEGIN
     ) t ON true
     ORDER BY t.template_name COLLATE "C";
 END
+$$;
+
+-- Name: touch_day(uuid, text[]); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.touch_day(p_campaign_id uuid, p_assets text[]) RETURNS void
+    LANGUAGE sql
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    AS $$
+    SELECT headrace.record_activity(p_assets, ARRAY[(c.created_at AT TIME ZONE 'UTC')::date], ARRAY[1::bigint])
+    FROM headrace.stg_campaigns c
+    WHERE c.campaign_id = p_campaign_id AND c.created_at >= '0001-01-02 UTC' AND c.created_at < '9999-12-31 UTC'
 $$;
 
 -- Name: touched_messages(headrace.change_log[]); Type: FUNCTION; Schema: headrace; Owner: -
@@ -3208,6 +3272,25 @@ ALTER TABLE headrace.dead_letter ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTIT
     CACHE 1
 );
 
+-- Name: document_agreement; Type: VIEW; Schema: headrace; Owner: -
+
+CREATE VIEW headrace.document_agreement AS
+ SELECT k.campaign_id,
+    (k.state = ANY (ARRAY['frozen'::text, 'amended'::text])) AS frozen,
+    COALESCE(((d.template_stats @> c.templates) AND (jsonb_array_length(d.template_stats) = jsonb_array_length(c.templates)) AND (d.totals @> (to_jsonb(c.*) - 'templates'::text)) AND ((k.state <> ALL (ARRAY['frozen'::text, 'amended'::text])) OR ((d.state = k.state) AND (d.frozen_at IS NOT NULL) AND (d.checksum = md5(((d.template_stats)::text || (d.totals)::text)))))), false) AS agrees
+   FROM ((headrace.campaign k
+     LEFT JOIN headrace.campaign_computed_stats d ON ((k.campaign_id = d.campaign_id)))
+     CROSS JOIN LATERAL ( SELECT COALESCE(sum(s.total), (0)::numeric) AS total,
+            COALESCE(sum(s.sent), (0)::numeric) AS sent,
+            COALESCE(sum(s.delivered), (0)::numeric) AS delivered,
+            COALESCE(sum(s.read), (0)::numeric) AS read,
+            COALESCE(sum(s.replied), (0)::numeric) AS replied,
+            COALESCE(sum(s.failed), (0)::numeric) AS failed,
+            COALESCE(sum(s.failed_queue), (0)::numeric) AS failed_queue,
+            COALESCE(jsonb_agg(jsonb_build_object('template_name', s.template_name, 'total', s.total, 'sent', s.sent, 'delivered', s.delivered, 'read', s.read, 'replied', s.replied, 'failed', s.failed, 'failed_queue', s.failed_queue)) FILTER (WHERE (s.campaign_id IS NOT NULL)), '[]'::jsonb) AS templates
+           FROM headrace.campaign_template_stats s
+          WHERE (s.campaign_id = k.campaign_id)) c);
+
 -- Name: document_faults; Type: VIEW; Schema: headrace; Owner: -
 
 CREATE VIEW headrace.document_faults AS
@@ -3222,7 +3305,7 @@ CREATE VIEW headrace.document_faults AS
            FROM ( SELECT d.campaign_id,
                     true AS is_total,
                     NULL::text AS template_name,
-                    d.totals AS said,
+                    (d.totals - '{median_seconds_to_delivered,median_seconds_to_read}'::text[]) AS said,
                     NULL::jsonb AS counted
                    FROM headrace.campaign_computed_stats d
                 UNION ALL
@@ -3338,9 +3421,20 @@ UNION ALL
     NULL::text AS template_name,
     'checksum differs'::text AS problem,
     to_jsonb(d.checksum) AS said,
-    to_jsonb(md5((d.template_stats)::text)) AS counted
+    to_jsonb(md5(((d.template_stats)::text || (d.totals)::text))) AS counted
    FROM headrace.campaign_computed_stats d
-  WHERE (d.checksum <> md5((d.template_stats)::text));
+  WHERE (d.checksum <> md5(((d.template_stats)::text || (d.totals)::text)))
+UNION ALL
+ SELECT k.campaign_id,
+    'document'::text AS place,
+    true AS is_total,
+    NULL::text AS template_name,
+    'state differs from the campaign''s'::text AS problem,
+    to_jsonb(d.state) AS said,
+    to_jsonb(k.state) AS counted
+   FROM (headrace.campaign k
+     JOIN headrace.campaign_computed_stats d ON ((k.campaign_id = d.campaign_id)))
+  WHERE (((k.state = ANY (ARRAY['frozen'::text, 'amended'::text])) OR (d.state = ANY (ARRAY['frozen'::text, 'amended'::text]))) AND ((d.state <> k.state) OR (d.frozen_at IS NULL)));
 
 -- Name: installation; Type: TABLE; Schema: headrace; Owner: -
 
@@ -3854,9 +3948,9 @@ GRANT ALL ON FUNCTION headrace.drop_change_log_partition(p_day date, p_lost_afte
 REVOKE ALL ON FUNCTION headrace.expired_change_log_days(p_retention interval) FROM PUBLIC;
 GRANT ALL ON FUNCTION headrace.expired_change_log_days(p_retention interval) TO headrace_worker;
 
--- Name: FUNCTION fold_messages(p_messages text[], p_campaigns uuid[]); Type: ACL; Schema: headrace; Owner: -
+-- Name: FUNCTION fold_messages(p_messages text[], p_campaigns uuid[], p_late text[]); Type: ACL; Schema: headrace; Owner: -
 
-REVOKE ALL ON FUNCTION headrace.fold_messages(p_messages text[], p_campaigns uuid[]) FROM PUBLIC;
+REVOKE ALL ON FUNCTION headrace.fold_messages(p_messages text[], p_campaigns uuid[], p_late text[]) FROM PUBLIC;
 
 -- Name: FUNCTION forget_old_workers(); Type: ACL; Schema: headrace; Owner: -
 
@@ -3935,6 +4029,11 @@ GRANT ALL ON FUNCTION headrace.message_bits(p_queue_status text, p_evidence inte
 REVOKE ALL ON FUNCTION headrace.missing_change_log_days(p_ahead integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION headrace.missing_change_log_days(p_ahead integer) TO headrace_worker;
 
+-- Name: FUNCTION missing_source_rows(p_then jsonb, p_now jsonb); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.missing_source_rows(p_then jsonb, p_now jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION headrace.missing_source_rows(p_then jsonb, p_now jsonb) TO headrace_worker;
+
 -- Name: FUNCTION oldest_writer(); Type: ACL; Schema: headrace; Owner: -
 
 REVOKE ALL ON FUNCTION headrace.oldest_writer() FROM PUBLIC;
@@ -3972,10 +4071,10 @@ REVOKE ALL ON FUNCTION headrace.rebuilds_pending() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION headrace.record_activity(p_assets text[], p_days date[], p_rows bigint[]) FROM PUBLIC;
 
--- Name: FUNCTION refresh_documents(p_campaigns uuid[]); Type: ACL; Schema: headrace; Owner: -
+-- Name: FUNCTION refresh_documents(p_campaigns uuid[], p_frozen boolean); Type: ACL; Schema: headrace; Owner: -
 
-REVOKE ALL ON FUNCTION headrace.refresh_documents(p_campaigns uuid[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION headrace.refresh_documents(p_campaigns uuid[]) TO headrace_worker;
+REVOKE ALL ON FUNCTION headrace.refresh_documents(p_campaigns uuid[], p_frozen boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION headrace.refresh_documents(p_campaigns uuid[], p_frozen boolean) TO headrace_worker;
 
 -- Name: FUNCTION register_stream(p_stream text, p_sources text[], p_handler text, p_shards integer, p_ordered boolean, p_rebuild_step text, p_rebuilds_pending text, p_rebuild_all text); Type: ACL; Schema: headrace; Owner: -
 
@@ -4013,6 +4112,7 @@ REVOKE ALL ON FUNCTION headrace.settle_window() FROM PUBLIC;
 -- Name: FUNCTION source_row_counts(p_campaign_id uuid); Type: ACL; Schema: headrace; Owner: -
 
 REVOKE ALL ON FUNCTION headrace.source_row_counts(p_campaign_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION headrace.source_row_counts(p_campaign_id uuid) TO headrace_worker;
 
 -- Name: FUNCTION source_values(p_table text); Type: ACL; Schema: headrace; Owner: -
 
@@ -4074,6 +4174,10 @@ REVOKE ALL ON FUNCTION headrace.template_stats(p_template_name text, p_from time
 GRANT ALL ON FUNCTION headrace.template_stats(p_template_name text, p_from timestamp with time zone, p_to timestamp with time zone) TO headrace_reader;
 GRANT ALL ON FUNCTION headrace.template_stats(p_template_name text, p_from timestamp with time zone, p_to timestamp with time zone) TO headrace_app;
 GRANT ALL ON FUNCTION headrace.template_stats(p_template_name text, p_from timestamp with time zone, p_to timestamp with time zone) TO headrace_worker;
+
+-- Name: FUNCTION touch_day(p_campaign_id uuid, p_assets text[]); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.touch_day(p_campaign_id uuid, p_assets text[]) FROM PUBLIC;
 
 -- Name: FUNCTION touched_messages(p_changes headrace.change_log[], OUT messages text[], OUT campaigns uuid[]); Type: ACL; Schema: headrace; Owner: -
 
@@ -4140,6 +4244,10 @@ GRANT SELECT ON TABLE headrace.campaign_template_stats_live TO headrace_worker;
 -- Name: TABLE dead_letter; Type: ACL; Schema: headrace; Owner: -
 
 GRANT SELECT ON TABLE headrace.dead_letter TO headrace_worker;
+
+-- Name: TABLE document_agreement; Type: ACL; Schema: headrace; Owner: -
+
+GRANT SELECT ON TABLE headrace.document_agreement TO headrace_worker;
 
 -- Name: TABLE document_faults; Type: ACL; Schema: headrace; Owner: -
 

@@ -84,7 +84,9 @@ def campaigns() -> None:
 
 
 @campaigns.command("list")
-@click.option("--state", type=click.Choice(STATES), help="Only campaigns in this state.")
+@click.option(
+    "--state", metavar="STATE", type=click.Choice(STATES), help=f"Only those that are {', '.join(STATES)}."
+)
 @click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, help="At most so many.")
 @click.option("--json", "as_json", is_flag=True, help="Plain JSON.")
 def list_campaigns(state: str | None, limit: int, as_json: bool) -> None:

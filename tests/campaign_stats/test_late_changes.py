@@ -329,6 +329,32 @@ def test_another_reply_window_amends_frozen_campaigns_on_record(app: Connection,
     assert waiting(app) == {campaign: 1}
 
 
+@pytest.mark.parametrize(
+    ("damage", "amended"),
+    [
+        ("SET checksum = 'other'", True),
+        ("SET totals = totals || '{\"read\": 9}'", True),
+        ("SET template_stats = '[]'", True),
+        ("SET totals = totals || '{\"read\": 9}', frozen_at = NULL, state = 'live'", True),
+        ("SET frozen_at = NULL", False),
+        ("SET state = 'live'", False),
+    ],
+)
+def test_a_rebuild_mends_a_frozen_document_whatever_is_wrong_with_it(
+    app: Connection, damage: str, amended: bool
+) -> None:
+    campaign = frozen_campaign(app)
+    before = document(app, campaign)
+    app.execute(f"UPDATE headrace.campaign_computed_stats {damage}".encode())
+    assert value(app, "SELECT agrees FROM headrace.document_agreement") is False
+    operate(app, "rebuild_campaign_stats", campaign)
+    assert value(app, "SELECT frozen AND agrees FROM headrace.document_agreement") is True
+    assert state(app, campaign) == ("amended" if amended else "frozen")
+    assert document(app, campaign)["totals"] == before["totals"]
+    assert len(amendments(app, campaign)) == amended
+    assert_all_agree(app)
+
+
 def test_a_frozen_campaign_without_its_document_is_counted_anew_with_a_higher_version(
     app: Connection,
 ) -> None:

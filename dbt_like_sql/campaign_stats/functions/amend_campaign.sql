@@ -23,7 +23,8 @@ BEGIN
     v_rows := headrace.source_row_counts(p_campaign_id);
     v_fewer := headrace.missing_source_rows(k.source_rows, v_rows) <> '{}';
     -- Without a document there is nothing to amend: it is counted anew, and frozen again if it is completed.
-    v_reopened := p_reopen OR d.campaign_id IS NULL OR headrace.lifecycle_state(k.state, p_status, k.frozen_status, NULL, NULL) NOT IN ('frozen', 'amended');
+    v_reopened := p_reopen OR d.campaign_id IS NULL
+        OR headrace.lifecycle_state(k.state, p_status, k.frozen_status, NULL, NULL) NOT IN ('frozen', 'amended');
     v_why := jsonb_strip_nulls(jsonb_build_object(
         'reason', CASE
             WHEN p_reopen THEN 'reopened by hand' WHEN v_reopened THEN 'reopened' WHEN k.late_messages IS NOT NULL THEN 'late changes' ELSE 'recount'
@@ -44,7 +45,7 @@ BEGIN
     PERFORM headrace.refresh_documents(ARRAY[p_campaign_id], true);
     INSERT INTO headrace.campaign_stats_amendment
         (campaign_id, version, template_stats, totals, checksum, computed_at, frozen_at, changed, why)
-    SELECT d.campaign_id, d.version, d.template_stats, d.totals, d.checksum, d.computed_at, d.frozen_at,
+    SELECT d.campaign_id, d.version, d.template_stats, d.totals, d.checksum, d.computed_at, coalesce(d.frozen_at, d.computed_at),
         headrace.stats_differences(d.template_stats, d.totals, n.template_stats, n.totals),
         v_why || CASE WHEN v_fewer THEN '{"fewer_rows_accepted": true}' ELSE '{}' END::jsonb
     FROM headrace.campaign_computed_stats n
@@ -66,8 +67,8 @@ BEGIN
     DELETE FROM headrace.campaign_latency l WHERE l.campaign_id = p_campaign_id;
     PERFORM headrace.pack_hours(p_campaign_id);
     UPDATE headrace.campaign_computed_stats s SET
-        state = CASE WHEN s.version > d.version THEN 'amended' ELSE s.state END,
-        frozen_at = CASE WHEN s.version > d.version THEN clock_timestamp() ELSE s.frozen_at END, deleted_at = NULL
+        state = CASE WHEN s.version > d.version THEN 'amended' ELSE k.state END,
+        frozen_at = CASE WHEN s.version = d.version AND s.frozen_at IS NOT NULL THEN s.frozen_at ELSE clock_timestamp() END, deleted_at = NULL
     WHERE s.campaign_id = p_campaign_id;
     UPDATE headrace.campaign c SET
         state = s.state, last_version = s.version, source_rows = v_rows, late_messages = NULL

@@ -23,6 +23,9 @@ from orchestration.demo.server import ensure_server, stop_server
 PARTS = (
     "recompute",
     "reads",
+    "lists",
+    "reader",
+    "storage",
     "folds",
     "capture",
     "writers",
@@ -75,7 +78,7 @@ def main() -> None:
     head = (
         "# Benchmarks\n\n"
         "Written by `make bench` (`python -m benchmarks`), which makes a server of its own and removes it again; "
-        f"`make bench ARGS='{PARTS[3]} {PARTS[4]}'` runs parts and writes nothing.\n"
+        f"`make bench ARGS='capture writers'` runs parts and writes nothing.\n"
         f"A campaign has the seed's size: 50,857 queue rows, {FULL_LOGS:,} logs, 49,694 messages. "
         "A ratio is ours divided by the other's, taken in the same run, in turn.\n"
         "Machines are shared and noisy: trust the ratios more than the absolute times.\n\n"

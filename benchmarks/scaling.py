@@ -7,14 +7,13 @@ import statistics
 
 import psycopg
 
-from benchmarks.databases import Database, Databases
+from benchmarks.databases import UNFROZEN, Database, Databases
 from benchmarks.folds import backlog_rate, fold_times, message_ids, statuses
 from benchmarks.reads import poll_times, read_times
 from benchmarks.report import Section
 from benchmarks.timing import milliseconds, p99, times_in_turn
 from orchestration.demo.load import campaign_id, create_schema
 from orchestration.migrate import migrate
-from orchestration.settings import Settings
 
 SIZES = (1, 2, 5, 10, 20)
 COLUMNS = (
@@ -74,7 +73,7 @@ def run(databases: Databases) -> list[Section]:
         with psycopg.connect(url, autocommit=True) as connection:
             database = Database(url, connection)
             last = database.value("SELECT max(id) FROM message_status_logs")
-            migrate(url, Settings())
+            migrate(url, UNFROZEN)
             rebuilt = milliseconds(database.drain) / 1000
             connection.execute("VACUUM ANALYZE")
             rows.append(_measured(database, campaigns, rebuilt, int(100_000 * databases.scale)))

@@ -6,12 +6,29 @@ import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from typing import Any
+
+import psycopg
 
 
 def milliseconds(action: Callable[[], object]) -> float:
     began = time.perf_counter()
     action()
     return (time.perf_counter() - began) * 1000
+
+
+def database_times(
+    connection: psycopg.Connection[Any], statement: str, parameters: Sequence[object], runs: int
+) -> list[float]:
+    """Milliseconds that the database says a statement took, planning included, without the round trip."""
+    times = []
+    for _ in range(runs):
+        row = connection.execute(
+            f"EXPLAIN (ANALYZE, TIMING off, FORMAT json) {statement}".encode(), parameters
+        ).fetchone()
+        assert row is not None
+        times.append(row[0][0]["Planning Time"] + row[0][0]["Execution Time"])
+    return times
 
 
 def in_turn(rounds: int, actions: Mapping[str, Callable[[], float]]) -> dict[str, list[float]]:

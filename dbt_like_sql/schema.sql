@@ -3305,7 +3305,10 @@ CREATE VIEW headrace.document_faults AS
            FROM ( SELECT d.campaign_id,
                     true AS is_total,
                     NULL::text AS template_name,
-                    (d.totals - '{median_seconds_to_delivered,median_seconds_to_read}'::text[]) AS said,
+                        CASE
+                            WHEN (jsonb_typeof(d.totals) = 'object'::text) THEN (d.totals - '{median_seconds_to_delivered,median_seconds_to_read}'::text[])
+                            ELSE d.totals
+                        END AS said,
                     NULL::jsonb AS counted
                    FROM headrace.campaign_computed_stats d
                 UNION ALL

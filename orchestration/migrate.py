@@ -173,6 +173,8 @@ def _migrate(connection: sa.Connection, settings: Settings) -> Migrated:
     names = tuple(domain.name for domain in domains)
     # Rebuilds are queued before triggers are made: those hold the source tables' writers up until we commit.
     rebuilds = _queue_rebuilds(connection, before, definition, broken) if "campaign_stats" in names else 0
+    if "campaign_stats" in names:
+        _settle(connection, before, settings)
     repaired = 0
     for item in run:
         rows = execute(connection, item.sql)
@@ -188,6 +190,7 @@ def _migrate(connection: sa.Connection, settings: Settings) -> Migrated:
         "source_schema": settings.source_schema,
         "change_retention_seconds": repr(settings.change_retention.total_seconds()),
         "stream_lost_after_seconds": repr(settings.stream_lost_after.total_seconds()),
+        "settle_window_seconds": repr(settings.settle_window.total_seconds()),
     }.items():
         connection.execute(
             sa.text(
@@ -208,6 +211,15 @@ def _queue_rebuilds(
     if before.get("definition") == definition and not broken:
         return 0
     return int(execute(connection, "SELECT headrace.request_rebuild()")[0][0])
+
+
+def _settle(connection: sa.Connection, before: dict[str, str], settings: Settings) -> None:
+    """Another settle window holds for the campaigns that are settling. Nothing is counted again for it."""
+    if before.get("settle_window_seconds", "") == repr(settings.settle_window.total_seconds()):
+        return
+    settling = "ARRAY(SELECT campaign_id FROM headrace.campaign WHERE state = 'settling')"
+    execute(connection, f"SELECT headrace.lock_campaigns({settling})")
+    execute(connection, f"SELECT headrace.settle_campaigns({settling}, false)")
 
 
 def _queue_new_campaigns(connection: sa.Connection) -> int:

@@ -26,7 +26,7 @@ class Findings:
     Attributes:
         rows: counters there must be, by the independent recompute: one for each campaign and template.
         wrong: per way of storing or computing them the counters that are otherwise, as sentences.
-        messages, outcomes: queue rows of existing campaigns, and stored outcomes.
+        messages, outcomes: queue rows of existing campaigns that are not frozen, and stored outcomes.
         changes: rows in the change log; `change_log`: its bytes.
         sizes, compact: bytes of each bounded table as the run left it, and written anew.
         memory: bytes of the worker nobody killed: after its warm-up, and at the end.
@@ -75,6 +75,7 @@ def find(connection: psycopg.Connection[Any], samples: Sequence[Sample]) -> Find
         wrong=wrong,
         messages=number(
             "SELECT count(*) FROM send_queue q WHERE EXISTS (SELECT FROM campaigns c WHERE c.id = q.campaign_id)"
+            " AND NOT EXISTS (SELECT FROM headrace.campaign k WHERE k.campaign_id = q.campaign_id AND k.state IN ('frozen', 'amended'))"
         ),
         outcomes=number("SELECT count(*) FROM headrace.message_outcome"),
         dead_letters=number("SELECT count(*) FROM headrace.dead_letter"),

@@ -262,7 +262,11 @@ def _days(
         if is_final and (becomes_final or day in cursor.final):
             final.append(day)
     # The newest days come first if there are many, and are told last: the UI shows what was told last.
-    return events[::-1], {asset: days for asset, days in after.items() if days}, sorted(final)
+    return (
+        sorted(events, key=lambda event: event.day or date.min),
+        {asset: days for asset, days in after.items() if days},
+        sorted(final),
+    )
 
 
 def _catch_up(

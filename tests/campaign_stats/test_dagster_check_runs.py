@@ -63,6 +63,7 @@ def test_each_check_is_on_the_asset_where_it_is_looked_for() -> None:
         "app/messages:unknown_directions",
         "app/send_queue:capture_triggers",
         "app/send_queue:unknown_statuses",
+        "campaign_computed_stats:amendments_pending",
         "campaign_computed_stats:funnel_monotonic",
         "campaign_template_stats:change_log_default_empty",
         "campaign_template_stats:no_dead_letters",

@@ -342,7 +342,7 @@ def test_a_check_stays_evaluated_while_materializations_go_on_being_reported(
         assert (shown(instance, lag), shown(instance, funnel)) == (None, None)
         again = {event.asset_check_key: event for event in report()}
         assert {key.asset_key.to_user_string() for key in again} == set(ASSETS)
-        assert len(again) == 5
+        assert len(again) == 6
         for event in run.get_asset_check_evaluations():
             if event.asset_check_key in again:
                 told = again[event.asset_check_key]

@@ -161,15 +161,23 @@ def test_campaigns_are_queued_before_a_table_of_the_application_is_locked(
     assert seen[-1] == ("INTO", True, 0)
 
 
+BEFORE_0004 = """
+    DROP TABLE headrace.campaign_hour, headrace.campaign_frozen_hours, headrace.campaign_latency, headrace.campaign_completion,
+        headrace.campaign_stats_amendment, headrace.campaign_stats_pending_amendment CASCADE;
+    ALTER TABLE headrace.campaign DROP completed_at, DROP announced_at, DROP reopened_at, DROP settles_until, DROP frozen_status,
+        DROP source_rows, DROP late_messages, DROP last_version CASCADE;
+    ALTER TABLE headrace.message_outcome DROP sent_at, DROP delivered_at, DROP read_at, DROP replied_at CASCADE;
+    ALTER TABLE headrace.campaign_computed_stats DROP facts CASCADE, DROP deleted_at CASCADE;
+    ALTER TABLE headrace.change_log ADD CONSTRAINT change_log_op_known CHECK (op IN ('I', 'U', 'D', 'T'));
+    UPDATE headrace.schema_version SET version_num = '0003'
+"""
+
+
 def test_a_version_that_locks_the_log_gets_through_while_everybody_writes(
     database: str, settings: Settings
 ) -> None:
     """A writer locks its table, then the log. Whoever takes them the other way round waits for it, and it for him."""
-    run(
-        database,
-        "ALTER TABLE headrace.change_log ADD CONSTRAINT change_log_op_known CHECK (op IN ('I', 'U', 'D', 'T'));"
-        " UPDATE headrace.schema_version SET version_num = '0003'",
-    )
+    run(database, BEFORE_0004)
     stopping = threading.Event()
 
     def write() -> int:

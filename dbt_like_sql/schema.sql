@@ -3306,7 +3306,7 @@ CREATE VIEW headrace.document_faults AS
                     true AS is_total,
                     NULL::text AS template_name,
                         CASE
-                            WHEN (jsonb_typeof(d.totals) = 'object'::text) THEN (d.totals - '{median_seconds_to_delivered,median_seconds_to_read}'::text[])
+                            WHEN (jsonb_typeof(d.totals) = 'object'::text) THEN ((d.totals - 'median_seconds_to_delivered'::text) - 'median_seconds_to_read'::text)
                             ELSE d.totals
                         END AS said,
                     NULL::jsonb AS counted

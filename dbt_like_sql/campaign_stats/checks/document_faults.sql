@@ -21,7 +21,10 @@ WITH pair AS MATERIALIZED (
             d.campaign_id,
             true AS is_total,
             NULL::text AS template_name,
-            CASE WHEN jsonb_typeof(d.totals) = 'object' THEN d.totals - '{median_seconds_to_delivered,median_seconds_to_read}'::text [] ELSE d.totals END AS said,
+            CASE
+                WHEN jsonb_typeof(d.totals) = 'object' THEN d.totals - 'median_seconds_to_delivered' - 'median_seconds_to_read'
+                ELSE d.totals
+            END AS said,
             NULL::jsonb AS counted
         FROM headrace.campaign_computed_stats AS d
         UNION ALL

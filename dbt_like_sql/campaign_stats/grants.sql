@@ -33,7 +33,7 @@ headrace.campaign_contact_distribution(uuid)
 TO headrace_reader, headrace_app, headrace_worker;
 GRANT EXECUTE ON FUNCTION
 headrace.rebuild_step(bigint),
-headrace.source_row_counts(uuid),
+headrace.source_row_counts(uuid, jsonb),
 headrace.missing_source_rows(jsonb, jsonb),
 headrace.refresh_documents(uuid[], boolean),
 headrace.rebuild_campaign_stats(uuid[]),

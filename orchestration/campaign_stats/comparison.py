@@ -55,7 +55,7 @@ _STORED = """
 """
 # Asked only where numbers differ: it costs as much as a recompute.
 _ROWS_GONE = """
-    SELECT headrace.missing_source_rows(k.source_rows, headrace.source_row_counts(k.campaign_id)) <> '{}'
+    SELECT headrace.missing_source_rows(k.source_rows, headrace.source_row_counts(k.campaign_id, k.source_rows)) <> '{}'
     FROM headrace.campaign k WHERE k.campaign_id = %(campaign)s
 """
 _BROKEN_DOCUMENTS = """

@@ -188,6 +188,16 @@ def test_rows_that_are_pruned_change_no_frozen_number_until_an_operator_accepts_
     assert_all_agree(app)
 
 
+def test_a_message_that_is_sent_again_takes_no_rows_away(app: Connection) -> None:
+    """Its earlier reply is before it now, and nobody's: still there."""
+    campaign = frozen_campaign(app)
+    assert totals(app, campaign, "replied") == (1,)
+    app.execute("UPDATE send_queue SET sent_at = %s WHERE whatsapp_message_id = 'c0'", [NOW])
+    drain(app)
+    assert waiting(app) == {}
+    assert (state(app, campaign), totals(app, campaign, "replied")) == ("amended", (0,))
+
+
 @pytest.mark.parametrize("table", PRUNED)
 def test_an_amendment_that_is_given_up_leaves_the_numbers_and_the_next_late_change_waits_again(
     app: Connection, table: str

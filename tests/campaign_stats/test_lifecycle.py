@@ -18,6 +18,7 @@ from orchestration.settings import Settings
 from tests.campaign_stats.lives import (
     LONG_AGO,
     NOW,
+    SENT,
     WEEK,
     Connection,
     a_campaign,
@@ -249,7 +250,8 @@ def test_freezing_keeps_document_checksum_series_and_row_counts_and_drops_what_m
         "send_queue": 3,
         "message_status_logs": 3,
         "messages": 1,
-        "reply_window": 604800,
+        "messages_from": SENT.timestamp(),
+        "messages_until": (SENT + WEEK).timestamp(),
     }
     assert_all_agree(app)
 

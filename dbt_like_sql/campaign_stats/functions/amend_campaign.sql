@@ -20,7 +20,7 @@ DECLARE
 BEGIN
     SELECT * INTO k FROM headrace.campaign c WHERE c.campaign_id = p_campaign_id;
     SELECT * INTO d FROM headrace.campaign_computed_stats s WHERE s.campaign_id = p_campaign_id;
-    v_rows := headrace.source_row_counts(p_campaign_id);
+    v_rows := headrace.source_row_counts(p_campaign_id, k.source_rows);
     v_fewer := headrace.missing_source_rows(k.source_rows, v_rows) <> '{}';
     -- Without a document there is nothing to amend: it is counted anew, and frozen again if it is completed.
     v_reopened := p_reopen OR d.campaign_id IS NULL
@@ -71,7 +71,7 @@ BEGIN
         frozen_at = CASE WHEN s.version = d.version AND s.frozen_at IS NOT NULL THEN s.frozen_at ELSE clock_timestamp() END, deleted_at = NULL
     WHERE s.campaign_id = p_campaign_id;
     UPDATE headrace.campaign c SET
-        state = s.state, last_version = s.version, source_rows = v_rows, late_messages = NULL
+        state = s.state, last_version = s.version, source_rows = headrace.source_row_counts(p_campaign_id), late_messages = NULL
     FROM headrace.campaign_computed_stats s
     WHERE c.campaign_id = p_campaign_id AND s.campaign_id = p_campaign_id;
     PERFORM headrace.touch_day(p_campaign_id, ARRAY['campaign_template_stats', 'campaign_computed_stats'])

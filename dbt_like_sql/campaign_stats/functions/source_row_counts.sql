@@ -1,32 +1,36 @@
 -- purpose: how many source rows a campaign's statistics are counted from, to notice later that some are gone
--- grain:   one campaign: its queue rows, their statuses, the incoming messages that can be replies in the reply window
+-- grain:   one campaign: its queue rows, their statuses, the incoming messages that can be replies to them
 -- reads:   stg_send_queue, stg_message_status_logs, stg_incoming_messages
 -- writes:  nothing
 -- locks:   none
 --
--- Incoming messages are counted by their place in the conversation, whosever reply they are: another campaign may take a
--- reply, but cannot make there be fewer.
-CREATE OR REPLACE FUNCTION headrace.source_row_counts(p_campaign_id uuid) RETURNS jsonb
+-- Incoming messages are those of the campaign's conversations from its first message to its last one's reply window
+-- (messages_from, messages_until: epoch seconds), whosever reply they are: nothing that an application does to other rows
+-- makes there be fewer. p_like: an earlier result, to be compared with: the same stretch of time is looked at.
+CREATE OR REPLACE FUNCTION headrace.source_row_counts(p_campaign_id uuid, p_like jsonb DEFAULT NULL) RETURNS jsonb
 LANGUAGE sql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, headrace, pg_temp
 SET jit = off
 AS $$
-    SELECT jsonb_build_object(
-        'reply_window', headrace.reply_window(),
+    WITH stretch AS (
+        SELECT
+            coalesce((p_like ->> 'messages_from')::numeric, greatest(extract(EPOCH FROM min(q.at)), -1e12)) AS since,
+            coalesce((p_like ->> 'messages_until')::numeric, least(extract(EPOCH FROM max(q.at)), 1e12) + headrace.reply_window()) AS until
+        FROM headrace.stg_send_queue q WHERE q.campaign_id = p_campaign_id
+    )
+    SELECT jsonb_strip_nulls(jsonb_build_object(
         'send_queue', (SELECT count(*) FROM headrace.stg_send_queue q WHERE q.campaign_id = p_campaign_id),
         'message_status_logs', (
             SELECT count(*) FROM headrace.stg_message_status_logs l
             WHERE l.whatsapp_message_id IN (SELECT q.whatsapp_message_id FROM headrace.stg_send_queue q WHERE q.campaign_id = p_campaign_id)),
         'messages', (
-            SELECT count(*) FROM (
-                SELECT m.id FROM headrace.stg_incoming_messages m
-                INNER JOIN headrace.stg_send_queue q
-                    ON q.user_phone = m.user_phone AND q.whatsapp_number_id = m.whatsapp_number_id AND m.created_at > q.at
-                        AND extract(EPOCH FROM m.created_at) - extract(EPOCH FROM q.at) <= headrace.reply_window()
-                WHERE q.campaign_id = p_campaign_id AND m.context_message_id IS NULL
-                UNION
-                SELECT m.id FROM headrace.stg_incoming_messages m
-                INNER JOIN headrace.stg_send_queue q ON q.whatsapp_message_id = m.context_message_id
-                WHERE q.campaign_id = p_campaign_id
-            ) u))
+            SELECT count(*) FROM headrace.stg_incoming_messages m
+            WHERE m.context_message_id IS NULL AND extract(EPOCH FROM m.created_at) BETWEEN s.since AND s.until
+                AND (m.user_phone, m.whatsapp_number_id) IN (
+                    SELECT q.user_phone, q.whatsapp_number_id FROM headrace.stg_send_queue q WHERE q.campaign_id = p_campaign_id)
+        ) + (
+            SELECT count(*) FROM headrace.stg_incoming_messages m
+            WHERE m.context_message_id IN (SELECT q.whatsapp_message_id FROM headrace.stg_send_queue q WHERE q.campaign_id = p_campaign_id)),
+        'messages_from', s.since, 'messages_until', s.until))
+    FROM stretch s
 $$;

@@ -84,7 +84,7 @@ DECLARE
 BEGIN
     SELECT * INTO k FROM headrace.campaign c WHERE c.campaign_id = p_campaign_id;
     SELECT * INTO d FROM headrace.campaign_computed_stats s WHERE s.campaign_id = p_campaign_id;
-    v_rows := headrace.source_row_counts(p_campaign_id);
+    v_rows := headrace.source_row_counts(p_campaign_id, k.source_rows);
     v_fewer := headrace.missing_source_rows(k.source_rows, v_rows) <> '{}';
     -- Without a document there is nothing to amend: it is counted anew, and frozen again if it is completed.
     v_reopened := p_reopen OR d.campaign_id IS NULL
@@ -135,7 +135,7 @@ BEGIN
         frozen_at = CASE WHEN s.version = d.version AND s.frozen_at IS NOT NULL THEN s.frozen_at ELSE clock_timestamp() END, deleted_at = NULL
     WHERE s.campaign_id = p_campaign_id;
     UPDATE headrace.campaign c SET
-        state = s.state, last_version = s.version, source_rows = v_rows, late_messages = NULL
+        state = s.state, last_version = s.version, source_rows = headrace.source_row_counts(p_campaign_id), late_messages = NULL
     FROM headrace.campaign_computed_stats s
     WHERE c.campaign_id = p_campaign_id AND s.campaign_id = p_campaign_id;
     PERFORM headrace.touch_day(p_campaign_id, ARRAY['campaign_template_stats', 'campaign_computed_stats'])
@@ -1585,10 +1585,9 @@ CREATE FUNCTION headrace.missing_source_rows(p_then jsonb, p_now jsonb) RETURNS 
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
-    SELECT coalesce(jsonb_object_agg(t.key, t.value::bigint - (p_now ->> t.key)::bigint), '{}')
-    FROM jsonb_each_text(p_then - 'reply_window') t
-    WHERE (p_now ->> t.key)::bigint < t.value::bigint
-        AND (t.key <> 'messages' OR (p_now ->> 'reply_window')::numeric >= (p_then ->> 'reply_window')::numeric)
+    SELECT coalesce(jsonb_object_agg(t.name, (p_then ->> t.name)::bigint - (p_now ->> t.name)::bigint), '{}')
+    FROM (VALUES ('send_queue'), ('message_status_logs'), ('messages')) t (name)
+    WHERE (p_now ->> t.name)::bigint < (p_then ->> t.name)::bigint
 $$;
 
 -- Name: oldest_writer(); Type: FUNCTION; Schema: headrace; Owner: -
@@ -1788,9 +1787,17 @@ BEGIN
 END
 $$;
 
--- Name: rebuild_step(bigint); Type: FUNCTION; Schema: headrace; Owner: -
+-- Name: rebuild_due(timestamp with time zone, text, boolean); Type: FUNCTION; Schema: headrace; Owner: -
 
-CREATE FUNCTION headrace.rebuild_step(p_messages bigint DEFAULT 5000) RETURNS integer
+CREATE FUNCTION headrace.rebuild_due(p_not_before timestamp with time zone, p_error text, p_patient boolean) RETURNS boolean
+    LANGUAGE sql STABLE PARALLEL SAFE
+    AS $$
+    SELECT p_not_before IS NULL OR p_not_before <= clock_timestamp() OR NOT p_patient AND p_error IS NULL
+$$;
+
+-- Name: rebuild_step(bigint, boolean); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.rebuild_step(p_messages bigint DEFAULT 5000, p_patient boolean DEFAULT false) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
     AS $$
@@ -1804,7 +1811,7 @@ BEGIN
     LOOP
         SELECT c.campaign_id INTO v_campaign FROM headrace.campaign c
         WHERE (c.rebuild_requested_at IS NOT NULL OR c.state = 'settling' AND c.settles_until <= clock_timestamp())
-            AND (c.rebuild_not_before IS NULL OR c.rebuild_not_before <= clock_timestamp())
+            AND headrace.rebuild_due(c.rebuild_not_before, c.rebuild_error, p_patient)
         ORDER BY c.rebuild_requested_at LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED;
         EXIT WHEN NOT FOUND;
         BEGIN
@@ -1827,15 +1834,15 @@ BEGIN
 END
 $$;
 
--- Name: rebuilds_pending(); Type: FUNCTION; Schema: headrace; Owner: -
+-- Name: rebuilds_pending(boolean); Type: FUNCTION; Schema: headrace; Owner: -
 
-CREATE FUNCTION headrace.rebuilds_pending() RETURNS bigint
+CREATE FUNCTION headrace.rebuilds_pending(p_patient boolean DEFAULT false) RETURNS bigint
     LANGUAGE sql STABLE
     SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
     AS $$
-    SELECT count(*) FROM headrace.campaign
-    WHERE (rebuild_requested_at IS NOT NULL OR state = 'settling' AND settles_until <= clock_timestamp())
-        AND (rebuild_not_before IS NULL OR rebuild_not_before <= clock_timestamp())
+    SELECT count(*) FROM headrace.campaign c
+    WHERE (c.rebuild_requested_at IS NOT NULL OR c.state = 'settling' AND c.settles_until <= clock_timestamp())
+        AND headrace.rebuild_due(c.rebuild_not_before, c.rebuild_error, p_patient)
 $$;
 
 -- Name: record_activity(text[], date[], bigint[]); Type: FUNCTION; Schema: headrace; Owner: -
@@ -1968,12 +1975,20 @@ CREATE FUNCTION headrace.request_amendments(p_campaigns uuid[], p_messages text[
     SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
     AS $$
     UPDATE headrace.campaign c SET
-        rebuild_requested_at = coalesce(c.rebuild_requested_at, clock_timestamp()), rebuild_not_before = NULL,
+        rebuild_requested_at = coalesce(c.rebuild_requested_at, clock_timestamp()),
+        -- Each counts the whole campaign: of a large one late changes are gathered, so that a worker has ten times as long for others.
+        rebuild_not_before = CASE WHEN k.total >= 5000 THEN k.last_at + least(interval '0.2 ms' * k.total, interval '1 minute') END,
         -- some of them, to be named in the amendment
         late_messages = ARRAY(SELECT DISTINCT m FROM unnest(c.late_messages || k.messages) m ORDER BY m LIMIT 20)
     FROM (
-        SELECT u.campaign, array_agg(DISTINCT u.message) AS messages
-        FROM unnest(p_campaigns, p_messages) u (campaign, message) GROUP BY u.campaign
+        SELECT
+            u.campaign, array_agg(DISTINCT u.message) AS messages, max((d.totals ->> 'total')::bigint) AS total,
+            max(greatest(s.rebuilt_at, p.last_at)) AS last_at
+        FROM unnest(p_campaigns, p_messages) u (campaign, message)
+        INNER JOIN headrace.campaign s ON s.campaign_id = u.campaign
+        LEFT JOIN headrace.campaign_computed_stats d ON d.campaign_id = u.campaign
+        LEFT JOIN headrace.campaign_stats_pending_amendment p ON p.campaign_id = u.campaign
+        GROUP BY u.campaign
     ) k
     WHERE c.campaign_id = k.campaign AND c.state IN ('frozen', 'amended')
 $$;
@@ -2051,31 +2066,34 @@ CREATE FUNCTION headrace.settle_window() RETURNS interval
     SELECT make_interval(secs => 604800.0)
 $$;
 
--- Name: source_row_counts(uuid); Type: FUNCTION; Schema: headrace; Owner: -
+-- Name: source_row_counts(uuid, jsonb); Type: FUNCTION; Schema: headrace; Owner: -
 
-CREATE FUNCTION headrace.source_row_counts(p_campaign_id uuid) RETURNS jsonb
+CREATE FUNCTION headrace.source_row_counts(p_campaign_id uuid, p_like jsonb DEFAULT NULL::jsonb) RETURNS jsonb
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
     SET jit TO 'off'
     AS $$
-    SELECT jsonb_build_object(
-        'reply_window', headrace.reply_window(),
+    WITH stretch AS (
+        SELECT
+            coalesce((p_like ->> 'messages_from')::numeric, greatest(extract(EPOCH FROM min(q.at)), -1e12)) AS since,
+            coalesce((p_like ->> 'messages_until')::numeric, least(extract(EPOCH FROM max(q.at)), 1e12) + headrace.reply_window()) AS until
+        FROM headrace.stg_send_queue q WHERE q.campaign_id = p_campaign_id
+    )
+    SELECT jsonb_strip_nulls(jsonb_build_object(
         'send_queue', (SELECT count(*) FROM headrace.stg_send_queue q WHERE q.campaign_id = p_campaign_id),
         'message_status_logs', (
             SELECT count(*) FROM headrace.stg_message_status_logs l
             WHERE l.whatsapp_message_id IN (SELECT q.whatsapp_message_id FROM headrace.stg_send_queue q WHERE q.campaign_id = p_campaign_id)),
         'messages', (
-            SELECT count(*) FROM (
-                SELECT m.id FROM headrace.stg_incoming_messages m
-                INNER JOIN headrace.stg_send_queue q
-                    ON q.user_phone = m.user_phone AND q.whatsapp_number_id = m.whatsapp_number_id AND m.created_at > q.at
-                        AND extract(EPOCH FROM m.created_at) - extract(EPOCH FROM q.at) <= headrace.reply_window()
-                WHERE q.campaign_id = p_campaign_id AND m.context_message_id IS NULL
-                UNION
-                SELECT m.id FROM headrace.stg_incoming_messages m
-                INNER JOIN headrace.stg_send_queue q ON q.whatsapp_message_id = m.context_message_id
-                WHERE q.campaign_id = p_campaign_id
-            ) u))
+            SELECT count(*) FROM headrace.stg_incoming_messages m
+            WHERE m.context_message_id IS NULL AND extract(EPOCH FROM m.created_at) BETWEEN s.since AND s.until
+                AND (m.user_phone, m.whatsapp_number_id) IN (
+                    SELECT q.user_phone, q.whatsapp_number_id FROM headrace.stg_send_queue q WHERE q.campaign_id = p_campaign_id)
+        ) + (
+            SELECT count(*) FROM headrace.stg_incoming_messages m
+            WHERE m.context_message_id IN (SELECT q.whatsapp_message_id FROM headrace.stg_send_queue q WHERE q.campaign_id = p_campaign_id)),
+        'messages_from', s.since, 'messages_until', s.until))
+    FROM stretch s
 $$;
 
 -- Name: source_values(text); Type: FUNCTION; Schema: headrace; Owner: -
@@ -2321,9 +2339,9 @@ CREATE FUNCTION headrace.stray_changes() RETURNS TABLE(day date, changes bigint,
     GROUP BY d.day ORDER BY d.day
 $$;
 
--- Name: stream_poll(text[]); Type: FUNCTION; Schema: headrace; Owner: -
+-- Name: stream_poll(text[], boolean); Type: FUNCTION; Schema: headrace; Owner: -
 
-CREATE FUNCTION headrace.stream_poll(p_streams text[] DEFAULT NULL::text[]) RETURNS TABLE(stream text, shard integer, work text)
+CREATE FUNCTION headrace.stream_poll(p_streams text[] DEFAULT NULL::text[], p_patient boolean DEFAULT false) RETURNS TABLE(stream text, shard integer, work text)
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
     AS $$
@@ -2376,7 +2394,7 @@ BEGIN
             RETURN NEXT;
         END IF;
     END LOOP;
-    RETURN QUERY SELECT r.stream, -1, 'rebuild' FROM headrace.stream_rebuilds(p_streams) r WHERE r.waiting > 0;
+    RETURN QUERY SELECT r.stream, -1, 'rebuild' FROM headrace.stream_rebuilds(p_streams, p_patient) r WHERE r.waiting > 0;
 END
 $$;
 
@@ -2485,12 +2503,12 @@ BEGIN
 END
 $$;
 
--- Name: stream_rebuild(text); Type: FUNCTION; Schema: headrace; Owner: -
+-- Name: stream_rebuild(text, boolean); Type: FUNCTION; Schema: headrace; Owner: -
 
-CREATE FUNCTION headrace.stream_rebuild(p_stream text) RETURNS integer
+CREATE FUNCTION headrace.stream_rebuild(p_stream text, p_patient boolean DEFAULT false) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
-    AS $$
+    AS $_$
 DECLARE
     v_step text;
     v_done integer;
@@ -2499,17 +2517,17 @@ BEGIN
     IF v_step IS NULL THEN
         RETURN 0;
     END IF;
-    EXECUTE format('SELECT %s()', v_step) INTO v_done;
+    EXECUTE format('SELECT %s(p_patient => $1)', v_step) INTO v_done USING p_patient;
     RETURN v_done;
 END
-$$;
+$_$;
 
--- Name: stream_rebuilds(text[]); Type: FUNCTION; Schema: headrace; Owner: -
+-- Name: stream_rebuilds(text[], boolean); Type: FUNCTION; Schema: headrace; Owner: -
 
-CREATE FUNCTION headrace.stream_rebuilds(p_streams text[] DEFAULT NULL::text[]) RETURNS TABLE(stream text, waiting bigint)
+CREATE FUNCTION headrace.stream_rebuilds(p_streams text[] DEFAULT NULL::text[], p_patient boolean DEFAULT false) RETURNS TABLE(stream text, waiting bigint)
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
-    AS $$
+    AS $_$
 DECLARE
     v_pending text;
 BEGIN
@@ -2517,11 +2535,11 @@ BEGIN
         SELECT s.stream, s.rebuilds_pending FROM headrace.stream s
         WHERE s.rebuilds_pending IS NOT NULL AND (p_streams IS NULL OR s.stream = ANY (p_streams)) ORDER BY s.stream
     LOOP
-        EXECUTE format('SELECT %s()', v_pending) INTO waiting;
+        EXECUTE format('SELECT %s(p_patient => $1)', v_pending) INTO waiting USING p_patient;
         RETURN NEXT;
     END LOOP;
 END
-$$;
+$_$;
 
 -- Name: stream_step(text, integer, integer, boolean); Type: FUNCTION; Schema: headrace; Owner: -
 
@@ -4061,14 +4079,18 @@ REVOKE ALL ON FUNCTION headrace.rebase_stream(p_stream text, p_shards integer) F
 REVOKE ALL ON FUNCTION headrace.rebuild_campaign_stats(p_campaigns uuid[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION headrace.rebuild_campaign_stats(p_campaigns uuid[]) TO headrace_worker;
 
--- Name: FUNCTION rebuild_step(p_messages bigint); Type: ACL; Schema: headrace; Owner: -
+-- Name: FUNCTION rebuild_due(p_not_before timestamp with time zone, p_error text, p_patient boolean); Type: ACL; Schema: headrace; Owner: -
 
-REVOKE ALL ON FUNCTION headrace.rebuild_step(p_messages bigint) FROM PUBLIC;
-GRANT ALL ON FUNCTION headrace.rebuild_step(p_messages bigint) TO headrace_worker;
+REVOKE ALL ON FUNCTION headrace.rebuild_due(p_not_before timestamp with time zone, p_error text, p_patient boolean) FROM PUBLIC;
 
--- Name: FUNCTION rebuilds_pending(); Type: ACL; Schema: headrace; Owner: -
+-- Name: FUNCTION rebuild_step(p_messages bigint, p_patient boolean); Type: ACL; Schema: headrace; Owner: -
 
-REVOKE ALL ON FUNCTION headrace.rebuilds_pending() FROM PUBLIC;
+REVOKE ALL ON FUNCTION headrace.rebuild_step(p_messages bigint, p_patient boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION headrace.rebuild_step(p_messages bigint, p_patient boolean) TO headrace_worker;
+
+-- Name: FUNCTION rebuilds_pending(p_patient boolean); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.rebuilds_pending(p_patient boolean) FROM PUBLIC;
 
 -- Name: FUNCTION record_activity(p_assets text[], p_days date[], p_rows bigint[]); Type: ACL; Schema: headrace; Owner: -
 
@@ -4112,10 +4134,10 @@ REVOKE ALL ON FUNCTION headrace.settle_campaigns(p_campaigns uuid[], p_noticed b
 
 REVOKE ALL ON FUNCTION headrace.settle_window() FROM PUBLIC;
 
--- Name: FUNCTION source_row_counts(p_campaign_id uuid); Type: ACL; Schema: headrace; Owner: -
+-- Name: FUNCTION source_row_counts(p_campaign_id uuid, p_like jsonb); Type: ACL; Schema: headrace; Owner: -
 
-REVOKE ALL ON FUNCTION headrace.source_row_counts(p_campaign_id uuid) FROM PUBLIC;
-GRANT ALL ON FUNCTION headrace.source_row_counts(p_campaign_id uuid) TO headrace_worker;
+REVOKE ALL ON FUNCTION headrace.source_row_counts(p_campaign_id uuid, p_like jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION headrace.source_row_counts(p_campaign_id uuid, p_like jsonb) TO headrace_worker;
 
 -- Name: FUNCTION source_values(p_table text); Type: ACL; Schema: headrace; Owner: -
 
@@ -4146,25 +4168,25 @@ REVOKE ALL ON FUNCTION headrace.store_webhook_items(p_items jsonb) FROM PUBLIC;
 REVOKE ALL ON FUNCTION headrace.stray_changes() FROM PUBLIC;
 GRANT ALL ON FUNCTION headrace.stray_changes() TO headrace_worker;
 
--- Name: FUNCTION stream_poll(p_streams text[]); Type: ACL; Schema: headrace; Owner: -
+-- Name: FUNCTION stream_poll(p_streams text[], p_patient boolean); Type: ACL; Schema: headrace; Owner: -
 
-REVOKE ALL ON FUNCTION headrace.stream_poll(p_streams text[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION headrace.stream_poll(p_streams text[]) TO headrace_worker;
+REVOKE ALL ON FUNCTION headrace.stream_poll(p_streams text[], p_patient boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION headrace.stream_poll(p_streams text[], p_patient boolean) TO headrace_worker;
 
 -- Name: FUNCTION stream_read(p_stream text, p_shard integer, p_limit integer); Type: ACL; Schema: headrace; Owner: -
 
 REVOKE ALL ON FUNCTION headrace.stream_read(p_stream text, p_shard integer, p_limit integer) FROM PUBLIC;
 
--- Name: FUNCTION stream_rebuild(p_stream text); Type: ACL; Schema: headrace; Owner: -
+-- Name: FUNCTION stream_rebuild(p_stream text, p_patient boolean); Type: ACL; Schema: headrace; Owner: -
 
-REVOKE ALL ON FUNCTION headrace.stream_rebuild(p_stream text) FROM PUBLIC;
-GRANT ALL ON FUNCTION headrace.stream_rebuild(p_stream text) TO headrace_worker;
+REVOKE ALL ON FUNCTION headrace.stream_rebuild(p_stream text, p_patient boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION headrace.stream_rebuild(p_stream text, p_patient boolean) TO headrace_worker;
 
--- Name: FUNCTION stream_rebuilds(p_streams text[]); Type: ACL; Schema: headrace; Owner: -
+-- Name: FUNCTION stream_rebuilds(p_streams text[], p_patient boolean); Type: ACL; Schema: headrace; Owner: -
 
-REVOKE ALL ON FUNCTION headrace.stream_rebuilds(p_streams text[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION headrace.stream_rebuilds(p_streams text[]) TO headrace_reader;
-GRANT ALL ON FUNCTION headrace.stream_rebuilds(p_streams text[]) TO headrace_worker;
+REVOKE ALL ON FUNCTION headrace.stream_rebuilds(p_streams text[], p_patient boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION headrace.stream_rebuilds(p_streams text[], p_patient boolean) TO headrace_reader;
+GRANT ALL ON FUNCTION headrace.stream_rebuilds(p_streams text[], p_patient boolean) TO headrace_worker;
 
 -- Name: FUNCTION stream_step(p_stream text, p_shard integer, p_limit integer, p_isolate boolean, OUT status text, OUT changes integer, OUT dead_letters integer, OUT more boolean); Type: ACL; Schema: headrace; Owner: -
 

@@ -156,7 +156,9 @@ def _streams(connection: sa.Connection) -> list[Problem]:
 
 def _rebuilds(connection: sa.Connection) -> list[Problem]:
     if (
-        connection.exec_driver_sql("SELECT to_regprocedure('headrace.stream_rebuilds(text[])')").scalar()
+        connection.exec_driver_sql(
+            "SELECT to_regprocedure('headrace.stream_rebuilds(text[],boolean)')"
+        ).scalar()
         is None
     ):
         return []  # an older version is installed, which is reported already

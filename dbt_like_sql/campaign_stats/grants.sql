@@ -32,7 +32,7 @@ headrace.get_campaign_template_stats(uuid),
 headrace.campaign_contact_distribution(uuid)
 TO headrace_reader, headrace_app, headrace_worker;
 GRANT EXECUTE ON FUNCTION
-headrace.rebuild_step(bigint),
+headrace.rebuild_step(bigint, boolean),
 headrace.source_row_counts(uuid, jsonb),
 headrace.missing_source_rows(jsonb, jsonb),
 headrace.refresh_documents(uuid[], boolean),

@@ -8,14 +8,14 @@ REVOKE ALL ON ALL TABLES IN SCHEMA headrace FROM PUBLIC;
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA headrace FROM PUBLIC;
 GRANT USAGE ON SCHEMA headrace TO headrace_reader, headrace_app, headrace_worker;
 GRANT SELECT ON headrace.stream_lag, headrace.stream, headrace.worker, headrace.activity TO headrace_reader, headrace_worker;
-GRANT EXECUTE ON FUNCTION headrace.stream_rebuilds(text[]) TO headrace_reader, headrace_worker;
+GRANT EXECUTE ON FUNCTION headrace.stream_rebuilds(text[], boolean) TO headrace_reader, headrace_worker;
 -- A view's functions run with the rights of who reads it.
 GRANT EXECUTE ON FUNCTION headrace.oldest_writer() TO headrace_reader, headrace_worker;
 GRANT SELECT ON headrace.dead_letter, headrace.stream_cursor, headrace.installation TO headrace_worker;
 GRANT EXECUTE ON FUNCTION
-headrace.stream_poll(text[]),
+headrace.stream_poll(text[], boolean),
 headrace.stream_step(text, integer, integer, boolean),
-headrace.stream_rebuild(text),
+headrace.stream_rebuild(text, boolean),
 headrace.dead_letter_retry(bigint[], boolean),
 headrace.missing_change_log_days(integer),
 headrace.capture_faults(text[]),

@@ -102,20 +102,30 @@ def blocked_message(work: Work) -> str:
     return f"stream {work.stream} {what}; run: headrace streams rebase {work.stream}"
 
 
-async def poll(connection: psycopg.AsyncConnection, streams: Sequence[str] | None) -> list[Work]:
-    """What there is to do, in one statement that locks and writes nothing."""
+async def poll(
+    connection: psycopg.AsyncConnection, streams: Sequence[str] | None, *, patient: bool = False
+) -> list[Work]:
+    """What there is to do, in one statement that locks and writes nothing.
+
+    Args:
+        patient: leaves out rebuilds that the stream would rather put off.
+    """
     cursor = await connection.execute(
-        "SELECT stream, shard, work FROM headrace.stream_poll(%s)",
-        [list(streams) if streams is not None else None],
+        "SELECT stream, shard, work FROM headrace.stream_poll(%s, %s)",
+        [list(streams) if streams is not None else None, patient],
     )
     return [Work(*row) for row in await cursor.fetchall()]
 
 
-async def step(connection: psycopg.AsyncConnection, work: Work, batch: Batch) -> Step:
+async def step(
+    connection: psycopg.AsyncConnection, work: Work, batch: Batch, *, patient: bool = False
+) -> Step:
     """Applies one batch of a shard, or one piece of a rebuild, in one transaction of the connection's isolation level."""
     async with connection.transaction():
         if work.kind == "rebuild":
-            cursor = await connection.execute("SELECT headrace.stream_rebuild(%s)", [work.stream])
+            cursor = await connection.execute(
+                "SELECT headrace.stream_rebuild(%s, %s)", [work.stream, patient]
+            )
             row = await cursor.fetchone()
             assert row is not None
             return Step("applied" if row[0] else "busy", changes=row[0])
@@ -129,11 +139,21 @@ async def step(connection: psycopg.AsyncConnection, work: Work, batch: Batch) ->
 
 
 class Drainer:
-    """Steps through whatever polls find, on one connection, remembering per shard the batch to ask for next."""
+    """Steps through whatever polls find, on one connection, remembering per shard the batch to ask for next.
 
-    def __init__(self, connection: psycopg.AsyncConnection, streams: Sequence[str] | None = None) -> None:
+    patient: for one that stays; rebuilds that a stream would rather put off are left until they are due.
+    """
+
+    def __init__(
+        self,
+        connection: psycopg.AsyncConnection,
+        streams: Sequence[str] | None = None,
+        *,
+        patient: bool = False,
+    ) -> None:
         self.connection = connection
         self.streams = streams
+        self.patient = patient
         self.drained = Drained()
         self._batches: dict[tuple[str, int], Batch] = {}
         self._rounds_without_rebuild = 0
@@ -147,7 +167,7 @@ class Drainer:
         Raises:
             psycopg.Error: all but data errors, which are bisected down to dead letters.
         """
-        found = await poll(self.connection, self.streams)
+        found = await poll(self.connection, self.streams, patient=self.patient)
         moved = more = False
         changes = [work for work in found if work.kind == "change"]
         random.shuffle(changes)
@@ -160,7 +180,7 @@ class Drainer:
             self._rounds_without_rebuild = 0
             for work in found:
                 if work.kind == "rebuild" and not stopping():
-                    done = await step(self.connection, work, Batch())
+                    done = await step(self.connection, work, Batch(), patient=self.patient)
                     moved |= done.status == "applied"
                     self.drained = replace(self.drained, rebuilt=self.drained.rebuilt + done.changes)
         return found, moved

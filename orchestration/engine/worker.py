@@ -127,7 +127,7 @@ class Worker:
                 await self._pause(retry_delay(failures if passing else 10))
 
     async def _drain_loop(self, connection: psycopg.AsyncConnection) -> None:
-        drainer = Drainer(connection, self._streams)
+        drainer = Drainer(connection, self._streams, patient=True)
         self._drainers.append(drainer)
         pause = BUSY_PAUSE_SECONDS
         try:
@@ -157,7 +157,8 @@ class Worker:
                 self._rebuilding_since = None
         elif self._rebuilding_since is None or now - self._rebuilds_reported_at >= PROGRESS_SECONDS:
             cursor = await connection.execute(
-                "SELECT stream, waiting FROM headrace.stream_rebuilds(%s) WHERE waiting > 0", [self._streams]
+                "SELECT stream, waiting FROM headrace.stream_rebuilds(%s, p_patient => true) WHERE waiting > 0",
+                [self._streams],
             )
             log.info("rebuilding", left=dict(await cursor.fetchall()))
             self._rebuilding_since = self._rebuilding_since or now

@@ -9,6 +9,7 @@ import pytest
 from orchestration.migrate import migrate
 from orchestration.settings import Settings
 from tests.campaign_stats.lives import (
+    LONG_AGO,
     NOW,
     PRUNED,
     SENT,
@@ -22,6 +23,7 @@ from tests.campaign_stats.lives import (
     operate,
     reply,
     report,
+    set_status,
     state,
     totals,
     value,
@@ -156,6 +158,48 @@ def test_a_message_moved_out_of_a_frozen_campaign_counts_where_it_went_and_waits
     operate(app, "amend_campaigns", campaign, True)
     assert totals(app, campaign, "total", "read", "replied") == (2, 0, 0)
     assert_all_agree(app)
+
+
+def test_a_worker_gathers_what_comes_late_to_a_large_campaign(app: Connection) -> None:
+    """A small one is counted at once, and so is a large one on request, or when it was left alone for a while."""
+    small, large = frozen_campaign(app, "small"), insert(app, "campaigns", name="large", status="running")
+    app.execute(
+        "INSERT INTO send_queue (campaign_id, user_phone, whatsapp_number_id, template_name, status, whatsapp_message_id, sent_at)"
+        " SELECT %s, 'large ' || n, 'n', 't', 'sent', 'large' || n, %s FROM generate_series(0, 4999) n",
+        [large, SENT],
+    )
+    set_status(app, large, "completed", LONG_AGO)
+    assert state(app, large) == "frozen"
+    report(app, "large1", "read")
+    report(app, "small1", "read")
+    app.execute("SELECT headrace.stream_step('campaign_stats', 0, 1000, false)")
+    assert value(app, "SELECT headrace.rebuilds_pending(p_patient => true)") == 1
+    assert value(app, "SELECT headrace.rebuilds_pending()") == 2
+    assert value(app, "SELECT headrace.rebuild_step(p_patient => true)") == 1
+    assert (state(app, small), state(app, large)) == ("amended", "frozen")
+    waits = "SELECT rebuild_not_before - rebuilt_at FROM headrace.campaign WHERE campaign_id = %s"
+    assert value(app, waits, large) == timedelta(seconds=1)
+    # Time passes: what had been put off is due for anybody.
+    app.execute("UPDATE headrace.campaign SET rebuild_not_before = clock_timestamp()")
+    assert value(app, "SELECT headrace.rebuild_step(p_patient => true)") == 1
+    assert (state(app, large), totals(app, large, "read")) == ("amended", (1,))
+    report(app, "large2", "read")
+    drain(app)
+    assert totals(app, large, "read") == (2,), "on request it is counted at once"
+    assert_all_agree(app)
+
+
+def test_an_amendment_that_the_data_refused_is_tried_again_with_the_next_late_change(app: Connection) -> None:
+    campaign = frozen_campaign(app)
+    app.execute("ALTER TABLE headrace.campaign_stats_amendment ADD CONSTRAINT broken CHECK (false)")
+    report(app, "c1", "read")
+    drain(app)
+    assert value(app, "SELECT rebuild_error FROM headrace.campaign") is not None
+    assert value(app, "SELECT headrace.rebuilds_pending()") == 0
+    app.execute("ALTER TABLE headrace.campaign_stats_amendment DROP CONSTRAINT broken")
+    report(app, "c2", "read")
+    drain(app)
+    assert (state(app, campaign), totals(app, campaign, "read")) == ("amended", (3,))
 
 
 # --- rows that are gone -----------------------------------------------------------------------------------------

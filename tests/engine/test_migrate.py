@@ -252,7 +252,7 @@ def test_a_database_that_does_not_fit_is_refused_whole_in_the_words_of_doctor(
 def test_an_installed_database_that_no_longer_fits_is_left_as_it_is(
     database: str, settings: Settings
 ) -> None:
-    run(database, "DROP INDEX send_queue_campaign; DROP FUNCTION headrace.rebuild_step(bigint)")
+    run(database, "DROP INDEX send_queue_campaign; DROP FUNCTION headrace.rebuild_step(bigint, boolean)")
     with pytest.raises(HeadraceError, match=r"lacks an index on \(campaign_id\)"):
         migrate(database, settings)
     assert run(database, "SELECT to_regproc('headrace.rebuild_step')") == [(None,)]
@@ -327,7 +327,7 @@ def test_a_schema_headrace_of_somebody_else_is_not_touched(app_database: str, se
 def make_older(url: str) -> None:
     """As an older version left it: a view with another column, a function with another result, one that is no more."""
     run(url, "ALTER VIEW headrace.campaign_template_stats_live RENAME COLUMN failed_queue TO older")
-    run(url, "DROP FUNCTION headrace.rebuilds_pending()")
+    run(url, "DROP FUNCTION headrace.rebuilds_pending(boolean)")
     run(url, "CREATE FUNCTION headrace.rebuilds_pending() RETURNS integer LANGUAGE sql AS 'SELECT 0'")
     run(
         url,

@@ -3,7 +3,7 @@
 -- reads:   headrace.campaign
 -- writes:  what rebuild_campaign_stats writes; where the data refuse, the error on the campaign's own row, and others go on
 -- locks:   one campaign at a time is taken with SKIP LOCKED; more only while they are few and small
-CREATE OR REPLACE FUNCTION headrace.rebuild_step(p_messages bigint DEFAULT 5000) RETURNS integer
+CREATE OR REPLACE FUNCTION headrace.rebuild_step(p_messages bigint DEFAULT 5000, p_patient boolean DEFAULT false) RETURNS integer
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, headrace, pg_temp
 AS $$
@@ -17,7 +17,7 @@ BEGIN
     LOOP
         SELECT c.campaign_id INTO v_campaign FROM headrace.campaign c
         WHERE (c.rebuild_requested_at IS NOT NULL OR c.state = 'settling' AND c.settles_until <= clock_timestamp())
-            AND (c.rebuild_not_before IS NULL OR c.rebuild_not_before <= clock_timestamp())
+            AND headrace.rebuild_due(c.rebuild_not_before, c.rebuild_error, p_patient)
         ORDER BY c.rebuild_requested_at LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED;
         EXIT WHEN NOT FOUND;
         BEGIN

@@ -1,13 +1,13 @@
--- purpose: how many campaigns are due to be rebuilt or frozen; one that failed is not before its next try
--- grain:   one number
+-- purpose: how many campaigns are due to be rebuilt or frozen
+-- grain:   one number; p_patient: without amendments that are put off (rebuild_due)
 -- reads:   headrace.campaign
 -- writes:  nothing
 -- locks:   none
-CREATE OR REPLACE FUNCTION headrace.rebuilds_pending() RETURNS bigint
+CREATE OR REPLACE FUNCTION headrace.rebuilds_pending(p_patient boolean DEFAULT false) RETURNS bigint
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, headrace, pg_temp
 AS $$
-    SELECT count(*) FROM headrace.campaign
-    WHERE (rebuild_requested_at IS NOT NULL OR state = 'settling' AND settles_until <= clock_timestamp())
-        AND (rebuild_not_before IS NULL OR rebuild_not_before <= clock_timestamp())
+    SELECT count(*) FROM headrace.campaign c
+    WHERE (c.rebuild_requested_at IS NOT NULL OR c.state = 'settling' AND c.settles_until <= clock_timestamp())
+        AND headrace.rebuild_due(c.rebuild_not_before, c.rebuild_error, p_patient)
 $$;

@@ -3,7 +3,9 @@
 -- reads:   headrace.stream_cursor, headrace.change_log (by its index on xid), stream_rebuilds()
 -- writes:  nothing
 -- locks:   none
-CREATE OR REPLACE FUNCTION headrace.stream_poll(p_streams text[] DEFAULT NULL)
+--
+-- p_patient: without rebuilds that the stream would rather put off
+CREATE OR REPLACE FUNCTION headrace.stream_poll(p_streams text[] DEFAULT NULL, p_patient boolean DEFAULT false)
 RETURNS TABLE (stream text, shard integer, work text)
 LANGUAGE plpgsql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, headrace, pg_temp
@@ -57,6 +59,6 @@ BEGIN
             RETURN NEXT;
         END IF;
     END LOOP;
-    RETURN QUERY SELECT r.stream, -1, 'rebuild' FROM headrace.stream_rebuilds(p_streams) r WHERE r.waiting > 0;
+    RETURN QUERY SELECT r.stream, -1, 'rebuild' FROM headrace.stream_rebuilds(p_streams, p_patient) r WHERE r.waiting > 0;
 END
 $$;

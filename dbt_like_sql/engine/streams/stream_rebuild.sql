@@ -1,9 +1,9 @@
 -- purpose: does the next piece of what a stream has queued to be recomputed
--- grain:   one transaction's worth; how many things were rebuilt
+-- grain:   one transaction's worth; how many things were rebuilt. p_patient: what the stream would rather put off is left
 -- reads:   headrace.stream
 -- writes:  what the stream's rebuild_step writes
 -- locks:   the stream's rebuild_step's
-CREATE OR REPLACE FUNCTION headrace.stream_rebuild(p_stream text) RETURNS integer
+CREATE OR REPLACE FUNCTION headrace.stream_rebuild(p_stream text, p_patient boolean DEFAULT false) RETURNS integer
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, headrace, pg_temp
 AS $$
@@ -15,7 +15,7 @@ BEGIN
     IF v_step IS NULL THEN
         RETURN 0;
     END IF;
-    EXECUTE format('SELECT %s()', v_step) INTO v_done;
+    EXECUTE format('SELECT %s(p_patient => $1)', v_step) INTO v_done USING p_patient;
     RETURN v_done;
 END
 $$;

@@ -50,12 +50,13 @@ class Database:
         return asyncio.run(stream.drain(self.url))
 
     def differences(self) -> int:
-        """Rows in which stored and recomputed statistics differ."""
+        """Rows in which stored and recomputed statistics differ; frozen campaigns that wait for a decision are left out."""
         return int(
             self.value(
                 f"WITH s AS (SELECT {_COUNTERS} FROM headrace.campaign_template_stats),"
                 f" l AS (SELECT {_COUNTERS} FROM headrace.campaign_template_stats_live)"
                 " SELECT count(*) FROM ((TABLE s EXCEPT TABLE l) UNION ALL (TABLE l EXCEPT TABLE s)) d"
+                " WHERE campaign_id NOT IN (SELECT campaign_id FROM headrace.campaign_stats_pending_amendment)"
             )
         )
 

@@ -205,7 +205,7 @@ def take_over(url: str, rate: float, quiet_seconds: float, say: Callable[[str], 
             phase("after")
             traffic.stop()
             _until("all is applied", lambda: not database.column("SELECT stream FROM headrace.stream_poll()"))
-            differences = database.differences(decided=True)
+            differences = database.differences()
         workers.end(signal.SIGTERM)
     finally:
         workers.end(signal.SIGKILL)

@@ -1810,7 +1810,7 @@ DECLARE
 BEGIN
     LOOP
         SELECT c.campaign_id INTO v_campaign FROM headrace.campaign c
-        WHERE (c.rebuild_requested_at IS NOT NULL OR c.state = 'settling' AND c.settles_until <= clock_timestamp())
+        WHERE (c.rebuild_requested_at IS NOT NULL OR c.state = 'settling' AND c.settles_until <= now())
             AND headrace.rebuild_due(c.rebuild_not_before, c.rebuild_error, p_patient)
         ORDER BY c.rebuild_requested_at LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED;
         EXIT WHEN NOT FOUND;
@@ -1841,7 +1841,7 @@ CREATE FUNCTION headrace.rebuilds_pending(p_patient boolean DEFAULT false) RETUR
     SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
     AS $$
     SELECT count(*) FROM headrace.campaign c
-    WHERE (c.rebuild_requested_at IS NOT NULL OR c.state = 'settling' AND c.settles_until <= clock_timestamp())
+    WHERE (c.rebuild_requested_at IS NOT NULL OR c.state = 'settling' AND c.settles_until <= now())
         AND headrace.rebuild_due(c.rebuild_not_before, c.rebuild_error, p_patient)
 $$;
 

@@ -341,3 +341,35 @@ def test_a_page_is_read_by_the_index_at_any_depth(many: Connection, user: Any, p
     assert 1 <= entries <= 60
     blocks = plan[0][0]["Plan"]["Shared Hit Blocks"] + plan[0][0]["Plan"]["Shared Read Blocks"]
     assert blocks < 300  # some ten for each campaign
+
+
+def read(app: Connection, statement: str, *parameters: object) -> tuple[int, int]:
+    """Rows and index entries that a statement reads in the tables of both schemas, and how many tables it reads whole."""
+    app.execute(statement.encode(), parameters)  # the catalog's blocks are read once a session
+    app.execute("SELECT pg_stat_force_next_flush()")
+    with app.transaction(force_rollback=True):
+        app.execute(statement.encode(), parameters)
+        found = app.execute(
+            "SELECT coalesce(sum(idx_tup_fetch + seq_tup_read), 0)::int, sum(seq_scan)::int"
+            " FROM pg_stat_xact_user_tables WHERE schemaname IN ('public', 'headrace')"
+        ).fetchone()
+    assert found is not None
+    return found
+
+
+def test_a_stored_document_is_read_by_key(many: Connection) -> None:
+    campaign = many.execute("SELECT id FROM campaigns OFFSET 7000 LIMIT 1").fetchall()[0][0]
+    rows, whole_tables = read(many, "SELECT headrace.campaign_stats(%s)", campaign)
+    assert whole_tables == 0
+    assert rows == 3  # the campaign, Headrace's own row of it, the document
+
+
+def test_what_is_due_is_found_without_looking_at_what_is_settling(many: Connection) -> None:
+    many.execute("UPDATE headrace.campaign SET state = 'settling', settles_until = now() + interval '1 day'")
+    many.execute("VACUUM ANALYZE headrace.campaign")
+    assert read(many, "SELECT headrace.rebuilds_pending()") == (0, 0)
+    many.execute(
+        "UPDATE headrace.campaign SET settles_until = now() WHERE campaign_id = (SELECT id FROM campaigns LIMIT 1)"
+    )
+    rows, whole_tables = read(many, "SELECT headrace.rebuilds_pending()")
+    assert (rows <= 2, whole_tables) == (True, 0)

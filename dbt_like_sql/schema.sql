@@ -81,6 +81,8 @@ DECLARE
     v_reopened boolean;
     v_why jsonb;
     v_wrong bigint;
+    v_series headrace.campaign_hour[];  -- as it was
+    v_moved jsonb;  -- what changed in it; null: nothing
 BEGIN
     SELECT * INTO k FROM headrace.campaign c WHERE c.campaign_id = p_campaign_id;
     SELECT * INTO d FROM headrace.campaign_computed_stats s WHERE s.campaign_id = p_campaign_id;
@@ -105,12 +107,25 @@ BEGIN
         RETURN NULL;
     END IF;
 
+    v_series := ARRAY(
+        SELECT ROW(h.*)::headrace.campaign_hour FROM headrace.campaign_hourly_stats h WHERE h.campaign_id = p_campaign_id);
     v_wrong := headrace.store_counts(p_campaign_id, true);
     PERFORM headrace.refresh_documents(ARRAY[p_campaign_id], true);
+    -- The numbers of the series are frozen too: where only they change, they are what the record says.
+    SELECT jsonb_agg(jsonb_build_object('hour', hour, 'counter', c.key, 'from', c.was, 'to', c.now) ORDER BY hour, c.key)
+    INTO v_moved
+    FROM unnest(v_series) o FULL JOIN (SELECT h.* FROM headrace.campaign_hour h WHERE h.campaign_id = p_campaign_id) n USING (hour)
+    CROSS JOIN LATERAL (VALUES
+        ('sent', coalesce(o.sent, 0), coalesce(n.sent, 0)), ('delivered', coalesce(o.delivered, 0), coalesce(n.delivered, 0)),
+        ('read', coalesce(o.read, 0), coalesce(n.read, 0)), ('replied', coalesce(o.replied, 0), coalesce(n.replied, 0))
+    ) c (key, was, now)
+    WHERE c.was <> c.now;
+    UPDATE headrace.campaign_computed_stats s SET version = s.version + 1, computed_at = clock_timestamp()
+    WHERE s.campaign_id = p_campaign_id AND s.version = d.version AND v_moved IS NOT NULL;
     INSERT INTO headrace.campaign_stats_amendment
         (campaign_id, version, template_stats, totals, checksum, computed_at, frozen_at, changed, why)
     SELECT d.campaign_id, d.version, d.template_stats, d.totals, d.checksum, d.computed_at, coalesce(d.frozen_at, d.computed_at),
-        headrace.stats_differences(d.template_stats, d.totals, n.template_stats, n.totals),
+        coalesce(nullif(headrace.stats_differences(d.template_stats, d.totals, n.template_stats, n.totals), '[]'), v_moved, '[]'),
         v_why || CASE WHEN v_fewer THEN '{"fewer_rows_accepted": true}' ELSE '{}' END::jsonb
     FROM headrace.campaign_computed_stats n
     WHERE n.campaign_id = p_campaign_id AND d.campaign_id IS NOT NULL AND (n.version > d.version OR v_reopened);
@@ -152,13 +167,13 @@ CREATE FUNCTION headrace.amend_campaigns(p_campaigns uuid[], p_accept boolean) R
     AS $$
 DECLARE
     v_campaign uuid;
-    v_status text;
+    v_status text;  -- null: the source has no such campaign
     v_decided bigint := 0;
 BEGIN
     PERFORM headrace.lock_campaigns(
         ARRAY(SELECT p.campaign_id FROM headrace.campaign_stats_pending_amendment p WHERE p.campaign_id = ANY (p_campaigns)));
     FOR v_campaign, v_status IN
-        SELECT p.campaign_id, c.status
+        SELECT p.campaign_id, CASE WHEN c.campaign_id IS NOT NULL THEN coalesce(c.status, '') END
         FROM headrace.campaign_stats_pending_amendment p LEFT JOIN headrace.stg_campaigns c ON c.campaign_id = p.campaign_id
         WHERE p.campaign_id = ANY (p_campaigns) ORDER BY p.campaign_id
     LOOP
@@ -1207,22 +1222,27 @@ CREATE FUNCTION headrace.forget_old_workers() RETURNS bigint
     SELECT count(*) FROM removed
 $$;
 
--- Name: freeze_campaign(uuid); Type: FUNCTION; Schema: headrace; Owner: -
+-- Name: freeze_campaign(uuid, text); Type: FUNCTION; Schema: headrace; Owner: -
 
-CREATE FUNCTION headrace.freeze_campaign(p_campaign_id uuid) RETURNS void
+CREATE FUNCTION headrace.freeze_campaign(p_campaign_id uuid, p_status text DEFAULT NULL::text) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
     AS $$
+DECLARE
+    v_facts jsonb;
 BEGIN
+    SELECT jsonb_build_object(
+        'campaign_id', c.campaign_id, 'name', c.name, 'status', c.status, 'created_at', c.created_at, 'completed_at', c.completed_at)
+    INTO v_facts FROM headrace.stg_campaigns c WHERE c.campaign_id = p_campaign_id;
+    IF NOT FOUND THEN
+        RETURN;  -- deleted since it was counted: a change of its own, which asks for a rebuild
+    END IF;
     UPDATE headrace.campaign_computed_stats d SET
-        state = 'frozen', frozen_at = clock_timestamp(), deleted_at = NULL,
-        facts = jsonb_build_object(
-            'campaign_id', c.campaign_id, 'name', c.name, 'status', c.status, 'created_at', c.created_at, 'completed_at', c.completed_at)
-    FROM headrace.stg_campaigns c
-    WHERE d.campaign_id = p_campaign_id AND c.campaign_id = p_campaign_id;
+        state = 'frozen', frozen_at = clock_timestamp(), deleted_at = NULL, facts = v_facts
+    WHERE d.campaign_id = p_campaign_id;
     UPDATE headrace.campaign k SET
         state = 'frozen', settles_until = NULL, reopened_at = NULL, late_messages = NULL,
-        frozen_status = (SELECT coalesce(c.status, '') FROM headrace.stg_campaigns c WHERE c.campaign_id = p_campaign_id),
+        frozen_status = coalesce(p_status, v_facts ->> 'status', ''),
         source_rows = headrace.source_row_counts(p_campaign_id),
         last_version = (SELECT d.version FROM headrace.campaign_computed_stats d WHERE d.campaign_id = p_campaign_id)
     WHERE k.campaign_id = p_campaign_id;
@@ -1405,6 +1425,8 @@ CREATE FUNCTION headrace.latency_seconds(p_from timestamp with time zone, p_to t
     AS $$
     SELECT CASE
         WHEN p_from IS NULL OR p_to IS NULL OR NOT isfinite(p_from) OR NOT isfinite(p_to) OR p_to < p_from THEN NULL
+        -- of times further apart than an interval reaches: the most there is
+        WHEN p_to >= '100000-01-01 00:00+00' AND p_from < '90000-01-01 00:00+00' THEN 596000 * 3600
         WHEN date_part('epoch', p_to - p_from) < 3600 THEN floor(date_part('epoch', p_to - p_from))::integer
         WHEN date_part('epoch', p_to - p_from) < 86400 THEN floor(date_part('epoch', p_to - p_from) / 60)::integer * 60
         ELSE least(floor(date_part('epoch', p_to - p_from) / 3600), 596000)::integer * 3600
@@ -1778,9 +1800,12 @@ BEGIN
             DELETE FROM headrace.campaign_computed_stats WHERE campaign_id = v_campaign;
         ELSE
             PERFORM headrace.refresh_documents(ARRAY[v_campaign]);
+            -- One that was pending may have its document from an earlier life.
+            UPDATE headrace.campaign_computed_stats d SET state = k.state
+            WHERE d.campaign_id = v_campaign AND k.state <> 'frozen' AND d.state <> k.state;
         END IF;
         IF k.state = 'frozen' THEN
-            PERFORM headrace.freeze_campaign(v_campaign);
+            PERFORM headrace.freeze_campaign(v_campaign, v_status);
         END IF;
     END LOOP;
     RETURN v_changed;
@@ -3978,9 +4003,9 @@ REVOKE ALL ON FUNCTION headrace.fold_messages(p_messages text[], p_campaigns uui
 REVOKE ALL ON FUNCTION headrace.forget_old_workers() FROM PUBLIC;
 GRANT ALL ON FUNCTION headrace.forget_old_workers() TO headrace_worker;
 
--- Name: FUNCTION freeze_campaign(p_campaign_id uuid); Type: ACL; Schema: headrace; Owner: -
+-- Name: FUNCTION freeze_campaign(p_campaign_id uuid, p_status text); Type: ACL; Schema: headrace; Owner: -
 
-REVOKE ALL ON FUNCTION headrace.freeze_campaign(p_campaign_id uuid) FROM PUBLIC;
+REVOKE ALL ON FUNCTION headrace.freeze_campaign(p_campaign_id uuid, p_status text) FROM PUBLIC;
 
 -- Name: FUNCTION freeze_campaigns(p_campaigns uuid[]); Type: ACL; Schema: headrace; Owner: -
 

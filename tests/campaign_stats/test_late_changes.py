@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -113,6 +113,24 @@ def test_a_late_reply_amends(app: Connection) -> None:
     assert (state(app, campaign), totals(app, campaign, "replied")) == ("amended", (2,))
     (record,) = amendments(app, campaign)
     assert {item["counter"] for item in record["changed"]} == {"replied"}
+    assert_all_agree(app)
+
+
+def test_a_late_change_that_moves_nothing_but_the_series_amends_on_record(app: Connection) -> None:
+    campaign = frozen_campaign(app)
+    version, frozen_totals, _ = numbers(app, campaign)
+    reply(app, "c phone 0", SENT + timedelta(hours=1))  # before the one that had come
+    drain(app)
+    assert (state(app, campaign), numbers(app, campaign)[:2]) == ("amended", (version + 1, frozen_totals))
+    (record,) = amendments(app, campaign)
+    assert record["version"] == version
+    assert [(item["counter"], item["from"], item["to"]) for item in record["changed"]] == [
+        ("replied", 0, 1),
+        ("replied", 1, 0),
+    ]
+    assert [datetime.fromisoformat(item["hour"]) for item in record["changed"]] == [
+        (SENT + timedelta(hours=hours)).replace(minute=0, second=0) for hours in (1, 2)
+    ]
     assert_all_agree(app)
 
 
@@ -268,6 +286,18 @@ def test_a_late_change_after_the_rows_are_restored_is_counted_and_nothing_waits(
     report(app, "c1", "read")
     drain(app)
     assert (waiting(app), totals(app, campaign, "read")) == ({}, (2,))
+    assert_all_agree(app)
+
+
+def test_what_waits_is_accepted_of_a_campaign_without_a_status_too(app: Connection) -> None:
+    app.execute("ALTER TABLE campaigns ALTER status DROP NOT NULL")
+    campaign = a_campaign(app)
+    app.execute("UPDATE campaigns SET status = NULL")
+    operate(app, "freeze_campaigns", campaign)
+    app.execute(PRUNED["message_status_logs"].encode())
+    drain(app)
+    assert operate(app, "amend_campaigns", campaign, True) == 1
+    assert (state(app, campaign), totals(app, campaign, "read")) == ("amended", (0,))
     assert_all_agree(app)
 
 

@@ -156,6 +156,19 @@ def test_a_campaign_deleted_before_it_was_frozen_is_gone_and_comes_back_with_a_h
     assert_all_agree(app)
 
 
+def test_a_campaign_that_is_back_before_it_was_removed_is_served_in_the_state_it_is_in_now(
+    app: Connection,
+) -> None:
+    campaign = a_campaign(app)
+    set_status(app, campaign, "completed", NOW)
+    app.execute("DELETE FROM campaigns")
+    app.execute("SELECT headrace.stream_step('campaign_stats', 0, 100)")
+    insert(app, "campaigns", id=campaign, status="running")
+    drain(app)
+    assert (state(app, campaign), document(app, campaign)["state"]) == ("live", "live")
+    assert_all_agree(app)
+
+
 def test_a_campaign_deleted_after_it_was_frozen_is_served_with_when_it_was_deleted(app: Connection) -> None:
     campaign = frozen_campaign(app)
     before = document(app, campaign)

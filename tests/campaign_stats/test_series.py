@@ -106,3 +106,26 @@ def test_the_series_of_one_campaign_is_read_by_key(app: Connection) -> None:
     assert "campaign_hour_pkey" in text
     assert "campaign_frozen_hours_pkey" in text
     assert "Seq Scan" not in text
+
+
+def test_times_at_the_ends_of_time_are_counted_and_no_poison(app: Connection) -> None:
+    row = app.execute("INSERT INTO campaigns (status) VALUES ('running') RETURNING id").fetchone()
+    assert row is not None
+    app.execute(
+        "INSERT INTO send_queue (campaign_id, template_name, status, whatsapp_message_id, sent_at)"
+        " VALUES (%s, 't', 'sent', 'm', '4713-01-01 BC')",
+        row,
+    )
+    app.execute(
+        "INSERT INTO message_status_logs (whatsapp_message_id, status, created_at)"
+        " VALUES ('m', 'read', '294276-12-31 UTC'), ('m', 'delivered', 'infinity')"
+    )
+    drain(app)
+    read = "SELECT totals FROM headrace.campaign_computed_stats"
+    stored = app.execute(read.encode()).fetchone()
+    assert stored == app.execute("SELECT headrace.live_stats(%s) -> 'totals'", row).fetchone()
+    assert stored is not None
+    assert (stored[0]["read"], stored[0]["median_seconds_to_read"]) == (1, 596000 * 3600)
+    app.execute("SELECT headrace.freeze_campaigns(ARRAY[%s])", row)
+    assert app.execute(read.encode()).fetchone() == stored
+    assert app.execute("SELECT count(*) FROM headrace.dead_letter").fetchone() == (0,)

@@ -226,6 +226,30 @@ def test_two_that_freeze_the_same_campaign_one_after_the_other_leave_one_final_v
     assert_all_agree(app)
 
 
+@pytest.mark.parametrize(
+    ("change", "state"),
+    [("UPDATE campaigns SET status = 'running'", "live"), ("DELETE FROM campaigns", "deleted")],
+)
+def test_a_campaign_that_is_reopened_or_deleted_while_it_is_being_frozen_does_not_stay_frozen(
+    app: Connection, connect: Connect, change: str, state: str
+) -> None:
+    holder, freeze = connect(), connect()
+    complete(app)
+    with holder.transaction():
+        one(
+            holder,
+            "SELECT version FROM headrace.campaign_computed_stats WHERE campaign_id = %s FOR UPDATE",
+            A,
+        )
+        waiting = beside(freeze, STEP)
+        until_it_waits(app, freeze)  # it has read that the campaign is completed
+        app.execute(f"{change} WHERE id = %s".encode(), [A])
+    waiting.outcome()
+    drain(app)
+    assert one(app, "SELECT state FROM headrace.campaign WHERE campaign_id = %s", A) == state
+    assert_all_agree(app)
+
+
 def test_a_worker_that_is_killed_while_it_freezes_leaves_nothing_and_the_next_one_freezes(
     app: Connection, connect: Connect
 ) -> None:

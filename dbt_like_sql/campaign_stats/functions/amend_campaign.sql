@@ -17,6 +17,8 @@ DECLARE
     v_reopened boolean;
     v_why jsonb;
     v_wrong bigint;
+    v_series headrace.campaign_hour[];  -- as it was
+    v_moved jsonb;  -- what changed in it; null: nothing
 BEGIN
     SELECT * INTO k FROM headrace.campaign c WHERE c.campaign_id = p_campaign_id;
     SELECT * INTO d FROM headrace.campaign_computed_stats s WHERE s.campaign_id = p_campaign_id;
@@ -41,12 +43,25 @@ BEGIN
         RETURN NULL;
     END IF;
 
+    v_series := ARRAY(
+        SELECT ROW(h.*)::headrace.campaign_hour FROM headrace.campaign_hourly_stats h WHERE h.campaign_id = p_campaign_id);
     v_wrong := headrace.store_counts(p_campaign_id, true);
     PERFORM headrace.refresh_documents(ARRAY[p_campaign_id], true);
+    -- The numbers of the series are frozen too: where only they change, they are what the record says.
+    SELECT jsonb_agg(jsonb_build_object('hour', hour, 'counter', c.key, 'from', c.was, 'to', c.now) ORDER BY hour, c.key)
+    INTO v_moved
+    FROM unnest(v_series) o FULL JOIN (SELECT h.* FROM headrace.campaign_hour h WHERE h.campaign_id = p_campaign_id) n USING (hour)
+    CROSS JOIN LATERAL (VALUES
+        ('sent', coalesce(o.sent, 0), coalesce(n.sent, 0)), ('delivered', coalesce(o.delivered, 0), coalesce(n.delivered, 0)),
+        ('read', coalesce(o.read, 0), coalesce(n.read, 0)), ('replied', coalesce(o.replied, 0), coalesce(n.replied, 0))
+    ) c (key, was, now)
+    WHERE c.was <> c.now;
+    UPDATE headrace.campaign_computed_stats s SET version = s.version + 1, computed_at = clock_timestamp()
+    WHERE s.campaign_id = p_campaign_id AND s.version = d.version AND v_moved IS NOT NULL;
     INSERT INTO headrace.campaign_stats_amendment
         (campaign_id, version, template_stats, totals, checksum, computed_at, frozen_at, changed, why)
     SELECT d.campaign_id, d.version, d.template_stats, d.totals, d.checksum, d.computed_at, coalesce(d.frozen_at, d.computed_at),
-        headrace.stats_differences(d.template_stats, d.totals, n.template_stats, n.totals),
+        coalesce(nullif(headrace.stats_differences(d.template_stats, d.totals, n.template_stats, n.totals), '[]'), v_moved, '[]'),
         v_why || CASE WHEN v_fewer THEN '{"fewer_rows_accepted": true}' ELSE '{}' END::jsonb
     FROM headrace.campaign_computed_stats n
     WHERE n.campaign_id = p_campaign_id AND d.campaign_id IS NOT NULL AND (n.version > d.version OR v_reopened);

@@ -9,13 +9,13 @@ SET search_path = pg_catalog, headrace, pg_temp
 AS $$
 DECLARE
     v_campaign uuid;
-    v_status text;
+    v_status text;  -- null: the source has no such campaign
     v_decided bigint := 0;
 BEGIN
     PERFORM headrace.lock_campaigns(
         ARRAY(SELECT p.campaign_id FROM headrace.campaign_stats_pending_amendment p WHERE p.campaign_id = ANY (p_campaigns)));
     FOR v_campaign, v_status IN
-        SELECT p.campaign_id, c.status
+        SELECT p.campaign_id, CASE WHEN c.campaign_id IS NOT NULL THEN coalesce(c.status, '') END
         FROM headrace.campaign_stats_pending_amendment p LEFT JOIN headrace.stg_campaigns c ON c.campaign_id = p.campaign_id
         WHERE p.campaign_id = ANY (p_campaigns) ORDER BY p.campaign_id
     LOOP

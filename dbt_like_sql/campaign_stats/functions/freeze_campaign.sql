@@ -1,22 +1,27 @@
 -- purpose: freezes a campaign that was rebuilt in this transaction: its document stands from now on, its per-message state goes
--- grain:   one campaign
+-- grain:   one campaign; p_status: with which it had settled, null where it is frozen by hand, whatever its status
 -- reads:   stg_campaigns, source_row_counts
 -- writes:  headrace.campaign, campaign_computed_stats, message_outcome, campaign_latency, activity, and what pack_hours writes
 -- locks:   the campaign's own row: the caller holds it since before the rebuild
-CREATE OR REPLACE FUNCTION headrace.freeze_campaign(p_campaign_id uuid) RETURNS void
+CREATE OR REPLACE FUNCTION headrace.freeze_campaign(p_campaign_id uuid, p_status text DEFAULT NULL) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, headrace, pg_temp
 AS $$
+DECLARE
+    v_facts jsonb;
 BEGIN
+    SELECT jsonb_build_object(
+        'campaign_id', c.campaign_id, 'name', c.name, 'status', c.status, 'created_at', c.created_at, 'completed_at', c.completed_at)
+    INTO v_facts FROM headrace.stg_campaigns c WHERE c.campaign_id = p_campaign_id;
+    IF NOT FOUND THEN
+        RETURN;  -- deleted since it was counted: a change of its own, which asks for a rebuild
+    END IF;
     UPDATE headrace.campaign_computed_stats d SET
-        state = 'frozen', frozen_at = clock_timestamp(), deleted_at = NULL,
-        facts = jsonb_build_object(
-            'campaign_id', c.campaign_id, 'name', c.name, 'status', c.status, 'created_at', c.created_at, 'completed_at', c.completed_at)
-    FROM headrace.stg_campaigns c
-    WHERE d.campaign_id = p_campaign_id AND c.campaign_id = p_campaign_id;
+        state = 'frozen', frozen_at = clock_timestamp(), deleted_at = NULL, facts = v_facts
+    WHERE d.campaign_id = p_campaign_id;
     UPDATE headrace.campaign k SET
         state = 'frozen', settles_until = NULL, reopened_at = NULL, late_messages = NULL,
-        frozen_status = (SELECT coalesce(c.status, '') FROM headrace.stg_campaigns c WHERE c.campaign_id = p_campaign_id),
+        frozen_status = coalesce(p_status, v_facts ->> 'status', ''),
         source_rows = headrace.source_row_counts(p_campaign_id),
         last_version = (SELECT d.version FROM headrace.campaign_computed_stats d WHERE d.campaign_id = p_campaign_id)
     WHERE k.campaign_id = p_campaign_id;

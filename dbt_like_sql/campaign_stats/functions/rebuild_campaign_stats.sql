@@ -97,9 +97,12 @@ BEGIN
             DELETE FROM headrace.campaign_computed_stats WHERE campaign_id = v_campaign;
         ELSE
             PERFORM headrace.refresh_documents(ARRAY[v_campaign]);
+            -- One that was pending may have its document from an earlier life.
+            UPDATE headrace.campaign_computed_stats d SET state = k.state
+            WHERE d.campaign_id = v_campaign AND k.state <> 'frozen' AND d.state <> k.state;
         END IF;
         IF k.state = 'frozen' THEN
-            PERFORM headrace.freeze_campaign(v_campaign);
+            PERFORM headrace.freeze_campaign(v_campaign, v_status);
         END IF;
     END LOOP;
     RETURN v_changed;

@@ -189,8 +189,8 @@ def _amendments(connection: sa.Connection) -> list[Problem]:
     named = ", ".join(map(str, waiting[:5])) + (", …" if len(waiting) > 5 else "")
     return [
         Problem(
-            f"{len(waiting)} frozen campaigns wait for a decision: something late happened to them, and the source "
-            f"has fewer rows than they were counted from ({named})",
+            f"frozen campaigns that wait for a decision: {len(waiting)} ({named}). Something late happened to them, and the "
+            "source has fewer rows than they were counted from",
             "headrace campaigns amendments; then: headrace campaigns amend ID --accept or --discard",
         )
     ]

@@ -70,13 +70,26 @@ def console() -> Console:
 
 
 def show_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Prints the rows; None is an empty cell."""
+    """Prints the rows; None is an empty cell. Where the screen is too narrow for a table's words, a paragraph for each row."""
+    from rich.measure import Measurement
+    from rich.padding import Padding
     from rich.table import Table
+    from rich.text import Text
 
+    cells = [["" if value is None else str(value) for value in row] for row in rows]
     table = Table(title=title, title_justify="left")
     for column in columns:
         # Ids are there to be copied.
         table.add_column(column, overflow="fold", no_wrap=column == "campaign")
-    for row in rows:
-        table.add_row(*("" if value is None else str(value) for value in row))
-    console().print(table)
+    for row in cells:
+        table.add_row(*row)
+    screen = console()
+    unbounded = screen.options.update(width=10_000)
+    if Measurement.get(screen, unbounded, table).minimum <= screen.width:
+        screen.print(table)
+        return
+    screen.print(Text(title, style="table.title"))
+    for first, *others in cells:
+        screen.print(Text(first, style="table.header"), soft_wrap=True)
+        told = [f"{column} {value}" for column, value in zip(columns[1:], others, strict=True) if value]
+        screen.print(Padding(Text(", ".join(told)), (0, 0, 0, 2), expand=False))

@@ -26,6 +26,7 @@ from orchestration.campaign_stats.counters import (
     name_text,
     percent_text,
 )
+from orchestration.campaign_stats.findings import age
 from orchestration.campaign_stats.tables import COUNTERS
 from orchestration.errors import HeadraceError
 from orchestration.terminal import console, query, show_table
@@ -105,10 +106,12 @@ def _campaign_id(value: str) -> UUID:
 def _newest_campaigns(as_json: bool) -> None:
     columns = ("campaign", "name", "status", "total", "delivered", "replied")
     rows = query(
+        # Of those that campaign_stats() gives numbers of.
         "SELECT c.campaign_id::text, c.name, c.status, d.totals -> 'total', d.totals -> 'delivered',"
         " d.totals -> 'replied'"
-        " FROM headrace.stg_campaigns c LEFT JOIN headrace.campaign_computed_stats d USING (campaign_id)"
-        " ORDER BY c.created_at DESC, c.campaign_id DESC LIMIT %s",
+        " FROM headrace.stg_campaigns c LEFT JOIN headrace.campaign_computed_stats d ON d.campaign_id = c.campaign_id"
+        " AND (d.frozen_at IS NOT NULL OR coalesce(c.status, '') NOT IN ('scheduled', 'failed'))"
+        " ORDER BY c.created_at DESC NULLS LAST, c.campaign_id DESC LIMIT %s",
         [_NEWEST],
     )
     if as_json:
@@ -126,16 +129,27 @@ def _show(document: Mapping[str, Any], screen: Console) -> None:
     def say(text: str) -> None:
         screen.print(text, soft_wrap=True)
 
-    say(f"{name_text(document['name'])} ({document['status']}), created {document['created_at']}")
+    deleted = ", deleted since" if document["deleted_at"] else ""
+    say(f"{name_text(document['name'])} ({document['status']}{deleted}), created {document['created_at']}")
     if document["source"] == "none":
-        say("no statistics: the campaign has not run")
+        say(f"no statistics: its status is {document['status']}")
         return
-    say(f"{document['source']}, {document['age_seconds']} s old\n")
+    say(f"{_standing(document)}\n")
     counters, parts = _numbers(document)
     _show_bars(counters, screen)
     if parts:
         say("")
         _show_parts(parts, screen)
+
+
+def _standing(document: Mapping[str, Any]) -> str:
+    """Where in its life the campaign is, and how old its numbers are."""
+    if document["source"] == "live":
+        return "not stored yet: counted just now"
+    frozen = document["frozen_at"]
+    since = f" {datetime.fromisoformat(frozen).astimezone(UTC):%Y-%m-%d %H:%M} UTC" if frozen else ""
+    changed = age(document["age_seconds"])
+    return f"{document['state']}{since}, version {document['version']}; numbers last changed {changed} ago"
 
 
 def _numbers(document: Mapping[str, Any]) -> tuple[Counters, Parts]:
@@ -239,7 +253,9 @@ def _check_picture(campaign: str | None, as_json: bool, file: str) -> None:
 
 def _draw(document: Mapping[str, Any], file: str) -> None:
     if document["source"] == "none":
-        raise HeadraceError(f"campaign {document['campaign_id']} has not run: there is nothing to draw")
+        raise HeadraceError(
+            f"campaign {document['campaign_id']} has no statistics to draw: its status is {document['status']}"
+        )
     # A second to import: not for those who want no picture.
     from orchestration.campaign_stats.funnel import draw
 

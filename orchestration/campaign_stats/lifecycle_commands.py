@@ -180,13 +180,14 @@ def reopen(ids: tuple[str, ...], accept_fewer_rows: bool) -> None:
 
 @campaigns.command()
 @click.argument("ids", metavar="ID…", nargs=-1, required=True)
-@click.option("--accept", "decision", flag_value="accept", help="Recount from the rows that are left.")
-@click.option("--discard", "decision", flag_value="discard", help="Let the frozen numbers stand.")
-def amend(ids: tuple[str, ...], decision: str | None) -> None:
+@click.option("--accept", is_flag=True, help="Recount from the rows that are left.")
+@click.option("--discard", is_flag=True, help="Let the frozen numbers stand.")
+def amend(ids: tuple[str, ...], accept: bool, discard: bool) -> None:
     """Decides amendments that wait because the source has lost rows that the frozen numbers were counted from."""
-    if decision is None:
+    if accept == discard:
         raise HeadraceError(
-            "say --accept to recount from what is left, or --discard to let numbers stand", exit_code=2
+            "say --accept to recount from the rows that are left, or --discard to let the frozen numbers stand",
+            exit_code=2,
         )
     identities = _existing(ids)
     if idle := [str(identity) for identity in identities if not _look(identity)[3]]:
@@ -194,9 +195,9 @@ def amend(ids: tuple[str, ...], decision: str | None) -> None:
             f"no amendment waits for campaign {', '.join(idle)}; headrace campaigns amendments lists those that do"
         )
     for identity in identities:
-        query(_AMEND, [identity, decision == "accept"])
+        query(_AMEND, [identity, accept])
         state, version = _look(identity)[1:3]
-        done = "recounted" if decision == "accept" else "unchanged"
+        done = "recounted" if accept else "unchanged"
         click.echo(f"campaign {identity} {done}: {state}, version {version}")
 
 

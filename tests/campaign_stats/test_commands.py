@@ -58,10 +58,10 @@ def test_stats_shows_a_campaign_in_all_and_by_template(
     first, _ = a_history(admin)
     live = headrace("stats", str(first)).output
     assert live.startswith("first (running), created ")
-    assert "live, 0 s old" in live
+    assert "not stored yet: counted just now" in live
     asyncio.run(drain(database))
     computed = headrace("stats", str(first)).output
-    assert re.search(r"computed, [\d.]+ s old", computed)
+    assert re.search(r"^live, version 1; numbers last changed \d+ s ago$", computed, re.MULTILINE)
     assert re.search(r"^total +20 ", computed, re.MULTILINE)
     assert re.search(r"^template 0 +10 ", computed, re.MULTILINE)
 
@@ -86,7 +86,7 @@ def test_whatever_the_width_every_number_is_whole(columns: int, headrace: Headra
     document = json.loads(headrace("stats", campaign, "--json").output)
     result = headrace("stats", campaign, COLUMNS=str(columns))
     assert result.exit_code == 0, result.exception
-    heading, _, rest = result.output.partition("s old")
+    heading, _, rest = result.output.partition("s ago")
     assert heading
     if columns < 20:
         return  # nobody's terminal: it is enough that it ends
@@ -181,16 +181,37 @@ def test_stats_without_a_campaign_lists_the_newest_with_their_ids(
     assert "The newest 2 campaigns" in headrace("stats").output
 
 
-def test_stats_of_a_campaign_that_has_not_run_says_so(
-    headrace: Headrace, admin: psycopg.Connection[Any], tmp_path: Path
+@pytest.mark.parametrize("status", ["scheduled", "failed"])
+def test_a_campaign_that_has_no_statistics_by_its_status_has_none_in_the_list_either(
+    status: str, headrace: Headrace, database: str, admin: psycopg.Connection[Any], tmp_path: Path
 ) -> None:
-    campaign = str(insert(admin, "campaigns", name="later", status="scheduled"))
-    assert headrace("stats", campaign).output.endswith("no statistics: the campaign has not run\n")
+    campaign = str(insert(admin, "campaigns", name="later", status=status))
+    insert(admin, "send_queue", campaign_id=campaign, status="sent")
+    asyncio.run(drain(database))
+    assert headrace("stats", campaign).output.endswith(f"no statistics: its status is {status}\n")
+    (row,) = json.loads(headrace("stats", "--json").output)
+    assert (row["campaign"], row["status"], row["total"]) == (campaign, status, None)
     file = tmp_path / "later.png"
-    assert "has not run: there is nothing to draw" in a_sentence(
-        headrace("stats", campaign, "--png", str(file)), exit_code=1
-    )
+    said = a_sentence(headrace("stats", campaign, "--png", str(file)), exit_code=1)
+    assert said.endswith(f"has no statistics to draw: its status is {status}")
     assert not file.exists()
+
+
+def test_stats_of_a_frozen_campaign_say_since_when_which_version_and_whether_it_is_deleted(
+    headrace: Headrace, database: str, campaign: str, admin: psycopg.Connection[Any]
+) -> None:
+    admin.execute("SELECT headrace.freeze_campaigns(ARRAY[%s]::uuid[])", [campaign])
+    moment = r"\d{4}-\d\d-\d\d \d\d:\d\d UTC"
+    shown = headrace("stats", campaign).output
+    assert re.search(rf"^frozen {moment}, version 1; numbers last changed \d+ s ago$", shown, re.MULTILINE)
+    insert(admin, "send_queue", campaign_id=campaign, status="queued")
+    asyncio.run(drain(database))
+    shown = headrace("stats", campaign).output
+    assert shown.startswith("first (running), ")
+    assert re.search(rf"^amended {moment}, version 2; ", shown, re.MULTILINE)
+    admin.execute("DELETE FROM campaigns WHERE id = %s", [campaign])
+    asyncio.run(drain(database))
+    assert headrace("stats", campaign).output.startswith("first (running, deleted since), ")
 
 
 @pytest.mark.parametrize("command", ["stats", "rebuild"])

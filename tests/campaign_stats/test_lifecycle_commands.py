@@ -79,6 +79,25 @@ def test_the_list_shows_the_newest_first_with_state_version_and_what_waits(
     assert told(headrace("list", "--state", "amended")) == "there are no campaigns in state amended"
 
 
+@pytest.mark.parametrize("columns", [40, 80])
+def test_on_a_narrow_terminal_words_and_ids_stay_whole(
+    columns: int, database: str, admin: psycopg.Connection[Any], campaign: str
+) -> None:
+    completed = str(insert(admin, "campaigns", name="Spring offers", status="completed"))
+    drain(admin)
+    result = run("campaigns", "list", HEADRACE_DATABASE_URL=database, COLUMNS=str(columns))
+    lines = result.stdout.splitlines()
+    assert max(map(len, lines)) <= columns
+    assert campaign in lines
+    text = told(result)
+    assert re.search(
+        rf"{completed} name Spring offers, status completed, state settling, version 1, "
+        r"completed at \d{4}-\d\d-\d\d \d\d:\d\d, settles until \d{4}-\d\d-\d\d \d\d:\d\d",
+        text,
+    )
+    assert "frozen at" not in text
+
+
 def test_times_that_no_calendar_has_are_listed_as_they_are(
     headrace: Headrace, admin: psycopg.Connection[Any]
 ) -> None:
@@ -158,6 +177,7 @@ def test_a_campaign_that_does_not_exist_is_refused_by_its_id_with_where_to_look(
 
 def test_a_decision_must_be_said_and_must_be_called_for(headrace: Headrace, campaign: str) -> None:
     assert "--accept" in a_sentence(headrace("amend", campaign), 2)
+    assert "--discard" in a_sentence(headrace("amend", campaign, "--accept", "--discard"), 2)
     said = a_sentence(headrace("amend", campaign, "--accept"), 1)
     assert f"no amendment waits for campaign {campaign}" in said
 

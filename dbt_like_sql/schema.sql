@@ -2635,6 +2635,7 @@ CREATE FUNCTION headrace.template_stats(p_template_name text DEFAULT NULL::text,
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
     SET plan_cache_mode TO 'force_custom_plan'
+    SET random_page_cost TO '1.1'
     SET jit TO 'off'
     AS $$
 BEGIN

@@ -14,6 +14,7 @@ CREATE OR REPLACE FUNCTION headrace.template_stats(
 LANGUAGE plpgsql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, headrace, pg_temp
 SET plan_cache_mode = force_custom_plan
+SET random_page_cost = 1.1
 SET jit = off
 AS $$
 BEGIN

@@ -35,8 +35,9 @@ WINDOW = timedelta(days=7)
 
 campaign = st.sampled_from(CAMPAIGNS)
 row = st.sampled_from(ROWS)
-phone = st.sampled_from(["5511", "5511", "5522"])
-wamid = st.sampled_from(["w1", "w2", "w3", "w4"])
+phone = st.sampled_from(["5511", "5511", "5522", None])
+template = st.sampled_from(["t", "t", "other", None])
+wamid = st.sampled_from(["w1", "w2", "w3", "w4", None])
 moment = st.sampled_from(
     [START + timedelta(minutes=m) for m in (0, 1, 2, 3, 70)] + [START + timedelta(days=7)]
 )
@@ -62,7 +63,9 @@ class CampaignLife(RuleBasedStateMachine):
         )
         self.connection.execute("SELECT headrace.rebase_stream('campaign_stats')")
         self.versions: dict[Any, int] = defaultdict(int)
-        self.frozen: dict[Any, tuple[int, Any, Any]] = {}  # version, templates, totals of frozen documents
+        self.frozen: dict[
+            Any, tuple[int, Any, Any, Any]
+        ] = {}  # version, templates, totals, series of frozen documents
         self.operated: set[Any] = set()
         self.rows: dict[
             Any, tuple[int, int]
@@ -74,7 +77,14 @@ class CampaignLife(RuleBasedStateMachine):
             )
             for place in range(2):
                 self.queue(
-                    ROWS[2 * number + place], identity, "5511", f"w{number + 1}", "sent", START, "nothing"
+                    ROWS[2 * number + place],
+                    identity,
+                    "5511",
+                    f"w{number + 1}",
+                    "t",
+                    "sent",
+                    START,
+                    "nothing",
                 )
         self.then("drain")
         if completed:
@@ -92,24 +102,33 @@ class CampaignLife(RuleBasedStateMachine):
         owner=campaign,
         who=phone,
         message=wamid,
-        status=st.sampled_from(["queued", "sent", "failed"]),
+        named=template,
+        status=st.sampled_from(["queued", "sent", "failed", None]),
         at=moment,
         then=then,
     )
     def queue(
-        self, identity: Any, owner: Any, who: str, message: str, status: str, at: datetime, then: str
+        self,
+        identity: Any,
+        owner: Any,
+        who: str | None,
+        message: str | None,
+        named: str | None,
+        status: str | None,
+        at: datetime,
+        then: str,
     ) -> None:
         self.connection.execute(
             "INSERT INTO send_queue (id, campaign_id, user_phone, whatsapp_number_id, template_name, status,"
-            " whatsapp_message_id, sent_at) SELECT %s, id, %s, 'n', 't', %s, %s, %s FROM campaigns WHERE id = %s"
+            " whatsapp_message_id, sent_at) SELECT %s, id, %s, 'n', %s, %s, %s, %s FROM campaigns WHERE id = %s"
             " ON CONFLICT (id) DO UPDATE SET campaign_id = excluded.campaign_id, user_phone = excluded.user_phone,"
-            " status = excluded.status, whatsapp_message_id = excluded.whatsapp_message_id, sent_at = excluded.sent_at",
-            [identity, who, status, message, at, owner],
+            " template_name = excluded.template_name, status = excluded.status, whatsapp_message_id = excluded.whatsapp_message_id, sent_at = excluded.sent_at",
+            [identity, who, named, status, message, at, owner],
         )
         self.then(then)
 
     @rule(message=wamid, status=provider_status, at=moment, then=then)
-    def webhook(self, message: str, status: str, at: datetime, then: str) -> None:
+    def webhook(self, message: str | None, status: str, at: datetime, then: str) -> None:
         self.connection.execute(
             "INSERT INTO message_status_logs (whatsapp_message_id, status, created_at) VALUES (%s, %s, %s)",
             [message, status, at],
@@ -117,11 +136,22 @@ class CampaignLife(RuleBasedStateMachine):
         self.then(then)
 
     @rule(who=phone, at=moment, reference=st.one_of(st.none(), st.none(), wamid), then=then)
-    def reply(self, who: str, at: datetime, reference: str | None, then: str) -> None:
+    def reply(self, who: str | None, at: datetime, reference: str | None, then: str) -> None:
         self.connection.execute(
             "INSERT INTO messages (user_phone, whatsapp_number_id, direction, created_at, context_message_id)"
             " VALUES (%s, 'n', 'incoming', %s, %s)",
             [who, at + timedelta(seconds=30), reference],
+        )
+        self.then(then)
+
+    @rule(place=st.integers(0, 5), message=wamid, status=provider_status, at=moment, then=then)
+    def correct_a_webhook(
+        self, place: int, message: str | None, status: str, at: datetime, then: str
+    ) -> None:
+        self.connection.execute(
+            "UPDATE message_status_logs SET whatsapp_message_id = %s, status = %s, created_at = %s"
+            " WHERE id IN (SELECT id FROM message_status_logs ORDER BY id OFFSET %s LIMIT 1)",
+            [message, status, at, place],
         )
         self.then(then)
 
@@ -137,11 +167,21 @@ class CampaignLife(RuleBasedStateMachine):
         self.then(then)
 
     @rule(
-        identity=campaign,
-        status=st.sampled_from(["completed", "completed", "running", "paused", "failed", "scheduled"]),
+        table=st.sampled_from(["campaigns", "send_queue", "message_status_logs", "messages"]),
+        unlikely=st.integers(0, 3),
         then=then,
     )
-    def change_status(self, identity: Any, status: str, then: str) -> None:
+    def truncate(self, table: str, unlikely: int, then: str) -> None:
+        if unlikely == 0:
+            self.connection.execute(f"TRUNCATE {table} CASCADE")
+            self.then(then)
+
+    @rule(
+        identity=campaign,
+        status=st.sampled_from(["completed", "completed", "running", "paused", "failed", "scheduled", None]),
+        then=then,
+    )
+    def change_status(self, identity: Any, status: str | None, then: str) -> None:
         self.rows.pop(identity, None)
         self.connection.execute("UPDATE campaigns SET status = %s WHERE id = %s", [status, identity])
         self.then(then)
@@ -183,6 +223,11 @@ class CampaignLife(RuleBasedStateMachine):
     @rule(identity=campaign, then=then)
     def rebuild(self, identity: Any, then: str) -> None:
         self.connection.execute("SELECT headrace.rebuild_campaign_stats(ARRAY[%s])", [identity])
+        self.then(then)
+
+    @rule(again=st.sampled_from(["request_rebuild()", "rebase_stream('campaign_stats')"]), then=then)
+    def everything_again(self, again: str, then: str) -> None:
+        self.connection.execute(f"SELECT headrace.{again}")
         self.then(then)
 
     @rule(identity=campaign, then=then)
@@ -305,27 +350,32 @@ class CampaignLife(RuleBasedStateMachine):
         documents = self.connection.execute(
             "SELECT campaign_id, version, template_stats, totals, state FROM headrace.campaign_computed_stats"
         ).fetchall()
+        hours: dict[Any, dict[Any, Any]] = defaultdict(dict)
+        for (owner, hour), numbers in stored_series(self.connection).items():
+            hours[owner][hour] = numbers
         for identity, version, templates, totals, state in documents:
             assert version >= self.versions[identity]
             self.versions[identity] = version
             before = self.frozen.pop(identity, None)
-            if before is not None and before != (version, templates, totals):
+            if before is not None and before != (version, templates, totals, hours[identity]):
                 record = self.connection.execute(
                     "SELECT template_stats, totals, changed FROM headrace.campaign_stats_amendment"
                     " WHERE campaign_id = %s AND version = %s ORDER BY id DESC LIMIT 1",
                     [identity, before[0]],
                 ).fetchone()
                 assert record is not None
-                assert (record[0], record[1]) == before[1:]
+                assert (record[0], record[1]) == before[1:3]
                 assert version > before[0]
             if state in ("frozen", "amended"):
-                self.frozen[identity] = (version, templates, totals)
+                self.frozen[identity] = (version, templates, totals, hours[identity])
         assert self.frozen.keys() <= {item[0] for item in documents}
 
 
 @pytest.fixture
 def connection(database: str) -> Iterator[Connection]:
     with psycopg.connect(database, autocommit=True) as opened:
+        for table in ("campaigns", "send_queue"):
+            opened.execute(f"ALTER TABLE {table} ALTER status DROP NOT NULL")
         yield opened
 
 

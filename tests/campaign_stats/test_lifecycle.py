@@ -212,6 +212,41 @@ def test_what_was_completed_before_headrace_came_is_frozen_and_no_news(
         assert announced(app) == [new]
 
 
+# What 0006 made.
+UNMADE = """
+    DROP TABLE headrace.campaign_hour, headrace.campaign_frozen_hours, headrace.campaign_latency, headrace.campaign_completion,
+        headrace.campaign_stats_amendment, headrace.campaign_stats_pending_amendment CASCADE;
+    DROP VIEW headrace.document_agreement;
+    ALTER TABLE headrace.campaign DROP completed_at, DROP announced_at, DROP reopened_at, DROP settles_until,
+        DROP frozen_status, DROP source_rows, DROP late_messages, DROP last_version;
+    ALTER TABLE headrace.message_outcome DROP sent_at, DROP delivered_at, DROP read_at, DROP replied_at;
+    ALTER TABLE headrace.campaign_computed_stats DROP facts, DROP deleted_at;
+    UPDATE headrace.campaign SET state = 'live';
+    UPDATE headrace.campaign_computed_stats SET state = 'live', totals = totals - 'median_seconds_to_delivered' - 'median_seconds_to_read';
+    UPDATE headrace.schema_version SET version_num = '0005';
+    UPDATE headrace.installation SET value = 'older' WHERE name IN ('objects', 'definition');
+    DELETE FROM headrace.installation WHERE name = 'settle_window_seconds';
+"""
+
+
+def test_campaigns_that_an_older_version_counted_are_counted_anew_and_their_completion_is_no_news(
+    app: Connection, database: str, settings: Settings
+) -> None:
+    running = a_campaign(app, "running")
+    old, young = (a_campaign(app, name, "completed", completed_at=NOW) for name in ("old", "young"))
+    app.execute("UPDATE campaigns SET completed_at = %s WHERE id = %s", [LONG_AGO, old])
+    app.execute("DELETE FROM headrace.change_log")  # an older version had no use for it
+    app.execute(UNMADE.encode())
+    report(app, "old1", "read")  # which the older version had not applied yet
+    migrate(database, settings)
+    drain(app)
+    assert [state(app, campaign) for campaign in (running, old, young)] == ["live", "frozen", "settling"]
+    assert_all_agree(app)
+    assert announced(app) == []
+    set_status(app, running, "completed")
+    assert announced(app) == [running]
+
+
 @pytest.mark.parametrize("status", ["draft", "scheduled", "running", "paused", "failed"])
 def test_a_campaign_that_is_not_completed_stays_live_however_old(app: Connection, status: str) -> None:
     campaign = a_campaign(app, status=status, created_at=NOW - timedelta(days=900), completed_at=LONG_AGO)

@@ -1,7 +1,7 @@
 -- purpose: what a campaign's life needs: its states, first evidence of what messages count as, series, amendments
 -- grain:   see each table's comment
 -- reads:   nothing
--- writes:  columns of headrace.campaign, message_outcome, campaign_computed_stats; new tables
+-- writes:  columns of headrace.campaign, message_outcome, campaign_computed_stats; new tables; rebuilt_at of all campaigns
 -- locks:   ACCESS EXCLUSIVE on Headrace's own tables, for the moment of the change; columns without a default rewrite nothing
 
 ALTER TABLE headrace.campaign
@@ -20,6 +20,8 @@ COMMENT ON TABLE headrace.campaign IS
     'rebuild_error: why its last rebuild failed; tried again from rebuild_not_before on. completed_at: by the source, else when '
     'it was noticed; settles_until: when it is to be frozen; source_rows: how many there were at the last freeze or amendment; '
     'late_messages: some of those whose changes asked for an amendment.';
+-- Every campaign is counted anew after this; what was completed before then is no news.
+UPDATE headrace.campaign SET rebuilt_at = NULL;
 CREATE INDEX campaign_settling ON headrace.campaign (settles_until) WHERE settles_until IS NOT NULL;
 
 ALTER TABLE headrace.message_outcome

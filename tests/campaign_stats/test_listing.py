@@ -79,11 +79,13 @@ def test_what_is_there_throughout_is_listed_once_and_in_order_whatever_comes_and
     app: Connection, there: list[tuple[int, Any]], limit: int, user: Any, changes: list[list[Any]]
 ) -> None:
     rows: dict[uuid.UUID, tuple[datetime, Any]] = {}
+    ever: dict[uuid.UUID, tuple[datetime, Any]] = {}  # those that came and went while pages were turned, too
     waiting = iter(changes)
 
     def add(at: int, of: Any) -> None:
         created_at = START + timedelta(minutes=at)
-        rows[insert(app, "campaigns", created_at=created_at, user_id=of)] = (created_at, of)
+        campaign = insert(app, "campaigns", created_at=created_at, user_id=of)
+        rows[campaign] = ever[campaign] = (created_at, of)
 
     def between() -> None:
         for kind, *what in next(waiting, []):
@@ -97,9 +99,8 @@ def test_what_is_there_throughout_is_listed_once_and_in_order_whatever_comes_and
     with app.transaction(force_rollback=True):
         for at, of in there:
             add(at, of)
-        ever, throughout = rows.copy(), set(rows)
+        throughout = set(rows)
         listed = [uuid.UUID(document["campaign_id"]) for document in walk(app, user, limit, between)]
-        ever.update(rows)
         expected = {campaign for campaign in throughout if user is None or rows[campaign][1] == user}
         assert expected <= set(listed)
         assert len(set(listed)) == len(listed)

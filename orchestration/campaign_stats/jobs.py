@@ -3,16 +3,17 @@
 Here: their config and what Dagster shows of them. Not here: what is done (lifecycle.py).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import dagster as dg
 from pydantic import Field
 
 from orchestration.campaign_stats import lifecycle
 from orchestration.campaign_stats.assets import GROUP
-from orchestration.campaign_stats.ids import read_ids
 from orchestration.campaign_stats.lifecycle import MOST_CAMPAIGNS, Outcome
 from orchestration.campaign_stats.resources import ApplicationDatabase
+from orchestration.errors import HeadraceError
 
 
 class CampaignsConfig(dg.Config):
@@ -48,37 +49,49 @@ class AmendConfig(CampaignsConfig):
 @dg.op(name="freeze", out=dg.Out(dg.Nothing), tags={"domain": GROUP})
 def freeze_op(context: dg.OpExecutionContext, config: CampaignsConfig, database: ApplicationDatabase) -> None:
     """Freezes campaigns now, whatever their status: recomputed once more, they change only by amendments from then on."""
-    campaigns = read_ids(config.campaigns)
-    done = lifecycle.freeze(database.engine(), campaigns, dry_run=config.dry_run, log=context.log.info)
+    campaigns = lifecycle.read_campaigns(config.campaigns)
+    with _told():
+        done = lifecycle.freeze(database.engine(), campaigns, dry_run=config.dry_run, log=context.log.info)
     _show(context, done, config.dry_run)
 
 
 @dg.op(name="reopen", out=dg.Out(dg.Nothing), tags={"domain": GROUP})
 def reopen_op(context: dg.OpExecutionContext, config: ReopenConfig, database: ApplicationDatabase) -> None:
     """Makes frozen campaigns live again, with the frozen version on record; a completed one settles once more."""
-    campaigns = read_ids(config.campaigns)
-    done = lifecycle.reopen(
-        database.engine(),
-        campaigns,
-        accept_fewer_rows=config.accept_fewer_rows,
-        dry_run=config.dry_run,
-        log=context.log.info,
-    )
+    campaigns = lifecycle.read_campaigns(config.campaigns)
+    with _told():
+        done = lifecycle.reopen(
+            database.engine(),
+            campaigns,
+            accept_fewer_rows=config.accept_fewer_rows,
+            dry_run=config.dry_run,
+            log=context.log.info,
+        )
     _show(context, done, config.dry_run)
 
 
 @dg.op(name="amend", out=dg.Out(dg.Nothing), tags={"domain": GROUP})
 def amend_op(context: dg.OpExecutionContext, config: AmendConfig, database: ApplicationDatabase) -> None:
     """Decides amendments that wait because the source has fewer rows: the check amendments_pending names them."""
-    campaigns = read_ids(config.campaigns)
-    done = lifecycle.amend(
-        database.engine(),
-        campaigns,
-        accept_fewer_rows=config.accept_fewer_rows,
-        dry_run=config.dry_run,
-        log=context.log.info,
-    )
+    campaigns = lifecycle.read_campaigns(config.campaigns)
+    with _told():
+        done = lifecycle.amend(
+            database.engine(),
+            campaigns,
+            accept_fewer_rows=config.accept_fewer_rows,
+            dry_run=config.dry_run,
+            log=context.log.info,
+        )
     _show(context, done, config.dry_run)
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """What is wrong as the run's failure, whose words the run's page begins with; of other errors it shows the stack first."""
+    try:
+        yield
+    except HeadraceError as error:
+        raise dg.Failure(str(error)) from error
 
 
 def _show(context: dg.OpExecutionContext, outcomes: Sequence[Outcome], dry_run: bool) -> None:
@@ -126,19 +139,40 @@ def _show(context: dg.OpExecutionContext, outcomes: Sequence[Outcome], dry_run: 
     )
 
 
-@dg.job(executor_def=dg.in_process_executor, tags={"domain": GROUP})
+def _checked(op: str, config: CampaignsConfig) -> dict[str, object]:
+    """The run config with what a person wrote as the op's. Dagster asks for it before it starts a run: wrong ids start none."""
+    lifecycle.read_campaigns(config.campaigns)
+    return {"ops": {op: {"config": config.model_dump()}}}
+
+
+@dg.config_mapping
+def freeze_config(config: CampaignsConfig) -> dict[str, object]:
+    return _checked("freeze", config)
+
+
+@dg.job(executor_def=dg.in_process_executor, config=freeze_config, tags={"domain": GROUP})
 def freeze_campaigns() -> None:
     """Freezes campaigns now, whatever their status and however long they have settled."""
     freeze_op()
 
 
-@dg.job(executor_def=dg.in_process_executor, tags={"domain": GROUP})
+@dg.config_mapping
+def reopen_config(config: ReopenConfig) -> dict[str, object]:
+    return _checked("reopen", config)
+
+
+@dg.job(executor_def=dg.in_process_executor, config=reopen_config, tags={"domain": GROUP})
 def reopen_campaigns() -> None:
     """Makes frozen campaigns live again; the frozen version is kept on record."""
     reopen_op()
 
 
-@dg.job(executor_def=dg.in_process_executor, tags={"domain": GROUP})
+@dg.config_mapping
+def amend_config(config: AmendConfig) -> dict[str, object]:
+    return _checked("amend", config)
+
+
+@dg.job(executor_def=dg.in_process_executor, config=amend_config, tags={"domain": GROUP})
 def amend_campaigns() -> None:
     """Decides amendments of frozen campaigns that wait because the source has fewer rows than it had."""
     amend_op()

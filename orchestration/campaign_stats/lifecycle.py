@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from orchestration.campaign_stats.access import execute, snapshot
 from orchestration.campaign_stats.amendments import fewer_rows
-from orchestration.campaign_stats.ids import say
+from orchestration.campaign_stats.ids import read_ids, say
 from orchestration.errors import HeadraceError
 
 MOST_CAMPAIGNS = 1000
@@ -31,6 +31,11 @@ _LOOK = """
     LEFT JOIN headrace.campaign_computed_stats d ON d.campaign_id = i.id
     LEFT JOIN headrace.campaign_stats_pending_amendment p ON p.campaign_id = i.id
     ORDER BY i.place
+"""
+_LOST = """
+    SELECT k.campaign_id, k.source_rows, r.now
+    FROM headrace.campaign k CROSS JOIN LATERAL (SELECT headrace.source_row_counts(k.campaign_id) AS now) r
+    WHERE k.campaign_id = ANY (%(campaigns)s::uuid[]) AND headrace.missing_source_rows(k.source_rows, r.now) <> '{}'
 """
 _FREEZE = "SELECT headrace.freeze_campaigns(%(campaigns)s::uuid[])"
 _REOPEN = "SELECT headrace.reopen_campaigns(%(campaigns)s::uuid[], %(accept)s)"
@@ -78,6 +83,22 @@ class Outcome:
         return f"campaign {self.before.id}{name}: {self.said}"
 
 
+def read_campaigns(texts: Sequence[str]) -> list[UUID]:
+    """The ids that an operator names, each once.
+
+    Raises:
+        HeadraceError: there are none or too many, or some are no UUIDs.
+    """
+    campaigns = read_ids(texts)
+    if not campaigns:
+        raise HeadraceError("name at least one campaign, by its id; nothing was done")
+    if len(campaigns) > MOST_CAMPAIGNS:
+        raise HeadraceError(
+            f"{len(campaigns)} campaigns are too many for one run, name at most {MOST_CAMPAIGNS}; nothing was done"
+        )
+    return campaigns
+
+
 def freeze(
     engine: sa.Engine, campaigns: Sequence[UUID], *, dry_run: bool, log: Callable[[str], None]
 ) -> list[Outcome]:
@@ -89,8 +110,7 @@ def freeze(
         log: told of each campaign, as soon as it is done.
 
     Raises:
-        HeadraceError: there are none or too many, or some that the application does not have, and nothing was done; or the
-            database refuses one.
+        HeadraceError: the application does not have some of them, and nothing was done; or the database refuses one.
     """
     before = _look(engine, campaigns)
     _refuse(before, lambda campaign: not campaign.exists, "the application has no campaign")
@@ -113,11 +133,21 @@ def reopen(
         log: as for `freeze`.
 
     Raises:
-        HeadraceError: as `freeze`; also, without accept_fewer_rows, for a campaign with fewer rows.
+        HeadraceError: as `freeze`; also, without accept_fewer_rows, for campaigns with fewer rows.
     """
     before = _look(engine, campaigns)
     _refuse(before, lambda campaign: not campaign.exists, "the application has no campaign")
     todo = {campaign.id: "would be reopened" for campaign in before if campaign.frozen}
+    lost = _lost(engine, list(todo))
+    if lost and not accept_fewer_rows:
+        named = say(f"{campaign} ({rows})" for campaign, rows in lost.items())
+        raise HeadraceError(
+            f"the source has fewer rows than when it was frozen of campaign {named}; "
+            "accept_fewer_rows: true reopens it without them; nothing was done"
+        )
+    todo.update(
+        {campaign: f"{todo[campaign]} without rows that are gone ({rows})" for campaign, rows in lost.items()}
+    )
     return _each(engine, before, todo, _REOPEN, accept_fewer_rows, "is not frozen", dry_run, log)
 
 
@@ -137,8 +167,7 @@ def amend(
         log: as for `freeze`.
 
     Raises:
-        HeadraceError: there are none or too many, or some for which no amendment waits, and nothing was done; or the database
-            refuses one.
+        HeadraceError: no amendment waits for some of them, and nothing was done; or the database refuses one.
     """
     before = _look(engine, campaigns)
     _refuse(before, lambda campaign: campaign.rows_then is None, "no amendment waits for campaign")
@@ -151,15 +180,16 @@ def amend(
 
 
 def _look(engine: sa.Engine, campaigns: Sequence[UUID]) -> list[Standing]:
-    if not campaigns:
-        raise HeadraceError("name at least one campaign, by its id; nothing was done")
-    if len(campaigns) > MOST_CAMPAIGNS:
-        raise HeadraceError(
-            f"{len(campaigns)} campaigns are too many for one run, name at most {MOST_CAMPAIGNS}; nothing was done"
-        )
     with snapshot(engine) as connection:
         rows = connection.exec_driver_sql(_LOOK, {"campaigns": list(campaigns)})
         return [Standing(*row) for row in rows]
+
+
+def _lost(engine: sa.Engine, campaigns: Sequence[UUID]) -> dict[UUID, str]:
+    """Frozen campaigns of which the source has fewer rows now, with the tables and how many there were and are."""
+    with snapshot(engine) as connection:
+        rows = connection.exec_driver_sql(_LOST, {"campaigns": list(campaigns)})
+        return {campaign: fewer_rows(then, now) for campaign, then, now in rows}
 
 
 def _refuse(campaigns: Iterable[Standing], wrong: Callable[[Standing], bool], why: str) -> None:

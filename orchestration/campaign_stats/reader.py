@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 import psycopg
@@ -20,6 +20,7 @@ from cachetools import TLRUCache
 
 Connections = Callable[[], AbstractContextManager[psycopg.Connection[Any]]]
 Document = dict[str, Any]
+Id = TypeVar("Id", UUID, str)
 
 _LOAD = "SELECT id, headrace.campaign_stats(id)::text FROM unnest(%s::uuid[]) AS id"
 
@@ -75,26 +76,28 @@ class CampaignStatsReader:
 
         self._cache: TLRUCache[UUID, _Kept] = TLRUCache(most_campaigns, until, clock)
 
-    def get(self, campaign_id: UUID) -> Document | None:
+    def get(self, campaign_id: UUID | str) -> Document | None:
         """The document of `headrace.campaign_stats()`, its age as of now; None if there is no such campaign.
 
         Raises:
+            ValueError: the text is no UUID.
             psycopg.Error: it had to be read from the database, and that failed.
         """
-        return self.get_many([campaign_id])[campaign_id]
+        identity = _uuid(campaign_id)
+        return self.get_many([identity])[identity]
 
-    def get_many(self, campaign_ids: Iterable[UUID]) -> dict[UUID, Document | None]:
-        """The same for many, with one query for all that are not kept.
+    def get_many(self, campaign_ids: Iterable[Id]) -> dict[Id, Document | None]:
+        """The same for many, by the ids as they were given, with one query for all that are not kept.
 
         Raises:
-            psycopg.Error: as `get`.
+            ValueError, psycopg.Error: as `get`.
         """
         kept: dict[UUID, _Kept] = {}
         others: dict[UUID, Future[_Kept]] = {}
         mine: dict[UUID, Future[_Kept]] = {}
-        wanted = dict.fromkeys(campaign_ids)
+        wanted = {given: _uuid(given) for given in campaign_ids}
         with self._lock:
-            for campaign_id in wanted:
+            for campaign_id in dict.fromkeys(wanted.values()):
                 if (found := self._cache.get(campaign_id)) is not None:
                     kept[campaign_id] = found
                 elif (load := self._loads.get(campaign_id)) is not None:
@@ -106,14 +109,18 @@ class CampaignStatsReader:
         # Only now: whoever waits has answered those who may wait for him.
         kept |= {campaign_id: load.result() for campaign_id, load in others.items()}
         now = self._clock()
-        return {campaign_id: kept[campaign_id].document(now) for campaign_id in wanted}
+        return {given: kept[campaign_id].document(now) for given, campaign_id in wanted.items()}
 
-    def invalidate(self, campaign_id: UUID, version: int | None = None) -> None:
+    def invalidate(self, campaign_id: UUID | str, version: int | None = None) -> None:
         """Forgets what is kept of a campaign, if it is older than this version or has none.
 
         Args:
             version: the newest there is, as far as the caller knows; None forgets any.
+
+        Raises:
+            ValueError: the text is no UUID.
         """
+        campaign_id = _uuid(campaign_id)
         newest = float("inf") if version is None else version
         with self._lock:
             kept = self._cache.get(campaign_id)
@@ -148,6 +155,15 @@ class CampaignStatsReader:
                     del self._loads[campaign_id]
                     if answers is not None:
                         self._cache[campaign_id] = answers[campaign_id]
+
+
+def _uuid(campaign_id: UUID | str) -> UUID:
+    if isinstance(campaign_id, UUID):
+        return campaign_id
+    try:
+        return UUID(campaign_id)
+    except (ValueError, AttributeError, TypeError):
+        raise ValueError(f"not the id of a campaign, which is a UUID: {campaign_id!r}") from None
 
 
 def _kept(text: str | None, loaded_at: float) -> _Kept:

@@ -170,16 +170,21 @@ def decide(
     partitions: tuple[date, date] | None,
     cursor: Cursor,
     assets: Sequence[str] = ASSETS,
+    hidden: Set[str] = frozenset(),
 ) -> Decision:
     """What to report and to request now.
 
     Args:
+        hidden: assets of which Dagster shows no check results since a run materialized them without their checks: a report
+            brings the results back.
         partitions: the first and the last day that exist as partitions; None where there are none yet.
         assets: those that are reported on; activity of others is another domain's.
     """
     totals = {asset: sum(a.rows_changed for a in seen.activity if a.asset == asset) for asset in assets}
     days, days_reported, final = _days(seen, cursor, partitions, assets)
-    whole, assets_reported = _whole_assets(seen, cursor.assets, totals, {event.asset for event in days})
+    whole, assets_reported = _whole_assets(
+        seen, cursor.assets, totals, {event.asset for event in days} | hidden
+    )
     catch_up = _catch_up(seen, runs, partitions, cursor)
     return Decision(
         events=(*days, *whole),
@@ -204,9 +209,13 @@ def _changed(total: int, reported: Reported | None) -> int:
 
 
 def _whole_assets(
-    seen: Seen, reported: Mapping[str, Reported], totals: Mapping[str, int], with_days: Set[str]
+    seen: Seen, reported: Mapping[str, Reported], totals: Mapping[str, int], at_once: Set[str]
 ) -> tuple[list[Event], dict[str, Reported]]:
-    """An asset whose days are reported is so too, after them: its last event is what the UI shows of it."""
+    """An asset whose days are reported is so too, after them: its last event is what the UI shows of it.
+
+    Args:
+        at_once: assets that do not wait for their interval.
+    """
     events: list[Event] = []
     after: dict[str, Reported] = {}
     for asset, total in totals.items():
@@ -214,7 +223,7 @@ def _whole_assets(
         at = last.at if last else None
         changed = _changed(total, last)
         interval = REPORT_CHANGES_EVERY if changed else REPORT_QUIET_EVERY
-        if (changed or seen.drained) and (asset in with_days or is_due(at, seen.now, interval)):
+        if (changed or seen.drained) and (asset in at_once or is_due(at, seen.now, interval)):
             events.append(Event(asset, None, changed, picture=at is None or _hour(at) != _hour(seen.now)))
             after[asset] = Reported(rows=total, at=seen.now)
         elif last is not None:

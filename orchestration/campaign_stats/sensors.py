@@ -62,7 +62,7 @@ def stream_backlog(context: dg.SensorEvaluationContext, database: ApplicationDat
         cursor, problem = read_cursor(context.cursor, seen.now)
         if problem:
             context.log.warning(f"starting anew: {problem}")
-        decision = decide(seen, runs, partitions, cursor)
+        decision = decide(seen, runs, partitions, cursor, hidden=without_results(context.instance))
         found = stored(connection, decision.events)
     return dg.SensorResult(
         asset_events=[
@@ -108,6 +108,26 @@ def materialization(event: Event, found: Stored) -> dg.AssetMaterialization:
             **(picture_metadata(event.asset, "all campaigns", found.summary) if event.picture else {}),
         },
     )
+
+
+def without_results(instance: dg.DagsterInstance) -> set[str]:
+    """The assets of which Dagster shows no check results, because a run without checks materialized them since."""
+    latest = {asset: instance.get_latest_materialization_event(dg.AssetKey(asset)) for asset in ASSETS}
+    found = set()
+    for key in (key for check in checks for key in check.check_keys):
+        asset = key.asset_key.to_user_string()
+        made = latest.get(asset)
+        if made is None or not made.run_id:
+            continue
+        record = instance.get_latest_asset_check_evaluation_record(key)
+        if (
+            record
+            and record.event
+            and record.run_id != made.run_id
+            and record.event.timestamp < made.timestamp
+        ):
+            found.add(asset)
+    return found
 
 
 def last_results(instance: dg.DagsterInstance, events: Sequence[Event]) -> list[dg.AssetCheckEvaluation]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,6 @@ from dagster_graphql.test.utils import execute_dagster_graphql
 
 from orchestration.campaign_stats.lifecycle import MOST_CAMPAIGNS
 from orchestration.definitions import defs
-from orchestration.errors import HeadraceError
 from tests.campaign_stats.conftest import Application
 from tests.engine.sessions import as_role
 from tests.faults.one_dagster import make_home, opened
@@ -38,7 +38,7 @@ def campaigns(database: str, monkeypatch: pytest.MonkeyPatch) -> tuple[Applicati
 
 def run(name: str, *campaigns: object, **config: object) -> dg.ExecuteInProcessResult:
     return defs.resolve_job_def(f"{name}_campaigns").execute_in_process(
-        run_config={"ops": {name: {"config": {"campaigns": list(map(str, campaigns)), **config}}}}
+        run_config={"campaigns": list(map(str, campaigns)), **config}
     )
 
 
@@ -112,14 +112,15 @@ def test_a_job_launched_through_graphql_freezes_what_its_config_names(
                 __typename
                 ... on LaunchRunSuccess { run { runId } }
                 ... on RunConfigValidationInvalid { errors { message } }
+                ... on PythonError { causes { message } }
             }
         }
     """
     with opened(make_home(tmp_path)) as context:
 
         def start(config: Mapping[str, object], name: str = "freeze") -> Any:
-            given = {"ops": {name: {"config": config}}}
-            params = {"selector": job(name), "runConfigData": json.dumps(given), "mode": "default"}
+            """What came of it; a run that is started is over then."""
+            params = {"selector": job(name), "runConfigData": json.dumps(config), "mode": "default"}
             return ask(context, launch, params=params)["launchRun"]
 
         refused = start({"campaigns": "all", "in_earnest": True})
@@ -128,10 +129,11 @@ def test_a_job_launched_through_graphql_freezes_what_its_config_names(
         run = context.instance.get_run_by_id(launched["run"]["runId"])
         assert run is not None
         assert run.status is dg.DagsterRunStatus.SUCCESS
-        failed = start({"campaigns": [str(second), "summer"], "dry_run": False})
-        run = context.instance.get_run_by_id(failed["run"]["runId"])
-        assert run is not None
-        assert run.status is dg.DagsterRunStatus.FAILURE
+        runs = context.instance.get_runs_count()
+        wrong = start({"campaigns": [str(second), "summer"], "dry_run": False})
+        assert wrong["__typename"] == "PythonError"
+        assert "not the id of a campaign, which is a UUID: 'summer'" in wrong["causes"][0]["message"]
+        assert context.instance.get_runs_count() == runs
     assert [states(application)[campaign][0] for campaign in (first, second)] == ["frozen", "live"]
 
 
@@ -196,11 +198,16 @@ def test_a_campaign_with_fewer_rows_is_reopened_only_if_that_is_accepted(
     application, first, second = campaigns
     wait_for_a_decision(application, first)
     run("freeze", second, dry_run=False)
-    with pytest.raises(HeadraceError, match="has fewer source rows than when it was frozen") as caught:
-        run("reopen", second, first, dry_run=False)
-    assert str(first) in str(caught.value)
-    assert "1 of 2 campaigns were dealt with before it" in str(caught.value)
-    assert states(application)[second][0] == "live"
+    for dry_run in (True, False):
+        with pytest.raises(dg.Failure, match=rf"fewer rows .* {first} \(.*send_queue \d+ → \d+\)") as caught:
+            run("reopen", second, first, dry_run=dry_run)
+        assert "accept_fewer_rows: true" in str(caught.value)
+        assert "nothing was done" in str(caught.value)
+    assert states(application)[second][0] == "frozen"
+    _, (would,) = shown(run("reopen", first, accept_fewer_rows=True))
+    assert re.search(
+        r"would be reopened without rows that are gone \(.*send_queue \d+ → \d+\)", would["result"]
+    )
     shown(run("reopen", first, dry_run=False, accept_fewer_rows=True))
     assert states(application)[first][0] == "live"
 
@@ -237,10 +244,11 @@ def test_ids_that_are_wrong_are_named_before_anything_is_done(
         ([uuid4() for _ in range(MOST_CAMPAIGNS + 1)], f"name at most {MOST_CAMPAIGNS}"),
     ):
         given = [second, *wrong] if name == "amend" and wrong == [first, unknown] else wrong
-        with pytest.raises(HeadraceError) as caught:
+        with pytest.raises((dg.Failure, dg.DagsterConfigMappingFunctionError)) as caught:
             run(name, *given, dry_run=False, **config)
-        assert said in str(caught.value)
-        assert "nothing was done" in str(caught.value)
+        told = str(caught.value.__cause__ or caught.value)
+        assert said in told
+        assert "nothing was done" in told
     assert states(application) == before
 
 

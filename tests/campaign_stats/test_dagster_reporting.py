@@ -175,6 +175,16 @@ def test_the_event_of_all_follows_those_of_days_the_newest_last_for_the_ui_shows
     )
 
 
+@pytest.mark.parametrize(("rows_behind", "expected"), [(0, [TEMPLATE_STATS]), (5, [])])
+def test_an_asset_whose_check_results_are_hidden_is_reported_at_once_unless_changes_wait(
+    rows_behind: int, expected: list[str]
+) -> None:
+    known = cursor({TEMPLATE_STATS: told(100, SECOND), COMPUTED_STATS: told(0, SECOND)})
+    seen = Seen(NOW, active(100), rows_behind=rows_behind)
+    found = decide(seen, CatchUpRuns(), PARTITIONS, known, hidden={TEMPLATE_STATS})
+    assert [event.asset for event in found.events if event.day is None] == expected
+
+
 def test_a_day_becomes_due_once_it_has_a_partition() -> None:
     tomorrow = TODAY + timedelta(days=1)
     first = one(Seen(NOW, active(5, tomorrow)), cursor())

@@ -358,6 +358,41 @@ def test_a_check_stays_evaluated_while_materializations_go_on_being_reported(
             assert (shown(instance, lag), shown(instance, funnel)) == (True, False)
 
 
+def test_check_results_that_a_run_without_checks_has_hidden_come_back_with_the_next_tick(
+    application: Application,
+) -> None:
+    application.drain()
+    lag = dg.AssetCheckKey(dg.AssetKey(TEMPLATE_STATS), "stream_lag")
+    assets = defs.resolve_implicit_global_asset_job_def()
+    both = {dg.AssetKey(asset) for asset in ASSETS}
+    with dg.DagsterInstance.ephemeral() as instance:
+        cursor = long_ago()
+
+        def report() -> list[str | None]:
+            nonlocal cursor
+            result = tick(instance, cursor)
+            cursor = result.cursor
+            for event in result.asset_events:
+                instance.report_runless_asset_event(event)
+            return [
+                event.partition for event in result.asset_events if isinstance(event, dg.AssetMaterialization)
+            ]
+
+        def materialize(**selection: Any) -> None:
+            job = assets.get_subset(asset_selection=both, **selection)
+            job.execute_in_process(instance=instance, partition_key=application.days()[0])
+
+        assert report()
+        materialize()
+        assert shown(instance, lag)
+        assert report() == []  # results of the same run are shown
+        materialize(asset_check_selection=set())
+        assert shown(instance, lag) is None
+        assert report() == [None, None]
+        assert shown(instance, lag)
+        assert report() == []
+
+
 def test_a_check_that_is_under_way_is_not_reported(application: Application) -> None:
     application.drain()
     with dg.DagsterInstance.ephemeral() as instance:

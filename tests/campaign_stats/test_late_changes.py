@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from uuid import uuid4
 
+import psycopg
 import pytest
 
 from orchestration.migrate import migrate
@@ -450,3 +452,8 @@ def test_a_frozen_campaign_without_its_document_is_counted_anew_with_a_higher_ve
     assert state(app, campaign) == "frozen"
     assert numbers(app, campaign)[:2] == (version + 1, frozen_totals)
     assert series(outcomes(app)) == stored_series(app)
+
+
+def test_a_decision_that_is_null_is_none(app: Connection) -> None:
+    with pytest.raises(psycopg.errors.NullValueNotAllowed, match="p_accept is null"):
+        operate(app, "amend_campaigns", uuid4(), None)

@@ -85,6 +85,29 @@ def campaigns(app: psycopg.Connection[Any]) -> list[uuid.UUID]:
     return found
 
 
+def test_ids_may_be_text_and_answers_bear_the_ids_as_they_were_given(
+    reader: CampaignStatsReader, source: Source, campaigns: list[uuid.UUID]
+) -> None:
+    first, second = (str(campaign).upper() for campaign in campaigns)
+    found = reader.get_many([first, second])
+    assert list(found) == [first, second]
+    assert found == {first: reader.get(campaigns[0]), second: reader.get(second)}
+    assert source.reads == 1
+    reader.invalidate(second)
+    reader.get(second)
+    assert source.reads == 2
+
+
+@pytest.mark.parametrize("wrong", ["summer", "", None, 7])
+def test_an_id_that_is_none_is_refused_by_its_name(
+    wrong: Any, reader: CampaignStatsReader, source: Source
+) -> None:
+    for ask in (reader.get, reader.invalidate, lambda given: reader.get_many([uuid.uuid4(), given])):
+        with pytest.raises(ValueError, match=f"which is a UUID: {wrong!r}"):
+            ask(wrong)
+    assert source.reads == 0
+
+
 def test_what_is_read_is_what_the_database_says(
     reader: CampaignStatsReader, app: psycopg.Connection[Any], campaigns: list[uuid.UUID]
 ) -> None:

@@ -12,6 +12,10 @@ DECLARE
     v_status text;  -- null: the source has no such campaign
     v_decided bigint := 0;
 BEGIN
+    IF p_accept IS NULL THEN
+        RAISE null_value_not_allowed USING MESSAGE =
+            'p_accept is null: say true to count the rows that are left, or false to let the frozen numbers stand';
+    END IF;
     PERFORM headrace.lock_campaigns(
         ARRAY(SELECT p.campaign_id FROM headrace.campaign_stats_pending_amendment p WHERE p.campaign_id = ANY (p_campaigns)));
     FOR v_campaign, v_status IN

@@ -122,7 +122,8 @@ class CampaignLife(RuleBasedStateMachine):
             "INSERT INTO send_queue (id, campaign_id, user_phone, whatsapp_number_id, template_name, status,"
             " whatsapp_message_id, sent_at) SELECT %s, id, %s, 'n', %s, %s, %s, %s FROM campaigns WHERE id = %s"
             " ON CONFLICT (id) DO UPDATE SET campaign_id = excluded.campaign_id, user_phone = excluded.user_phone,"
-            " template_name = excluded.template_name, status = excluded.status, whatsapp_message_id = excluded.whatsapp_message_id, sent_at = excluded.sent_at",
+            " template_name = excluded.template_name, status = excluded.status,"
+            " whatsapp_message_id = excluded.whatsapp_message_id, sent_at = excluded.sent_at",
             [identity, who, named, status, message, at, owner],
         )
         self.then(then)

@@ -303,6 +303,16 @@ def test_what_waits_is_accepted_of_a_campaign_without_a_status_too(app: Connecti
     assert_all_agree(app)
 
 
+def test_what_waits_goes_with_the_campaign(app: Connection) -> None:
+    campaign = frozen_campaign(app)
+    app.execute(PRUNED["message_status_logs"].encode())
+    drain(app)
+    assert waiting(app) == {campaign: 1}
+    app.execute("DELETE FROM campaigns")
+    drain(app)
+    assert waiting(app) == {}
+
+
 def test_late_changes_are_counted_while_an_amendment_waits_and_applied_when_it_is_accepted(
     app: Connection,
 ) -> None:
@@ -457,3 +467,15 @@ def test_a_frozen_campaign_without_its_document_is_counted_anew_with_a_higher_ve
 def test_a_decision_that_is_null_is_none(app: Connection) -> None:
     with pytest.raises(psycopg.errors.NullValueNotAllowed, match="p_accept is null"):
         operate(app, "amend_campaigns", uuid4(), None)
+
+
+def test_an_amended_campaign_without_its_document_is_counted_anew_with_a_higher_version(
+    app: Connection,
+) -> None:
+    campaign = frozen_campaign(app)
+    report(app, "c1", "read")
+    drain(app)
+    version = document(app, campaign)["version"]
+    app.execute("DELETE FROM headrace.campaign_computed_stats")
+    operate(app, "rebuild_campaign_stats", campaign)
+    assert document(app, campaign)["version"] == version + 1

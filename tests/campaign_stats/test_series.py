@@ -129,3 +129,14 @@ def test_times_at_the_ends_of_time_are_counted_and_no_poison(app: Connection) ->
     app.execute("SELECT headrace.freeze_campaigns(ARRAY[%s])", row)
     assert app.execute(read.encode()).fetchone() == stored
     assert app.execute("SELECT count(*) FROM headrace.dead_letter").fetchone() == (0,)
+
+
+def test_the_series_of_a_message_moves_with_it(app: Connection) -> None:
+    live, other = a_history(app)
+    drain(app)
+    app.execute(
+        "UPDATE send_queue SET campaign_id = %s WHERE campaign_id = %s AND template_name = 'template 1'",
+        [other, live],
+    )
+    app.execute("SELECT headrace.stream_step('campaign_stats', 0, 5000)")
+    assert stored_series(app) == series(outcomes(app))

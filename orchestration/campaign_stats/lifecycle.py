@@ -34,7 +34,7 @@ _LOOK = """
 """
 _LOST = """
     SELECT k.campaign_id, k.source_rows, r.now
-    FROM headrace.campaign k CROSS JOIN LATERAL (SELECT headrace.source_row_counts(k.campaign_id) AS now) r
+    FROM headrace.campaign k CROSS JOIN LATERAL (SELECT headrace.source_row_counts(k.campaign_id, k.source_rows) AS now) r
     WHERE k.campaign_id = ANY (%(campaigns)s::uuid[]) AND headrace.missing_source_rows(k.source_rows, r.now) <> '{}'
 """
 _FREEZE = "SELECT headrace.freeze_campaigns(%(campaigns)s::uuid[])"

@@ -121,7 +121,8 @@ def test_an_old_writer_warns_with_pid_name_and_role(counted: Application) -> Non
         )
         assert found.told["oldest_writer_seconds"] > 0
         assert the_check(stream_lag).passed
-    assert the_check(stream_lag, writer_seconds=0).passed
+    # More than once, for autovacuum may write just then.
+    assert any(the_check(stream_lag, writer_seconds=0).passed for _ in range(5))
 
 
 def test_campaigns_that_wait_for_their_rebuild_too_long_warn(counted: Application) -> None:

@@ -195,9 +195,9 @@ BEGIN
 END
 $$;
 
--- Name: apply_outcomes(headrace.outcome_change[]); Type: FUNCTION; Schema: headrace; Owner: -
+-- Name: apply_outcomes(headrace.outcome_change[], uuid); Type: FUNCTION; Schema: headrace; Owner: -
 
-CREATE FUNCTION headrace.apply_outcomes(p_changes headrace.outcome_change[]) RETURNS bigint
+CREATE FUNCTION headrace.apply_outcomes(p_changes headrace.outcome_change[], p_recounted uuid DEFAULT NULL::uuid) RETURNS bigint
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
     AS $$
@@ -205,6 +205,7 @@ DECLARE
     v_expected bigint;
     v_inserted bigint;
     v_campaigns uuid[];
+    v_added headrace.outcome_change[] := p_changes;  -- what counters get
 BEGIN
     IF coalesce(cardinality(p_changes), 0) = 0 THEN
         RETURN 0;
@@ -233,6 +234,15 @@ BEGIN
     DELETE FROM headrace.message_outcome o USING unnest(p_changes) d
     WHERE o.message_id = d.message_id AND d.old_campaign IS NOT NULL AND d.new_campaign IS NULL;
 
+    IF p_recounted IS NOT NULL THEN
+        v_added := ARRAY(
+            SELECT ROW(
+                d.message_id,
+                nullif(d.old_campaign, p_recounted), d.old_template, d.old_bits, d.old_sent_at, d.old_delivered_at, d.old_read_at, d.old_replied_at,
+                nullif(d.new_campaign, p_recounted), d.new_template, d.new_bits, d.new_sent_at, d.new_delivered_at, d.new_read_at, d.new_replied_at
+            )::headrace.outcome_change
+            FROM unnest(p_changes) d WHERE d.old_campaign <> p_recounted OR d.new_campaign <> p_recounted);
+    END IF;
     WITH delta AS (
         SELECT
             x.campaign_id, x.template_name,
@@ -243,7 +253,7 @@ BEGIN
             sum(x.sign) FILTER (WHERE x.bits & 32 > 0) AS replied,
             sum(x.sign) FILTER (WHERE x.bits & 8 > 0) AS failed,
             sum(x.sign) FILTER (WHERE x.bits & 16 > 0) AS failed_queue
-        FROM unnest(p_changes) d
+        FROM unnest(v_added) d
         CROSS JOIN LATERAL (VALUES
             (d.new_campaign, d.new_template, d.new_bits, 1), (d.old_campaign, d.old_template, d.old_bits, -1)
         ) x (campaign_id, template_name, bits, sign)
@@ -273,7 +283,7 @@ BEGIN
     )
     SELECT array_agg(DISTINCT u.campaign_id) INTO v_campaigns
     FROM (SELECT campaign_id FROM added UNION ALL SELECT campaign_id FROM made) u;
-    v_campaigns := v_campaigns || headrace.apply_times(p_changes);
+    v_campaigns := v_campaigns || headrace.apply_times(v_added);
     DELETE FROM headrace.campaign_template_stats s WHERE s.campaign_id = ANY (v_campaigns) AND s.total = 0;
 
     PERFORM headrace.refresh_documents(v_campaigns);
@@ -299,24 +309,40 @@ CREATE FUNCTION headrace.apply_times(p_changes headrace.outcome_change[]) RETURN
 DECLARE
     v_campaigns uuid[];
 BEGIN
-    WITH delta AS (
-        SELECT x.campaign_id, x.hour, sum(x.sent) AS sent, sum(x.delivered) AS delivered, sum(x.read) AS read, sum(x.replied) AS replied
-        FROM (
-            SELECT
-                v.campaign_id, date_bin('1 hour', v.at, '2000-01-01 00:00+00') AS hour,
-                CASE v.kind WHEN 's' THEN v.sign ELSE 0 END AS sent, CASE v.kind WHEN 'd' THEN v.sign ELSE 0 END AS delivered,
-                CASE v.kind WHEN 'r' THEN v.sign ELSE 0 END AS read, CASE v.kind WHEN 'a' THEN v.sign ELSE 0 END AS replied
-            FROM unnest(p_changes) d
-            CROSS JOIN LATERAL (VALUES
-                (d.new_campaign, 's', d.new_sent_at, d.old_sent_at, 1), (d.old_campaign, 's', d.old_sent_at, d.new_sent_at, -1),
-                (d.new_campaign, 'd', d.new_delivered_at, d.old_delivered_at, 1), (d.old_campaign, 'd', d.old_delivered_at, d.new_delivered_at, -1),
-                (d.new_campaign, 'r', d.new_read_at, d.old_read_at, 1), (d.old_campaign, 'r', d.old_read_at, d.new_read_at, -1),
-                (d.new_campaign, 'a', d.new_replied_at, d.old_replied_at, 1), (d.old_campaign, 'a', d.old_replied_at, d.new_replied_at, -1)
-            ) v (campaign_id, kind, at, other, sign)
-            WHERE v.campaign_id IS NOT NULL AND isfinite(v.at) AND (v.at IS DISTINCT FROM v.other OR d.old_campaign IS DISTINCT FROM d.new_campaign)
-        ) x
-        GROUP BY x.campaign_id, x.hour
-        HAVING (sum(x.sent), sum(x.delivered), sum(x.read), sum(x.replied)) <> (0, 0, 0, 0)
+    WITH change AS MATERIALIZED (
+        SELECT d.*, d.old_campaign IS DISTINCT FROM d.new_campaign AS moved FROM unnest(p_changes) d
+    ), evidence AS (
+        SELECT c.new_campaign AS campaign_id, c.new_sent_at AS at, 1 AS sent, 0 AS delivered, 0 AS read, 0 AS replied
+        FROM change c WHERE c.moved OR c.new_sent_at IS DISTINCT FROM c.old_sent_at
+        UNION ALL
+        SELECT c.old_campaign, c.old_sent_at, -1, 0, 0, 0
+        FROM change c WHERE c.moved OR c.new_sent_at IS DISTINCT FROM c.old_sent_at
+        UNION ALL
+        SELECT c.new_campaign, c.new_delivered_at, 0, 1, 0, 0
+        FROM change c WHERE c.moved OR c.new_delivered_at IS DISTINCT FROM c.old_delivered_at
+        UNION ALL
+        SELECT c.old_campaign, c.old_delivered_at, 0, -1, 0, 0
+        FROM change c WHERE c.moved OR c.new_delivered_at IS DISTINCT FROM c.old_delivered_at
+        UNION ALL
+        SELECT c.new_campaign, c.new_read_at, 0, 0, 1, 0
+        FROM change c WHERE c.moved OR c.new_read_at IS DISTINCT FROM c.old_read_at
+        UNION ALL
+        SELECT c.old_campaign, c.old_read_at, 0, 0, -1, 0
+        FROM change c WHERE c.moved OR c.new_read_at IS DISTINCT FROM c.old_read_at
+        UNION ALL
+        SELECT c.new_campaign, c.new_replied_at, 0, 0, 0, 1
+        FROM change c WHERE c.moved OR c.new_replied_at IS DISTINCT FROM c.old_replied_at
+        UNION ALL
+        SELECT c.old_campaign, c.old_replied_at, 0, 0, 0, -1
+        FROM change c WHERE c.moved OR c.new_replied_at IS DISTINCT FROM c.old_replied_at
+    ), delta AS (
+        SELECT
+            e.campaign_id, date_bin('1 hour', e.at, '2000-01-01 00:00+00') AS hour,
+            sum(e.sent) AS sent, sum(e.delivered) AS delivered, sum(e.read) AS read, sum(e.replied) AS replied
+        FROM evidence e
+        WHERE e.campaign_id IS NOT NULL AND isfinite(e.at)
+        GROUP BY 1, 2
+        HAVING (sum(e.sent), sum(e.delivered), sum(e.read), sum(e.replied)) <> (0, 0, 0, 0)
     ), added AS (
         UPDATE headrace.campaign_hour h SET
             sent = h.sent + d.sent, delivered = h.delivered + d.delivered, read = h.read + d.read, replied = h.replied + d.replied
@@ -334,18 +360,24 @@ BEGIN
         WHERE h.campaign_id = ANY (v_campaigns) AND (h.sent, h.delivered, h.read, h.replied) = (0, 0, 0, 0);
     END IF;
 
-    WITH delta AS (
-        SELECT v.campaign_id, v.kind, v.seconds, sum(v.sign)::integer AS messages
-        FROM unnest(p_changes) d
-        CROSS JOIN LATERAL (VALUES
-            (d.new_campaign, 'd'::"char", headrace.latency_seconds(d.new_sent_at, d.new_delivered_at), 1),
-            (d.old_campaign, 'd'::"char", headrace.latency_seconds(d.old_sent_at, d.old_delivered_at), -1),
-            (d.new_campaign, 'r'::"char", headrace.latency_seconds(d.new_sent_at, d.new_read_at), 1),
-            (d.old_campaign, 'r'::"char", headrace.latency_seconds(d.old_sent_at, d.old_read_at), -1)
-        ) v (campaign_id, kind, seconds, sign)
-        WHERE v.campaign_id IS NOT NULL AND v.seconds IS NOT NULL
+    -- Not by VALUES: their expressions are prepared anew for every row.
+    WITH change AS MATERIALIZED (
+        SELECT d.* FROM unnest(p_changes) d
+    ), latency AS (
+        SELECT c.new_campaign AS campaign_id, 'd'::"char" AS kind, headrace.latency_seconds(c.new_sent_at, c.new_delivered_at) AS seconds, 1 AS sign
+        FROM change c
+        UNION ALL
+        SELECT c.old_campaign, 'd', headrace.latency_seconds(c.old_sent_at, c.old_delivered_at), -1 FROM change c
+        UNION ALL
+        SELECT c.new_campaign, 'r', headrace.latency_seconds(c.new_sent_at, c.new_read_at), 1 FROM change c
+        UNION ALL
+        SELECT c.old_campaign, 'r', headrace.latency_seconds(c.old_sent_at, c.old_read_at), -1 FROM change c
+    ), delta AS (
+        SELECT l.campaign_id, l.kind, l.seconds, sum(l.sign)::integer AS messages
+        FROM latency l
+        WHERE l.campaign_id IS NOT NULL AND l.seconds IS NOT NULL
         GROUP BY 1, 2, 3
-        HAVING sum(v.sign) <> 0
+        HAVING sum(l.sign) <> 0
     ), placed AS (
         SELECT d.campaign_id, d.kind, headrace.latency_place(d.seconds) AS place, d.messages FROM delta d OFFSET 0
     ), block AS (
@@ -1789,9 +1821,10 @@ BEGIN
         IF EXISTS (SELECT FROM unnest(v_changes) d WHERE d.old_campaign <> ALL (v_locked)) THEN
             RAISE EXCEPTION 'messages moved between campaigns while they were being counted; trying again' USING ERRCODE = 'serialization_failure';
         END IF;
-        v_changed := v_changed + headrace.apply_outcomes(v_changes);
-        -- A rebuild trusts no counter: what the outcomes do not add up to is set right.
-        v_changed := v_changed + headrace.store_counts(v_campaign, false);
+        v_changed := v_changed + headrace.apply_outcomes(v_changes, v_campaign);
+        -- A rebuild trusts no counter: all are set to what the outcomes add up to. Wrong ones are told where no message was.
+        v_wrong := headrace.store_counts(v_campaign, false);
+        v_changed := v_changed + CASE WHEN v_changes IS NULL THEN v_wrong ELSE 0 END;
 
         k.state := headrace.lifecycle_state(k.state, v_status, k.frozen_status, k.settles_until, clock_timestamp());
         UPDATE headrace.campaign SET
@@ -3841,9 +3874,9 @@ REVOKE ALL ON FUNCTION headrace.amend_campaign(p_campaign_id uuid, p_status text
 REVOKE ALL ON FUNCTION headrace.amend_campaigns(p_campaigns uuid[], p_accept boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION headrace.amend_campaigns(p_campaigns uuid[], p_accept boolean) TO headrace_worker;
 
--- Name: FUNCTION apply_outcomes(p_changes headrace.outcome_change[]); Type: ACL; Schema: headrace; Owner: -
+-- Name: FUNCTION apply_outcomes(p_changes headrace.outcome_change[], p_recounted uuid); Type: ACL; Schema: headrace; Owner: -
 
-REVOKE ALL ON FUNCTION headrace.apply_outcomes(p_changes headrace.outcome_change[]) FROM PUBLIC;
+REVOKE ALL ON FUNCTION headrace.apply_outcomes(p_changes headrace.outcome_change[], p_recounted uuid) FROM PUBLIC;
 
 -- Name: FUNCTION apply_times(p_changes headrace.outcome_change[]); Type: ACL; Schema: headrace; Owner: -
 

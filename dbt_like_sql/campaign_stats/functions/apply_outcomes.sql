@@ -3,7 +3,9 @@
 -- reads:   stg_campaigns
 -- writes:  message_outcome, campaign_template_stats, campaign_computed_stats, activity, and what apply_times writes
 -- locks:   the rows it writes; campaigns are locked already, so counters are uncontended
-CREATE OR REPLACE FUNCTION headrace.apply_outcomes(p_changes headrace.outcome_change[]) RETURNS bigint
+--
+-- p_recounted: a campaign whose counters, series and latencies the caller sets as a whole; only those of others get differences.
+CREATE OR REPLACE FUNCTION headrace.apply_outcomes(p_changes headrace.outcome_change[], p_recounted uuid DEFAULT NULL) RETURNS bigint
 LANGUAGE plpgsql
 SET search_path = pg_catalog, headrace, pg_temp
 AS $$
@@ -11,6 +13,7 @@ DECLARE
     v_expected bigint;
     v_inserted bigint;
     v_campaigns uuid[];
+    v_added headrace.outcome_change[] := p_changes;  -- what counters get
 BEGIN
     IF coalesce(cardinality(p_changes), 0) = 0 THEN
         RETURN 0;
@@ -39,6 +42,15 @@ BEGIN
     DELETE FROM headrace.message_outcome o USING unnest(p_changes) d
     WHERE o.message_id = d.message_id AND d.old_campaign IS NOT NULL AND d.new_campaign IS NULL;
 
+    IF p_recounted IS NOT NULL THEN
+        v_added := ARRAY(
+            SELECT ROW(
+                d.message_id,
+                nullif(d.old_campaign, p_recounted), d.old_template, d.old_bits, d.old_sent_at, d.old_delivered_at, d.old_read_at, d.old_replied_at,
+                nullif(d.new_campaign, p_recounted), d.new_template, d.new_bits, d.new_sent_at, d.new_delivered_at, d.new_read_at, d.new_replied_at
+            )::headrace.outcome_change
+            FROM unnest(p_changes) d WHERE d.old_campaign <> p_recounted OR d.new_campaign <> p_recounted);
+    END IF;
     WITH delta AS (
         SELECT
             x.campaign_id, x.template_name,
@@ -49,7 +61,7 @@ BEGIN
             sum(x.sign) FILTER (WHERE x.bits & 32 > 0) AS replied,
             sum(x.sign) FILTER (WHERE x.bits & 8 > 0) AS failed,
             sum(x.sign) FILTER (WHERE x.bits & 16 > 0) AS failed_queue
-        FROM unnest(p_changes) d
+        FROM unnest(v_added) d
         CROSS JOIN LATERAL (VALUES
             (d.new_campaign, d.new_template, d.new_bits, 1), (d.old_campaign, d.old_template, d.old_bits, -1)
         ) x (campaign_id, template_name, bits, sign)
@@ -79,7 +91,7 @@ BEGIN
     )
     SELECT array_agg(DISTINCT u.campaign_id) INTO v_campaigns
     FROM (SELECT campaign_id FROM added UNION ALL SELECT campaign_id FROM made) u;
-    v_campaigns := v_campaigns || headrace.apply_times(p_changes);
+    v_campaigns := v_campaigns || headrace.apply_times(v_added);
     DELETE FROM headrace.campaign_template_stats s WHERE s.campaign_id = ANY (v_campaigns) AND s.total = 0;
 
     PERFORM headrace.refresh_documents(v_campaigns);

@@ -10,24 +10,40 @@ AS $$
 DECLARE
     v_campaigns uuid[];
 BEGIN
-    WITH delta AS (
-        SELECT x.campaign_id, x.hour, sum(x.sent) AS sent, sum(x.delivered) AS delivered, sum(x.read) AS read, sum(x.replied) AS replied
-        FROM (
-            SELECT
-                v.campaign_id, date_bin('1 hour', v.at, '2000-01-01 00:00+00') AS hour,
-                CASE v.kind WHEN 's' THEN v.sign ELSE 0 END AS sent, CASE v.kind WHEN 'd' THEN v.sign ELSE 0 END AS delivered,
-                CASE v.kind WHEN 'r' THEN v.sign ELSE 0 END AS read, CASE v.kind WHEN 'a' THEN v.sign ELSE 0 END AS replied
-            FROM unnest(p_changes) d
-            CROSS JOIN LATERAL (VALUES
-                (d.new_campaign, 's', d.new_sent_at, d.old_sent_at, 1), (d.old_campaign, 's', d.old_sent_at, d.new_sent_at, -1),
-                (d.new_campaign, 'd', d.new_delivered_at, d.old_delivered_at, 1), (d.old_campaign, 'd', d.old_delivered_at, d.new_delivered_at, -1),
-                (d.new_campaign, 'r', d.new_read_at, d.old_read_at, 1), (d.old_campaign, 'r', d.old_read_at, d.new_read_at, -1),
-                (d.new_campaign, 'a', d.new_replied_at, d.old_replied_at, 1), (d.old_campaign, 'a', d.old_replied_at, d.new_replied_at, -1)
-            ) v (campaign_id, kind, at, other, sign)
-            WHERE v.campaign_id IS NOT NULL AND isfinite(v.at) AND (v.at IS DISTINCT FROM v.other OR d.old_campaign IS DISTINCT FROM d.new_campaign)
-        ) x
-        GROUP BY x.campaign_id, x.hour
-        HAVING (sum(x.sent), sum(x.delivered), sum(x.read), sum(x.replied)) <> (0, 0, 0, 0)
+    WITH change AS MATERIALIZED (
+        SELECT d.*, d.old_campaign IS DISTINCT FROM d.new_campaign AS moved FROM unnest(p_changes) d
+    ), evidence AS (
+        SELECT c.new_campaign AS campaign_id, c.new_sent_at AS at, 1 AS sent, 0 AS delivered, 0 AS read, 0 AS replied
+        FROM change c WHERE c.moved OR c.new_sent_at IS DISTINCT FROM c.old_sent_at
+        UNION ALL
+        SELECT c.old_campaign, c.old_sent_at, -1, 0, 0, 0
+        FROM change c WHERE c.moved OR c.new_sent_at IS DISTINCT FROM c.old_sent_at
+        UNION ALL
+        SELECT c.new_campaign, c.new_delivered_at, 0, 1, 0, 0
+        FROM change c WHERE c.moved OR c.new_delivered_at IS DISTINCT FROM c.old_delivered_at
+        UNION ALL
+        SELECT c.old_campaign, c.old_delivered_at, 0, -1, 0, 0
+        FROM change c WHERE c.moved OR c.new_delivered_at IS DISTINCT FROM c.old_delivered_at
+        UNION ALL
+        SELECT c.new_campaign, c.new_read_at, 0, 0, 1, 0
+        FROM change c WHERE c.moved OR c.new_read_at IS DISTINCT FROM c.old_read_at
+        UNION ALL
+        SELECT c.old_campaign, c.old_read_at, 0, 0, -1, 0
+        FROM change c WHERE c.moved OR c.new_read_at IS DISTINCT FROM c.old_read_at
+        UNION ALL
+        SELECT c.new_campaign, c.new_replied_at, 0, 0, 0, 1
+        FROM change c WHERE c.moved OR c.new_replied_at IS DISTINCT FROM c.old_replied_at
+        UNION ALL
+        SELECT c.old_campaign, c.old_replied_at, 0, 0, 0, -1
+        FROM change c WHERE c.moved OR c.new_replied_at IS DISTINCT FROM c.old_replied_at
+    ), delta AS (
+        SELECT
+            e.campaign_id, date_bin('1 hour', e.at, '2000-01-01 00:00+00') AS hour,
+            sum(e.sent) AS sent, sum(e.delivered) AS delivered, sum(e.read) AS read, sum(e.replied) AS replied
+        FROM evidence e
+        WHERE e.campaign_id IS NOT NULL AND isfinite(e.at)
+        GROUP BY 1, 2
+        HAVING (sum(e.sent), sum(e.delivered), sum(e.read), sum(e.replied)) <> (0, 0, 0, 0)
     ), added AS (
         UPDATE headrace.campaign_hour h SET
             sent = h.sent + d.sent, delivered = h.delivered + d.delivered, read = h.read + d.read, replied = h.replied + d.replied
@@ -45,18 +61,24 @@ BEGIN
         WHERE h.campaign_id = ANY (v_campaigns) AND (h.sent, h.delivered, h.read, h.replied) = (0, 0, 0, 0);
     END IF;
 
-    WITH delta AS (
-        SELECT v.campaign_id, v.kind, v.seconds, sum(v.sign)::integer AS messages
-        FROM unnest(p_changes) d
-        CROSS JOIN LATERAL (VALUES
-            (d.new_campaign, 'd'::"char", headrace.latency_seconds(d.new_sent_at, d.new_delivered_at), 1),
-            (d.old_campaign, 'd'::"char", headrace.latency_seconds(d.old_sent_at, d.old_delivered_at), -1),
-            (d.new_campaign, 'r'::"char", headrace.latency_seconds(d.new_sent_at, d.new_read_at), 1),
-            (d.old_campaign, 'r'::"char", headrace.latency_seconds(d.old_sent_at, d.old_read_at), -1)
-        ) v (campaign_id, kind, seconds, sign)
-        WHERE v.campaign_id IS NOT NULL AND v.seconds IS NOT NULL
+    -- Not by VALUES: their expressions are prepared anew for every row.
+    WITH change AS MATERIALIZED (
+        SELECT d.* FROM unnest(p_changes) d
+    ), latency AS (
+        SELECT c.new_campaign AS campaign_id, 'd'::"char" AS kind, headrace.latency_seconds(c.new_sent_at, c.new_delivered_at) AS seconds, 1 AS sign
+        FROM change c
+        UNION ALL
+        SELECT c.old_campaign, 'd', headrace.latency_seconds(c.old_sent_at, c.old_delivered_at), -1 FROM change c
+        UNION ALL
+        SELECT c.new_campaign, 'r', headrace.latency_seconds(c.new_sent_at, c.new_read_at), 1 FROM change c
+        UNION ALL
+        SELECT c.old_campaign, 'r', headrace.latency_seconds(c.old_sent_at, c.old_read_at), -1 FROM change c
+    ), delta AS (
+        SELECT l.campaign_id, l.kind, l.seconds, sum(l.sign)::integer AS messages
+        FROM latency l
+        WHERE l.campaign_id IS NOT NULL AND l.seconds IS NOT NULL
         GROUP BY 1, 2, 3
-        HAVING sum(v.sign) <> 0
+        HAVING sum(l.sign) <> 0
     ), placed AS (
         SELECT d.campaign_id, d.kind, headrace.latency_place(d.seconds) AS place, d.messages FROM delta d OFFSET 0
     ), block AS (

@@ -82,9 +82,10 @@ BEGIN
         IF EXISTS (SELECT FROM unnest(v_changes) d WHERE d.old_campaign <> ALL (v_locked)) THEN
             RAISE EXCEPTION 'messages moved between campaigns while they were being counted; trying again' USING ERRCODE = 'serialization_failure';
         END IF;
-        v_changed := v_changed + headrace.apply_outcomes(v_changes);
-        -- A rebuild trusts no counter: what the outcomes do not add up to is set right.
-        v_changed := v_changed + headrace.store_counts(v_campaign, false);
+        v_changed := v_changed + headrace.apply_outcomes(v_changes, v_campaign);
+        -- A rebuild trusts no counter: all are set to what the outcomes add up to. Wrong ones are told where no message was.
+        v_wrong := headrace.store_counts(v_campaign, false);
+        v_changed := v_changed + CASE WHEN v_changes IS NULL THEN v_wrong ELSE 0 END;
 
         k.state := headrace.lifecycle_state(k.state, v_status, k.frozen_status, k.settles_until, clock_timestamp());
         UPDATE headrace.campaign SET

@@ -121,6 +121,10 @@ HARMS = {
         "totals = jsonb_set(totals, '{median_seconds_to_read}', '123456')",
         {CHECKSUM},
     ),
+    "a state that its campaign is not in": (
+        "state = 'amended'",
+        {("(totals)", "document", "state differs from the campaign's")},
+    ),
     "a template that nobody counts": (
         'template_stats = template_stats || \'[{"template_name": "strange", "total": 1}]\','
         ' checksum = md5((template_stats || \'[{"template_name": "strange", "total": 1}]\')::text || totals::text)',

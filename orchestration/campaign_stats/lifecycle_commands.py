@@ -257,7 +257,11 @@ def _reason(why: Mapping[str, Any]) -> str:
 
 
 def _changes(changed: Sequence[Mapping[str, Any]]) -> str:
-    """The totals that changed, the first ones."""
-    totals = [item for item in changed if item["template_name"] == "*"]
-    told = [f"{item['counter']} {item['from']} to {item['to']}" for item in totals[:_MOST_CHANGES]]
-    return ", ".join(told) + (", …" if len(totals) > _MOST_CHANGES else "") or "nothing"
+    """The totals that changed, the first ones; where only the series did, its hours."""
+    items = [item for item in changed if item.get("template_name", "*") == "*"]
+    told = [
+        f"{item['counter']} {item['from']} to {item['to']}"
+        + (f" in the hour {_moment(item['hour'])}" if "hour" in item else "")
+        for item in items[:_MOST_CHANGES]
+    ]
+    return ", ".join(told) + (", …" if len(items) > _MOST_CHANGES else "") or "nothing"

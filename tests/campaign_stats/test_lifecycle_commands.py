@@ -6,11 +6,13 @@ import json
 import re
 import uuid
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import psycopg
 import pytest
 
+from tests.campaign_stats.lives import SENT, frozen_campaign, reply
 from tests.campaign_stats.oracle import drain
 from tests.commands import Headrace, a_sentence, run
 from tests.engine.sessions import as_role
@@ -139,6 +141,17 @@ def test_an_amendment_that_waits_is_shown_with_the_rows_that_are_gone_and_is_acc
     assert record["version"] == 1
     assert record["why"]["fewer_rows_accepted"] is True
     assert told(headrace("amendments")) == "no amendment waits"
+
+
+def test_an_amendment_of_the_series_alone_is_shown_by_its_hours(
+    headrace: Headrace, admin: psycopg.Connection[Any]
+) -> None:
+    frozen = frozen_campaign(admin)
+    reply(admin, "c phone 0", SENT + timedelta(hours=1))
+    drain(admin)
+    text = told(headrace("amendments", str(frozen)))
+    hours = [f"{SENT + timedelta(hours=hours):%Y-%m-%d %H}:00" for hours in (1, 2)]
+    assert f"replied 0 to 1 in the hour {hours[0]}, replied 1 to 0 in the hour {hours[1]}" in text
 
 
 def test_an_amendment_that_waits_is_given_up_and_the_numbers_stand(

@@ -25,7 +25,7 @@ from orchestration import uninstall as removing
 from orchestration.cli import main
 from orchestration.demo.load import create_schema
 from orchestration.doctor import diagnose
-from orchestration.engine.stream import drain
+from orchestration.engine.stream import drain, is_passing
 from orchestration.errors import HeadraceError
 from orchestration.migrate import migrate
 from orchestration.settings import Settings, with_driver
@@ -308,6 +308,26 @@ def test_under_traffic_no_transaction_fails_or_waits_for_a_second_and_the_next_m
         assert folding.outcome() == {"schema headrace is not installed"}
         asyncio.run(drain(database))
         assert_all_agree(connection)
+
+
+@pytest.mark.parametrize(
+    ("statement", "passing"),
+    [
+        ("SELECT nextval(999999::regclass)", True),  # could not open relation with OID
+        ("SELECT array_in('{1}', 999999, -1)", True),  # cache lookup failed for type
+        ("SELECT nextval('headrace.gone')", False),  # says by name what is missing
+        ("DO $$ BEGIN RAISE 'out of luck' USING ERRCODE = 'XX000'; END $$", False),  # any other internal error
+    ],
+)
+def test_a_worker_tries_again_what_met_a_table_or_function_that_went_meanwhile(
+    statement: str, passing: bool, database: str
+) -> None:
+    with (
+        psycopg.connect(database, autocommit=True) as connection,
+        pytest.raises(psycopg.Error) as caught,
+    ):
+        connection.execute(statement.encode())
+    assert is_passing(caught.value) is passing
 
 
 def test_an_open_writer_is_waited_for_and_named_when_it_does_not_end(

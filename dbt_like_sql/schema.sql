@@ -57,16 +57,6 @@ BEGIN
 END
 $_$;
 
--- Name: add_counts(integer[], integer[], integer[]); Type: FUNCTION; Schema: headrace; Owner: -
-
-CREATE FUNCTION headrace.add_counts(p_counts integer[], p_places integer[], p_added integer[]) RETURNS integer[]
-    LANGUAGE sql IMMUTABLE
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
-    SELECT array_agg(c.n + coalesce(a.n, 0) ORDER BY c.place)
-    FROM unnest(p_counts) WITH ORDINALITY c (n, place) LEFT JOIN unnest(p_places, p_added) a (place, n) ON a.place = c.place - 1
-$$;
-
 -- Name: amend_campaign(uuid, text, boolean, boolean); Type: FUNCTION; Schema: headrace; Owner: -
 
 CREATE FUNCTION headrace.amend_campaign(p_campaign_id uuid, p_status text, p_accept_fewer_rows boolean, p_reopen boolean) RETURNS bigint
@@ -378,21 +368,21 @@ BEGIN
         WHERE l.campaign_id IS NOT NULL AND l.seconds IS NOT NULL
         GROUP BY 1, 2, 3
         HAVING sum(l.sign) <> 0
-    ), placed AS (
-        SELECT d.campaign_id, d.kind, headrace.latency_place(d.seconds) AS place, d.messages FROM delta d OFFSET 0
     ), block AS (
         SELECT
-            d.campaign_id, d.kind, d.place / 60 AS block, array_agg(d.place % 60) AS places, array_agg(d.messages) AS added,
+            d.campaign_id, d.kind, headrace.latency_block(d.seconds) AS block, array_agg(d.seconds) AS seconds, array_agg(d.messages) AS added,
             sum(d.messages) AS messages
-        FROM placed d GROUP BY 1, 2, 3
+        FROM delta d GROUP BY 1, 2, 3
     ), added AS (
         UPDATE headrace.campaign_latency l SET
-            messages = l.messages + b.messages, counts = headrace.add_counts(l.counts, b.places, b.added)
+            messages = l.messages + b.messages,
+            (seconds, counts) = (SELECT m.vals, m.counts FROM headrace.merge_counts(l.seconds, l.counts, b.seconds, b.added) m)
         FROM block b
         WHERE l.campaign_id = b.campaign_id AND l.kind = b.kind AND l.block = b.block
     ), made AS (
-        INSERT INTO headrace.campaign_latency (campaign_id, kind, block, messages, counts)
-        SELECT b.campaign_id, b.kind, b.block, b.messages, headrace.add_counts(array_fill(0, ARRAY[60]), b.places, b.added) FROM block b
+        INSERT INTO headrace.campaign_latency (campaign_id, kind, block, messages, seconds, counts)
+        SELECT b.campaign_id, b.kind, b.block, b.messages, m.vals, m.counts
+        FROM block b CROSS JOIN LATERAL headrace.merge_counts('{}', '{}', b.seconds, b.added) m
         WHERE NOT EXISTS (
             SELECT FROM headrace.campaign_latency l WHERE l.campaign_id = b.campaign_id AND l.kind = b.kind AND l.block = b.block)
     )
@@ -1414,6 +1404,18 @@ CREATE FUNCTION headrace.is_data_error(p_code text) RETURNS boolean
     SELECT left(p_code, 2) IN ('21', '22', '23', '2F', '38', '39', '44', '54', 'P0') AND p_code <> 'P0002'
 $$;
 
+-- Name: latency_block(integer); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.latency_block(p_seconds integer) RETURNS integer
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+    SELECT CASE
+        WHEN p_seconds < 3600 THEN p_seconds / 60
+        WHEN p_seconds < 86400 THEN 60 + (p_seconds - 3600) / 600
+        ELSE 198 + (p_seconds - 86400) / 3600
+    END
+$$;
+
 -- Name: latency_median(uuid, "char"); Type: FUNCTION; Schema: headrace; Owner: -
 
 CREATE FUNCTION headrace.latency_median(p_campaign_id uuid, p_kind "char") RETURNS numeric
@@ -1421,37 +1423,23 @@ CREATE FUNCTION headrace.latency_median(p_campaign_id uuid, p_kind "char") RETUR
     SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
     AS $$
     WITH block AS (
-        SELECT l.block, l.counts, l.messages, sum(l.messages) OVER (ORDER BY l.block) AS upto, sum(l.messages) OVER () AS total
+        SELECT l.block, l.messages, sum(l.messages) OVER (ORDER BY l.block) AS upto, sum(l.messages) OVER () AS total
         FROM headrace.campaign_latency l WHERE l.campaign_id = p_campaign_id AND l.kind = p_kind AND l.messages > 0
     )
-    SELECT trim_scale(avg(CASE
-        WHEN m.place < 3600 THEN m.place
-        WHEN m.place < 6000 THEN 3600 + (m.place - 3600) * 60
-        ELSE 86400 + (m.place - 6000) * 3600
-    END))
+    SELECT trim_scale(avg(m.seconds))
     FROM (SELECT b.total FROM block b LIMIT 1) t
     CROSS JOIN LATERAL (VALUES (div(t.total + 1, 2)), (div(t.total, 2) + 1)) k (rank)
     CROSS JOIN LATERAL (
-        SELECT min(x.place) AS place
+        SELECT min(x.seconds) AS seconds
         FROM (
-            SELECT b.block * 60 + c.n - 1 AS place, b.upto - b.messages + sum(c.messages) OVER (ORDER BY c.n) AS upto
-            FROM block b CROSS JOIN LATERAL unnest(b.counts) WITH ORDINALITY c (messages, n)
+            SELECT c.seconds, b.upto - b.messages + sum(c.n) OVER (ORDER BY c.seconds) AS upto
+            FROM block b
+            INNER JOIN headrace.campaign_latency l ON l.campaign_id = p_campaign_id AND l.kind = p_kind AND l.block = b.block
+            CROSS JOIN LATERAL unnest(l.seconds, l.counts) c (seconds, n)
             WHERE b.upto >= k.rank AND b.upto - b.messages < k.rank
         ) x
         WHERE x.upto >= k.rank
     ) m
-$$;
-
--- Name: latency_place(integer); Type: FUNCTION; Schema: headrace; Owner: -
-
-CREATE FUNCTION headrace.latency_place(p_seconds integer) RETURNS integer
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    AS $$
-    SELECT CASE
-        WHEN p_seconds < 3600 THEN p_seconds
-        WHEN p_seconds < 86400 THEN 3600 + (p_seconds - 3600) / 60
-        ELSE 6000 + (p_seconds - 86400) / 3600
-    END
 $$;
 
 -- Name: latency_seconds(timestamp with time zone, timestamp with time zone); Type: FUNCTION; Schema: headrace; Owner: -
@@ -1461,11 +1449,9 @@ CREATE FUNCTION headrace.latency_seconds(p_from timestamp with time zone, p_to t
     AS $$
     SELECT CASE
         WHEN p_from IS NULL OR p_to IS NULL OR NOT isfinite(p_from) OR NOT isfinite(p_to) OR p_to < p_from THEN NULL
-        -- of times further apart than an interval reaches: the most there is
-        WHEN p_to >= '100000-01-01 00:00+00' AND p_from < '90000-01-01 00:00+00' THEN 596000 * 3600
-        WHEN date_part('epoch', p_to - p_from) < 3600 THEN floor(date_part('epoch', p_to - p_from))::integer
-        WHEN date_part('epoch', p_to - p_from) < 86400 THEN floor(date_part('epoch', p_to - p_from) / 60)::integer * 60
-        ELSE least(floor(date_part('epoch', p_to - p_from) / 3600), 596000)::integer * 3600
+        -- of times further apart than an interval reaches
+        WHEN p_to >= '100000-01-01 00:00+00' AND p_from < '90000-01-01 00:00+00' THEN 2147483647
+        ELSE least(floor(date_part('epoch', p_to - p_from)), 2147483647)::integer
     END
 $$;
 
@@ -1610,6 +1596,24 @@ BEGIN
     ON CONFLICT (campaign_id) DO NOTHING;
     PERFORM FROM headrace.campaign c WHERE c.campaign_id = ANY (p_campaigns) ORDER BY c.campaign_id FOR NO KEY UPDATE;
 END
+$$;
+
+-- Name: merge_counts(integer[], integer[], integer[], integer[]); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.merge_counts(p_values integer[], p_counts integer[], p_more_values integer[], p_more_counts integer[], OUT vals integer[], OUT counts integer[]) RETURNS record
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    SELECT coalesce(array_agg(m.value ORDER BY m.value), '{}'), coalesce(array_agg(m.n ORDER BY m.value), '{}')
+    FROM (
+        SELECT c.value, sum(c.n)::integer AS n
+        FROM (
+            SELECT * FROM unnest(p_values, p_counts)
+            UNION ALL
+            SELECT * FROM unnest(p_more_values, p_more_counts)
+        ) c (value, n)
+        GROUP BY c.value HAVING sum(c.n) <> 0
+    ) m
 $$;
 
 -- Name: message_bits(text, integer); Type: FUNCTION; Schema: headrace; Owner: -
@@ -2292,30 +2296,27 @@ BEGIN
         RETURNING 1
     ), latencies AS (
         SELECT
-            b.kind, b.place / 60 AS block, sum(b.n) AS messages,
-            headrace.add_counts(array_fill(0, ARRAY[60]), array_agg(b.place % 60), array_agg(b.n)) AS counts
+            u.kind, headrace.latency_block(u.seconds) AS block, sum(u.n) AS messages,
+            array_agg(u.seconds ORDER BY u.seconds) AS seconds, array_agg(u.n ORDER BY u.seconds) AS counts
         FROM (
-            SELECT u.kind, headrace.latency_place(u.seconds) AS place, u.n
-            FROM (
-                SELECT 'd'::"char" AS kind, headrace.latency_seconds(o.sent_at, o.delivered_at) AS seconds, count(*)::integer AS n
-                FROM outcome o WHERE o.delivered_at IS NOT NULL GROUP BY 2
-                UNION ALL
-                SELECT 'r', headrace.latency_seconds(o.sent_at, o.read_at), count(*)::integer
-                FROM outcome o WHERE o.read_at IS NOT NULL GROUP BY 2
-            ) u
-            WHERE u.seconds IS NOT NULL
-            OFFSET 0
-        ) b
+            SELECT 'd'::"char" AS kind, headrace.latency_seconds(o.sent_at, o.delivered_at) AS seconds, count(*)::integer AS n
+            FROM outcome o WHERE o.delivered_at IS NOT NULL GROUP BY 2
+            UNION ALL
+            SELECT 'r', headrace.latency_seconds(o.sent_at, o.read_at), count(*)::integer
+            FROM outcome o WHERE o.read_at IS NOT NULL GROUP BY 2
+        ) u
+        WHERE u.seconds IS NOT NULL
         GROUP BY 1, 2
     ), latencies_gone AS (
         DELETE FROM headrace.campaign_latency l
         WHERE l.campaign_id = p_campaign_id AND NOT EXISTS (SELECT FROM latencies k WHERE k.kind = l.kind AND k.block = l.block)
         RETURNING l.messages
     ), latencies_set AS (
-        INSERT INTO headrace.campaign_latency AS l (campaign_id, kind, block, messages, counts)
-        SELECT p_campaign_id, k.kind, k.block, k.messages, k.counts FROM latencies k
-        ON CONFLICT (campaign_id, kind, block) DO UPDATE SET messages = excluded.messages, counts = excluded.counts
-        WHERE l.counts <> excluded.counts
+        INSERT INTO headrace.campaign_latency AS l (campaign_id, kind, block, messages, seconds, counts)
+        SELECT p_campaign_id, k.kind, k.block, k.messages, k.seconds, k.counts FROM latencies k
+        ON CONFLICT (campaign_id, kind, block) DO UPDATE SET
+            messages = excluded.messages, seconds = excluded.seconds, counts = excluded.counts
+        WHERE (l.messages, l.seconds, l.counts) <> (excluded.messages, excluded.seconds, excluded.counts)
         RETURNING 1
     )
     SELECT
@@ -3087,15 +3088,16 @@ CREATE TABLE headrace.campaign_latency (
     kind "char" NOT NULL,
     block integer NOT NULL,
     messages integer NOT NULL,
+    seconds integer[] NOT NULL,
     counts integer[] NOT NULL,
-    CONSTRAINT campaign_latency_counts CHECK (((messages >= 0) AND (cardinality(counts) = 60) AND (0 <= ALL (counts)))),
+    CONSTRAINT campaign_latency_counts CHECK (((messages >= 0) AND (cardinality(counts) = cardinality(seconds)) AND (0 < ALL (counts)))),
     CONSTRAINT campaign_latency_kind_known CHECK ((kind = ANY (ARRAY['d'::"char", 'r'::"char"])))
 )
 WITH (fillfactor='70');
 
 -- Name: TABLE campaign_latency; Type: COMMENT; Schema: headrace; Owner: -
 
-COMMENT ON TABLE headrace.campaign_latency IS 'How many messages of an unfrozen campaign took how long from sent to delivered (d) and to read (r): what its medians are read from. A block counts 60 values of headrace.latency_seconds: a minute of seconds, an hour of minutes, 60 hours.';
+COMMENT ON TABLE headrace.campaign_latency IS 'How many messages of an unfrozen campaign took how long from sent to delivered (d) and to read (r): what its medians are read from. seconds: what occurs of the times that the block is for (headrace.latency_block), in order; counts: how often.';
 
 -- Name: campaign_stats_amendment; Type: TABLE; Schema: headrace; Owner: -
 
@@ -3861,10 +3863,6 @@ GRANT USAGE ON SCHEMA headrace TO headrace_worker;
 REVOKE ALL ON FUNCTION headrace.add_change_log_partition(p_day date) FROM PUBLIC;
 GRANT ALL ON FUNCTION headrace.add_change_log_partition(p_day date) TO headrace_worker;
 
--- Name: FUNCTION add_counts(p_counts integer[], p_places integer[], p_added integer[]); Type: ACL; Schema: headrace; Owner: -
-
-REVOKE ALL ON FUNCTION headrace.add_counts(p_counts integer[], p_places integer[], p_added integer[]) FROM PUBLIC;
-
 -- Name: FUNCTION amend_campaign(p_campaign_id uuid, p_status text, p_accept_fewer_rows boolean, p_reopen boolean); Type: ACL; Schema: headrace; Owner: -
 
 REVOKE ALL ON FUNCTION headrace.amend_campaign(p_campaign_id uuid, p_status text, p_accept_fewer_rows boolean, p_reopen boolean) FROM PUBLIC;
@@ -4067,13 +4065,13 @@ GRANT ALL ON FUNCTION headrace.ingest_whatsapp_webhook(p_body jsonb) TO headrace
 
 REVOKE ALL ON FUNCTION headrace.is_data_error(p_code text) FROM PUBLIC;
 
+-- Name: FUNCTION latency_block(p_seconds integer); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.latency_block(p_seconds integer) FROM PUBLIC;
+
 -- Name: FUNCTION latency_median(p_campaign_id uuid, p_kind "char"); Type: ACL; Schema: headrace; Owner: -
 
 REVOKE ALL ON FUNCTION headrace.latency_median(p_campaign_id uuid, p_kind "char") FROM PUBLIC;
-
--- Name: FUNCTION latency_place(p_seconds integer); Type: ACL; Schema: headrace; Owner: -
-
-REVOKE ALL ON FUNCTION headrace.latency_place(p_seconds integer) FROM PUBLIC;
 
 -- Name: FUNCTION latency_seconds(p_from timestamp with time zone, p_to timestamp with time zone); Type: ACL; Schema: headrace; Owner: -
 
@@ -4100,6 +4098,10 @@ REVOKE ALL ON FUNCTION headrace.live_stats(p_campaign_id uuid) FROM PUBLIC;
 -- Name: FUNCTION lock_campaigns(p_campaigns uuid[]); Type: ACL; Schema: headrace; Owner: -
 
 REVOKE ALL ON FUNCTION headrace.lock_campaigns(p_campaigns uuid[]) FROM PUBLIC;
+
+-- Name: FUNCTION merge_counts(p_values integer[], p_counts integer[], p_more_values integer[], p_more_counts integer[], OUT vals integer[], OUT counts integer[]); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.merge_counts(p_values integer[], p_counts integer[], p_more_values integer[], p_more_counts integer[], OUT vals integer[], OUT counts integer[]) FROM PUBLIC;
 
 -- Name: FUNCTION message_bits(p_queue_status text, p_evidence integer); Type: ACL; Schema: headrace; Owner: -
 

@@ -140,15 +140,13 @@ def series(found: list[Outcome]) -> Hours:
 
 
 def medians(found: list[Outcome]) -> Medians:
-    """Campaign to median seconds from sent to delivered and to read, rounded down as the documents say."""
+    """Campaign to median whole seconds from sent to delivered and to read."""
     taken: dict[Any, tuple[list[int], list[int]]] = defaultdict(lambda: ([], []))
     for outcome in found:
         sent_at, delivered_at, read_at, _ = outcome.times
         for position, at in enumerate((delivered_at, read_at)):
             if sent_at is not None and at is not None:
-                seconds = int((at - sent_at).total_seconds())
-                step = 1 if seconds < 3600 else 60 if seconds < 86400 else 3600
-                taken[outcome.campaign][position].append(seconds // step * step)
+                taken[outcome.campaign][position].append((at - sent_at) // timedelta(seconds=1))
     return {
         campaign: (
             statistics.median(delivered) if delivered else None,

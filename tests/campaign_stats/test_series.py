@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import json
+import random
 import uuid
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psycopg
 import pytest
 
-from tests.campaign_stats.oracle import drain, outcomes, series, stored_series
+from tests.campaign_stats.oracle import (
+    assert_all_agree,
+    drain,
+    medians,
+    outcomes,
+    series,
+    stored_medians,
+    stored_series,
+)
 from tests.rows import a_history
 
 Connection = psycopg.Connection[Any]
@@ -125,7 +135,7 @@ def test_times_at_the_ends_of_time_are_counted_and_no_poison(app: Connection) ->
     stored = app.execute(read.encode()).fetchone()
     assert stored == app.execute("SELECT headrace.live_stats(%s) -> 'totals'", row).fetchone()
     assert stored is not None
-    assert (stored[0]["read"], stored[0]["median_seconds_to_read"]) == (1, 596000 * 3600)
+    assert (stored[0]["read"], stored[0]["median_seconds_to_read"]) == (1, 2_147_483_647)
     app.execute("SELECT headrace.freeze_campaigns(ARRAY[%s])", row)
     assert app.execute(read.encode()).fetchone() == stored
     assert app.execute("SELECT count(*) FROM headrace.dead_letter").fetchone() == (0,)
@@ -140,3 +150,48 @@ def test_the_series_of_a_message_moves_with_it(app: Connection) -> None:
     )
     app.execute("SELECT headrace.stream_step('campaign_stats', 0, 5000)")
     assert stored_series(app) == series(outcomes(app))
+
+
+def test_medians_are_exact_to_the_second_however_long_it_took_and_whatever_comes_and_goes(
+    app: Connection,
+) -> None:
+    rng = random.Random(5)
+    sent = datetime(2026, 3, 1, 9, 59, 59, 999_999, UTC)
+    row = app.execute("INSERT INTO campaigns (status) VALUES ('running') RETURNING id").fetchone()
+    assert row is not None
+    app.execute(
+        "INSERT INTO send_queue (campaign_id, template_name, status, whatsapp_message_id, sent_at)"
+        " SELECT %s, 't', 'sent', 'm' || n, %s FROM generate_series(1, 60) n",
+        [row[0], sent],
+    )
+    seen = set()
+    for most in (59, 3_599, 3_601, 86_399, 86_401, 30 * 86_400, 100 * 365 * 86_400):
+        app.execute("DELETE FROM message_status_logs WHERE id %% 7 <> %s", [rng.randint(0, 6)])
+        with app.cursor() as cursor:
+            cursor.executemany(
+                "INSERT INTO message_status_logs (whatsapp_message_id, status, created_at) VALUES (%s, %s, %s)",
+                [
+                    (f"m{rng.randint(1, 60)}", status, sent + timedelta(seconds=rng.uniform(0, most)))
+                    for status in ("delivered", "read")
+                    for _ in range(20)
+                ],
+            )
+        drain(app, limit=15)
+        assert_all_agree(app)
+        found = medians(outcomes(app))
+        assert app.execute(
+            "SELECT (d -> 'median_seconds_to_delivered')::numeric, (d -> 'median_seconds_to_read')::numeric"
+            " FROM (SELECT headrace.live_stats(%s) -> 'totals' AS d) x",
+            row,
+        ).fetchone() == tuple(found[row[0]])
+        seen.add(stored_medians(app)[row[0]])
+    assert len(seen) == 7
+    assert any(
+        seconds % 60 != 0 and seconds > 86_400 for pair in seen for seconds in pair if seconds is not None
+    )
+    app.execute("SELECT headrace.freeze_campaigns(ARRAY[%s])", row)
+    assert_all_agree(app)
+    app.execute("SELECT headrace.reopen_campaigns(ARRAY[%s])", row)
+    app.execute("DELETE FROM message_status_logs")
+    drain(app)
+    assert stored_medians(app) == medians(outcomes(app)) == {}

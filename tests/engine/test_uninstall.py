@@ -316,7 +316,10 @@ def test_under_traffic_no_transaction_fails_or_waits_for_a_second_and_the_next_m
         ("SELECT nextval(999999::regclass)", True),  # could not open relation with OID
         ("SELECT array_in('{1}', 999999, -1)", True),  # cache lookup failed for type
         ("SELECT nextval('headrace.gone')", False),  # says by name what is missing
-        ("DO $$ BEGIN RAISE 'out of luck' USING ERRCODE = 'XX000'; END $$", False),  # any other internal error
+        (
+            "DO $$ BEGIN RAISE 'out of luck' USING ERRCODE = 'XX000'; END $$",
+            False,
+        ),  # any other internal error
     ],
 )
 def test_a_worker_tries_again_what_met_a_table_or_function_that_went_meanwhile(

@@ -1,5 +1,5 @@
--- purpose: how long something took: to the second up to an hour, to the minute up to a day, to the hour beyond; rounded down
--- grain:   one pair of times; null where one is null or infinite
+-- purpose: how long something took, in whole seconds, rounded down
+-- grain:   one pair of times; null where one is null or infinite; 2147483647 (68 years) stands for anything longer
 -- reads:   nothing (inlined by the planner: no SET clause, so everything in it is qualified)
 -- writes:  nothing
 -- locks:   none
@@ -8,10 +8,8 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE
 AS $$
     SELECT CASE
         WHEN p_from IS NULL OR p_to IS NULL OR NOT isfinite(p_from) OR NOT isfinite(p_to) OR p_to < p_from THEN NULL
-        -- of times further apart than an interval reaches: the most there is
-        WHEN p_to >= '100000-01-01 00:00+00' AND p_from < '90000-01-01 00:00+00' THEN 596000 * 3600
-        WHEN date_part('epoch', p_to - p_from) < 3600 THEN floor(date_part('epoch', p_to - p_from))::integer
-        WHEN date_part('epoch', p_to - p_from) < 86400 THEN floor(date_part('epoch', p_to - p_from) / 60)::integer * 60
-        ELSE least(floor(date_part('epoch', p_to - p_from) / 3600), 596000)::integer * 3600
+        -- of times further apart than an interval reaches
+        WHEN p_to >= '100000-01-01 00:00+00' AND p_from < '90000-01-01 00:00+00' THEN 2147483647
+        ELSE least(floor(date_part('epoch', p_to - p_from)), 2147483647)::integer
     END
 $$;

@@ -79,21 +79,21 @@ BEGIN
         WHERE l.campaign_id IS NOT NULL AND l.seconds IS NOT NULL
         GROUP BY 1, 2, 3
         HAVING sum(l.sign) <> 0
-    ), placed AS (
-        SELECT d.campaign_id, d.kind, headrace.latency_place(d.seconds) AS place, d.messages FROM delta d OFFSET 0
     ), block AS (
         SELECT
-            d.campaign_id, d.kind, d.place / 60 AS block, array_agg(d.place % 60) AS places, array_agg(d.messages) AS added,
+            d.campaign_id, d.kind, headrace.latency_block(d.seconds) AS block, array_agg(d.seconds) AS seconds, array_agg(d.messages) AS added,
             sum(d.messages) AS messages
-        FROM placed d GROUP BY 1, 2, 3
+        FROM delta d GROUP BY 1, 2, 3
     ), added AS (
         UPDATE headrace.campaign_latency l SET
-            messages = l.messages + b.messages, counts = headrace.add_counts(l.counts, b.places, b.added)
+            messages = l.messages + b.messages,
+            (seconds, counts) = (SELECT m.vals, m.counts FROM headrace.merge_counts(l.seconds, l.counts, b.seconds, b.added) m)
         FROM block b
         WHERE l.campaign_id = b.campaign_id AND l.kind = b.kind AND l.block = b.block
     ), made AS (
-        INSERT INTO headrace.campaign_latency (campaign_id, kind, block, messages, counts)
-        SELECT b.campaign_id, b.kind, b.block, b.messages, headrace.add_counts(array_fill(0, ARRAY[60]), b.places, b.added) FROM block b
+        INSERT INTO headrace.campaign_latency (campaign_id, kind, block, messages, seconds, counts)
+        SELECT b.campaign_id, b.kind, b.block, b.messages, m.vals, m.counts
+        FROM block b CROSS JOIN LATERAL headrace.merge_counts('{}', '{}', b.seconds, b.added) m
         WHERE NOT EXISTS (
             SELECT FROM headrace.campaign_latency l WHERE l.campaign_id = b.campaign_id AND l.kind = b.kind AND l.block = b.block)
     )

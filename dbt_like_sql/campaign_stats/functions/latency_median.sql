@@ -8,21 +8,19 @@ LANGUAGE sql STABLE
 SET search_path = pg_catalog, headrace, pg_temp
 AS $$
     WITH block AS (
-        SELECT l.block, l.counts, l.messages, sum(l.messages) OVER (ORDER BY l.block) AS upto, sum(l.messages) OVER () AS total
+        SELECT l.block, l.messages, sum(l.messages) OVER (ORDER BY l.block) AS upto, sum(l.messages) OVER () AS total
         FROM headrace.campaign_latency l WHERE l.campaign_id = p_campaign_id AND l.kind = p_kind AND l.messages > 0
     )
-    SELECT trim_scale(avg(CASE
-        WHEN m.place < 3600 THEN m.place
-        WHEN m.place < 6000 THEN 3600 + (m.place - 3600) * 60
-        ELSE 86400 + (m.place - 6000) * 3600
-    END))
+    SELECT trim_scale(avg(m.seconds))
     FROM (SELECT b.total FROM block b LIMIT 1) t
     CROSS JOIN LATERAL (VALUES (div(t.total + 1, 2)), (div(t.total, 2) + 1)) k (rank)
     CROSS JOIN LATERAL (
-        SELECT min(x.place) AS place
+        SELECT min(x.seconds) AS seconds
         FROM (
-            SELECT b.block * 60 + c.n - 1 AS place, b.upto - b.messages + sum(c.messages) OVER (ORDER BY c.n) AS upto
-            FROM block b CROSS JOIN LATERAL unnest(b.counts) WITH ORDINALITY c (messages, n)
+            SELECT c.seconds, b.upto - b.messages + sum(c.n) OVER (ORDER BY c.seconds) AS upto
+            FROM block b
+            INNER JOIN headrace.campaign_latency l ON l.campaign_id = p_campaign_id AND l.kind = p_kind AND l.block = b.block
+            CROSS JOIN LATERAL unnest(l.seconds, l.counts) c (seconds, n)
             WHERE b.upto >= k.rank AND b.upto - b.messages < k.rank
         ) x
         WHERE x.upto >= k.rank

@@ -80,30 +80,27 @@ BEGIN
         RETURNING 1
     ), latencies AS (
         SELECT
-            b.kind, b.place / 60 AS block, sum(b.n) AS messages,
-            headrace.add_counts(array_fill(0, ARRAY[60]), array_agg(b.place % 60), array_agg(b.n)) AS counts
+            u.kind, headrace.latency_block(u.seconds) AS block, sum(u.n) AS messages,
+            array_agg(u.seconds ORDER BY u.seconds) AS seconds, array_agg(u.n ORDER BY u.seconds) AS counts
         FROM (
-            SELECT u.kind, headrace.latency_place(u.seconds) AS place, u.n
-            FROM (
-                SELECT 'd'::"char" AS kind, headrace.latency_seconds(o.sent_at, o.delivered_at) AS seconds, count(*)::integer AS n
-                FROM outcome o WHERE o.delivered_at IS NOT NULL GROUP BY 2
-                UNION ALL
-                SELECT 'r', headrace.latency_seconds(o.sent_at, o.read_at), count(*)::integer
-                FROM outcome o WHERE o.read_at IS NOT NULL GROUP BY 2
-            ) u
-            WHERE u.seconds IS NOT NULL
-            OFFSET 0
-        ) b
+            SELECT 'd'::"char" AS kind, headrace.latency_seconds(o.sent_at, o.delivered_at) AS seconds, count(*)::integer AS n
+            FROM outcome o WHERE o.delivered_at IS NOT NULL GROUP BY 2
+            UNION ALL
+            SELECT 'r', headrace.latency_seconds(o.sent_at, o.read_at), count(*)::integer
+            FROM outcome o WHERE o.read_at IS NOT NULL GROUP BY 2
+        ) u
+        WHERE u.seconds IS NOT NULL
         GROUP BY 1, 2
     ), latencies_gone AS (
         DELETE FROM headrace.campaign_latency l
         WHERE l.campaign_id = p_campaign_id AND NOT EXISTS (SELECT FROM latencies k WHERE k.kind = l.kind AND k.block = l.block)
         RETURNING l.messages
     ), latencies_set AS (
-        INSERT INTO headrace.campaign_latency AS l (campaign_id, kind, block, messages, counts)
-        SELECT p_campaign_id, k.kind, k.block, k.messages, k.counts FROM latencies k
-        ON CONFLICT (campaign_id, kind, block) DO UPDATE SET messages = excluded.messages, counts = excluded.counts
-        WHERE l.counts <> excluded.counts
+        INSERT INTO headrace.campaign_latency AS l (campaign_id, kind, block, messages, seconds, counts)
+        SELECT p_campaign_id, k.kind, k.block, k.messages, k.seconds, k.counts FROM latencies k
+        ON CONFLICT (campaign_id, kind, block) DO UPDATE SET
+            messages = excluded.messages, seconds = excluded.seconds, counts = excluded.counts
+        WHERE (l.messages, l.seconds, l.counts) <> (excluded.messages, excluded.seconds, excluded.counts)
         RETURNING 1
     )
     SELECT

@@ -70,14 +70,15 @@ CREATE TABLE headrace.campaign_latency (
     kind "char" NOT NULL,
     block integer NOT NULL,
     messages integer NOT NULL,
+    seconds integer[] NOT NULL,
     counts integer[] NOT NULL,
     PRIMARY KEY (campaign_id, kind, block),
     CONSTRAINT campaign_latency_kind_known CHECK (kind IN ('d', 'r')),
-    CONSTRAINT campaign_latency_counts CHECK (messages >= 0 AND cardinality(counts) = 60 AND 0 <= ALL(counts))
+    CONSTRAINT campaign_latency_counts CHECK (messages >= 0 AND cardinality(counts) = cardinality(seconds) AND 0 < ALL(counts))
 ) WITH (fillfactor = 70);
 COMMENT ON TABLE headrace.campaign_latency IS
     'How many messages of an unfrozen campaign took how long from sent to delivered (d) and to read (r): what its medians are '
-    'read from. A block counts 60 values of headrace.latency_seconds: a minute of seconds, an hour of minutes, 60 hours.';
+    'read from. seconds: what occurs of the times that the block is for (headrace.latency_block), in order; counts: how often.';
 
 CREATE TABLE headrace.campaign_completion (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

@@ -1600,20 +1600,26 @@ $$;
 
 -- Name: merge_counts(integer[], integer[], integer[], integer[]); Type: FUNCTION; Schema: headrace; Owner: -
 
-CREATE FUNCTION headrace.merge_counts(p_values integer[], p_counts integer[], p_more_values integer[], p_more_counts integer[], OUT vals integer[], OUT counts integer[]) RETURNS record
-    LANGUAGE sql IMMUTABLE
+CREATE FUNCTION headrace.merge_counts(INOUT vals integer[], INOUT counts integer[], p_more_values integer[], p_more_counts integer[]) RETURNS record
+    LANGUAGE plpgsql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
-    SELECT coalesce(array_agg(m.value ORDER BY m.value), '{}'), coalesce(array_agg(m.n ORDER BY m.value), '{}')
-    FROM (
-        SELECT c.value, sum(c.n)::integer AS n
-        FROM (
-            SELECT * FROM unnest(p_values, p_counts)
-            UNION ALL
-            SELECT * FROM unnest(p_more_values, p_more_counts)
-        ) c (value, n)
-        GROUP BY c.value HAVING sum(c.n) <> 0
-    ) m
+DECLARE
+    v_place integer;
+BEGIN
+    FOR i IN 1 .. cardinality(p_more_values) LOOP
+        v_place := width_bucket(p_more_values[i], vals);  -- how many are not greater
+        IF v_place = 0 OR vals[v_place] <> p_more_values[i] THEN
+            vals := vals[:v_place] || p_more_values[i] || vals[v_place + 1:];
+            counts := counts[:v_place] || p_more_counts[i] || counts[v_place + 1:];
+        ELSIF counts[v_place] + p_more_counts[i] = 0 THEN
+            vals := vals[:v_place - 1] || vals[v_place + 1:];
+            counts := counts[:v_place - 1] || counts[v_place + 1:];
+        ELSE
+            counts[v_place] := counts[v_place] + p_more_counts[i];
+        END IF;
+    END LOOP;
+END
 $$;
 
 -- Name: message_bits(text, integer); Type: FUNCTION; Schema: headrace; Owner: -
@@ -4099,9 +4105,9 @@ REVOKE ALL ON FUNCTION headrace.live_stats(p_campaign_id uuid) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION headrace.lock_campaigns(p_campaigns uuid[]) FROM PUBLIC;
 
--- Name: FUNCTION merge_counts(p_values integer[], p_counts integer[], p_more_values integer[], p_more_counts integer[], OUT vals integer[], OUT counts integer[]); Type: ACL; Schema: headrace; Owner: -
+-- Name: FUNCTION merge_counts(INOUT vals integer[], INOUT counts integer[], p_more_values integer[], p_more_counts integer[]); Type: ACL; Schema: headrace; Owner: -
 
-REVOKE ALL ON FUNCTION headrace.merge_counts(p_values integer[], p_counts integer[], p_more_values integer[], p_more_counts integer[], OUT vals integer[], OUT counts integer[]) FROM PUBLIC;
+REVOKE ALL ON FUNCTION headrace.merge_counts(INOUT vals integer[], INOUT counts integer[], p_more_values integer[], p_more_counts integer[]) FROM PUBLIC;
 
 -- Name: FUNCTION message_bits(p_queue_status text, p_evidence integer); Type: ACL; Schema: headrace; Owner: -
 

@@ -1,22 +1,30 @@
 -- purpose: adds counts of values to others: what a block of campaign_latency holds after some of its latencies came and went
--- grain:   one block; values in order, each once; without those of which none is left
+-- grain:   one block; vals in order, each once; without those of which none is left
 -- reads:   nothing
 -- writes:  nothing
 -- locks:   none
+--
+-- Place by place, found by binary search: a batch brings a block few values, of the hundreds that it holds.
 CREATE OR REPLACE FUNCTION headrace.merge_counts(
-    p_values integer[], p_counts integer[], p_more_values integer[], p_more_counts integer[], OUT vals integer[], OUT counts integer[]
+    INOUT vals integer[], INOUT counts integer[], p_more_values integer[], p_more_counts integer[]
 )
-LANGUAGE sql IMMUTABLE
+LANGUAGE plpgsql IMMUTABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT coalesce(array_agg(m.value ORDER BY m.value), '{}'), coalesce(array_agg(m.n ORDER BY m.value), '{}')
-    FROM (
-        SELECT c.value, sum(c.n)::integer AS n
-        FROM (
-            SELECT * FROM unnest(p_values, p_counts)
-            UNION ALL
-            SELECT * FROM unnest(p_more_values, p_more_counts)
-        ) c (value, n)
-        GROUP BY c.value HAVING sum(c.n) <> 0
-    ) m
+DECLARE
+    v_place integer;
+BEGIN
+    FOR i IN 1 .. cardinality(p_more_values) LOOP
+        v_place := width_bucket(p_more_values[i], vals);  -- how many are not greater
+        IF v_place = 0 OR vals[v_place] <> p_more_values[i] THEN
+            vals := vals[:v_place] || p_more_values[i] || vals[v_place + 1:];
+            counts := counts[:v_place] || p_more_counts[i] || counts[v_place + 1:];
+        ELSIF counts[v_place] + p_more_counts[i] = 0 THEN
+            vals := vals[:v_place - 1] || vals[v_place + 1:];
+            counts := counts[:v_place - 1] || counts[v_place + 1:];
+        ELSE
+            counts[v_place] := counts[v_place] + p_more_counts[i];
+        END IF;
+    END LOOP;
+END
 $$;

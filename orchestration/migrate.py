@@ -8,6 +8,7 @@ import random
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from datetime import timedelta
 
 import sqlalchemy as sa
 from alembic import command
@@ -222,6 +223,12 @@ def _settle(connection: sa.Connection, before: dict[str, str], settings: Setting
     execute(connection, f"SELECT headrace.settle_campaigns({settling}, false)")
 
 
+def _settle_window(before: dict[str, str], settings: Settings) -> timedelta:
+    """The settle window that is in force; an older version did not keep it."""
+    seconds = before.get("settle_window_seconds")
+    return timedelta(seconds=float(seconds)) if seconds else settings.settle_window
+
+
 def _queue_new_campaigns(connection: sa.Connection) -> int:
     """Newest first: they are looked at most."""
     return len(
@@ -319,7 +326,13 @@ def outdated(connection: sa.Connection, settings: Settings) -> list[str]:
     version = connection.exec_driver_sql("SELECT version_num FROM headrace.schema_version").scalar()
     if version != head:
         found.append(f"tables are at version {version}, {head} is the newest")
-    objects = _objects(domains, catalog, settings)
+    window = _settle_window(before, settings)
+    if window != settings.settle_window:
+        found.append(
+            f"HEADRACE_SETTLE_WINDOW is {settings.settle_window} here; {window} is in force since the last migrate, "
+            "and would be replaced"
+        )
+    objects = _objects(domains, catalog, settings.model_copy(update={"settle_window": window}))
     names = ",".join(domain.name for domain in domains)
     if before.get("domains", "") != names:
         found.append(f"active domains are {before.get('domains') or 'none'}, would be {names or 'none'}")

@@ -31,6 +31,8 @@ MOST_DAY_EVENTS = 50
 
 CATCH_UP_EVERY = timedelta(seconds=30)
 LONGEST_CATCH_UP_DELAY = timedelta(minutes=15)
+# Runs tell more often than this that they are at it. Dagster itself takes a run whose process was killed for a living one for hours.
+RUN_IS_DEAD_AFTER = timedelta(minutes=2)
 
 
 class Reported(BaseModel):
@@ -102,7 +104,12 @@ class Seen:
 
 @dataclass(frozen=True)
 class CatchUpRuns:
-    """What Dagster knows of earlier catch-up runs. failures: how many of the latest ones failed in a row."""
+    """What Dagster knows of earlier catch-up runs.
+
+    Attributes:
+        in_progress: one of them waits its turn, or is at it and says so (RUN_IS_DEAD_AFTER).
+        failures: how many of the latest ones failed in a row.
+    """
 
     in_progress: bool = False
     failures: int = 0

@@ -4,7 +4,7 @@ Here: reading, and putting the decisions into Dagster's words. Not here: the dec
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import Any
 
 import dagster as dg
@@ -22,7 +22,14 @@ from orchestration.campaign_stats.checks import checks
 from orchestration.campaign_stats.noticed import find_place, read_noticed
 from orchestration.campaign_stats.partitions import campaign_days
 from orchestration.campaign_stats.progress import Stored, look, stored
-from orchestration.campaign_stats.reporting import CatchUp, CatchUpRuns, Event, decide, read_cursor
+from orchestration.campaign_stats.reporting import (
+    RUN_IS_DEAD_AFTER,
+    CatchUp,
+    CatchUpRuns,
+    Event,
+    decide,
+    read_cursor,
+)
 from orchestration.campaign_stats.resources import ApplicationDatabase
 from orchestration.campaign_stats.tables import ASSETS, TEMPLATE_STATS
 
@@ -76,15 +83,27 @@ def stream_backlog(context: dg.SensorEvaluationContext, database: ApplicationDat
     )
 
 
-def catch_up_runs(instance: dg.DagsterInstance) -> CatchUpRuns:
-    """What became of the latest catch-up runs."""
+def catch_up_runs(instance: dg.DagsterInstance, now: datetime | None = None) -> CatchUpRuns:
+    """What became of the latest catch-up runs, up to now."""
     runs = instance.get_runs(dg.RunsFilter(tags={_CATCH_UP: GROUP}), limit=_RUNS_REMEMBERED)
     failures = 0
     for run in runs:
         if run.status is not dg.DagsterRunStatus.FAILURE:
             break
         failures += 1
-    return CatchUpRuns(in_progress=any(not run.is_finished for run in runs), failures=failures)
+    at = now or datetime.now(UTC)
+    return CatchUpRuns(
+        in_progress=any(not run.is_finished and not is_silent(instance, run, at) for run in runs),
+        failures=failures,
+    )
+
+
+def is_silent(instance: dg.DagsterInstance, run: dg.DagsterRun, now: datetime) -> bool:
+    """Whether a run that has begun says nothing any more: it was killed together with Dagster, which does not know it."""
+    if run.status is not dg.DagsterRunStatus.STARTED:
+        return False
+    latest = instance.get_records_for_run(run.run_id, limit=1, ascending=False).records
+    return bool(latest) and now - datetime.fromtimestamp(latest[0].timestamp, UTC) >= RUN_IS_DEAD_AFTER
 
 
 def existing_partitions() -> tuple[date, date] | None:

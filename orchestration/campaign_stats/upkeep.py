@@ -7,7 +7,8 @@ dbt_like_sql/campaign_stats), what to show of it (contents.py), and Dagster.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import time
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from uuid import UUID
@@ -24,6 +25,8 @@ STREAM = "campaign_stats"
 MOST_CAMPAIGNS_AT_ONCE = 20
 MOST_MESSAGES_AT_ONCE = 20_000
 _TIMED_OUT = 3
+# Whoever waits for the run takes it for dead when it has said nothing for minutes (reporting.RUN_IS_DEAD_AFTER).
+_SAY_EVERY_SECONDS = 30.0
 
 # A frozen campaign is not recomputed because it is named: it was when it was frozen, and its rows may be fewer by now.
 _WINDOW = """
@@ -119,7 +122,7 @@ def bring_up_to_date(
     timeout_seconds: float,
     log: Callable[[str], None],
     named: Sequence[UUID] = (),
-    run_drain: Callable[[str, Sequence[str], float], Drained] | None = None,
+    run_drain: Callable[[str, Sequence[str], float, Callable[[str], None]], Drained] | None = None,
 ) -> Upkeep:
     """Applies what the stream holds, then recomputes the window's campaigns that need it (`rebuild`: all).
 
@@ -137,7 +140,7 @@ def bring_up_to_date(
         began = connection.exec_driver_sql("SELECT clock_timestamp()").scalar_one()
     drained: Drained | None
     try:
-        drained = (run_drain or _drain)(database_url, [STREAM], timeout_seconds)
+        drained = (run_drain or _drain)(database_url, [STREAM], timeout_seconds, log)
     except HeadraceError as error:
         if error.exit_code != _TIMED_OUT or _is_behind(engine, began):
             raise
@@ -210,8 +213,28 @@ def rebuild_campaigns(engine: sa.Engine, campaigns: Sequence[UUID]) -> int:
     return int(execute(engine, [_REBUILD], {"campaigns": list(campaigns)}))
 
 
-def _drain(database_url: str, streams: Sequence[str], timeout_seconds: float) -> Drained:
-    return asyncio.run(drain(database_url, streams, timeout_seconds=timeout_seconds))
+def _drain(
+    database_url: str, streams: Sequence[str], timeout_seconds: float, log: Callable[[str], None]
+) -> Drained:
+    return asyncio.run(drain(database_url, streams, timeout_seconds=timeout_seconds, sleep=telling(log)))
+
+
+def telling(
+    log: Callable[[str], None],
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+) -> Callable[[float], Awaitable[None]]:
+    """A sleep that says now and then that the stream is still being applied."""
+    said = clock()
+
+    async def sleep_and_tell(seconds: float) -> None:
+        nonlocal said
+        if clock() - said >= _SAY_EVERY_SECONDS:
+            said = clock()
+            log(f"stream {STREAM}: still at it")
+        await sleep(seconds)
+
+    return sleep_and_tell
 
 
 def _is_behind(engine: sa.Engine, began: datetime) -> bool:

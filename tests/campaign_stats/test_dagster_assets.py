@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -30,6 +31,7 @@ from orchestration.campaign_stats.upkeep import (
     Window,
     bring_up_to_date,
     portions,
+    telling,
 )
 from orchestration.database import engine
 from orchestration.engine.stream import Drained
@@ -310,7 +312,7 @@ def window(days: int = 40) -> Window:
     return Window(now - timedelta(days=days), now + timedelta(days=1))
 
 
-def timed_out(url: str, streams: Sequence[str], seconds: float) -> Drained:
+def timed_out(url: str, streams: Sequence[str], seconds: float, log: Callable[[str], None]) -> Drained:
     raise HeadraceError("not idle after 1 s: changes kept coming", exit_code=3)
 
 
@@ -324,6 +326,22 @@ def keep_up(application: Application, said: list[str] | None = None) -> Upkeep:
         log=(said if said is not None else []).append,
         run_drain=timed_out,
     )
+
+
+def test_a_run_says_every_half_minute_that_it_is_still_applying_changes() -> None:
+    said: list[str] = []
+    times = iter([0.0, 10.0, 31.0, 31.0, 40.0, 62.0, 62.0])
+
+    async def no_sleep(seconds: float) -> None:
+        pass
+
+    async def four_rounds() -> None:
+        sleep = telling(said.append, clock=lambda: next(times), sleep=no_sleep)
+        for _ in range(4):
+            await sleep(0)
+
+    asyncio.run(four_rounds())
+    assert said == ["stream campaign_stats: still at it"] * 2
 
 
 def test_changes_that_keep_coming_do_not_fail_a_run(application: Application) -> None:

@@ -10,9 +10,9 @@ import dagster as dg
 import pytest
 from dagster._core.loader import LoadingContextForTest
 
-from orchestration.campaign_stats.reporting import Cursor
+from orchestration.campaign_stats.reporting import RUN_IS_DEAD_AFTER, Cursor
 from orchestration.campaign_stats.resources import ApplicationDatabase
-from orchestration.campaign_stats.sensors import stream_backlog
+from orchestration.campaign_stats.sensors import catch_up_runs, stream_backlog
 from orchestration.campaign_stats.tables import ASSETS, COMPUTED_STATS, TEMPLATE_STATS
 from orchestration.definitions import defs
 from orchestration.errors import HeadraceError
@@ -202,6 +202,34 @@ def test_a_backlog_without_a_worker_requests_one_run_and_that_run_catches_up(
         after = tick(instance, first.cursor)
     assert not after.run_requests
     assert application.rows("SELECT sum(rows_behind)::int FROM headrace.stream_lag") == [(0,)]
+
+
+def test_a_catch_up_run_that_was_killed_with_dagster_is_followed_by_another_within_minutes(
+    application: Application,
+) -> None:
+    with dg.DagsterInstance.ephemeral() as instance:
+        (request,) = tick(instance, long_ago()).run_requests
+
+        def begin(status: dg.DagsterRunStatus) -> dg.DagsterRun:
+            run = instance.create_run_for_job(
+                defs.resolve_implicit_global_asset_job_def(),
+                tags=request.tags,
+                asset_selection=frozenset(request.asset_selection),
+                status=status,
+            )
+            instance.report_engine_event("at it", run)
+            return run
+
+        def in_progress(later: timedelta) -> bool:
+            return catch_up_runs(instance, datetime.now(UTC) + later).in_progress
+
+        # Killed at once with whoever would have noticed: it stays so in Dagster, which has nobody to ask.
+        begin(dg.DagsterRunStatus.STARTED)
+        assert in_progress(RUN_IS_DEAD_AFTER - timedelta(seconds=10))
+        assert not in_progress(RUN_IS_DEAD_AFTER)
+        # Who has not begun has nothing to say.
+        begin(dg.DagsterRunStatus.STARTING)
+        assert in_progress(RUN_IS_DEAD_AFTER)
 
 
 def test_failed_catch_up_runs_are_not_followed_at_once(application: Application) -> None:

@@ -341,6 +341,19 @@ def make_older(url: str) -> None:
     run(url, "UPDATE headrace.installation SET value = 'older' WHERE name = 'objects'")
 
 
+def test_another_settle_window_is_named_as_such_and_not_taken_for_another_version(
+    database: str, settings: Settings
+) -> None:
+    short = settings.model_copy(update={"settle_window": timedelta(seconds=20)})
+    migrate(database, short)
+    assert check_migration(database, short) == []
+    assert check_migration(database, settings) == [
+        "HEADRACE_SETTLE_WINDOW is 7 days, 0:00:00 here; 0:00:20 is in force since the last migrate, and would be replaced"
+    ]
+    make_older(database)
+    assert "functions and views differ from this version's" in check_migration(database, settings)
+
+
 def test_what_an_older_version_left_in_another_shape_is_replaced_and_what_is_no_more_goes(
     database: str, settings: Settings
 ) -> None:

@@ -77,6 +77,7 @@ DECLARE
     k headrace.campaign;
     d headrace.campaign_computed_stats;
     v_rows jsonb;
+    v_rows_after jsonb;
     v_fewer boolean;
     v_reopened boolean;
     v_why jsonb;
@@ -110,6 +111,18 @@ BEGIN
     v_series := ARRAY(
         SELECT ROW(h.*)::headrace.campaign_hour FROM headrace.campaign_hourly_stats h WHERE h.campaign_id = p_campaign_id);
     v_wrong := headrace.store_counts(p_campaign_id, true);
+    -- Rows that went after the first look at how many there are may be missing in this count: they were forgotten, not taken back.
+    v_rows_after := headrace.source_row_counts(p_campaign_id);
+    IF NOT p_accept_fewer_rows AND headrace.missing_source_rows(
+        k.source_rows,
+        CASE
+            WHEN (v_rows_after -> 'messages_from', v_rows_after -> 'messages_until')
+                = (k.source_rows -> 'messages_from', k.source_rows -> 'messages_until') THEN v_rows_after
+            ELSE headrace.source_row_counts(p_campaign_id, k.source_rows)
+        END) <> '{}'
+    THEN
+        RAISE EXCEPTION 'rows of campaign % went while they were being counted; trying again', p_campaign_id USING ERRCODE = 'serialization_failure';
+    END IF;
     PERFORM headrace.refresh_documents(ARRAY[p_campaign_id], true);
     -- The numbers of the series are frozen too: where only they change, they are what the record says.
     SELECT jsonb_agg(jsonb_build_object('hour', hour, 'counter', c.key, 'from', c.was, 'to', c.now) ORDER BY hour, c.key)
@@ -150,7 +163,7 @@ BEGIN
         frozen_at = CASE WHEN s.version = d.version AND s.frozen_at IS NOT NULL THEN s.frozen_at ELSE clock_timestamp() END, deleted_at = NULL
     WHERE s.campaign_id = p_campaign_id;
     UPDATE headrace.campaign c SET
-        state = s.state, last_version = s.version, source_rows = headrace.source_row_counts(p_campaign_id), late_messages = NULL
+        state = s.state, last_version = s.version, source_rows = v_rows_after, late_messages = NULL
     FROM headrace.campaign_computed_stats s
     WHERE c.campaign_id = p_campaign_id AND s.campaign_id = p_campaign_id;
     PERFORM headrace.touch_day(p_campaign_id, ARRAY['campaign_template_stats', 'campaign_computed_stats'])
@@ -534,8 +547,10 @@ BEGIN
         ) x
         WHERE c.campaign_id = x.id AND (
             c.campaign_id = ANY (v_renewed) OR c.state IN ('pending', 'deleted') OR x.status IS NULL
-            OR c.state IN ('frozen', 'amended')
-            AND headrace.lifecycle_state(c.state, x.status, c.frozen_status, NULL, NULL) NOT IN ('frozen', 'amended'));
+            OR c.state IN ('frozen', 'amended') AND (
+                headrace.lifecycle_state(c.state, x.status, c.frozen_status, NULL, NULL) NOT IN ('frozen', 'amended')
+                -- gone until now: another campaign has taken its id
+                OR EXISTS (SELECT FROM headrace.campaign_computed_stats d WHERE d.campaign_id = c.campaign_id AND d.deleted_at IS NOT NULL)));
         PERFORM headrace.settle_campaigns(v_named, true);
     END IF;
     SELECT * INTO v_touched FROM headrace.touched_messages(p_changes);

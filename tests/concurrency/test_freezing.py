@@ -183,6 +183,29 @@ def test_an_amendment_that_waited_behind_the_fold_of_a_late_change_counts_it(
     assert_all_agree(app)
 
 
+def test_rows_that_are_pruned_while_an_amendment_counts_have_it_wait_for_an_operator(
+    app: Connection, connect: Connect
+) -> None:
+    amend, holder = connect(), connect()
+    for status in ("delivered", "read"):
+        report(app, "m1", status)
+    one(app, FREEZE)
+    drain(app)
+    report(app, "m1", "failed")
+    one(app, FOLD)
+    with holder.transaction():
+        # Between the amendment's look at what rows there are and its count of them.
+        holder.execute("SELECT FROM headrace.campaign_frozen_hours FOR UPDATE")
+        waiting = beside(amend, STEP)
+        until_it_waits(app, amend)
+        app.execute("DELETE FROM message_status_logs WHERE status IN ('delivered', 'read')")
+    with contextlib.suppress(psycopg.errors.SerializationFailure):
+        waiting.outcome()
+    drain(app)
+    assert life(app) == ("frozen", 2, 0)
+    assert one(app, "SELECT times FROM headrace.campaign_stats_pending_amendment WHERE campaign_id = %s", A)
+
+
 def test_a_message_that_moves_into_a_campaign_while_it_is_being_frozen_leaves_the_other_and_amends_this_one(
     app: Connection, connect: Connect
 ) -> None:

@@ -88,6 +88,8 @@ def test_a_campaign_without_all_its_rows_is_reopened_only_where_that_is_accepted
     drain(app)
     with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState, match=f"campaign {campaign} has fewer"):
         operate(app, "reopen_campaigns", campaign)
+    with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState, match="has fewer"):
+        operate(app, "reopen_campaigns", campaign, None)  # null accepts nothing
     assert (document(app, campaign), waiting(app)) == (before, {campaign: 1})
     set_status(app, campaign, "running")  # the application's word alone does not do it either
     assert numbers(app, campaign) == (before["version"], before["totals"], before["template_stats"])

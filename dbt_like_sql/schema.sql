@@ -1007,6 +1007,21 @@ BEGIN
 END
 $_$;
 
+-- Name: check_frozen_rows(uuid, jsonb); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.check_frozen_rows(p_campaign_id uuid, p_before jsonb) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    AS $$
+BEGIN
+    IF headrace.missing_source_rows(
+        p_before, (SELECT k.source_rows FROM headrace.campaign k WHERE k.campaign_id = p_campaign_id)) <> '{}'
+    THEN
+        RAISE EXCEPTION 'rows of campaign % went while they were being counted; trying again', p_campaign_id USING ERRCODE = 'serialization_failure';
+    END IF;
+END
+$$;
+
 -- Name: counters_json(bigint, bigint, bigint, bigint, bigint, bigint, bigint); Type: FUNCTION; Schema: headrace; Owner: -
 
 CREATE FUNCTION headrace.counters_json(p_total bigint, p_sent bigint, p_delivered bigint, p_read bigint, p_replied bigint, p_failed bigint, p_failed_queue bigint) RETURNS jsonb
@@ -1313,6 +1328,7 @@ CREATE FUNCTION headrace.freeze_campaigns(p_campaigns uuid[]) RETURNS bigint
 DECLARE
     v_missing uuid;
     v_campaign uuid;
+    v_rows jsonb;  -- that there were before the count that is frozen
     v_frozen bigint := 0;
 BEGIN
     SELECT id INTO v_missing FROM unnest(p_campaigns) id
@@ -1325,9 +1341,11 @@ BEGIN
         SELECT k.campaign_id FROM headrace.campaign k
         WHERE k.campaign_id = ANY (p_campaigns) AND k.state NOT IN ('frozen', 'amended') ORDER BY k.campaign_id
     LOOP
+        v_rows := headrace.source_row_counts(v_campaign);
         PERFORM headrace.rebuild_campaign_stats(ARRAY[v_campaign]);
         IF EXISTS (SELECT FROM headrace.campaign k WHERE k.campaign_id = v_campaign AND k.state IN ('live', 'settling')) THEN
             PERFORM headrace.freeze_campaign(v_campaign);
+            PERFORM headrace.check_frozen_rows(v_campaign, v_rows);
         END IF;
         v_frozen := v_frozen + 1;
     END LOOP;
@@ -1770,6 +1788,7 @@ DECLARE
     v_status text;  -- null: the source has no such campaign
     k headrace.campaign;
     v_changes headrace.outcome_change[];
+    v_rows jsonb;  -- that there were before the count that is frozen
     v_wrong bigint;
     v_changed bigint := 0;
 BEGIN
@@ -1809,6 +1828,10 @@ BEGIN
                 WHERE campaign_id = v_campaign;
                 CONTINUE;
             END IF;
+        END IF;
+        v_rows := NULL;
+        IF headrace.lifecycle_state(k.state, v_status, k.frozen_status, k.settles_until, clock_timestamp()) = 'frozen' THEN
+            v_rows := headrace.source_row_counts(v_campaign);
         END IF;
         -- OFFSET 0: both sides are campaign-sized sets, to be hashed once each.
         SELECT array_agg(ROW(
@@ -1858,6 +1881,7 @@ BEGIN
         END IF;
         IF k.state = 'frozen' THEN
             PERFORM headrace.freeze_campaign(v_campaign, v_status);
+            PERFORM headrace.check_frozen_rows(v_campaign, v_rows);
         END IF;
     END LOOP;
     RETURN v_changed;
@@ -2103,7 +2127,10 @@ BEGIN
         FROM headrace.campaign k
         LEFT JOIN headrace.stg_campaigns c ON c.campaign_id = k.campaign_id
         CROSS JOIN LATERAL (
-            SELECT CASE WHEN c.status = 'completed' THEN coalesce(c.completed_at, k.completed_at, clock_timestamp()) END AS completed_at
+            -- What was noticed is not in the future: a later time was the source's own, and was taken back.
+            SELECT CASE
+                WHEN c.status = 'completed' THEN coalesce(c.completed_at, least(k.completed_at, k.announced_at, clock_timestamp()))
+            END AS completed_at
         ) s
         WHERE k.campaign_id = ANY (p_campaigns)
     ), announced AS (
@@ -4008,6 +4035,10 @@ REVOKE ALL ON FUNCTION headrace.capture_send_queue_watched(o public.send_queue, 
 -- Name: FUNCTION capture_table(p_table regclass, p_source text, p_entity name, p_scope name, p_keys name[], p_watch name[], p_only_column name, p_only_value text, p_left name[]); Type: ACL; Schema: headrace; Owner: -
 
 REVOKE ALL ON FUNCTION headrace.capture_table(p_table regclass, p_source text, p_entity name, p_scope name, p_keys name[], p_watch name[], p_only_column name, p_only_value text, p_left name[]) FROM PUBLIC;
+
+-- Name: FUNCTION check_frozen_rows(p_campaign_id uuid, p_before jsonb); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.check_frozen_rows(p_campaign_id uuid, p_before jsonb) FROM PUBLIC;
 
 -- Name: FUNCTION counters_json(p_total bigint, p_sent bigint, p_delivered bigint, p_read bigint, p_replied bigint, p_failed bigint, p_failed_queue bigint); Type: ACL; Schema: headrace; Owner: -
 

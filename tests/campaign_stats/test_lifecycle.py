@@ -175,6 +175,18 @@ def test_a_campaign_completed_in_the_future_settles_until_its_time_is_edited(
     assert (state(app, campaign), numbers(app, campaign)) == ("frozen", frozen)
 
 
+def test_a_settle_window_as_long_as_can_be_set_is_added_to_any_time_of_completion(
+    app: Connection, database: str
+) -> None:
+    migrate(database, Settings(settle_window=timedelta(days=3_650_000)))
+    campaign = a_campaign(app)
+    for moment in ("-infinity", NOW, "infinity"):
+        set_status(app, campaign, "running")
+        set_status(app, campaign, "completed", moment)
+        assert state(app, campaign) == ("frozen" if moment == "-infinity" else "settling")
+    assert value(app, "SELECT count(*) FROM headrace.dead_letter") == 0
+
+
 @pytest.mark.parametrize("announced_before", [True, False])
 @pytest.mark.parametrize("moment", ["infinity", "2199-01-01 UTC"])
 def test_a_time_of_completion_in_the_future_that_is_taken_back_does_not_hold_a_campaign_open(

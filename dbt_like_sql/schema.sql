@@ -67,6 +67,7 @@ DECLARE
     k headrace.campaign;
     d headrace.campaign_computed_stats;
     v_rows jsonb;
+    v_rows_after jsonb;
     v_fewer boolean;
     v_reopened boolean;
     v_why jsonb;
@@ -100,6 +101,18 @@ BEGIN
     v_series := ARRAY(
         SELECT ROW(h.*)::headrace.campaign_hour FROM headrace.campaign_hourly_stats h WHERE h.campaign_id = p_campaign_id);
     v_wrong := headrace.store_counts(p_campaign_id, true);
+    -- Rows that went after the first look at how many there are may be missing in this count: they were forgotten, not taken back.
+    v_rows_after := headrace.source_row_counts(p_campaign_id);
+    IF NOT p_accept_fewer_rows AND headrace.missing_source_rows(
+        k.source_rows,
+        CASE
+            WHEN (v_rows_after -> 'messages_from', v_rows_after -> 'messages_until')
+                = (k.source_rows -> 'messages_from', k.source_rows -> 'messages_until') THEN v_rows_after
+            ELSE headrace.source_row_counts(p_campaign_id, k.source_rows)
+        END) <> '{}'
+    THEN
+        RAISE EXCEPTION 'rows of campaign % went while they were being counted; trying again', p_campaign_id USING ERRCODE = 'serialization_failure';
+    END IF;
     PERFORM headrace.refresh_documents(ARRAY[p_campaign_id], true);
     -- The numbers of the series are frozen too: where only they change, they are what the record says.
     SELECT jsonb_agg(jsonb_build_object('hour', hour, 'counter', c.key, 'from', c.was, 'to', c.now) ORDER BY hour, c.key)
@@ -140,7 +153,7 @@ BEGIN
         frozen_at = CASE WHEN s.version = d.version AND s.frozen_at IS NOT NULL THEN s.frozen_at ELSE clock_timestamp() END, deleted_at = NULL
     WHERE s.campaign_id = p_campaign_id;
     UPDATE headrace.campaign c SET
-        state = s.state, last_version = s.version, source_rows = headrace.source_row_counts(p_campaign_id), late_messages = NULL
+        state = s.state, last_version = s.version, source_rows = v_rows_after, late_messages = NULL
     FROM headrace.campaign_computed_stats s
     WHERE c.campaign_id = p_campaign_id AND s.campaign_id = p_campaign_id;
     PERFORM headrace.touch_day(p_campaign_id, ARRAY['campaign_template_stats', 'campaign_computed_stats'])
@@ -524,8 +537,10 @@ BEGIN
         ) x
         WHERE c.campaign_id = x.id AND (
             c.campaign_id = ANY (v_renewed) OR c.state IN ('pending', 'deleted') OR x.status IS NULL
-            OR c.state IN ('frozen', 'amended')
-            AND headrace.lifecycle_state(c.state, x.status, c.frozen_status, NULL, NULL) NOT IN ('frozen', 'amended'));
+            OR c.state IN ('frozen', 'amended') AND (
+                headrace.lifecycle_state(c.state, x.status, c.frozen_status, NULL, NULL) NOT IN ('frozen', 'amended')
+                -- gone until now: another campaign has taken its id
+                OR EXISTS (SELECT FROM headrace.campaign_computed_stats d WHERE d.campaign_id = c.campaign_id AND d.deleted_at IS NOT NULL)));
         PERFORM headrace.settle_campaigns(v_named, true);
     END IF;
     SELECT * INTO v_touched FROM headrace.touched_messages(p_changes);
@@ -982,6 +997,21 @@ BEGIN
 END
 $_$;
 
+-- Name: check_frozen_rows(uuid, jsonb); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.check_frozen_rows(p_campaign_id uuid, p_before jsonb) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    AS $$
+BEGIN
+    IF headrace.missing_source_rows(
+        p_before, (SELECT k.source_rows FROM headrace.campaign k WHERE k.campaign_id = p_campaign_id)) <> '{}'
+    THEN
+        RAISE EXCEPTION 'rows of campaign % went while they were being counted; trying again', p_campaign_id USING ERRCODE = 'serialization_failure';
+    END IF;
+END
+$$;
+
 -- Name: counters_json(bigint, bigint, bigint, bigint, bigint, bigint, bigint); Type: FUNCTION; Schema: headrace; Owner: -
 
 CREATE FUNCTION headrace.counters_json(p_total bigint, p_sent bigint, p_delivered bigint, p_read bigint, p_replied bigint, p_failed bigint, p_failed_queue bigint) RETURNS jsonb
@@ -1288,6 +1318,7 @@ CREATE FUNCTION headrace.freeze_campaigns(p_campaigns uuid[]) RETURNS bigint
 DECLARE
     v_missing uuid;
     v_campaign uuid;
+    v_rows jsonb;  -- that there were before the count that is frozen
     v_frozen bigint := 0;
 BEGIN
     SELECT id INTO v_missing FROM unnest(p_campaigns) id
@@ -1300,9 +1331,11 @@ BEGIN
         SELECT k.campaign_id FROM headrace.campaign k
         WHERE k.campaign_id = ANY (p_campaigns) AND k.state NOT IN ('frozen', 'amended') ORDER BY k.campaign_id
     LOOP
+        v_rows := headrace.source_row_counts(v_campaign);
         PERFORM headrace.rebuild_campaign_stats(ARRAY[v_campaign]);
         IF EXISTS (SELECT FROM headrace.campaign k WHERE k.campaign_id = v_campaign AND k.state IN ('live', 'settling')) THEN
             PERFORM headrace.freeze_campaign(v_campaign);
+            PERFORM headrace.check_frozen_rows(v_campaign, v_rows);
         END IF;
         v_frozen := v_frozen + 1;
     END LOOP;
@@ -1765,6 +1798,7 @@ DECLARE
     v_status text;  -- null: the source has no such campaign
     k headrace.campaign;
     v_changes headrace.outcome_change[];
+    v_rows jsonb;  -- that there were before the count that is frozen
     v_wrong bigint;
     v_changed bigint := 0;
 BEGIN
@@ -1804,6 +1838,10 @@ BEGIN
                 WHERE campaign_id = v_campaign;
                 CONTINUE;
             END IF;
+        END IF;
+        v_rows := NULL;
+        IF headrace.lifecycle_state(k.state, v_status, k.frozen_status, k.settles_until, clock_timestamp()) = 'frozen' THEN
+            v_rows := headrace.source_row_counts(v_campaign);
         END IF;
         -- OFFSET 0: both sides are campaign-sized sets, to be hashed once each.
         SELECT array_agg(ROW(
@@ -1853,6 +1891,7 @@ BEGIN
         END IF;
         IF k.state = 'frozen' THEN
             PERFORM headrace.freeze_campaign(v_campaign, v_status);
+            PERFORM headrace.check_frozen_rows(v_campaign, v_rows);
         END IF;
     END LOOP;
     RETURN v_changed;
@@ -2020,7 +2059,7 @@ BEGIN
         SELECT k.campaign_id, coalesce(c.status, '') FROM headrace.campaign k INNER JOIN headrace.stg_campaigns c ON c.campaign_id = k.campaign_id
         WHERE k.campaign_id = ANY (p_campaigns) AND k.state IN ('frozen', 'amended') ORDER BY k.campaign_id
     LOOP
-        IF headrace.amend_campaign(v_campaign, v_status, p_accept_fewer_rows, true) IS NULL THEN
+        IF headrace.amend_campaign(v_campaign, v_status, coalesce(p_accept_fewer_rows, false), true) IS NULL THEN
             RAISE object_not_in_prerequisite_state USING MESSAGE =
                 'campaign ' || v_campaign || ' has fewer source rows than when it was frozen, reopened it would lack them: '
                 'restore them, or accept that with --accept-fewer-rows (p_accept_fewer_rows => true)';
@@ -2098,7 +2137,10 @@ BEGIN
         FROM headrace.campaign k
         LEFT JOIN headrace.stg_campaigns c ON c.campaign_id = k.campaign_id
         CROSS JOIN LATERAL (
-            SELECT CASE WHEN c.status = 'completed' THEN coalesce(c.completed_at, k.completed_at, clock_timestamp()) END AS completed_at
+            -- What was noticed is not in the future: a later time was the source's own, and was taken back.
+            SELECT CASE
+                WHEN c.status = 'completed' THEN coalesce(c.completed_at, least(k.completed_at, k.announced_at, clock_timestamp()))
+            END AS completed_at
         ) s
         WHERE k.campaign_id = ANY (p_campaigns)
     ), announced AS (
@@ -3997,6 +4039,10 @@ REVOKE ALL ON FUNCTION headrace.capture_send_queue_watched(o public.send_queue, 
 -- Name: FUNCTION capture_table(p_table regclass, p_source text, p_entity name, p_scope name, p_keys name[], p_watch name[], p_only_column name, p_only_value text, p_left name[]); Type: ACL; Schema: headrace; Owner: -
 
 REVOKE ALL ON FUNCTION headrace.capture_table(p_table regclass, p_source text, p_entity name, p_scope name, p_keys name[], p_watch name[], p_only_column name, p_only_value text, p_left name[]) FROM PUBLIC;
+
+-- Name: FUNCTION check_frozen_rows(p_campaign_id uuid, p_before jsonb); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.check_frozen_rows(p_campaign_id uuid, p_before jsonb) FROM PUBLIC;
 
 -- Name: FUNCTION counters_json(p_total bigint, p_sent bigint, p_delivered bigint, p_read bigint, p_replied bigint, p_failed bigint, p_failed_queue bigint); Type: ACL; Schema: headrace; Owner: -
 

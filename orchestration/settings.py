@@ -43,6 +43,8 @@ class Settings(BaseSettings):
     settle_window: timedelta = Field(
         timedelta(days=7),
         ge=timedelta(0),
+        # 10,000 years: no timestamp is so late that it could not be added (settle_campaigns)
+        le=timedelta(days=3_650_000),
         description="a completed campaign is frozen after so long (ISO 8601, P7D)",
     )
     change_retention: timedelta = Field(

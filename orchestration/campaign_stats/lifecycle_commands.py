@@ -22,7 +22,8 @@ _MOST_CHANGES = 5
 # Times as text: an application's may be infinite, or later than Python knows.
 _LIST = """
     SELECT
-        k.campaign_id::text, coalesce(c.name, d.facts ->> 'name'), coalesce(c.status, 'deleted'), k.state, d.version,
+        k.campaign_id::text, coalesce(c.name, d.facts ->> 'name'), CASE WHEN c.campaign_id IS NULL THEN 'deleted' ELSE c.status END,
+        k.state, d.version,
         to_jsonb(k.completed_at) #>> '{}', to_jsonb(k.settles_until) #>> '{}', to_jsonb(d.frozen_at) #>> '{}',
         p.campaign_id IS NOT NULL
     FROM headrace.campaign k
@@ -109,7 +110,7 @@ def list_campaigns(state: str | None, limit: int, as_json: bool) -> None:
 def amendments(campaign: str | None, as_json: bool) -> None:
     """Shows how CAMPAIGN (its id) was amended, and what waits for a decision. Without: all that waits."""
     identity = None if campaign is None else _campaign_id(campaign)
-    if identity is not None and _look(identity)[1] is None:
+    if identity is not None and _look(identity)[:2] == (False, None):
         raise _unknown(identity)
     waiting = query(_PENDING, [identity])
     made = [] if identity is None else query(_AMENDMENTS, [identity])

@@ -175,6 +175,36 @@ def test_a_campaign_completed_in_the_future_settles_until_its_time_is_edited(
     assert (state(app, campaign), numbers(app, campaign)) == ("frozen", frozen)
 
 
+def test_a_settle_window_as_long_as_can_be_set_is_added_to_any_time_of_completion(
+    app: Connection, database: str
+) -> None:
+    migrate(database, Settings(settle_window=timedelta(days=3_650_000)))
+    campaign = a_campaign(app)
+    for moment in ("-infinity", NOW, "infinity"):
+        set_status(app, campaign, "running")
+        set_status(app, campaign, "completed", moment)
+        assert state(app, campaign) == ("frozen" if moment == "-infinity" else "settling")
+    assert value(app, "SELECT count(*) FROM headrace.dead_letter") == 0
+
+
+@pytest.mark.parametrize("announced_before", [True, False])
+@pytest.mark.parametrize("moment", ["infinity", "2199-01-01 UTC"])
+def test_a_time_of_completion_in_the_future_that_is_taken_back_does_not_hold_a_campaign_open(
+    app: Connection, moment: str, announced_before: bool
+) -> None:
+    campaign = a_campaign(app)
+    set_status(app, campaign, "completed", moment)
+    if not announced_before:
+        app.execute("UPDATE headrace.campaign SET announced_at = NULL")
+    app.execute("UPDATE campaigns SET completed_at = NULL")
+    drain(app)
+    noticed, until = times(app, campaign)
+    assert abs(noticed - datetime.now(UTC)) < timedelta(minutes=5)
+    assert until == noticed + WEEK
+    operate(app, "rebuild_campaign_stats", campaign)
+    assert times(app, campaign) == (noticed, until)
+
+
 def test_a_campaign_completed_before_all_time_is_frozen_at_once(app: Connection) -> None:
     campaign = a_campaign(app)
     set_status(app, campaign, "completed", "-infinity")

@@ -110,6 +110,23 @@ def test_times_that_no_calendar_has_are_listed_as_they_are(
     assert "infinity" in told(headrace("list"))
 
 
+def test_a_campaign_without_a_status_is_not_listed_as_deleted(
+    headrace: Headrace, admin: psycopg.Connection[Any]
+) -> None:
+    admin.execute("ALTER TABLE campaigns ALTER status DROP NOT NULL")
+    insert(admin, "campaigns", status=None)
+    drain(admin)
+    (row,) = json.loads(headrace("list", "--json").stdout)
+    assert (row["state"], row["status"]) == ("live", None)
+
+
+def test_a_campaign_that_nobody_has_noticed_yet_has_no_amendments(
+    headrace: Headrace, admin: psycopg.Connection[Any]
+) -> None:
+    newest = insert(admin, "campaigns", name="newest")
+    assert "has not been amended, and nothing waits" in told(headrace("amendments", str(newest)))
+
+
 def test_a_frozen_campaign_that_is_deleted_stays_on_the_list_under_its_name(
     headrace: Headrace, admin: psycopg.Connection[Any], campaign: str
 ) -> None:

@@ -88,6 +88,8 @@ def test_a_campaign_without_all_its_rows_is_reopened_only_where_that_is_accepted
     drain(app)
     with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState, match=f"campaign {campaign} has fewer"):
         operate(app, "reopen_campaigns", campaign)
+    with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState, match="has fewer"):
+        operate(app, "reopen_campaigns", campaign, None)  # null accepts nothing
     assert (document(app, campaign), waiting(app)) == (before, {campaign: 1})
     set_status(app, campaign, "running")  # the application's word alone does not do it either
     assert numbers(app, campaign) == (before["version"], before["totals"], before["template_stats"])
@@ -210,3 +212,19 @@ def test_a_frozen_campaign_that_comes_back_running_with_all_its_rows_is_live(app
     assert [item["version"] for item in amendments(app, campaign)] == [version]
     assert document(app, campaign)["version"] >= version
     assert_all_agree(app)
+
+
+@pytest.mark.parametrize("status", ["completed", "running"])
+def test_a_campaign_that_takes_the_id_of_a_deleted_frozen_one_is_served_as_being_there(
+    app: Connection, status: str
+) -> None:
+    campaign = frozen_campaign(app)
+    app.execute("DELETE FROM campaigns")
+    drain(app)
+    insert(app, "campaigns", status=status, name="another")
+    drain(app)
+    app.execute("UPDATE campaigns SET id = %s", [campaign])
+    drain(app)
+    found = document(app, campaign)
+    assert (found["name"], found["deleted_at"]) == ("another", None)
+    assert waiting(app) == {campaign: 1}  # its messages are gone

@@ -94,6 +94,12 @@ def life(app: Connection, campaign: uuid.UUID = A) -> tuple[Any, ...]:
     return row
 
 
+def drain_folds(app: Connection) -> None:
+    """Applies every change, and leaves campaigns that are due to be frozen."""
+    while one(app, FOLD):
+        pass
+
+
 def no_messages_held(app: Connection) -> bool:
     return one(app, "SELECT count(*) FROM headrace.message_outcome WHERE campaign_id = %s", A) == 0
 
@@ -180,6 +186,54 @@ def test_an_amendment_that_waited_behind_the_fold_of_a_late_change_counts_it(
     assert life(app) == ("amended", 2, 1)
     drain(app)
     assert life(app) == ("amended", 2, 1)
+    assert_all_agree(app)
+
+
+def test_rows_that_are_pruned_while_an_amendment_counts_have_it_wait_for_an_operator(
+    app: Connection, connect: Connect
+) -> None:
+    amend, holder = connect(), connect()
+    for status in ("delivered", "read"):
+        report(app, "m1", status)
+    one(app, FREEZE)
+    drain(app)
+    report(app, "m1", "failed")
+    one(app, FOLD)
+    with holder.transaction():
+        # Between the amendment's look at what rows there are and its count of them.
+        holder.execute("SELECT FROM headrace.campaign_frozen_hours FOR UPDATE")
+        waiting = beside(amend, STEP)
+        until_it_waits(app, amend)
+        app.execute("DELETE FROM message_status_logs WHERE status IN ('delivered', 'read')")
+    with contextlib.suppress(psycopg.errors.SerializationFailure):
+        waiting.outcome()
+    drain(app)
+    assert life(app) == ("frozen", 2, 0)
+    assert one(app, "SELECT times FROM headrace.campaign_stats_pending_amendment WHERE campaign_id = %s", A)
+
+
+@pytest.mark.parametrize("statement", [STEP, FREEZE])
+def test_rows_that_go_while_a_campaign_is_being_frozen_are_gone_before_it_is(
+    app: Connection, connect: Connect, statement: str
+) -> None:
+    freeze, holder = connect(), connect()
+    for status in ("delivered", "read"):
+        report(app, "m1", status)
+    drain_folds(app)
+    if statement == STEP:
+        complete(app)
+    with holder.transaction():
+        # Between the count of the campaign and the look at what rows it was counted from.
+        holder.execute("SELECT FROM headrace.campaign_computed_stats WHERE campaign_id = %s FOR UPDATE", [A])
+        waiting = beside(freeze, statement)
+        until_it_waits(app, freeze)
+        app.execute("DELETE FROM message_status_logs WHERE status = 'read'")
+    with contextlib.suppress(psycopg.errors.SerializationFailure):
+        waiting.outcome()
+    one(freeze, statement)
+    drain(app)
+    state, _, on_record = life(app)
+    assert (state, on_record) == ("frozen", 0)
     assert_all_agree(app)
 
 

@@ -116,6 +116,8 @@ def test_settings_are_listed_with_secrets_hidden() -> None:
         ("DAGSTER_PG_URL", "mysql://me:geheim@db/app", "must start with postgresql://"),
         ("HEADRACE_REPLY_WINDOW", "a week", "valid timedelta"),
         ("HEADRACE_REPLY_WINDOW", "-P1D", "greater than 0"),
+        ("HEADRACE_SETTLE_WINDOW", "-P1D", "greater than or equal to 0"),
+        ("HEADRACE_SETTLE_WINDOW", "P100000Y", "less than or equal to 3650000 days"),
         ("HEADRACE_PARTITIONS_START", "yesterday", "date"),
     ],
 )

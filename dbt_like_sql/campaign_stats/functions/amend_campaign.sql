@@ -13,6 +13,7 @@ DECLARE
     k headrace.campaign;
     d headrace.campaign_computed_stats;
     v_rows jsonb;
+    v_rows_after jsonb;
     v_fewer boolean;
     v_reopened boolean;
     v_why jsonb;
@@ -46,6 +47,18 @@ BEGIN
     v_series := ARRAY(
         SELECT ROW(h.*)::headrace.campaign_hour FROM headrace.campaign_hourly_stats h WHERE h.campaign_id = p_campaign_id);
     v_wrong := headrace.store_counts(p_campaign_id, true);
+    -- Rows that went after the first look at how many there are may be missing in this count: they were forgotten, not taken back.
+    v_rows_after := headrace.source_row_counts(p_campaign_id);
+    IF NOT p_accept_fewer_rows AND headrace.missing_source_rows(
+        k.source_rows,
+        CASE
+            WHEN (v_rows_after -> 'messages_from', v_rows_after -> 'messages_until')
+                = (k.source_rows -> 'messages_from', k.source_rows -> 'messages_until') THEN v_rows_after
+            ELSE headrace.source_row_counts(p_campaign_id, k.source_rows)
+        END) <> '{}'
+    THEN
+        RAISE EXCEPTION 'rows of campaign % went while they were being counted; trying again', p_campaign_id USING ERRCODE = 'serialization_failure';
+    END IF;
     PERFORM headrace.refresh_documents(ARRAY[p_campaign_id], true);
     -- The numbers of the series are frozen too: where only they change, they are what the record says.
     SELECT jsonb_agg(jsonb_build_object('hour', hour, 'counter', c.key, 'from', c.was, 'to', c.now) ORDER BY hour, c.key)
@@ -86,7 +99,7 @@ BEGIN
         frozen_at = CASE WHEN s.version = d.version AND s.frozen_at IS NOT NULL THEN s.frozen_at ELSE clock_timestamp() END, deleted_at = NULL
     WHERE s.campaign_id = p_campaign_id;
     UPDATE headrace.campaign c SET
-        state = s.state, last_version = s.version, source_rows = headrace.source_row_counts(p_campaign_id), late_messages = NULL
+        state = s.state, last_version = s.version, source_rows = v_rows_after, late_messages = NULL
     FROM headrace.campaign_computed_stats s
     WHERE c.campaign_id = p_campaign_id AND s.campaign_id = p_campaign_id;
     PERFORM headrace.touch_day(p_campaign_id, ARRAY['campaign_template_stats', 'campaign_computed_stats'])

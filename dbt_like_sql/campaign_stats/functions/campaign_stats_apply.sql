@@ -49,8 +49,10 @@ BEGIN
         ) x
         WHERE c.campaign_id = x.id AND (
             c.campaign_id = ANY (v_renewed) OR c.state IN ('pending', 'deleted') OR x.status IS NULL
-            OR c.state IN ('frozen', 'amended')
-            AND headrace.lifecycle_state(c.state, x.status, c.frozen_status, NULL, NULL) NOT IN ('frozen', 'amended'));
+            OR c.state IN ('frozen', 'amended') AND (
+                headrace.lifecycle_state(c.state, x.status, c.frozen_status, NULL, NULL) NOT IN ('frozen', 'amended')
+                -- gone until now: another campaign has taken its id
+                OR EXISTS (SELECT FROM headrace.campaign_computed_stats d WHERE d.campaign_id = c.campaign_id AND d.deleted_at IS NOT NULL)));
         PERFORM headrace.settle_campaigns(v_named, true);
     END IF;
     SELECT * INTO v_touched FROM headrace.touched_messages(p_changes);

@@ -1,6 +1,6 @@
 -- purpose: freezes campaigns now, whatever their status and however long they have settled
 -- grain:   the campaigns named; how many were frozen by this (those that are frozen already stay as they are)
--- reads:   stg_campaigns
+-- reads:   stg_campaigns, source_row_counts
 -- writes:  what rebuild_campaign_stats and freeze_campaign write
 -- locks:   the campaigns' own rows, in id order, before the truth is read
 CREATE OR REPLACE FUNCTION headrace.freeze_campaigns(p_campaigns uuid[]) RETURNS bigint
@@ -10,6 +10,7 @@ AS $$
 DECLARE
     v_missing uuid;
     v_campaign uuid;
+    v_rows jsonb;  -- that there were before the count that is frozen
     v_frozen bigint := 0;
 BEGIN
     SELECT id INTO v_missing FROM unnest(p_campaigns) id
@@ -22,9 +23,11 @@ BEGIN
         SELECT k.campaign_id FROM headrace.campaign k
         WHERE k.campaign_id = ANY (p_campaigns) AND k.state NOT IN ('frozen', 'amended') ORDER BY k.campaign_id
     LOOP
+        v_rows := headrace.source_row_counts(v_campaign);
         PERFORM headrace.rebuild_campaign_stats(ARRAY[v_campaign]);
         IF EXISTS (SELECT FROM headrace.campaign k WHERE k.campaign_id = v_campaign AND k.state IN ('live', 'settling')) THEN
             PERFORM headrace.freeze_campaign(v_campaign);
+            PERFORM headrace.check_frozen_rows(v_campaign, v_rows);
         END IF;
         v_frozen := v_frozen + 1;
     END LOOP;

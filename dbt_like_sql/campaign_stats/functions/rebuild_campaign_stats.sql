@@ -1,6 +1,6 @@
 -- purpose: recomputes campaigns from their source rows and stores the result: outcomes, counters, documents
 -- grain:   the campaigns named; how many messages counted differently
--- reads:   message_outcome_live, stg_send_queue, stg_campaigns, headrace.message_outcome
+-- reads:   message_outcome_live, stg_send_queue, stg_campaigns, headrace.message_outcome, source_row_counts
 -- writes:  headrace.campaign, and what apply_outcomes, store_counts, freeze_campaign and amend_campaign write
 -- locks:   the campaigns' own rows, in id order, before the truth is read (the protocol of fold_messages)
 --
@@ -16,6 +16,7 @@ DECLARE
     v_status text;  -- null: the source has no such campaign
     k headrace.campaign;
     v_changes headrace.outcome_change[];
+    v_rows jsonb;  -- that there were before the count that is frozen
     v_wrong bigint;
     v_changed bigint := 0;
 BEGIN
@@ -55,6 +56,10 @@ BEGIN
                 WHERE campaign_id = v_campaign;
                 CONTINUE;
             END IF;
+        END IF;
+        v_rows := NULL;
+        IF headrace.lifecycle_state(k.state, v_status, k.frozen_status, k.settles_until, clock_timestamp()) = 'frozen' THEN
+            v_rows := headrace.source_row_counts(v_campaign);
         END IF;
         -- OFFSET 0: both sides are campaign-sized sets, to be hashed once each.
         SELECT array_agg(ROW(
@@ -104,6 +109,7 @@ BEGIN
         END IF;
         IF k.state = 'frozen' THEN
             PERFORM headrace.freeze_campaign(v_campaign, v_status);
+            PERFORM headrace.check_frozen_rows(v_campaign, v_rows);
         END IF;
     END LOOP;
     RETURN v_changed;

@@ -23,7 +23,7 @@ BEGIN
         SELECT k.campaign_id, coalesce(c.status, '') FROM headrace.campaign k INNER JOIN headrace.stg_campaigns c ON c.campaign_id = k.campaign_id
         WHERE k.campaign_id = ANY (p_campaigns) AND k.state IN ('frozen', 'amended') ORDER BY k.campaign_id
     LOOP
-        IF headrace.amend_campaign(v_campaign, v_status, p_accept_fewer_rows, true) IS NULL THEN
+        IF headrace.amend_campaign(v_campaign, v_status, coalesce(p_accept_fewer_rows, false), true) IS NULL THEN
             RAISE object_not_in_prerequisite_state USING MESSAGE =
                 'campaign ' || v_campaign || ' has fewer source rows than when it was frozen, reopened it would lack them: '
                 'restore them, or accept that with --accept-fewer-rows (p_accept_fewer_rows => true)';

@@ -19,7 +19,10 @@ BEGIN
         FROM headrace.campaign k
         LEFT JOIN headrace.stg_campaigns c ON c.campaign_id = k.campaign_id
         CROSS JOIN LATERAL (
-            SELECT CASE WHEN c.status = 'completed' THEN coalesce(c.completed_at, k.completed_at, clock_timestamp()) END AS completed_at
+            -- What was noticed is not in the future: a later time was the source's own, and was taken back.
+            SELECT CASE
+                WHEN c.status = 'completed' THEN coalesce(c.completed_at, least(k.completed_at, k.announced_at, clock_timestamp()))
+            END AS completed_at
         ) s
         WHERE k.campaign_id = ANY (p_campaigns)
     ), announced AS (

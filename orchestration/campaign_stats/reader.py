@@ -17,12 +17,17 @@ from uuid import UUID
 
 import psycopg
 from cachetools import TLRUCache
+from psycopg.rows import tuple_row
 
 Connections = Callable[[], AbstractContextManager[psycopg.Connection[Any]]]
 Document = dict[str, Any]
 Id = TypeVar("Id", UUID, str)
 
-_LOAD = "SELECT id, headrace.campaign_stats(id)::text FROM unnest(%s::uuid[]) AS id"
+# In the order of the ids: what an id is read as, and what a row is, are settings of the service's connections.
+_LOAD = (
+    "SELECT headrace.campaign_stats(id)::text"
+    " FROM unnest(%s::uuid[]) WITH ORDINALITY AS wanted (id, place) ORDER BY place"
+)
 
 
 @dataclass(frozen=True)
@@ -133,8 +138,10 @@ class CampaignStatsReader:
         began = self._clock()
         try:
             with self._connections() as connection:
-                found = dict(connection.execute(_LOAD, [list(loads)]).fetchall())
-            answers = {campaign_id: _kept(found[campaign_id], began) for campaign_id in loads}
+                found = connection.cursor(row_factory=tuple_row).execute(_LOAD, [list(loads)]).fetchall()
+            answers = {
+                campaign_id: _kept(text, began) for campaign_id, (text,) in zip(loads, found, strict=True)
+            }
         except BaseException as error:
             self._end(loads)
             passed_on = (

@@ -11,6 +11,8 @@ from typing import Any
 
 import psycopg
 import pytest
+from psycopg.rows import dict_row
+from psycopg.types.string import TextLoader
 
 from orchestration.campaign_stats.reader import CampaignStatsReader
 from tests.campaign_stats.oracle import drain
@@ -28,10 +30,14 @@ class Clock:
 
 
 class Source:
-    """Connections to a database, counted; a gate may hold them up, a fault may take their place."""
+    """Connections to a database, counted; a gate may hold them up, a fault may take their place.
+
+    set_up: what the service does to its connections.
+    """
 
     def __init__(self, url: str) -> None:
         self.url, self.reads = url, 0
+        self.set_up: Callable[[psycopg.Connection[Any]], object] = lambda _: None
         self.entered, self.gate = threading.Event(), threading.Event()
         self.gate.set()
         self.fault: BaseException | None = None
@@ -39,21 +45,20 @@ class Source:
     @contextmanager
     def __call__(self) -> Iterator[psycopg.Connection[Any]]:
         self.reads += 1
-        with psycopg.connect(self.url, autocommit=True) as connection:
-            yield _Gated(connection, self)  # type: ignore[misc]
+        source = self
 
+        class Gated(psycopg.Cursor[Any]):
+            def execute(self, *arguments: Any, **more: Any) -> Any:
+                super().execute(*arguments, **more)
+                source.entered.set()
+                assert source.gate.wait(30)
+                if source.fault is not None:
+                    raise source.fault
+                return self
 
-class _Gated:
-    def __init__(self, connection: psycopg.Connection[Any], source: Source) -> None:
-        self.connection, self.source = connection, source
-
-    def execute(self, statement: str, parameters: list[object]) -> psycopg.Cursor[Any]:
-        cursor = self.connection.execute(statement.encode(), parameters)
-        self.source.entered.set()
-        assert self.source.gate.wait(30)
-        if self.source.fault is not None:
-            raise self.source.fault
-        return cursor
+        with psycopg.connect(self.url, autocommit=True, cursor_factory=Gated) as connection:
+            self.set_up(connection)
+            yield connection
 
 
 @pytest.fixture
@@ -120,6 +125,29 @@ def test_what_is_read_is_what_the_database_says(
             assert 0 <= document.pop("age_seconds") < 60
             del row[0]["age_seconds"]
             assert document == row[0]
+
+
+def _rows_as_dicts(connection: psycopg.Connection[Any]) -> None:
+    connection.row_factory = dict_row
+
+
+def _ids_as_text(connection: psycopg.Connection[Any]) -> None:
+    connection.adapters.register_loader("uuid", TextLoader)
+
+
+@pytest.mark.parametrize("set_up", [_rows_as_dicts, _ids_as_text], ids=["rows as dicts", "ids as text"])
+def test_a_services_connections_may_give_rows_and_ids_as_it_likes_them(
+    reader: CampaignStatsReader,
+    source: Source,
+    campaigns: list[uuid.UUID],
+    set_up: Callable[[psycopg.Connection[Any]], None],
+) -> None:
+    source.set_up = set_up
+    found = reader.get_many([*campaigns, uuid.uuid4()])
+    assert [document and document["campaign_id"] for document in found.values()] == [
+        *map(str, campaigns),
+        None,
+    ]
 
 
 @pytest.mark.parametrize(("which", "seconds"), [(0, 5), (1, DAY)], ids=["computed", "frozen"])

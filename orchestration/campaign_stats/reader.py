@@ -70,7 +70,12 @@ class CampaignStatsReader:
             connections: gives a connection for the time of a `with`: a psycopg_pool's `pool.connection`, or
                 `lambda: psycopg.connect(…)`. Its role needs headrace_app or headrace_reader.
             most_campaigns: so many are kept, some KB each; the least recently read goes first.
+
+        Raises:
+            ValueError: most_campaigns is less than one.
         """
+        if most_campaigns < 1:
+            raise ValueError(f"most_campaigns is {most_campaigns}, but a cache keeps at least one")
         self._connections = connections
         self._clock = clock
         self._lock = threading.Lock()
@@ -142,6 +147,7 @@ class CampaignStatsReader:
             answers = {
                 campaign_id: _kept(text, began) for campaign_id, (text,) in zip(loads, found, strict=True)
             }
+            self._end(loads, answers)
         except BaseException as error:
             self._end(loads)
             passed_on = (
@@ -150,7 +156,6 @@ class CampaignStatsReader:
             for load in loads.values():
                 load.set_exception(passed_on)
             raise
-        self._end(loads, answers)
         for campaign_id, load in loads.items():
             load.set_result(answers[campaign_id])
         return answers

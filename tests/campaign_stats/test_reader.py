@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import uuid
 from collections.abc import Callable, Iterator
@@ -233,6 +234,11 @@ def test_the_least_recently_read_goes_when_there_are_too_many(
     assert len(reader.get_many(campaigns)) == 3
 
 
+def test_a_cache_that_keeps_nothing_is_refused(source: Source) -> None:
+    with pytest.raises(ValueError, match="at least one"):
+        CampaignStatsReader(source, most_campaigns=0)
+
+
 def test_a_newer_version_is_read_and_an_older_one_forgets_nothing(
     reader: CampaignStatsReader,
     source: Source,
@@ -310,6 +316,29 @@ def test_an_error_reaches_all_that_waited_and_is_not_kept(
     assert [type(error) for error in waited] == [others] * 2
     source.fault = None
     assert reader.get(campaigns[0]) is not None
+
+
+def test_what_fails_after_the_answer_leaves_nobody_waiting(
+    source: Source, clock: Clock, campaigns: list[uuid.UUID]
+) -> None:
+    def failing() -> float:
+        if source.entered.is_set():
+            raise OSError("no time")
+        return clock()
+
+    reader = CampaignStatsReader(source, clock=failing)
+    with pytest.raises(OSError, match="no time"):
+        reader.get_many(campaigns)
+    source.entered.clear()
+    ended = threading.Event()
+
+    def again() -> None:
+        with contextlib.suppress(OSError):
+            reader.get(campaigns[1])
+        ended.set()
+
+    threading.Thread(target=again, daemon=True).start()
+    assert ended.wait(30)
 
 
 def test_a_read_from_before_an_invalidation_is_not_kept_and_not_waited_for(

@@ -358,6 +358,19 @@ def read(app: Connection, statement: str, *parameters: object) -> tuple[int, int
     return found
 
 
+def test_a_long_page_is_read_by_the_index_before_there_are_statistics_of_the_table(app: Connection) -> None:
+    app.execute(
+        "ALTER TABLE campaigns SET (autovacuum_enabled = off); ALTER TABLE campaigns DISABLE TRIGGER USER"
+    )
+    app.execute(
+        "INSERT INTO campaigns (user_id, created_at)"
+        " SELECT %s, %s::timestamptz - make_interval(mins => n / 3) FROM generate_series(1, %s) n",
+        [ANNA, START, MANY],
+    )
+    rows, _ = read(app, "SELECT headrace.list_campaign_stats(%s, p_limit => 200)", ANNA)
+    assert rows == 201  # the page, and one more to know of the next
+
+
 def test_a_stored_document_is_read_by_key(many: Connection) -> None:
     campaign = many.execute("SELECT id FROM campaigns OFFSET 7000 LIMIT 1").fetchall()[0][0]
     rows, whole_tables = read(many, "SELECT headrace.campaign_stats(%s)", campaign)

@@ -6,8 +6,10 @@ Here: what is kept, for how long, and who loads it. Not here: connections (the s
 from __future__ import annotations
 
 import json
+import os
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from contextlib import AbstractContextManager
@@ -54,6 +56,7 @@ class CampaignStatsReader:
     A frozen or amended document is kept for a day, or until `invalidate` says that there is a newer one; any other, and
     the news that there is no such campaign, for one refresh. Of several threads that want a campaign that is not kept,
     one asks the database and the others wait for its answer. An error reaches those that waited, and is not kept.
+    In a process that was forked it begins anew: the threads that it would wait for are not there.
     """
 
     def __init__(
@@ -78,13 +81,18 @@ class CampaignStatsReader:
             raise ValueError(f"most_campaigns is {most_campaigns}, but a cache keeps at least one")
         self._connections = connections
         self._clock = clock
-        self._lock = threading.Lock()
-        self._loads: dict[UUID, Future[_Kept]] = {}  # queries that are on their way
 
         def until(_: UUID, kept: _Kept, now: float) -> float:
             return now + (frozen_seconds if kept.frozen else refresh_seconds)
 
-        self._cache: TLRUCache[UUID, _Kept] = TLRUCache(most_campaigns, until, clock)
+        def begin() -> None:
+            self._lock = threading.Lock()
+            self._loads: dict[UUID, Future[_Kept]] = {}  # queries that are on their way
+            self._cache: TLRUCache[UUID, _Kept] = TLRUCache(most_campaigns, until, clock)
+
+        self._begin = begin
+        begin()
+        _readers.add(self)
 
     def get(self, campaign_id: UUID | str) -> Document | None:
         """The document of `headrace.campaign_stats()`, its age as of now; None if there is no such campaign.
@@ -167,6 +175,17 @@ class CampaignStatsReader:
                     del self._loads[campaign_id]
                     if answers is not None:
                         self._cache[campaign_id] = answers[campaign_id]
+
+
+_readers: weakref.WeakSet[CampaignStatsReader] = weakref.WeakSet()
+
+
+def _begin_anew() -> None:
+    for reader in _readers:
+        reader._begin()
+
+
+os.register_at_fork(after_in_child=_begin_anew)
 
 
 def _uuid(campaign_id: UUID | str) -> UUID:

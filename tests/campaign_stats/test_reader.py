@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import multiprocessing
 import threading
 import uuid
 from collections.abc import Callable, Iterator
@@ -339,6 +340,28 @@ def test_what_fails_after_the_answer_leaves_nobody_waiting(
 
     threading.Thread(target=again, daemon=True).start()
     assert ended.wait(30)
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
+def test_a_forked_process_does_not_wait_for_threads_that_stayed_behind(
+    reader: CampaignStatsReader, source: Source, campaigns: list[uuid.UUID]
+) -> None:
+    source.gate.clear()
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(reader.get, campaigns[0])
+        assert source.entered.wait(30)
+
+        def read() -> None:
+            source.gate = threading.Event()
+            source.gate.set()
+            assert reader.get(campaigns[0]) is not None
+
+        child = multiprocessing.get_context("fork").Process(target=read)
+        child.start()
+        child.join(30)
+        child.kill()
+        source.gate.set()
+    assert child.exitcode == 0
 
 
 def test_a_read_from_before_an_invalidation_is_not_kept_and_not_waited_for(

@@ -6,8 +6,10 @@ Here: what is kept, for how long, and who loads it. Not here: connections (the s
 from __future__ import annotations
 
 import json
+import os
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from contextlib import AbstractContextManager
@@ -17,12 +19,17 @@ from uuid import UUID
 
 import psycopg
 from cachetools import TLRUCache
+from psycopg.rows import tuple_row
 
 Connections = Callable[[], AbstractContextManager[psycopg.Connection[Any]]]
 Document = dict[str, Any]
 Id = TypeVar("Id", UUID, str)
 
-_LOAD = "SELECT id, headrace.campaign_stats(id)::text FROM unnest(%s::uuid[]) AS id"
+# In the order of the ids: what an id is read as, and what a row is, are settings of the service's connections.
+_LOAD = (
+    "SELECT headrace.campaign_stats(id)::text"
+    " FROM unnest(%s::uuid[]) WITH ORDINALITY AS wanted (id, place) ORDER BY place"
+)
 
 
 @dataclass(frozen=True)
@@ -49,6 +56,7 @@ class CampaignStatsReader:
     A frozen or amended document is kept for a day, or until `invalidate` says that there is a newer one; any other, and
     the news that there is no such campaign, for one refresh. Of several threads that want a campaign that is not kept,
     one asks the database and the others wait for its answer. An error reaches those that waited, and is not kept.
+    In a process that was forked it begins anew: the threads that it would wait for are not there.
     """
 
     def __init__(
@@ -65,16 +73,26 @@ class CampaignStatsReader:
             connections: gives a connection for the time of a `with`: a psycopg_pool's `pool.connection`, or
                 `lambda: psycopg.connect(…)`. Its role needs headrace_app or headrace_reader.
             most_campaigns: so many are kept, some KB each; the least recently read goes first.
+
+        Raises:
+            ValueError: most_campaigns is less than one.
         """
+        if most_campaigns < 1:
+            raise ValueError(f"most_campaigns is {most_campaigns}, but a cache keeps at least one")
         self._connections = connections
         self._clock = clock
-        self._lock = threading.Lock()
-        self._loads: dict[UUID, Future[_Kept]] = {}  # queries that are on their way
 
         def until(_: UUID, kept: _Kept, now: float) -> float:
             return now + (frozen_seconds if kept.frozen else refresh_seconds)
 
-        self._cache: TLRUCache[UUID, _Kept] = TLRUCache(most_campaigns, until, clock)
+        def begin() -> None:
+            self._lock = threading.Lock()
+            self._loads: dict[UUID, Future[_Kept]] = {}  # queries that are on their way
+            self._cache: TLRUCache[UUID, _Kept] = TLRUCache(most_campaigns, until, clock)
+
+        self._begin = begin
+        begin()
+        _readers.add(self)
 
     def get(self, campaign_id: UUID | str) -> Document | None:
         """The document of `headrace.campaign_stats()`, its age as of now; None if there is no such campaign.
@@ -133,8 +151,11 @@ class CampaignStatsReader:
         began = self._clock()
         try:
             with self._connections() as connection:
-                found = dict(connection.execute(_LOAD, [list(loads)]).fetchall())
-            answers = {campaign_id: _kept(found[campaign_id], began) for campaign_id in loads}
+                found = connection.cursor(row_factory=tuple_row).execute(_LOAD, [list(loads)]).fetchall()
+            answers = {
+                campaign_id: _kept(text, began) for campaign_id, (text,) in zip(loads, found, strict=True)
+            }
+            self._end(loads, answers)
         except BaseException as error:
             self._end(loads)
             passed_on = (
@@ -143,7 +164,6 @@ class CampaignStatsReader:
             for load in loads.values():
                 load.set_exception(passed_on)
             raise
-        self._end(loads, answers)
         for campaign_id, load in loads.items():
             load.set_result(answers[campaign_id])
         return answers
@@ -155,6 +175,17 @@ class CampaignStatsReader:
                     del self._loads[campaign_id]
                     if answers is not None:
                         self._cache[campaign_id] = answers[campaign_id]
+
+
+_readers: weakref.WeakSet[CampaignStatsReader] = weakref.WeakSet()
+
+
+def _begin_anew() -> None:
+    for reader in _readers:
+        reader._begin()
+
+
+os.register_at_fork(after_in_child=_begin_anew)
 
 
 def _uuid(campaign_id: UUID | str) -> UUID:

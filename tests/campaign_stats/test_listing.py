@@ -21,7 +21,7 @@ from tests.campaign_stats.oracle import drain
 from tests.rows import a_history, insert
 
 START = datetime(2026, 3, 27, 12, tzinfo=UTC)
-ANNA, BERT, CARL = (uuid.UUID(int=n) for n in (1, 2, 3))
+ANNA, BERT, CARL, DORA = (uuid.UUID(int=n) for n in (1, 2, 3, 4))
 
 Connection = psycopg.Connection[Any]
 
@@ -293,13 +293,14 @@ MANY = 20_000
 
 @pytest.fixture
 def many(app: Connection) -> Connection:
-    """20,000 campaigns of two users and one who has none but the oldest, all counted, three at each time."""
+    """20,000 campaigns, all counted, three at each time: of two users, one who has every fortieth, one who has the oldest."""
     app.execute("ALTER TABLE campaigns DISABLE TRIGGER USER")
     app.execute(
         "INSERT INTO campaigns (user_id, status, created_at)"
-        " SELECT CASE WHEN n > %(many)s - 30 THEN %(old)s ELSE (%(users)s::uuid[])[1 + n %% 2] END, 'completed',"
+        " SELECT CASE WHEN n > %(many)s - 30 THEN %(old)s WHEN n %% 40 = 0 THEN %(rare)s"
+        "  ELSE (%(users)s::uuid[])[1 + n %% 2] END, 'completed',"
         "  %(start)s - make_interval(mins => n / 3) FROM generate_series(1, %(many)s) n",
-        {"many": MANY, "users": [ANNA, BERT], "old": CARL, "start": START},
+        {"many": MANY, "users": [ANNA, BERT], "old": CARL, "rare": DORA, "start": START},
     )
     app.execute("INSERT INTO headrace.campaign (campaign_id, state) SELECT id, 'live' FROM campaigns")
     app.execute(
@@ -310,7 +311,9 @@ def many(app: Connection) -> Connection:
     return app
 
 
-@pytest.mark.parametrize("user", [None, ANNA, CARL], ids=["all", "one of two", "one of old"])
+@pytest.mark.parametrize(
+    "user", [None, ANNA, CARL, DORA], ids=["all", "one of two", "one of old", "one of many"]
+)
 @pytest.mark.parametrize("part", [0, 0.5, 0.999])
 def test_a_page_is_read_by_the_index_at_any_depth(many: Connection, user: Any, part: float) -> None:
     cursor = None
@@ -356,6 +359,19 @@ def read(app: Connection, statement: str, *parameters: object) -> tuple[int, int
         ).fetchone()
     assert found is not None
     return found
+
+
+def test_a_long_page_is_read_by_the_index_before_there_are_statistics_of_the_table(app: Connection) -> None:
+    app.execute(
+        "ALTER TABLE campaigns SET (autovacuum_enabled = off); ALTER TABLE campaigns DISABLE TRIGGER USER"
+    )
+    app.execute(
+        "INSERT INTO campaigns (user_id, created_at)"
+        " SELECT %s, %s::timestamptz - make_interval(mins => n / 3) FROM generate_series(1, %s) n",
+        [ANNA, START, MANY],
+    )
+    rows, _ = read(app, "SELECT headrace.list_campaign_stats(%s, p_limit => 200)", ANNA)
+    assert rows == 201  # the page, and one more to know of the next
 
 
 def test_a_stored_document_is_read_by_key(many: Connection) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import multiprocessing
 import threading
 import uuid
 from collections.abc import Callable, Iterator
@@ -11,6 +13,8 @@ from typing import Any
 
 import psycopg
 import pytest
+from psycopg.rows import dict_row
+from psycopg.types.string import TextLoader
 
 from orchestration.campaign_stats.reader import CampaignStatsReader
 from tests.campaign_stats.oracle import drain
@@ -28,10 +32,14 @@ class Clock:
 
 
 class Source:
-    """Connections to a database, counted; a gate may hold them up, a fault may take their place."""
+    """Connections to a database, counted; a gate may hold them up, a fault may take their place.
+
+    set_up: what the service does to its connections.
+    """
 
     def __init__(self, url: str) -> None:
         self.url, self.reads = url, 0
+        self.set_up: Callable[[psycopg.Connection[Any]], object] = lambda _: None
         self.entered, self.gate = threading.Event(), threading.Event()
         self.gate.set()
         self.fault: BaseException | None = None
@@ -39,21 +47,20 @@ class Source:
     @contextmanager
     def __call__(self) -> Iterator[psycopg.Connection[Any]]:
         self.reads += 1
-        with psycopg.connect(self.url, autocommit=True) as connection:
-            yield _Gated(connection, self)  # type: ignore[misc]
+        source = self
 
+        class Gated(psycopg.Cursor[Any]):
+            def execute(self, *arguments: Any, **more: Any) -> Any:
+                super().execute(*arguments, **more)
+                source.entered.set()
+                assert source.gate.wait(30)
+                if source.fault is not None:
+                    raise source.fault
+                return self
 
-class _Gated:
-    def __init__(self, connection: psycopg.Connection[Any], source: Source) -> None:
-        self.connection, self.source = connection, source
-
-    def execute(self, statement: str, parameters: list[object]) -> psycopg.Cursor[Any]:
-        cursor = self.connection.execute(statement.encode(), parameters)
-        self.source.entered.set()
-        assert self.source.gate.wait(30)
-        if self.source.fault is not None:
-            raise self.source.fault
-        return cursor
+        with psycopg.connect(self.url, autocommit=True, cursor_factory=Gated) as connection:
+            self.set_up(connection)
+            yield connection
 
 
 @pytest.fixture
@@ -120,6 +127,29 @@ def test_what_is_read_is_what_the_database_says(
             assert 0 <= document.pop("age_seconds") < 60
             del row[0]["age_seconds"]
             assert document == row[0]
+
+
+def _rows_as_dicts(connection: psycopg.Connection[Any]) -> None:
+    connection.row_factory = dict_row
+
+
+def _ids_as_text(connection: psycopg.Connection[Any]) -> None:
+    connection.adapters.register_loader("uuid", TextLoader)
+
+
+@pytest.mark.parametrize("set_up", [_rows_as_dicts, _ids_as_text], ids=["rows as dicts", "ids as text"])
+def test_a_services_connections_may_give_rows_and_ids_as_it_likes_them(
+    reader: CampaignStatsReader,
+    source: Source,
+    campaigns: list[uuid.UUID],
+    set_up: Callable[[psycopg.Connection[Any]], None],
+) -> None:
+    source.set_up = set_up
+    found = reader.get_many([*campaigns, uuid.uuid4()])
+    assert [document and document["campaign_id"] for document in found.values()] == [
+        *map(str, campaigns),
+        None,
+    ]
 
 
 @pytest.mark.parametrize(("which", "seconds"), [(0, 5), (1, DAY)], ids=["computed", "frozen"])
@@ -205,6 +235,11 @@ def test_the_least_recently_read_goes_when_there_are_too_many(
     assert len(reader.get_many(campaigns)) == 3
 
 
+def test_a_cache_that_keeps_nothing_is_refused(source: Source) -> None:
+    with pytest.raises(ValueError, match="at least one"):
+        CampaignStatsReader(source, most_campaigns=0)
+
+
 def test_a_newer_version_is_read_and_an_older_one_forgets_nothing(
     reader: CampaignStatsReader,
     source: Source,
@@ -282,6 +317,51 @@ def test_an_error_reaches_all_that_waited_and_is_not_kept(
     assert [type(error) for error in waited] == [others] * 2
     source.fault = None
     assert reader.get(campaigns[0]) is not None
+
+
+def test_what_fails_after_the_answer_leaves_nobody_waiting(
+    source: Source, clock: Clock, campaigns: list[uuid.UUID]
+) -> None:
+    def failing() -> float:
+        if source.entered.is_set():
+            raise OSError("no time")
+        return clock()
+
+    reader = CampaignStatsReader(source, clock=failing)
+    with pytest.raises(OSError, match="no time"):
+        reader.get_many(campaigns)
+    source.entered.clear()
+    ended = threading.Event()
+
+    def again() -> None:
+        with contextlib.suppress(OSError):
+            reader.get(campaigns[1])
+        ended.set()
+
+    threading.Thread(target=again, daemon=True).start()
+    assert ended.wait(30)
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
+def test_a_forked_process_does_not_wait_for_threads_that_stayed_behind(
+    reader: CampaignStatsReader, source: Source, campaigns: list[uuid.UUID]
+) -> None:
+    source.gate.clear()
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(reader.get, campaigns[0])
+        assert source.entered.wait(30)
+
+        def read() -> None:
+            source.gate = threading.Event()
+            source.gate.set()
+            assert reader.get(campaigns[0]) is not None
+
+        child = multiprocessing.get_context("fork").Process(target=read)
+        child.start()
+        child.join(30)
+        child.kill()
+        source.gate.set()
+    assert child.exitcode == 0
 
 
 def test_a_read_from_before_an_invalidation_is_not_kept_and_not_waited_for(

@@ -5,7 +5,8 @@
 -- locks:   none
 --
 -- A cursor is base64url of [created_at in UTC, id, user] of the last campaign of its page, the user as md5. Planned anew each
--- time: the planner is to see whether there is a user, and how few rows a page has.
+-- time: the planner is to see whether there is a user, and how few rows a page has. No bitmap scans: before a table's first
+-- ANALYZE the planner takes a user's campaigns for few, and would read and sort all of them for one page.
 CREATE OR REPLACE FUNCTION headrace.list_campaign_stats(
     p_user_id {{ type('campaigns', 'user_id') }} DEFAULT NULL,
     p_cursor text DEFAULT NULL, p_limit integer DEFAULT 20
@@ -13,6 +14,7 @@ CREATE OR REPLACE FUNCTION headrace.list_campaign_stats(
 LANGUAGE plpgsql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, headrace, pg_temp
 SET plan_cache_mode = force_custom_plan
+SET enable_bitmapscan = off
 SET jit = off
 AS $$
 DECLARE

@@ -2275,13 +2275,15 @@ CREATE FUNCTION headrace.store_counts(p_campaign_id uuid, p_live boolean) RETURN
     AS $$
 DECLARE
     v_wrong bigint;
-    v_more bigint;
 BEGIN
     PERFORM headrace.unpack_hours(p_campaign_id) WHERE p_live;
-    WITH outcome AS (
-        SELECT o.template_name, o.bits::integer AS bits FROM headrace.message_outcome o WHERE o.campaign_id = p_campaign_id AND NOT p_live
+    -- One statement, so that counters, series and latencies are of one moment.
+    WITH outcome AS MATERIALIZED (
+        SELECT o.template_name, o.bits::integer AS bits, o.sent_at, o.delivered_at, o.read_at, o.replied_at
+        FROM headrace.message_outcome o WHERE o.campaign_id = p_campaign_id AND NOT p_live
         UNION ALL
-        SELECT o.template_name, o.bits FROM headrace.message_outcome_live o WHERE o.campaign_id = p_campaign_id AND p_live
+        SELECT o.template_name, o.bits, o.sent_at, o.delivered_at, o.read_at, o.replied_at
+        FROM headrace.message_outcome_live o WHERE o.campaign_id = p_campaign_id AND p_live
     ), counted AS (
         SELECT
             b.template_name, sum(b.n) AS total,
@@ -2311,13 +2313,6 @@ BEGIN
             SELECT FROM headrace.campaign_template_stats s
             WHERE s.campaign_id = p_campaign_id AND s.template_name IS NOT DISTINCT FROM k.template_name)
         RETURNING 1
-    )
-    SELECT (SELECT count(*) FROM gone) + (SELECT count(*) FROM healed) + (SELECT count(*) FROM made) INTO v_wrong;
-
-    WITH outcome AS MATERIALIZED (
-        SELECT o.sent_at, o.delivered_at, o.read_at, o.replied_at FROM headrace.message_outcome o WHERE o.campaign_id = p_campaign_id AND NOT p_live
-        UNION ALL
-        SELECT o.sent_at, o.delivered_at, o.read_at, o.replied_at FROM headrace.message_outcome_live o WHERE o.campaign_id = p_campaign_id AND p_live
     ), together AS (
         -- few, so that what follows is cheap: most messages share their hours with many others
         SELECT
@@ -2369,11 +2364,12 @@ BEGIN
         RETURNING 1
     )
     SELECT
-        (SELECT count(*) FROM hours_gone) + (SELECT count(*) FROM hours_set)
+        (SELECT count(*) FROM gone) + (SELECT count(*) FROM healed) + (SELECT count(*) FROM made)
+        + (SELECT count(*) FROM hours_gone) + (SELECT count(*) FROM hours_set)
         -- A frozen campaign had none.
         + CASE WHEN p_live THEN 0 ELSE (SELECT count(*) FROM latencies_gone WHERE messages > 0) + (SELECT count(*) FROM latencies_set) END
-    INTO v_more;
-    RETURN v_wrong + v_more;
+    INTO v_wrong;
+    RETURN v_wrong;
 END
 $$;
 

@@ -212,6 +212,35 @@ def test_rows_that_are_pruned_while_an_amendment_counts_have_it_wait_for_an_oper
     assert one(app, "SELECT times FROM headrace.campaign_stats_pending_amendment WHERE campaign_id = %s", A)
 
 
+def test_counters_series_and_medians_of_an_amendment_are_of_one_moment(
+    app: Connection, connect: Connect
+) -> None:
+    amend, holder = connect(), connect()
+    one(app, FREEZE)
+    drain(app)
+    report(app, "m1", "delivered")
+    one(app, FOLD)
+    with holder.transaction():
+        # The amendment waits to set this counter: it has read the source by then.
+        holder.execute("SELECT FROM headrace.campaign_template_stats WHERE campaign_id = %s FOR UPDATE", [A])
+        waiting = beside(amend, STEP)
+        until_it_waits(app, amend)
+        report(app, "m1", "read")
+    waiting.outcome()
+    assert life(app) == ("amended", 2, 1)
+    totals = "SELECT totals -> %s FROM headrace.campaign_computed_stats WHERE campaign_id = %s"
+    assert [one(app, totals, counter, A) for counter in ("delivered", "read", "median_seconds_to_read")] == [
+        1,
+        0,
+        None,
+    ]
+    hours = "SELECT sum(read) FROM headrace.campaign_hourly_stats WHERE campaign_id = %s"
+    assert one(app, hours, A) == 0
+    drain(app)
+    assert life(app) == ("amended", 3, 2)
+    assert_all_agree(app)
+
+
 @pytest.mark.parametrize("statement", [STEP, FREEZE])
 def test_rows_that_go_while_a_campaign_is_being_frozen_are_gone_before_it_is(
     app: Connection, connect: Connect, statement: str

@@ -39,7 +39,8 @@ phone = st.sampled_from(["5511", "5511", "5522", None])
 template = st.sampled_from(["t", "t", "other", None])
 wamid = st.sampled_from(["w1", "w2", "w3", "w4", None])
 moment = st.sampled_from(
-    [START + timedelta(minutes=m) for m in (0, 1, 2, 3, 70)] + [START + timedelta(days=7)]
+    [START + timedelta(minutes=m) for m in (0, 1, 2, 3)]
+    + [START + timedelta(minutes=70, seconds=7.5), START + timedelta(days=7)]
 )
 # Drained at once, what a change fails to touch stays wrong; drained late, changes mix.
 then = st.sampled_from(["drain", "drain", "nothing"])

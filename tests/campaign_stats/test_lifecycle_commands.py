@@ -151,7 +151,7 @@ def test_an_amendment_that_waits_is_shown_with_the_rows_that_are_gone_and_is_acc
         told(headrace("amend", "--accept", campaign)) == f"campaign {campaign} recounted: amended, version 2"
     )
     text = told(headrace("amendments", campaign))
-    assert re.search(r"1 .* late changes \(3 messages\) .* read \d+ to \d+", text)
+    assert re.search(r"1 .* late changes \(3 messages\) . delivered 9 to 6, ", text)
     shown = json.loads(headrace("amendments", campaign, "--json").stdout)
     assert shown["pending"] == []
     (record,) = shown["amendments"]

@@ -1,0 +1,5 @@
+-- purpose: (to be written)
+-- grain:   see each statement
+-- reads:   nothing
+-- writes:  nothing
+-- locks:   none

@@ -7,13 +7,13 @@ import importlib
 import json
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import MutableMapping, Sequence
 from typing import Any
 
 import click
 
 from orchestration.errors import HeadraceError
-from orchestration.terminal import query, show_table, target
+from orchestration.terminal import clean_lines, console, query, say, show_table, target
 
 # Commands that live with what they are about, and are loaded when they are called.
 _ELSEWHERE = {
@@ -44,7 +44,7 @@ class HeadraceGroup(click.Group):
         try:
             return super().invoke(ctx)
         except HeadraceError as error:
-            click.echo(f"headrace: {error}", err=True)
+            say(f"headrace: {error}", err=True)
             ctx.exit(error.exit_code)
 
 
@@ -68,7 +68,12 @@ def settings() -> None:
         variable = str(field.validation_alias) if field.validation_alias else f"HEADRACE_{name.upper()}"
         value = getattr(found, name)
         rows.append((variable, "unset" if value is None else value, field.description or ""))
-    show_table("Settings", ("variable", "value", "meaning"), rows)
+    screen = console()
+    if not screen.is_terminal:
+        show_table("Settings", ("variable", "value", "meaning"), rows)
+        return
+    for variable, value, meaning in rows:
+        say(f"{variable} = {value}\n    {meaning}")
 
 
 @main.command()
@@ -83,21 +88,21 @@ def migrate(check: bool) -> None:
     if check:
         changes = check_migration(url, found)
         for change in changes:
-            click.echo(change)
+            say(change)
         if changes:
-            click.echo("run: headrace migrate")
+            say("run: headrace migrate")
             sys.exit(1)
-        click.echo("up to date")
+        say("up to date")
         return
     if said := note(url, "migrate"):
-        click.echo(said, err=True)
+        say(said, err=True)
     done = run(url, found)
     if not done.domains:
-        click.echo(
+        say(
             f"no domain is active: schema {found.source_schema} has none of the tables in dbt_like_sql/sources.yml. "
             "Create the application's tables (headrace demo schema makes the example's), then run migrate again."
         )
-    click.echo(
+    say(
         f"migrated; active: {', '.join(done.domains) or 'none'}"
         + (f"; {done.rebuilds} campaigns queued for rebuild" if done.rebuilds else "")
     )
@@ -116,12 +121,12 @@ def doctor(as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(asdict(diagnosis), indent=2))
     else:
-        click.echo(f"PostgreSQL {diagnosis.server}; active: {', '.join(diagnosis.domains) or 'none'}")
+        say(f"PostgreSQL {diagnosis.server}; active: {', '.join(diagnosis.domains) or 'none'}")
         for label, problems in (("wrong", diagnosis.errors), ("note", diagnosis.notes)):
             for problem in problems:
-                click.echo(f"{label}: {problem.what}\n       {problem.remedy}")
+                say(f"{label}: {problem.what}\n       {problem.remedy}")
         if not diagnosis.errors:
-            click.echo("nothing is wrong")
+            say("nothing is wrong")
     if diagnosis.errors:
         sys.exit(1)
 
@@ -155,7 +160,7 @@ def worker(until_idle: bool, timeout: float | None, streams: str | None, concurr
             _require_streams(names)
         asyncio.run(housekeep_once(url, found.change_retention, found.stream_lost_after))
         done = asyncio.run(drain(url, names, timeout_seconds=timeout))
-        click.echo(
+        say(
             f"idle: {done.changes} changes applied, {done.rebuilt} campaigns rebuilt, {done.dead_letters} dead letters"
         )
         return
@@ -181,19 +186,27 @@ def _require_streams(names: Sequence[str]) -> None:
 def _configure_logs() -> None:
     import structlog
 
-    renderer: Any = (
-        structlog.dev.ConsoleRenderer() if sys.stderr.isatty() else structlog.processors.JSONRenderer()
+    # JSON writes control characters as escapes; a terminal would obey them.
+    shown: list[Any] = (
+        [_clean_log, structlog.dev.ConsoleRenderer()]
+        if sys.stderr.isatty()
+        else [structlog.processors.JSONRenderer()]
     )
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            renderer,
+            *shown,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
+
+
+def _clean_log(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """What is said of errors quotes rows; other values than text are shown by repr, which escapes."""
+    return {key: clean_lines(value) if isinstance(value, str) else value for key, value in event.items()}
 
 
 @main.group(invoke_without_command=True)
@@ -216,7 +229,13 @@ def streams(context: click.Context) -> None:
             " l.oldest_writer_pid, l.changes_applied"
             " FROM headrace.stream_lag l LEFT JOIN headrace.stream_rebuilds() r ON r.stream = l.stream ORDER BY 1, 2"
         )
-        show_table("Streams", columns, rows)
+        show_table(
+            "Streams",
+            columns,
+            rows,
+            cut=("stream",),
+            drop=("changes_applied", "shard", "oldest_writer_pid", "seconds_behind"),
+        )
 
 
 @streams.command()
@@ -225,9 +244,7 @@ def streams(context: click.Context) -> None:
 def rebase(stream: str, shards: int | None) -> None:
     """Starts STREAM anew at this moment (after a restore or clone) and queues what it derives for rebuild."""
     query("SELECT headrace.rebase_stream(%s, %s)", [stream, shards])
-    click.echo(
-        f"stream {stream} starts anew; what it derives is queued for rebuild: headrace worker --until-idle"
-    )
+    say(f"stream {stream} starts anew; what it derives is queued for rebuild: headrace worker --until-idle")
 
 
 @main.group("dead-letters")
@@ -247,41 +264,63 @@ def list_letters(as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps([dict(zip(columns, row, strict=True)) for row in rows], indent=2, default=str))
     elif rows:
-        show_table("Dead letters", columns, rows)
+        show_table(
+            "Dead letters",
+            columns,
+            rows,
+            cut=("error", "entity", "source", "stream"),
+            drop=("attempts", "op", "status", "next try", "stream"),
+        )
     else:
-        click.echo("no dead letters")
+        say("no dead letters")
 
 
-def _ids(ids: tuple[int, ...], everything: bool) -> list[int] | None:
-    if bool(ids) == everything:
-        raise HeadraceError("name dead letters by id, or say --all", exit_code=2)
-    return None if everything else list(ids)
+_ID = click.IntRange(1, 2**63 - 1)
+
+
+def _require_letters(ids: Sequence[int]) -> None:
+    there = {row[0] for row in query("SELECT id FROM headrace.dead_letter WHERE id = ANY (%s)", [list(ids)])}
+    if missing := [str(letter) for letter in ids if letter not in there]:
+        raise HeadraceError(
+            f"there is no dead letter {', '.join(missing)}; headrace dead-letters list shows those there are "
+            "(what could be applied meanwhile is gone from it)"
+        )
 
 
 @dead_letters.command()
-@click.argument("ids", nargs=-1, type=int)
+@click.argument("ids", nargs=-1, type=_ID)
 @click.option("--all", "everything", is_flag=True, help="All there are; also without any id.")
 def retry(ids: tuple[int, ...], everything: bool) -> None:
     """Tries dead letters again, all or those with these IDS; what applies is removed. Exit 1 if some still fail."""
     if ids and everything:
         raise HeadraceError("name dead letters by id, or say --all", exit_code=2)
+    _require_letters(ids)
     applied, failed = query(
         "SELECT applied, failed FROM headrace.dead_letter_retry(%s)", [list(ids) or None]
     )[0]
-    click.echo(f"{applied} applied, {failed} failed again")
-    if failed:
+    untried = max(0, len(set(ids)) - applied - failed)
+    say(
+        f"{applied} applied, {failed} failed again"
+        + (
+            f", {untried} not tried: another of the same row comes first, or is being tried"
+            if untried
+            else ""
+        )
+    )
+    if failed or untried:
         sys.exit(1)
 
 
 @dead_letters.command()
-@click.argument("ids", nargs=-1, type=int)
+@click.argument("ids", nargs=-1, type=_ID)
 @click.option("--all", "everything", is_flag=True, help="All there are.")
 def discard(ids: tuple[int, ...], everything: bool) -> None:
     """Gives dead letters up: their changes are never applied."""
-    wanted = _ids(ids, everything)
-    if wanted is None:
-        wanted = [row[0] for row in query("SELECT id FROM headrace.dead_letter")]
-    click.echo(f"{query('SELECT headrace.dead_letter_discard(%s)', [wanted])[0][0]} discarded")
+    if bool(ids) == everything:
+        raise HeadraceError("name dead letters by id, or say --all", exit_code=2)
+    _require_letters(ids)
+    wanted = [row[0] for row in query("SELECT id FROM headrace.dead_letter")] if everything else list(ids)
+    say(f"{query('SELECT headrace.dead_letter_discard(%s)', [wanted])[0][0]} discarded")
 
 
 if __name__ == "__main__":

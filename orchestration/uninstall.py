@@ -20,6 +20,7 @@ from orchestration.database import SQL_ROOT, engine, sql_file_names
 from orchestration.errors import HeadraceError
 from orchestration.installation import LOCK_TIMEOUT_MS, Command, change, execute, explained, read_installation
 from orchestration.settings import Settings
+from orchestration.terminal import clean, say
 
 # From the first lock to the last: whoever waits for us waits no longer than this and the milliseconds of the drops.
 ALL_LOCKS_WITHIN_SECONDS = 0.6
@@ -229,30 +230,30 @@ def command(yes: bool) -> None:
     url = database_url(settings)
     found = installation(url)
     if found is None:
-        click.echo("Headrace is not installed in this database: there is nothing to remove")
+        say("Headrace is not installed in this database: there is nothing to remove")
         return
     if not yes:
         what = f"schema headrace with all statistics, and {_triggers_of(found)}"
         if not sys.stdin.isatty():
             raise HeadraceError(f"uninstall removes {what}: say --yes where nobody can be asked", exit_code=2)
-        click.confirm(f"Remove {what}, from database {found.database}?", abort=True)
+        click.confirm(clean(f"Remove {what}, from database {found.database}?"), abort=True)
     if said := note(url, "uninstall"):
-        click.echo(said, err=True)
+        say(said, err=True)
     removed = uninstall(url, settings)
     if removed is None:
-        click.echo("Headrace was removed by somebody else meanwhile")
+        say("Headrace was removed by somebody else meanwhile")
         return
-    click.echo(
+    say(
         f"removed from database {removed.database}: schema headrace, and {_triggers_of(removed)}; "
         "your tables and their rows are as they were"
     )
     if removed.workers:
-        click.echo(
+        say(
             f"{removed.workers} workers run, and say that schema headrace is not installed until they are stopped"
         )
     if removed.roles:
         names = ", ".join(removed.roles)
-        click.echo(
+        say(
             f"the roles are the cluster's and stay; once none of its databases needs them: DROP ROLE {names};"
         )
 

@@ -23,13 +23,12 @@ from orchestration.campaign_stats.counters import (
     Counters,
     bar_text,
     count_text,
-    name_text,
     percent_text,
 )
 from orchestration.campaign_stats.findings import age
 from orchestration.campaign_stats.tables import COUNTERS
 from orchestration.errors import HeadraceError
-from orchestration.terminal import console, query, show_table
+from orchestration.terminal import clean_lines, console, name_text, query, say, show_table
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -85,15 +84,15 @@ def rebuild(campaigns: tuple[str, ...], everything: bool) -> None:
         if unknown:
             raise HeadraceError(f"there is no campaign {', '.join(str(row[0]) for row in unknown)}")
         changed = query("SELECT headrace.rebuild_campaign_stats(%s)", [ids])[0][0]
-        click.echo(f"{len(ids)} campaigns rebuilt; {changed} messages or counters changed")
+        say(f"{len(ids)} campaigns rebuilt; {changed} messages or counters changed")
         return
     queued = query("SELECT headrace.request_rebuild()")[0][0]
     rebuilt = 0
     while (done := query("SELECT headrace.rebuild_step()")[0][0]) > 0:
         rebuilt += done
-        click.echo(f"{rebuilt} of {queued} campaigns rebuilt")
+        say(f"{rebuilt} of {queued} campaigns rebuilt")
     if not queued:
-        click.echo("there are no campaigns")
+        say("there are no campaigns")
 
 
 def _campaign_id(value: str) -> UUID:
@@ -117,9 +116,15 @@ def _newest_campaigns(as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps([dict(zip(columns, row, strict=True)) for row in rows], indent=2))
     elif rows:
-        show_table(f"The newest {len(rows)} campaigns", columns, rows)
+        show_table(
+            f"The newest {len(rows)} campaigns",
+            columns,
+            rows,
+            cut=("name", "status"),
+            drop=("replied", "delivered"),
+        )
     else:
-        click.echo("there are no campaigns")
+        say("there are no campaigns")
 
 
 # --- one campaign ---------------------------------------------------------------------------------------------------
@@ -127,7 +132,7 @@ def _newest_campaigns(as_json: bool) -> None:
 
 def _show(document: Mapping[str, Any], screen: Console) -> None:
     def say(text: str) -> None:
-        screen.print(text, soft_wrap=True)
+        screen.print(clean_lines(text), soft_wrap=True)
 
     deleted = ", deleted since" if document["deleted_at"] else ""
     say(f"{name_text(document['name'])} ({document['status']}{deleted}), created {document['created_at']}")
@@ -274,7 +279,7 @@ def _draw(document: Mapping[str, Any], file: str) -> None:
         _write(Path(file), picture)
     except OSError as error:
         raise HeadraceError(f"{file} cannot be written: {error.strerror}", exit_code=2) from None
-    click.echo(f"the picture is in {file}")
+    say(f"the picture is in {file}")
 
 
 def _write(file: Path, content: bytes) -> None:

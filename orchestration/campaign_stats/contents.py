@@ -18,11 +18,11 @@ from orchestration.campaign_stats.counters import (
     Counters,
     bar_text,
     count_text,
-    name_text,
     percent_text,
 )
 from orchestration.campaign_stats.tables import COMPUTED_STATS, COUNTERS, TEMPLATE_STATS
 from orchestration.campaign_stats.upkeep import Window
+from orchestration.terminal import name_text
 
 # A table in the UI is for reading, and every event keeps its own.
 MOST_LINES = 20

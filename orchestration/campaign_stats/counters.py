@@ -1,10 +1,9 @@
-"""A set of counters, and how counts, rates and names are said in tables, pictures and terminals."""
+"""A set of counters, and how counts and rates are said in tables, pictures and terminals."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from unicodedata import category
 
 # Each is at most the one before. The other two stand apart: what failed left the funnel, and replies come to what was
 # never seen as read.
@@ -51,14 +50,6 @@ def count_text(value: int) -> str:
 def percent_text(value: float | None) -> str:
     """97.2 %; nothing for None."""
     return "" if value is None else f"{value:.1f} %"
-
-
-def name_text(value: str | None) -> str:
-    """A name from outside on one line, without what controls a terminal; (none) where there is none."""
-    if value is None:
-        return "(none)"
-    line = " ".join(value.split())
-    return "".join("\N{REPLACEMENT CHARACTER}" if category(letter) == "Cc" else letter for letter in line)
 
 
 def bar_text(value: int, scale: int, letters: int, *, blocks: bool = True) -> str:

@@ -28,9 +28,9 @@ from orchestration.campaign_stats.counters import (
     STEPS,
     Counters,
     count_text,
-    name_text,
     percent_text,
 )
+from orchestration.terminal import name_text
 
 # Pixels. Dagster's UI draws a picture in its own size, in a dialog of four fifths of the window.
 WIDTH = 800

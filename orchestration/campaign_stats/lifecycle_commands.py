@@ -14,7 +14,7 @@ from uuid import UUID
 import click
 
 from orchestration.errors import HeadraceError
-from orchestration.terminal import query, show_table
+from orchestration.terminal import query, say, show_table
 
 STATES = ("pending", "live", "settling", "frozen", "amended", "deleted")
 _MOST_CHANGES = 5
@@ -96,12 +96,16 @@ def list_campaigns(state: str | None, limit: int, as_json: bool) -> None:
     if as_json:
         _as_json(_LIST_COLUMNS, rows)
     elif rows:
-        lines = [(*row[:5], *map(_moment, row[5:8]), "waits" if row[8] else None) for row in rows]
+        lines = [(*row[:5], *map(_moment, row[5:8]), "amendment" if row[8] else None) for row in rows]
         show_table(
-            f"The newest {len(rows)} campaigns", (*_LIST_COLUMNS[:1], *_heads(_LIST_COLUMNS[1:])), lines
+            f"The newest {len(rows)} campaigns",
+            (*_heads(_LIST_COLUMNS[:-1]), "waits"),
+            lines,
+            cut=("name", "status"),
+            drop=("completed at", "frozen at", "settles until", "version"),
         )
     else:
-        click.echo("there are no campaigns" + (f" in state {state}" if state else ""))
+        say("there are no campaigns" + (f" in state {state}" if state else ""))
 
 
 @campaigns.command()
@@ -125,7 +129,15 @@ def amendments(campaign: str | None, as_json: bool) -> None:
             (version, _moment(frozen), _moment(amended), _reason(why), _changes(changed))
             for version, frozen, amended, why, changed in made
         ]
-        show_table("Earlier versions", ("version", "frozen at", "amended at", "why", "changed"), lines)
+        show_table(
+            "Earlier versions",
+            ("version", "frozen at", "amended at", "why", "changed"),
+            lines,
+            cut=("why", "changed"),
+            drop=("frozen at",),
+        )
+    if made and waiting:
+        say("")
     if waiting:
         lost = [
             (
@@ -142,12 +154,15 @@ def amendments(campaign: str | None, as_json: bool) -> None:
             "Amendments that wait",
             ("campaign", "reason", "rows the source has lost", "times", "first", "last"),
             lost,
+            cut=("reason", "rows the source has lost"),
+            drop=("first", "times", "last"),
         )
-        click.echo(
-            "Recount from the rows that are left: headrace campaigns amend ID --accept. Let the frozen numbers stand: --discard"
+        say(
+            "Recount from the rows that are left: headrace campaigns amend ID --accept. Let the frozen numbers stand: --discard",
+            err=True,
         )
     if not made and not waiting:
-        click.echo(
+        say(
             "no amendment waits"
             if identity is None
             else f"campaign {identity} has not been amended, and nothing waits"
@@ -162,7 +177,7 @@ def freeze(ids: tuple[str, ...]) -> None:
         frozen = query(_FREEZE, [identity])[0][0]
         state, version = _look(identity)[1:3]
         already = "" if frozen else "was frozen already: "
-        click.echo(f"campaign {identity} {already}{state}, version {version}")
+        say(f"campaign {identity} {already}{state}, version {version}")
 
 
 @campaigns.command()
@@ -176,7 +191,7 @@ def reopen(ids: tuple[str, ...], accept_fewer_rows: bool) -> None:
         reopened = query(_REOPEN, [identity, accept_fewer_rows])[0][0]
         state, version = _look(identity)[1:3]
         already = "" if reopened else "was not frozen: "
-        click.echo(f"campaign {identity} {already}{state}, version {version}")
+        say(f"campaign {identity} {already}{state}, version {version}")
 
 
 @campaigns.command()
@@ -199,7 +214,7 @@ def amend(ids: tuple[str, ...], accept: bool, discard: bool) -> None:
         query(_AMEND, [identity, accept])
         state, version = _look(identity)[1:3]
         done = "recounted" if accept else "unchanged"
-        click.echo(f"campaign {identity} {done}: {state}, version {version}")
+        say(f"campaign {identity} {done}: {state}, version {version}")
 
 
 def _existing(ids: Sequence[str]) -> list[UUID]:

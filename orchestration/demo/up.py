@@ -43,6 +43,7 @@ from orchestration.demo.target import absolute_home, connected, dagster_storage_
 from orchestration.demo.writes import require_example
 from orchestration.errors import HeadraceError
 from orchestration.settings import Settings, read_settings
+from orchestration.terminal import say
 
 HOST = "127.0.0.1"
 
@@ -350,7 +351,7 @@ def _check_port(port: int) -> None:
 def _say(message: str) -> None:
     # The terminal may be gone; what is to be ended must be ended all the same.
     with contextlib.suppress(OSError):
-        click.echo(message)
+        say(message)
 
 
 @contextlib.contextmanager

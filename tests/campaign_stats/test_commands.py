@@ -178,7 +178,10 @@ def test_stats_without_a_campaign_lists_the_newest_with_their_ids(
     totals = "SELECT totals -> 'total' FROM headrace.campaign_computed_stats WHERE campaign_id = %s"
     for row in listed:
         assert admin.execute(totals, [row["campaign"]]).fetchone() == (row["total"],)
-    assert "The newest 2 campaigns" in headrace("stats").output
+    heading, *lines = (line.split("\t") for line in headrace("stats").output.splitlines())
+    assert [dict(zip(heading, line, strict=True)) for line in lines] == [
+        {column: "" if value is None else str(value) for column, value in row.items()} for row in listed
+    ]
 
 
 @pytest.mark.parametrize("status", ["scheduled", "failed"])

@@ -15,30 +15,23 @@ import psycopg
 import sqlalchemy as sa
 
 from orchestration.errors import HeadraceError
-from orchestration.settings import with_driver
+from orchestration.sessions import AsyncSession, Session, open_async_session, open_session
 
 SQL_ROOT: Traversable = files("dbt_like_sql")
 
-CONNECT_TIMEOUT_SECONDS = 10
 
-
-def open_connection(database_url: str) -> psycopg.Connection:
-    """A connection without prepared statements: it also works behind a transaction pooler.
-
-    By libpq, which reads the URL as every other client does: several hosts, a port that is none.
+def open_connection(database_url: str, application_name: str = "headrace") -> Session:
+    """A connection, set up as `sessions` says.
 
     Raises:
         HeadraceError: the URL is none; the message never quotes it.
         psycopg.OperationalError: nobody answers.
     """
     try:
-        return psycopg.connect(
-            with_driver(database_url, None),
-            prepare_threshold=None,
-            connect_timeout=CONNECT_TIMEOUT_SECONDS,
-            application_name="headrace",
-        )
+        return open_session(database_url, application_name)
     except psycopg.ProgrammingError as error:
+        if error.sqlstate is not None:
+            raise
         raise cannot_connect(error) from None
 
 
@@ -50,6 +43,7 @@ def engine(database_url: str) -> sa.Engine:
         poolclass=sa.NullPool,
         creator=lambda: open_connection(database_url),
         isolation_level="READ COMMITTED",
+        use_native_hstore=False,  # nothing of ours has that type, and it would be looked for at each connect
     )
 
 
@@ -62,29 +56,20 @@ def connection_problem(error: Exception) -> str:
     return " ".join(str(problem).split())
 
 
-async def connect(database_url: str, application_name: str = "headrace") -> psycopg.AsyncConnection:
+async def connect(database_url: str, application_name: str = "headrace") -> AsyncSession:
     """An async connection in autocommit mode: transactions are opened where they are needed, by name.
 
     Raises:
         HeadraceError: no connection could be made; the message never quotes the URL.
     """
     try:
-        connection = await psycopg.AsyncConnection.connect(
-            with_driver(database_url, None),
-            autocommit=True,
-            prepare_threshold=None,
-            connect_timeout=CONNECT_TIMEOUT_SECONDS,
-            application_name=application_name,
-        )
-        # Whatever the database's default is: streams lock first and read then, with a snapshot for each.
-        await connection.set_isolation_level(psycopg.IsolationLevel.READ_COMMITTED)
-        return connection
+        return await open_async_session(database_url, application_name)
     except psycopg.Error as error:
         raise cannot_connect(error) from None
 
 
 def cannot_connect(error: Exception) -> HeadraceError:
-    if isinstance(error, psycopg.ProgrammingError):
+    if isinstance(error, psycopg.ProgrammingError) and error.sqlstate is None:
         # libpq could not read the URL; its message may quote it, and with it the password.
         return HeadraceError(
             "HEADRACE_DATABASE_URL is not a URL PostgreSQL understands: it looks like "

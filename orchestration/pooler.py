@@ -16,7 +16,8 @@ from typing import Literal
 import psycopg
 from psycopg.pq import ExecStatus
 
-from orchestration.database import cannot_connect, open_connection
+from orchestration.database import cannot_connect
+from orchestration.sessions import open_bare
 
 Mode = Literal["session", "transaction"]
 
@@ -33,12 +34,12 @@ def mode(database_url: str) -> Mode | None:
         HeadraceError: the database is out of reach.
     """
     try:
-        with closing(open_connection(database_url)) as first:
+        with closing(open_bare(database_url)) as first:
             pid = _server_process(first)
             if pid == first.info.backend_pid:
                 return None
             try:
-                with closing(open_connection(database_url)) as second:
+                with closing(open_bare(database_url)) as second:
                     return mode_of(lambda: _server_process(first), lambda: _server_process(second, _PATIENCE))
             except TimeoutError:
                 return _mode_of_full_pool(first, pid)
@@ -87,7 +88,7 @@ def _server_process(connection: psycopg.Connection, patience: float | None = Non
     """
     # By hand, for psycopg cancels a query that takes too long, and waits for that: no pooler answers.
     server = connection.pgconn
-    server.send_query(b"SELECT pg_backend_pid()")
+    server.send_query(b"SELECT pg_catalog.pg_backend_pid()")
     while server.is_busy():
         if not select.select([server.socket], [], [], patience)[0]:
             raise TimeoutError

@@ -41,6 +41,7 @@ from psycopg import sql
 
 from orchestration.demo.processes import lives, wait_until_gone
 from orchestration.errors import HeadraceError
+from orchestration.sessions import open_bare, open_session
 from orchestration.settings import socket_url
 
 DATABASES = ("app", "dagster")
@@ -300,7 +301,7 @@ def _answers(info: _PidFile) -> bool:
     if info.status != "ready" or info.socket_folder is None:
         return False
     try:
-        psycopg.connect(_url(info.socket_folder, "postgres"), connect_timeout=5).close()
+        open_bare(_url(info.socket_folder, "postgres")).close()
     except psycopg.OperationalError as error:
         return "FATAL" in str(error) and _RECOVERING not in str(error)
     return True
@@ -616,7 +617,8 @@ def _make_databases(place: _Place, server: EmbeddedServer) -> None:
     begun = time.monotonic()
     while True:
         try:
-            with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
+            with open_session(server.url("postgres")) as connection:
+                connection.autocommit = True
                 there = {name for (name,) in connection.execute("SELECT datname FROM pg_database")}
                 for name in DATABASES:
                     if name not in there:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import psycopg
 
 from orchestration.demo.server import ensure_server
 from orchestration.errors import HeadraceError
+from orchestration.sessions import Session, open_session
 from orchestration.settings import Settings, with_driver
 
 
@@ -42,14 +42,14 @@ def dagster_storage_url(settings: Settings) -> str:
 
 
 @contextmanager
-def connected(url: str) -> Iterator[psycopg.Connection[tuple[Any, ...]]]:
+def connected(url: str) -> Iterator[Session]:
     """A connection to that database: committed at the end, rolled back on an error, then closed.
 
     Raises:
         HeadraceError: no connection; the message bears no password.
     """
     try:
-        connection = psycopg.connect(url, connect_timeout=10, application_name="headrace demo")
+        connection = open_session(url, "headrace demo")
     except psycopg.OperationalError as error:
         reason = " ".join(str(error).split())
         raise HeadraceError(

@@ -12,6 +12,7 @@ import psycopg
 
 from orchestration.database import connect
 from orchestration.errors import HeadraceError
+from orchestration.sessions import AsyncSession
 
 FIRST_BATCH = 2_500
 # In a backlog batches grow up to this: what changed several times is then looked at once.
@@ -274,7 +275,7 @@ async def _reconnected(
     sleep: Callable[[float], Awaitable[None]],
     clock: Callable[[], float],
     give_up_after_seconds: float = 60.0,
-) -> psycopg.AsyncConnection:
+) -> AsyncSession:
     give_up = min(clock() + give_up_after_seconds, deadline if deadline is not None else float("inf"))
     failures = 0
     while True:

@@ -142,7 +142,7 @@ def test_campaigns_are_queued_before_a_table_of_the_application_is_locked(
         locks = execute(
             connection,
             "SELECT 1 FROM pg_locks WHERE pid = pg_backend_pid() AND mode = 'ShareRowExclusiveLock'"
-            " AND relation = ANY ('{campaigns,send_queue,message_status_logs,messages}'::regclass[])",
+            " AND relation = ANY ('{public.campaigns,public.send_queue,public.message_status_logs,public.messages}'::regclass[])",
         )
         rows = execute(connection, script)
         for step in (
@@ -211,7 +211,8 @@ def test_it_gives_up_after_a_minute_with_a_sentence_and_nothing_half_done(
     with (
         open_transaction(app_database, "INSERT INTO messages (direction) VALUES ('incoming')"),
         pytest.raises(
-            HeadraceError, match=r"a table it needs was locked for 60 s .*held now: messages by pid \d+ "
+            HeadraceError,
+            match=r"a table it needs was locked for 60 s .*held now: public.messages by pid \d+ ",
         ) as caught,
     ):
         migrate(app_database, settings, sleep=sleep, clock=lambda: now[0])
@@ -400,7 +401,7 @@ def test_a_view_of_others_in_the_way_is_named_and_the_version_that_was_there_sta
     make_older(database)
     dumped = schema_dump(database)
     with pytest.raises(
-        HeadraceError, match=r"view theirs depends on view headrace\.campaign_template_stats_live"
+        HeadraceError, match=r"view public.theirs depends on view headrace\.campaign_template_stats_live"
     ) as caught:
         migrate(database, settings)
     assert "drop what others built upon Headrace's views" in str(caught.value)

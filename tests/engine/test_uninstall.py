@@ -171,7 +171,9 @@ def test_triggers_are_known_by_what_they_call_not_by_their_name(database: str, s
     removed = uninstall(database, settings)
     assert removed is not None
     assert len(removed.triggers) == 20
-    assert set(removed.tables) == {*SOURCES, "orders"} - {"campaign_contacts"}
+    assert set(removed.tables) == {
+        f"public.{table}" for table in {*SOURCES, "orders"} - {"campaign_contacts"}
+    }
     assert run(database, "SELECT tgname FROM pg_trigger WHERE NOT tgisinternal") == []
     assert run(database, "INSERT INTO messages (direction) VALUES ('incoming') RETURNING direction") == [
         ("incoming",)
@@ -405,19 +407,19 @@ def test_beside_migrations_each_finds_the_database_whole(database: str, settings
     [
         (
             "CREATE VIEW report AS SELECT total FROM headrace.campaign_template_stats_live",
-            "view report depends on view headrace.campaign_template_stats_live",
+            "view public.report depends on view headrace.campaign_template_stats_live",
         ),
         (
             "CREATE MATERIALIZED VIEW report AS SELECT * FROM headrace.campaign_template_stats",
-            "materialized view report depends on table headrace.campaign_template_stats",
+            "materialized view public.report depends on table headrace.campaign_template_stats",
         ),
         (
             "CREATE TABLE bill (campaign_id uuid REFERENCES headrace.campaign_computed_stats)",
-            "constraint bill_campaign_id_fkey on table bill depends on table headrace.campaign_computed_stats",
+            "constraint bill_campaign_id_fkey on table public.bill depends on table headrace.campaign_computed_stats",
         ),
         (
             "CREATE FUNCTION report(uuid) RETURNS jsonb BEGIN ATOMIC SELECT headrace.campaign_stats($1); END",
-            "function report(uuid) depends on function headrace.campaign_stats(uuid)",
+            "function public.report(uuid) depends on function headrace.campaign_stats(uuid)",
         ),
         ("CREATE TABLE headrace.bill (total int)", "table headrace.bill depends on schema headrace"),
         ("CREATE VIEW headrace.report AS SELECT 1", "view headrace.report depends on schema headrace"),
@@ -484,7 +486,8 @@ def test_where_nobody_can_be_asked_it_wants_yes(database: str) -> None:
     done = command(database, "uninstall", "--yes")
     assert (done.exit_code, done.stderr) == (0, "")
     assert re.match(
-        r"removed from database test_\w+: schema headrace, and 16 triggers on campaigns, ", done.stdout
+        r"removed from database test_\w+: schema headrace, and 16 triggers on public\.campaigns, ",
+        done.stdout,
     )
     assert "DROP ROLE headrace_app, headrace_reader, headrace_worker;" in done.stdout
     assert not is_installed(database)

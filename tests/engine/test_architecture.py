@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -95,6 +96,16 @@ def test_the_engine_imports_neither_domains_nor_the_demo_nor_commands(path: Path
     allowed = {"engine", "database", "errors", "sessions", "settings"}
     ours = {module.split(".")[1] for module in imported(path) if module.startswith("orchestration.")}
     assert ours <= allowed
+
+
+@pytest.mark.parametrize("path", MODULES, ids=relative)
+def test_connections_are_made_in_one_place(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    made = set(
+        re.findall(r"\b(psycopg2?\.connect|Connection\.connect|Session\.connect|create_engine)\(", text)
+    )
+    allowed = {"sessions.py": {"psycopg.connect", "Session.connect"}, "database.py": {"create_engine"}}
+    assert made <= allowed.get(relative(path).removeprefix("orchestration/"), set())
 
 
 @pytest.mark.parametrize("path", MODULES, ids=relative)

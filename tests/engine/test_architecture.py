@@ -100,11 +100,15 @@ def test_the_engine_imports_neither_domains_nor_the_demo_nor_commands(path: Path
 
 @pytest.mark.parametrize("path", MODULES, ids=relative)
 def test_connections_are_made_in_one_place(path: Path) -> None:
-    text = path.read_text(encoding="utf-8")
-    made = set(
-        re.findall(r"\b(psycopg2?\.connect|Connection\.connect|Session\.connect|create_engine)\(", text)
-    )
-    allowed = {"sessions.py": {"psycopg.connect", "Session.connect"}, "database.py": {"create_engine"}}
+    calls = [node.func for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.Call)]
+    names = {ast.unparse(call) for call in calls}
+    made = {
+        name for name in names if re.search(r"(psycopg2?|Connection|Session)\.connect$|create_engine$", name)
+    }
+    allowed = {
+        "sessions.py": {"psycopg.connect", "Session.connect", "AsyncSession.connect"},
+        "database.py": {"sa.create_engine"},
+    }
     assert made <= allowed.get(relative(path).removeprefix("orchestration/"), set())
 
 

@@ -12,6 +12,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from orchestration.errors import HeadraceError
+from orchestration.front_door import read_hosts
 
 
 class Settings(BaseSettings):
@@ -55,6 +56,16 @@ class Settings(BaseSettings):
         gt=timedelta(0),
         description="a stream idle this long no longer holds the log (P14D)",
     )
+
+    ui_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="further names of Dagster's UI, comma-separated, as a browser's address has them: name or name:port",
+    )
+
+    @field_validator("ui_hosts", mode="before")
+    @classmethod
+    def _are_hosts(cls, value: object) -> object:
+        return read_hosts(value) if isinstance(value, str) else value
 
     @field_validator("domains", mode="before")
     @classmethod

@@ -29,6 +29,7 @@ from orchestration.campaign_stats.resources import ApplicationDatabase
 from orchestration.campaign_stats.tables import COLUMNS, COMPUTED_STATS, TEMPLATE_STATS
 from orchestration.campaign_stats.upkeep import Upkeep, Window, bring_up_to_date, mend_documents
 from orchestration.contract import Table, read_contract
+from orchestration.run_config import Flag, Text
 
 GROUP = "campaign_stats"
 OWNERS = ["team:data-platform"]
@@ -50,11 +51,11 @@ _MOST_PICTURED = 6
 class UpkeepConfig(dg.Config):
     """How a day's campaigns are brought up to date."""
 
-    rebuild: bool = Field(
+    rebuild: Flag = Field(
         default=False,
         description="Recompute all campaigns of these days from their source rows, up to date or not.",
     )
-    campaigns: list[str] = Field(
+    campaigns: list[Text] = Field(
         default=[],
         description="Recompute these campaigns too, by their ids, of whatever day they are; frozen ones are left alone.",
     )

@@ -49,6 +49,7 @@ from orchestration.capture import captured_sources, read_faults
 from orchestration.contract import read_contract
 from orchestration.engine.stream import drain
 from orchestration.errors import HeadraceError
+from orchestration.run_config import Flag, Whole
 
 _TIMED_OUT = 3
 # Looks before stored_equals_recomputed has applied what waits; runs do what has priority first.
@@ -73,7 +74,7 @@ class OrphanConfig(ReadConfig):
         ge=0,
         description="Younger statuses are not looked at: one can arrive before the sender stored the message id.",
     )
-    messages_outside_campaigns: bool = Field(
+    messages_outside_campaigns: Flag = Field(
         default=False,
         description="The application sends messages outside of campaigns too: statuses of messages that table "
         "messages has are counted apart, and no reason to warn.",
@@ -83,7 +84,7 @@ class OrphanConfig(ReadConfig):
 class LagConfig(ReadConfig):
     """What is too much."""
 
-    most_rows: int = Field(default=100_000, ge=0, description="Changes that may wait.")
+    most_rows: Whole = Field(default=100_000, ge=0, description="Changes that may wait.")
     most_seconds: float = Field(default=60, ge=0, description="How long the oldest of them may have waited.")
     writer_seconds: float = Field(
         default=300, ge=0, description="How long a transaction may write; its changes come when it commits."
@@ -138,11 +139,11 @@ def listing_value(listing: Listing) -> dg.TableMetadataValue:
 class ComparisonConfig(dg.Config):
     """Which campaigns are compared; the defaults cost a few seconds."""
 
-    everything: bool = Field(
+    everything: Flag = Field(
         default=False, description="Compare all campaigns, whatever the other bounds say."
     )
-    newest: int = Field(default=200, gt=0, description="Compare at most so many campaigns, the newest.")
-    most_messages: int = Field(
+    newest: Whole = Field(default=200, gt=0, description="Compare at most so many campaigns, the newest.")
+    most_messages: Whole = Field(
         default=500_000,
         gt=0,
         description="Compare no more campaigns than have so many messages together, at least one.",

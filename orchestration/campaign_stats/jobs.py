@@ -14,24 +14,25 @@ from orchestration.campaign_stats.assets import GROUP
 from orchestration.campaign_stats.lifecycle import MOST_CAMPAIGNS, Outcome
 from orchestration.campaign_stats.resources import ApplicationDatabase
 from orchestration.errors import HeadraceError
+from orchestration.run_config import Flag, Text
 
 
 class CampaignsConfig(dg.Config):
     """Which campaigns, and whether in earnest."""
 
     # Empty by default, which is refused: so the launchpad shows where the ids go.
-    campaigns: list[str] = Field(
+    campaigns: list[Text] = Field(
         default=[],
         description=f"Ids of campaigns (UUIDs), at least one and at most {MOST_CAMPAIGNS}. "
         "If one is wrong it is named, and nothing is done.",
     )
-    dry_run: bool = Field(default=True, description="Only say what would be done. Set it to false to do it.")
+    dry_run: Flag = Field(default=True, description="Only say what would be done. Set it to false to do it.")
 
 
 class ReopenConfig(CampaignsConfig):
     """Which campaigns, whether with what is left of them, and whether in earnest."""
 
-    accept_fewer_rows: bool = Field(
+    accept_fewer_rows: Flag = Field(
         default=False,
         description="Reopen also where the source has fewer rows than when it was frozen: the numbers will lack them.",
     )
@@ -40,7 +41,7 @@ class ReopenConfig(CampaignsConfig):
 class AmendConfig(CampaignsConfig):
     """Which campaigns, what is decided, and whether in earnest."""
 
-    accept_fewer_rows: bool = Field(
+    accept_fewer_rows: Flag = Field(
         description="true: count again from the rows that are left, and keep the earlier version on record; "
         "false: the frozen numbers stand, and the amendment is given up.",
     )

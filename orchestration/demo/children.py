@@ -17,6 +17,7 @@ from pathlib import Path
 
 import psutil
 
+from orchestration.demo.home import private_folder
 from orchestration.demo.processes import wait_until_gone
 
 MARK = "HEADRACE_UP"
@@ -36,6 +37,7 @@ class Child:
         command: program and arguments.
         env: its whole environment; the mark of `home` is added.
         log: file its output is appended to.
+        patient: whether its end is waited for. One that keeps nothing and takes its time is killed with the others.
     """
 
     name: str
@@ -43,6 +45,7 @@ class Child:
     env: Mapping[str, str]
     home: Path
     log: Path
+    patient: bool = True
     process: subprocess.Popen[bytes] | None = None
     _started: float = 0.0
     _failures: int = 0
@@ -50,7 +53,7 @@ class Child:
 
     def start(self) -> None:
         """Starts it in a session of its own: the terminal's Ctrl-C is for us, who then end it."""
-        self.log.parent.mkdir(parents=True, exist_ok=True)
+        private_folder(self.log.parent)
         if self.log.exists() and self.log.stat().st_size > _LOG_LIMIT:
             self.log.replace(self.log.with_suffix(".log.1"))
         with self.log.open("ab") as log:
@@ -61,6 +64,7 @@ class Child:
                 stderr=subprocess.STDOUT,
                 env={**self.env, MARK: str(self.home)},
                 start_new_session=True,
+                umask=0o077,  # logs of runs, sockets: of nobody else's use
             )
         self._started = time.monotonic()
         self._due = None
@@ -123,7 +127,9 @@ def end_all(children: Iterable[Child], home: Path) -> None:
     for child in children:
         child._signal(signal.SIGTERM)
     deadline = time.monotonic() + _GRACE_SECONDS
-    while any(child.process is not None and child.exit_code() is None for child in children):
+    while any(
+        child.patient and child.process is not None and child.exit_code() is None for child in children
+    ):
         if time.monotonic() > deadline:
             break
         time.sleep(0.05)

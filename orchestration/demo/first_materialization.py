@@ -60,6 +60,19 @@ query FirstMaterializationRun($run: ID!) {
 
 
 @dataclass(frozen=True)
+class Ui:
+    """Dagster's webserver: where it is, and the token that its front door asks for."""
+
+    url: str
+    token: str = ""
+
+    @property
+    def link(self) -> str:
+        """What to open in a browser."""
+        return f"{self.url}/?token={self.token}"
+
+
+@dataclass(frozen=True)
 class Launched:
     """A launched run, over the partitions `first` to `last`; both None for assets without partitions."""
 
@@ -68,10 +81,10 @@ class Launched:
     last: str | None
 
 
-def answers(ui: str) -> bool:
-    """Whether anything speaks HTTP at that URL; what it says does not matter."""
+def answers(ui: Ui) -> bool:
+    """Whether anything speaks HTTP there; what it says does not matter."""
     try:
-        with _OPENER.open(f"{ui}/server_info", timeout=2):
+        with _OPENER.open(f"{ui.url}/server_info", timeout=2):
             return True
     except urllib.error.HTTPError:
         return True
@@ -98,11 +111,11 @@ def campaign_days(database_url: str, source_schema: str) -> tuple[date, date] | 
     return None if row is None or row[0] is None else (row[0], row[1])
 
 
-def launch_first(ui: str, days: tuple[date, date] | None, loading_seconds: float = 90) -> Launched | None:
+def launch_first(ui: Ui, days: tuple[date, date] | None, loading_seconds: float = 90) -> Launched | None:
     """Launches the run if Dagster's storage has no materialization of both assets yet.
 
     Args:
-        ui: URL of the webserver, which answers already; its code may still be loading, for `loading_seconds`.
+        ui: it answers already; its code may still be loading, for `loading_seconds`.
         days: the days to materialize; None: there is nothing.
 
     Returns:
@@ -151,7 +164,7 @@ def launch_first(ui: str, days: tuple[date, date] | None, loading_seconds: float
     return Launched(result["run"]["runId"], first, last)
 
 
-def run_status(ui: str, run_id: str) -> str:
+def run_status(ui: Ui, run_id: str) -> str:
     """Dagster's status of that run: QUEUED, STARTED, SUCCESS, FAILURE, CANCELED, ….
 
     Raises:
@@ -161,7 +174,7 @@ def run_status(ui: str, run_id: str) -> str:
 
 
 def materialize_first(
-    ui: str,
+    ui: Ui,
     database_url: str,
     source_schema: str,
     say: Callable[[str], None],
@@ -177,23 +190,23 @@ def materialize_first(
         if launched is None:
             return
         over = f" over {launched.first} to {launched.last}" if launched.first else ""
-        say(f"First materialization{over}: {ui}/runs/{launched.run_id}")
+        say(f"First materialization{over}: {ui.url}/runs/{launched.run_id}")
         while not stopped(1.0):
             status = run_status(ui, launched.run_id)
             if status == "SUCCESS":
-                say(f"Materialized: {', '.join(ASSETS)}. See {ui}/assets/{ASSETS[0]}")
+                say(f"Materialized: {', '.join(ASSETS)}. See {ui.url}/assets/{ASSETS[0]}")
                 return
             if status in ("FAILURE", "CANCELED"):
                 say(
                     f"The first materialization ended with {status}: "
-                    f"its page says why, {ui}/runs/{launched.run_id}"
+                    f"its page says why, {ui.url}/runs/{launched.run_id}"
                 )
                 return
     except HeadraceError as error:
         say(str(error))
 
 
-def _wait_for_assets(ui: str, seconds: float) -> Sequence[dict[str, Any]]:
+def _wait_for_assets(ui: Ui, seconds: float) -> Sequence[dict[str, Any]]:
     """The nodes of both assets, in the order of `ASSETS`."""
     deadline = time.monotonic() + seconds
     keys = [{"path": [name]} for name in ASSETS]
@@ -211,7 +224,7 @@ def _wait_for_assets(ui: str, seconds: float) -> Sequence[dict[str, Any]]:
         if time.monotonic() > deadline:
             raise HeadraceError(
                 f"Dagster does not show the assets {' and '.join(ASSETS)} ({reason}): "
-                f"{ui}/deployment/locations says whether the code was loaded."
+                f"{ui.url}/deployment/locations says whether the code was loaded."
             )
         time.sleep(0.5)
 
@@ -223,11 +236,11 @@ def _is_missing(node: Mapping[str, Any]) -> bool:
     return not node["assetMaterializations"]
 
 
-def _ask(ui: str, query: str, variables: Mapping[str, Any]) -> dict[str, Any]:
+def _ask(ui: Ui, query: str, variables: Mapping[str, Any]) -> dict[str, Any]:
     request = urllib.request.Request(
-        f"{ui}/graphql",
+        f"{ui.url}/graphql",
         data=json.dumps({"query": query, "variables": variables}).encode(),
-        headers={"Content-Type": "application/json"},
+        headers={"Content-Type": "application/json", "Authorization": f"Bearer {ui.token}"},
     )
     try:
         with _OPENER.open(request, timeout=30) as response:

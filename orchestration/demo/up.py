@@ -6,11 +6,10 @@ What the children say is under <home>/log; what else is in the home: `home.py`.
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
+import secrets
 import shlex
 import signal
-import socket
 import sys
 import threading
 import time
@@ -18,7 +17,6 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from types import FrameType
 
 import click
 import psycopg
@@ -26,44 +24,59 @@ from psycopg import sql
 
 from orchestration.demo.children import Child, describe_exit, end_all, end_leftovers
 from orchestration.demo.commands import midnight
-from orchestration.demo.first_materialization import answers, materialize_first
+from orchestration.demo.first_materialization import Ui, answers, materialize_first
 from orchestration.demo.home import (
+    HOST,
+    LOCATION,
+    code_socket,
     drop_record,
     identity,
     is_recorded,
     make_dagster_home,
+    make_key,
     read_record,
     sole_up,
     write_record,
+    write_workspace,
 )
 from orchestration.demo.load import COLUMNS, LoadedCampaign, create_schema, load
 from orchestration.demo.processes import lives_by_id
 from orchestration.demo.server import EmbeddedServer, ensure_server, running_server, stop_server
+from orchestration.demo.signals import ENDING_SIGNALS, check_port, interruptible
 from orchestration.demo.target import absolute_home, connected, dagster_storage_url, database_url
 from orchestration.demo.writes import require_example
 from orchestration.errors import HeadraceError
+from orchestration.front_door import Keys
 from orchestration.settings import Settings, read_settings
 from orchestration.terminal import say
 
-HOST = "127.0.0.1"
-
 _DEMO_CAMPAIGNS, _DEMO_SEED = 2, 1
+_CODE_SERVER = "code server"
 _POLL_SECONDS = 0.2
-_SLOW_SECONDS = 120  # Dagster takes 20 s to come up; after that long people want to know where to look
+_SLOW_SECONDS = 120  # Dagster takes seconds to come up; after that long people want to know where to look
 
 
 @dataclass(frozen=True)
 class Programs:
-    """What `up` starts, to be replaced by lighter programs in tests; {port} and {rate} stand for the options."""
+    """What `up` starts, to be replaced by lighter programs in tests.
+
+    {port} and {rate} stand for the options, {code} for the code server's socket, {workspace} for the file that names it,
+    {run} for what this run's link is told apart by. Dagster's three are what `dagster dev` starts, with a front door.
+    """
 
     worker: tuple[str, ...] = (sys.executable, "-m", "orchestration.cli", "worker")
     simulator: tuple[str, ...] = (
         *(sys.executable, "-m", "orchestration.cli", "demo", "simulate"),
         *("--rate", "{rate}"),
     )
-    dagster: tuple[str, ...] = (
-        *(sys.executable, "-m", "dagster", "dev", "-m", "orchestration.definitions"),
-        *("-h", HOST, "-p", "{port}"),
+    code_server: tuple[str, ...] = (
+        *(sys.executable, "-m", "dagster", "code-server", "start", "-m", LOCATION, "-s", "{code}"),
+        *("--location-name", LOCATION, "--use-python-environment-entry-point", "--log-level", "warning"),
+    )
+    daemon: tuple[str, ...] = (sys.executable, "-m", "dagster._daemon", "run", "-w", "{workspace}")
+    webserver: tuple[str, ...] = (
+        *(sys.executable, "-m", "orchestration.demo.webserver"),
+        *("--port", "{port}", "--code", "{code}", "--run", "{run}"),
     )
 
 
@@ -88,7 +101,7 @@ def up(no_demo: bool, port: int, rate: float) -> None:
       the example's tables, where they are missing
       schema headrace (what `headrace migrate` does)
       two campaigns of rows, where the tables are empty
-      the worker, and Dagster with its UI on http://127.0.0.1:3000
+      the worker, and Dagster with its UI on http://127.0.0.1:3000, for whoever opens the link it prints
       traffic in campaigns of its own (what `headrace demo simulate` does)
 
     Everything it keeps is under HEADRACE_HOME (default: ./var). After a crash or a power cut just start it
@@ -144,8 +157,13 @@ def run_up(
             Dagster ended. Whatever was started is ended before.
     """
     home = absolute_home(settings)
-    with sole_up(home, port), _interruptible(), contextlib.suppress(KeyboardInterrupt):
-        _Up(settings, home, port, programs or Programs(), migrate or _migrate).run(
+    with (
+        sole_up(home, port),
+        interruptible(),
+        contextlib.suppress(KeyboardInterrupt),
+        code_socket(home) as code,
+    ):
+        _Up(settings, home, port, programs or Programs(), migrate or _migrate, code).run(
             demo, rate if demo else 0, now
         )
 
@@ -160,11 +178,14 @@ class _Up:
         port: int,
         programs: Programs,
         migrate: Callable[[str, Settings], object],
+        code: Path,
     ) -> None:
         self.settings = settings
         self.home = home
         self.port = port
-        self.ui = f"http://{HOST}:{port}"
+        self.code = code
+        self.run_name = secrets.token_hex(8)
+        self.ui = Ui(f"http://{HOST}:{port}", Keys(make_key(home), self.run_name).token)
         self.programs = programs
         self.migrate = migrate
         self.server: EmbeddedServer | None = None
@@ -177,7 +198,7 @@ class _Up:
         earlier = read_record(self.home)
         if count := end_leftovers(self.home):
             _say(f"Ended {count} processes that an earlier `headrace up` left behind.")
-        _check_port(self.port)
+        check_port(self.port)
         try:
             self.start_server(earlier)
             url = database_url(self.settings)
@@ -232,17 +253,31 @@ class _Up:
             "HEADRACE_DATABASE_URL": url,
             "DAGSTER_PG_URL": dagster_storage_url(self.settings),
             "DAGSTER_HOME": str(dagster_home),
+            "DAGSTER_IS_DEV_CLI": "1",  # errors as `dagster dev` shows them
             "PYTHONUNBUFFERED": "1",  # a log is for reading while it happens
         }
         logs = self.home / "log"
-        programs = {"worker": self.programs.worker, "Dagster": self.programs.dagster}
+        programs = {
+            "worker": self.programs.worker,
+            _CODE_SERVER: self.programs.code_server,
+            "webserver": self.programs.webserver,
+            "daemon": self.programs.daemon,
+        }
         if rate:
             programs["simulator"] = self.programs.simulator
+        meant = {
+            "{port}": str(self.port),
+            "{rate}": f"{rate:g}",
+            "{code}": str(self.code),
+            "{workspace}": str(write_workspace(dagster_home, self.code)),
+            "{run}": self.run_name,
+        }
         for name, program in programs.items():
-            command = [
-                part.replace("{port}", str(self.port)).replace("{rate}", f"{rate:g}") for part in program
-            ]
-            self.children.append(Child(name, command, environment, self.home, logs / f"{name.lower()}.log"))
+            command = [meant.get(part, part) for part in program]
+            log = logs / f"{name.replace(' ', '-')}.log"
+            # The code server takes half a minute to end when it is asked to.
+            patient = name != _CODE_SERVER
+            self.children.append(Child(name, command, environment, self.home, log, patient))
         for child in self.children:
             child.start()
             self.record()
@@ -251,13 +286,16 @@ class _Up:
             _say(f"Simulated traffic: {rate:g} events a second; another --rate, or 0 for none.")
 
     def supervise(self, url: str) -> None:
-        dagster = next(child for child in self.children if child.name == "Dagster")
-        revived = [child for child in self.children if child is not dagster]
+        dagster = [child for child in self.children if child.name in ("webserver", "daemon")]
+        revived = [child for child in self.children if child not in dagster]
         announced = told = False
         dagster_begun = time.monotonic()
         while True:
-            if dagster.exit_code() is not None:
-                raise HeadraceError(f"Dagster ended, {describe_exit(dagster)} (log: {dagster.log})")
+            for child in dagster:
+                if child.exit_code() is not None:
+                    raise HeadraceError(
+                        f"Dagster's {child.name} ended, {describe_exit(child)} (log: {child.log})"
+                    )
             for child in revived:
                 if child.revive(_say):
                     self.record()
@@ -268,7 +306,7 @@ class _Up:
                 self.record()
             if not announced and answers(self.ui):
                 announced = True
-                _say(f"Dagster's UI: {self.ui} (ready after {time.monotonic() - self.begun:.0f} s)")
+                _say(f"Dagster's UI: {self.ui.link} (ready after {time.monotonic() - self.begun:.0f} s)")
                 threading.Thread(
                     target=materialize_first,
                     args=(self.ui, url, self.settings.source_schema, _say, self.ending.wait),
@@ -276,12 +314,12 @@ class _Up:
                 ).start()
             if not announced and not told and time.monotonic() - dagster_begun > _SLOW_SECONDS:
                 told = True
-                _say(f"Dagster is still starting after {_SLOW_SECONDS} s: see {dagster.log}")
+                _say(f"Dagster is still starting after {_SLOW_SECONDS} s: see {dagster[0].log}")
             time.sleep(_POLL_SECONDS)
 
     def end(self) -> None:
         """Ends the children, then the server if it is ours. Signals do not interrupt it: it is bounded."""
-        for number in _ENDING_SIGNALS:
+        for number in ENDING_SIGNALS:
             signal.signal(number, signal.SIG_IGN)
         self.ending.set()
         if self.children or (self.server is not None and self.server_is_ours):
@@ -300,49 +338,12 @@ class _Up:
             server = "starting" if self.server is None else identity(self.server.pid)
         record = {
             "up": identity(os.getpid()),
-            "ui": self.ui,
+            "ui": self.ui.url,
+            "run": self.run_name,
             "server": server,
             "children": {child.name: identity(child.process.pid) for child in self.children if child.process},
         }
         write_record(self.home, record)
-
-
-# --- signals and port ---------------------------------------------------------------------------------------
-
-_ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-
-@contextlib.contextmanager
-def _interruptible() -> Iterator[None]:
-    """Makes the ending signals KeyboardInterrupts, also where a shell had SIGINT ignored (`up &`)."""
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    before = {number: signal.signal(number, interrupt) for number in _ENDING_SIGNALS}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _check_port(port: int) -> None:
-    """Raises HeadraceError unless the UI could listen on the port now."""
-    with socket.socket() as listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # the last run's closed connections
-        try:
-            listener.bind((HOST, port))
-            listener.listen()
-        except OSError as error:
-            if error.errno == errno.EADDRINUSE:
-                raise HeadraceError(
-                    f"Port {port} on {HOST} is in use by another program: "
-                    "end it, or choose another one with --port."
-                ) from None
-            raise HeadraceError(
-                f"Port {port} on {HOST} cannot be used ({error.strerror}): choose another one with --port."
-            ) from None
 
 
 # --- steps --------------------------------------------------------------------------------------------------

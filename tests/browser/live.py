@@ -6,6 +6,7 @@ Here: starting, waiting, ending. Not here: what is clicked (ui.py).
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import socket
@@ -24,6 +25,7 @@ import psycopg
 from playwright.sync_api import Browser, sync_playwright
 
 from orchestration.demo.commands import midnight
+from orchestration.demo.first_materialization import Ui
 from orchestration.demo.load import create_schema, load
 from orchestration.demo.server import ensure_server, stop_server
 from orchestration.migrate import migrate
@@ -38,9 +40,9 @@ ENDING_SECONDS = 60
 
 @dataclass(frozen=True)
 class Live:
-    """What runs. ui: URL of Dagster's UI; database: of the application; log: what `up` says."""
+    """What runs. ui: Dagster's, with the token; database: URL of the application's; log: what `up` says."""
 
-    ui: str
+    ui: Ui
     database: str
     log: Path
 
@@ -97,9 +99,9 @@ def headrace_up(scale: float) -> Iterator[Live]:
                 stdout=output,
                 stderr=subprocess.STDOUT,
             )
-        live = Live(f"http://127.0.0.1:{port}", database, log)
         wait_for(lambda: "Materialized: " in log.read_text(), process, log)
-        yield live
+        (token,) = re.findall(r"Dagster's UI: \S+\?token=(\w+)", log.read_text())
+        yield Live(Ui(f"http://127.0.0.1:{port}", token), database, log)
     finally:
         if process is not None:
             _end(process)

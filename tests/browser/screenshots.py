@@ -36,7 +36,7 @@ def take() -> None:
         ((campaign, day),) = live.rows(
             "SELECT id::text, (created_at AT TIME ZONE 'UTC')::date::text FROM campaigns ORDER BY created_at LIMIT 1"
         )
-        ui = Ui(opened, live.ui)
+        ui = Ui(opened, live.ui.link)
         ui.open_graph()
         ui.materialize_all(day)
         if (outcome := ui.wait_for_run()) != "Success":

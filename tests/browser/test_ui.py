@@ -36,7 +36,7 @@ def chromium() -> str:
 def test_a_person_materializes_both_assets_and_reads_the_numbers_of_the_database(tmp_path: Path) -> None:
     executable = chromium()
     with headrace_up(scale=0.02) as live, browser(executable) as opened:
-        ui = Ui(opened, live.ui)
+        ui = Ui(opened, live.ui.link)
         try:
             materializes_and_reads(ui, live)
             sees_the_sensor_tick(ui)

@@ -27,8 +27,9 @@ class Ui:
         problems: errors in the console and in scripts, and requests that left this machine.
     """
 
-    def __init__(self, browser: Browser, url: str) -> None:
-        self.url = url
+    def __init__(self, browser: Browser, link: str) -> None:
+        """Opens the link that `headrace up` printed: from then on the browser has the cookie."""
+        self.url = link.partition("/?")[0]
         self.problems: list[str] = []
         self.page: Page = browser.new_page(viewport=_WINDOW)
         self.page.set_default_timeout(STEP_SECONDS * 1000)
@@ -36,6 +37,7 @@ class Ui:
         self.page.on("pageerror", lambda error: self.problems.append(f"script: {error}"))
         self.page.on("request", self._on_request)
         expect.set_options(timeout=STEP_SECONDS * 1000)
+        self.page.goto(link)
 
     def _on_console(self, message: ConsoleMessage) -> None:
         if message.type == "error":

@@ -14,6 +14,7 @@ import pytest
 
 from orchestration.demo.first_materialization import (
     ASSETS,
+    Ui,
     answers,
     campaign_days,
     launch_first,
@@ -33,7 +34,8 @@ class Webserver:
         self.known: tuple[str, ...] = ASSETS
         self.launch_result: dict[str, Any] = {"__typename": "LaunchRunSuccess", "run": {"runId": "the-run"}}
         self.statuses = ["QUEUED", "STARTED", "SUCCESS"]
-        self.url = ""
+        self.ui = Ui("", "the token")
+        self.tokens: set[str] = set()
 
     def answer(self, query: str, variables: dict[str, Any]) -> dict[str, Any]:
         if "assetNodes" in query:
@@ -60,6 +62,7 @@ def webserver() -> Iterator[Webserver]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
+            state.tokens.add(self.headers["Authorization"])
             request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             body = json.dumps({"data": state.answer(request["query"], request["variables"])}).encode()
             self.send_response(200)
@@ -71,7 +74,7 @@ def webserver() -> Iterator[Webserver]:
             pass
 
     server = HTTPServer(("127.0.0.1", 0), Handler)
-    state.url = f"http://127.0.0.1:{server.server_address[1]}"
+    state.ui = Ui(f"http://127.0.0.1:{server.server_address[1]}", "the token")
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     yield state
@@ -81,7 +84,7 @@ def webserver() -> Iterator[Webserver]:
 
 
 def test_both_assets_are_launched_in_one_run_over_the_days_of_the_campaigns(webserver: Webserver) -> None:
-    launched = launch_first(webserver.url, DAYS)
+    launched = launch_first(webserver.ui, DAYS)
 
     assert launched is not None
     assert (launched.run_id, launched.first, launched.last) == ("the-run", "2026-03-05", "2026-03-13")
@@ -95,19 +98,19 @@ def test_both_assets_are_launched_in_one_run_over_the_days_of_the_campaigns(webs
 
 
 def test_days_before_the_first_partition_are_left_out(webserver: Webserver) -> None:
-    launched = launch_first(webserver.url, (date(2026, 1, 1), date(2026, 3, 2)))
+    launched = launch_first(webserver.ui, (date(2026, 1, 1), date(2026, 3, 2)))
 
     assert launched is not None
     assert (launched.first, launched.last) == ("2026-03-01", "2026-03-02")
-    assert launch_first(webserver.url, (date(2026, 1, 1), date(2026, 1, 2))) is None
+    assert launch_first(webserver.ui, (date(2026, 1, 1), date(2026, 1, 2))) is None
 
 
 def test_nothing_is_launched_where_partitions_are_materialized_or_there_are_no_campaigns(
     webserver: Webserver,
 ) -> None:
-    assert launch_first(webserver.url, None) is None
+    assert launch_first(webserver.ui, None) is None
     webserver.materialized = 1
-    assert launch_first(webserver.url, DAYS) is None
+    assert launch_first(webserver.ui, DAYS) is None
     assert webserver.launched == []
 
 
@@ -115,14 +118,14 @@ def test_assets_that_do_not_show_up_are_named(webserver: Webserver) -> None:
     webserver.known = ("something_else",)
 
     with pytest.raises(HeadraceError, match=r"campaign_template_stats.*deployment/locations"):
-        launch_first(webserver.url, DAYS, loading_seconds=0)
+        launch_first(webserver.ui, DAYS, loading_seconds=0)
 
 
 def test_a_refused_run_says_what_dagster_said(webserver: Webserver) -> None:
     webserver.launch_result = {"__typename": "PythonError", "message": "no such thing"}
 
     with pytest.raises(HeadraceError, match="PythonError: no such thing"):
-        launch_first(webserver.url, DAYS)
+        launch_first(webserver.ui, DAYS)
 
 
 def test_campaign_days_are_the_first_and_the_last_in_utc(example: str) -> None:
@@ -140,27 +143,33 @@ def test_it_says_how_the_run_went(webserver: Webserver, example: str) -> None:
         connection.execute("INSERT INTO campaigns (created_at) VALUES ('2026-03-05 12:00Z')")
     said: list[str] = []
 
-    materialize_first(webserver.url, example, "public", said.append, lambda _: False)
+    materialize_first(webserver.ui, example, "public", said.append, lambda _: False)
 
     assert said[0].startswith("First materialization over 2026-03-05 to 2026-03-05")
     assert said[1].startswith("Materialized: campaign_template_stats, campaign_computed_stats")
 
     webserver.statuses = ["FAILURE"]
-    materialize_first(webserver.url, example, "public", said.append, lambda _: False)
+    materialize_first(webserver.ui, example, "public", said.append, lambda _: False)
     assert "ended with FAILURE" in said[-1]
+    assert webserver.tokens == {"Bearer the token"}, "the front door asks for it"
+    assert not [line for line in said if "the token" in line]
 
 
 def test_a_failure_is_said_and_not_raised(example: str, free_port: int) -> None:
     said: list[str] = []
 
     materialize_first(
-        "http://127.0.0.1:1", "postgresql://nobody@127.0.0.1:1/none", "public", said.append, lambda _: False
+        Ui("http://127.0.0.1:1"),
+        "postgresql://nobody@127.0.0.1:1/none",
+        "public",
+        said.append,
+        lambda _: False,
     )
 
     assert len(said) == 1
     assert "does not answer" in said[0]
-    assert not answers(f"http://127.0.0.1:{free_port}")
+    assert not answers(Ui(f"http://127.0.0.1:{free_port}"))
 
 
 def test_any_answer_over_http_is_an_answer(webserver: Webserver) -> None:
-    assert answers(webserver.url), "the server above answers GET with 501"
+    assert answers(webserver.ui), "the server above answers GET with 501"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -46,13 +47,18 @@ with (home / "workers").open("a") as log:
 time.sleep(99)
 """
 
+WAITS = (sys.executable, "-c", "import time; time.sleep(99)")
+ENDS_AT_ONCE = (sys.executable, "-c", "")
+
 UP = f"""
 import sys
 from orchestration.demo.up import Programs, run_up
 from orchestration.settings import read_settings
 programs = Programs(
     worker=(sys.executable, "-c", {WORKER!r}),
-    dagster=(sys.executable, "-m", "http.server", "{{port}}", "--bind", "127.0.0.1"),
+    code_server={WAITS!r},
+    daemon={WAITS!r},
+    webserver=(sys.executable, "-m", "http.server", "{{port}}", "--bind", "127.0.0.1"),
 )
 run_up(
     read_settings(), port=int(sys.argv[1]), demo=False, programs=programs, migrate=lambda url, settings: None
@@ -185,7 +191,10 @@ def test_a_second_up_in_the_same_home_is_told_whose_it_is(
         run_up(settings_for(stopped_home, monkeypatch), port=free_port, demo=False)
 
     assert f"process {running.process.pid}" in str(caught.value)
-    assert f"http://127.0.0.1:{free_port}" in str(caught.value)
+    (link,) = re.findall(r"Dagster's UI: (\S+)", running.said())
+    assert link.startswith(f"http://127.0.0.1:{free_port}/?token=")
+    assert link in str(caught.value), "whoever owns the folder may have lost sight of it"
+    assert link.partition("=")[2] not in (stopped_home / "up.json").read_text()
     assert running.process.poll() is None
 
 
@@ -206,6 +215,35 @@ def test_a_worker_or_a_server_that_dies_is_started_again(
     record = json.loads((stopped_home / "up.json").read_text())
     assert record["children"]["worker"]["pid"] == workers(stopped_home)[1][0]
     assert "The worker ended (by SIGKILL)" in running.said()
+
+
+def test_what_other_users_of_the_machine_have_no_business_with_is_private(
+    start_up: Callable[[], RunningUp], stopped_home: Path
+) -> None:
+    start_up()
+    for folder in ("dagster", "log"):
+        assert (stopped_home / folder).stat().st_mode & 0o077 == 0
+    assert (stopped_home / "dagster" / "ui.key").stat().st_mode & 0o077 == 0
+
+
+def test_a_code_server_that_dies_is_started_again_and_killed_at_the_end_without_being_waited_for(
+    start_up: Callable[[], RunningUp], stopped_home: Path
+) -> None:
+    running = start_up()
+
+    def code_server() -> int:
+        record = json.loads((stopped_home / "up.json").read_text())
+        return int(record["children"]["code server"]["pid"])
+
+    first = code_server()
+    os.kill(first, signal.SIGKILL)
+    wait_for(lambda: code_server() != first, "it came back")
+    deaf = code_server()
+    os.kill(deaf, signal.SIGSTOP)
+
+    assert running.end(signal.SIGINT) == 0
+
+    assert not lives(deaf)
 
 
 def test_a_server_that_ran_before_runs_on(start_up: Callable[[], RunningUp], stopped_home: Path) -> None:
@@ -243,12 +281,14 @@ def test_tables_come_before_migrate_and_rows_after_it_and_only_once(
             rows_when_migrated.append(connection.execute("SELECT count(*) FROM campaigns").fetchall()[0][0])
 
     ends_at_once = Programs(
-        worker=(sys.executable, "-c", ""),
-        dagster=(sys.executable, "-c", "print('no webserver here'); raise SystemExit(7)"),
+        worker=ENDS_AT_ONCE,
+        code_server=WAITS,
+        daemon=WAITS,
+        webserver=(sys.executable, "-c", "print('no webserver here'); raise SystemExit(7)"),
     )
     for _ in range(2):
         with pytest.raises(
-            HeadraceError, match=r"Dagster ended, exit code 7.*no webserver here.*dagster\.log"
+            HeadraceError, match=r"Dagster's webserver ended, exit code 7.*no webserver here.*webserver\.log"
         ):
             run_up(
                 settings,
@@ -274,12 +314,12 @@ def test_no_demo_leaves_the_database_to_its_owner(
     monkeypatch.setenv("HEADRACE_DATABASE_URL", url)
     migrated: list[str] = []
 
-    with pytest.raises(HeadraceError, match="Dagster ended"):
+    with pytest.raises(HeadraceError, match=r"Dagster's .* ended"):
         run_up(
             read_settings(),
             port=free_port,
             demo=False,
-            programs=Programs(worker=(sys.executable, "-c", ""), dagster=(sys.executable, "-c", "")),
+            programs=Programs(worker=ENDS_AT_ONCE, code_server=WAITS, daemon=ENDS_AT_ONCE, webserver=WAITS),
             migrate=lambda url, settings: migrated.append(url),
         )
 
@@ -303,11 +343,13 @@ while not (log.exists() and len(log.read_text().splitlines()) > 1) and time.mono
     time.sleep(0.05)
 """
 SIMULATING = Programs(
-    worker=(sys.executable, "-c", "import time; time.sleep(99)"),
+    worker=WAITS,
     simulator=(sys.executable, "-c", NOTES_ITS_RATE, "{rate}"),
-    dagster=(sys.executable, "-c", ENDS_AFTER_TWO_SIMULATORS),
+    code_server=WAITS,
+    daemon=(sys.executable, "-c", ENDS_AFTER_TWO_SIMULATORS),
+    webserver=WAITS,
 )
-NOT_SIMULATING = replace(SIMULATING, dagster=(sys.executable, "-c", ""))
+NOT_SIMULATING = replace(SIMULATING, daemon=ENDS_AT_ONCE)
 
 
 def test_with_the_demo_traffic_is_simulated_at_the_rate_asked_for_and_goes_on_if_it_dies(
@@ -316,7 +358,7 @@ def test_with_the_demo_traffic_is_simulated_at_the_rate_asked_for_and_goes_on_if
     monkeypatch.setattr(up_module, "load", partial(load_module.load, scale=0.01))
     settings = settings_for(stopped_home, monkeypatch)
 
-    with pytest.raises(HeadraceError, match="Dagster ended"):
+    with pytest.raises(HeadraceError, match=r"Dagster's .* ended"):
         run_up(
             settings,
             port=free_port,
@@ -343,7 +385,7 @@ def test_at_rate_0_or_without_the_demo_no_traffic_is_simulated(
     monkeypatch.setattr(up_module, "load", partial(load_module.load, scale=0.01))
     settings = settings_for(stopped_home, monkeypatch)
 
-    with pytest.raises(HeadraceError, match="Dagster ended"):
+    with pytest.raises(HeadraceError, match=r"Dagster's .* ended"):
         run_up(
             settings,
             port=free_port,
@@ -369,7 +411,7 @@ def test_tables_that_are_not_the_examples_get_no_traffic_and_up_says_why(
     settings_for(stopped_home, monkeypatch)
     monkeypatch.setenv("HEADRACE_DATABASE_URL", example)
 
-    with pytest.raises(HeadraceError, match="Dagster ended"):
+    with pytest.raises(HeadraceError, match=r"Dagster's .* ended"):
         run_up(
             read_settings(),
             port=free_port,

@@ -29,6 +29,8 @@ DAGSTER_ALLOWED = {
     "jobs",
     "partitions",
     "resources",
+    "run_config",
+    "webserver",
 }
 DOMAINS = set(read_contract())
 NOT_DOMAINS = {"engine", "demo"}

@@ -159,11 +159,14 @@ def _migrate(connection: sa.Connection, settings: Settings) -> Migrated:
     fingerprint = _fingerprint(objects)
     definition = _fingerprint([o for o in objects if o.kind in ("staging", "definitions", "models")])
     there = before.get("domains", "").split(",")
-    broken = capture_problems(connection, [domain for domain in domains if domain.name in there])
-    # Views too: those on a table that was replaced read the old one.
-    changed = before.get("objects") != fingerprint or not _all_there(connection, replaceable) or bool(broken)
+    faults = _capture_faults(connection, [domain for domain in domains if domain.name in there])
+    broken = any(fault.missed for fault in faults)
+    changed = before.get("objects") != fingerprint or not _all_there(connection, replaceable) or bool(faults)
     if changed:
         _apply(connection, replaceable)
+    # What is noted of a table that cannot be read as it was is void: from here on it is read as it is.
+    if any(fault.what for fault in faults):
+        execute(connection, "UPDATE headrace.source SET mark = NULL")
     for (day,) in execute(connection, "SELECT headrace.missing_change_log_days()"):
         execute(connection, f"SELECT headrace.add_change_log_partition('{day:%Y-%m-%d}')")
         changed = True
@@ -178,10 +181,12 @@ def _migrate(connection: sa.Connection, settings: Settings) -> Migrated:
         _settle(connection, before, settings)
     repaired = 0
     for item in run:
+        if item.kind == "capture" and not broken:
+            rebuilds += int(execute(connection, f"SELECT headrace.note_altered_source('{item.name}')")[0][0])
         rows = execute(connection, item.sql)
         repaired += int(rows[0][0]) if item.kind == "capture" else 0
     if "campaign_stats" in names:
-        if repaired and not rebuilds:
+        if repaired > sum(not fault.missed for fault in faults) and not rebuilds:
             rebuilds = int(execute(connection, "SELECT headrace.request_rebuild()")[0][0])
         rebuilds += _queue_new_campaigns(connection)  # those that came before the triggers held
     for name, value in {
@@ -203,9 +208,7 @@ def _migrate(connection: sa.Connection, settings: Settings) -> Migrated:
     return Migrated(names, rebuilds, changed or repaired > 0)
 
 
-def _queue_rebuilds(
-    connection: sa.Connection, before: dict[str, str], definition: str, broken: list[Problem]
-) -> int:
+def _queue_rebuilds(connection: sa.Connection, before: dict[str, str], definition: str, broken: bool) -> int:
     """At first all campaigns; later those whose stored numbers may be wrong, which is all of them or none."""
     if "campaign_stats" not in before.get("domains", "").split(","):
         return _queue_new_campaigns(connection)
@@ -267,7 +270,6 @@ def _left_over(connection: sa.Connection) -> bool:
             UNION ALL
             SELECT FROM pg_proc
             WHERE pronamespace = 'headrace'::regnamespace AND prorettype <> 'trigger'::regtype
-                AND proname NOT LIKE 'capture%_watched'
             GROUP BY proname HAVING count(*) > 1 OR proname <> ALL (:names)
         """),
         {"names": names},
@@ -285,8 +287,7 @@ def _drop(connection: sa.Connection) -> None:
             WHERE relnamespace = 'headrace'::regnamespace AND relkind = 'v' HAVING count(*) > 0
             UNION ALL
             SELECT 2, 'DROP FUNCTION ' || string_agg(oid::regprocedure::text, ', ') FROM pg_proc
-            WHERE pronamespace = 'headrace'::regnamespace AND prorettype <> 'trigger'::regtype
-                AND proname NOT LIKE 'capture%_watched' HAVING count(*) > 0
+            WHERE pronamespace = 'headrace'::regnamespace AND prorettype <> 'trigger'::regtype HAVING count(*) > 0
         ) s
         """,
     )

@@ -11,15 +11,18 @@ GRANT SELECT ON headrace.stream_lag, headrace.stream, headrace.worker, headrace.
 GRANT EXECUTE ON FUNCTION headrace.stream_rebuilds(text[], boolean) TO headrace_reader, headrace_worker;
 -- A view's functions run with the rights of who reads it.
 GRANT EXECUTE ON FUNCTION headrace.oldest_writer() TO headrace_reader, headrace_worker;
-GRANT SELECT ON headrace.dead_letter, headrace.stream_cursor, headrace.installation TO headrace_worker;
+GRANT SELECT ON headrace.dead_letter, headrace.stream_cursor, headrace.installation, headrace.source TO headrace_worker;
 GRANT EXECUTE ON FUNCTION
-headrace.stream_poll(text[], boolean),
+headrace.stream_poll(text[], boolean, boolean),
 headrace.stream_step(text, integer, integer, boolean),
 headrace.stream_rebuild(text, boolean),
 headrace.dead_letter_retry(bigint[], boolean),
 headrace.missing_change_log_days(integer),
 headrace.capture_faults(text[]),
 headrace.capture_fingerprint(oid),
+headrace.source_parts(oid),
+headrace.source_problems(text[]),
+headrace.note_altered_source(text),
 headrace.stray_changes(),
 headrace.add_change_log_partition(date),
 headrace.expired_change_log_days(interval),

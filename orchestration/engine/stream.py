@@ -20,6 +20,10 @@ FULL_BATCH = 20_000
 # From here on down a batch is not halved again: its changes are applied one by one, the culprits put aside.
 ISOLATED_BATCH = 16
 STEPS_PER_POLL = 20
+# How often one that polls every few milliseconds looks whether the application altered its tables.
+LOOK_SECONDS = 1.0
+# Kinds of work that nobody can do: blocked_message says what somebody is to do first.
+BLOCKED = ("mismatch", "lost", "paused")
 # Changes go first, for a rebuild then counts them all at once; but a steady stream must not starve rebuilds.
 MOST_ROUNDS_WITHOUT_REBUILD = 3
 
@@ -43,11 +47,12 @@ class Batch:
 
 @dataclass(frozen=True)
 class Work:
-    """What a poll found: kind is change, rebuild, mismatch or lost."""
+    """What a poll found: kind is change, rebuild, altered, paused, mismatch or lost. what: which source; why it is paused."""
 
     stream: str
     shard: int
     kind: str
+    what: str | None = None
 
 
 @dataclass(frozen=True)
@@ -100,6 +105,8 @@ def retry_delay(failures: int, uniform: Callable[[float, float], float] = random
 
 
 def blocked_message(work: Work) -> str:
+    if work.kind == "paused":
+        return f"stream {work.stream} is paused: {work.what}"
     what = (
         "stands in another cluster or in the future: this database was restored or cloned"
         if work.kind == "mismatch"
@@ -109,16 +116,21 @@ def blocked_message(work: Work) -> str:
 
 
 async def poll(
-    connection: psycopg.AsyncConnection, streams: Sequence[str] | None, *, patient: bool = False
+    connection: psycopg.AsyncConnection,
+    streams: Sequence[str] | None,
+    *,
+    patient: bool = False,
+    look: bool = True,
 ) -> list[Work]:
     """What there is to do, in one statement that locks and writes nothing.
 
     Args:
         patient: leaves out rebuilds that the stream would rather put off.
+        look: looks whether the source tables were altered, too.
     """
     cursor = await connection.execute(
-        "SELECT stream, shard, work FROM headrace.stream_poll(%s, %s)",
-        [list(streams) if streams is not None else None, patient],
+        "SELECT stream, shard, work, what FROM headrace.stream_poll(%s, %s, %s)",
+        [list(streams) if streams is not None else None, patient, look],
     )
     return [Work(*row) for row in await cursor.fetchall()]
 
@@ -128,6 +140,9 @@ async def step(
 ) -> Step:
     """Applies one batch of a shard, or one piece of a rebuild, in one transaction of the connection's isolation level."""
     async with connection.transaction():
+        if work.kind == "altered":
+            await connection.execute("SELECT headrace.note_altered_source(%s)", [work.what])
+            return Step("applied")
         if work.kind == "rebuild":
             cursor = await connection.execute(
                 "SELECT headrace.stream_rebuild(%s, %s)", [work.stream, patient]
@@ -147,7 +162,8 @@ async def step(
 class Drainer:
     """Steps through whatever polls find, on one connection, remembering per shard the batch to ask for next.
 
-    patient: for one that stays; rebuilds that a stream would rather put off are left until they are due.
+    patient: for one that stays; rebuilds that a stream would rather put off are left until they are due, and it looks once a
+        second whether the source tables were altered, not at each poll.
     """
 
     def __init__(
@@ -156,6 +172,7 @@ class Drainer:
         streams: Sequence[str] | None = None,
         *,
         patient: bool = False,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.connection = connection
         self.streams = streams
@@ -163,6 +180,9 @@ class Drainer:
         self.drained = Drained()
         self._batches: dict[tuple[str, int], Batch] = {}
         self._rounds_without_rebuild = 0
+        self._clock = clock
+        self._looked_at: float | None = None
+        self._paused: dict[str, Work] = {}
 
     async def round(self, stopping: Callable[[], bool] = lambda: False) -> tuple[list[Work], bool]:
         """One poll and a step for each thing found; changes go before rebuilds, which then count them all at once.
@@ -173,8 +193,16 @@ class Drainer:
         Raises:
             psycopg.Error: all but data errors, which are bisected down to dead letters.
         """
-        found = await poll(self.connection, self.streams, patient=self.patient)
+        look = self._is_time_to_look()
+        found = await poll(self.connection, self.streams, patient=self.patient, look=look)
+        if look:
+            self._paused = {work.stream: work for work in found if work.kind == "paused"}
+        elif self._paused:
+            found = [work for work in found if work.stream not in self._paused] + [*self._paused.values()]
         moved = more = False
+        for work in found:
+            if work.kind == "altered" and not stopping():
+                await step(self.connection, work, Batch())
         changes = [work for work in found if work.kind == "change"]
         random.shuffle(changes)
         for work in changes:
@@ -190,6 +218,13 @@ class Drainer:
                     moved |= done.status == "applied"
                     self.drained = replace(self.drained, rebuilt=self.drained.rebuilt + done.changes)
         return found, moved
+
+    def _is_time_to_look(self) -> bool:
+        now = self._clock()
+        if self.patient and self._looked_at is not None and now - self._looked_at < LOOK_SECONDS:
+            return False
+        self._looked_at = now
+        return True
 
     async def _drain_shard(self, work: Work, stopping: Callable[[], bool]) -> tuple[bool, bool]:
         """Steps through the open window, so that a poll is not paid per batch: (moved, more is there)."""
@@ -247,7 +282,7 @@ async def drain(
                 found, moved = await drainer.round()
                 failures = 0
                 for work in found:
-                    if work.kind in ("mismatch", "lost"):
+                    if work.kind in BLOCKED:
                         raise HeadraceError(blocked_message(work))
                 if not found:
                     return drainer.drained

@@ -17,7 +17,15 @@ import structlog
 
 from orchestration.database import connect
 from orchestration.engine.housekeeping import housekeep
-from orchestration.engine.stream import Drainer, Work, blocked_message, explain, is_passing, retry_delay
+from orchestration.engine.stream import (
+    BLOCKED,
+    Drainer,
+    Work,
+    blocked_message,
+    explain,
+    is_passing,
+    retry_delay,
+)
 from orchestration.errors import HeadraceError
 
 log = structlog.get_logger("headrace.worker")
@@ -143,7 +151,7 @@ class Worker:
 
     def _report_blocked(self, found: Sequence[Work]) -> None:
         for work in found:
-            if work.kind in ("mismatch", "lost") and (message := blocked_message(work)) not in self._reported:
+            if work.kind in BLOCKED and (message := blocked_message(work)) not in self._reported:
                 self._reported.add(message)
                 self._last_error = message
                 log.error("stream is blocked", stream=work.stream, error=message)

@@ -33,6 +33,7 @@ READABLE = {
     | {
         "dead_letter",
         "stream_cursor",
+        "source",
         "installation",
         "campaign",
         "stg_campaigns",

@@ -85,12 +85,12 @@ def test_every_view_function_type_and_trigger_of_a_migrated_database_has_a_file_
     with psycopg.connect(database) as connection:
         made = connection.execute("""
             SELECT proname FROM pg_proc
-            WHERE pronamespace = 'headrace'::regnamespace AND prorettype <> 'trigger'::regtype AND proname NOT LIKE 'capture%_watched'
+            WHERE pronamespace = 'headrace'::regnamespace AND prorettype <> 'trigger'::regtype
             UNION ALL SELECT relname FROM pg_class WHERE relnamespace = 'headrace'::regnamespace AND relkind IN ('v', 'm', 'c')
         """).fetchall()
         generated = connection.execute(
             "SELECT proname FROM pg_proc WHERE pronamespace = 'headrace'::regnamespace"
-            " AND (prorettype = 'trigger'::regtype OR proname LIKE 'capture%_watched')"
+            " AND prorettype = 'trigger'::regtype"
         ).fetchall()
         triggers = connection.execute(
             "SELECT tgrelid::regclass::text, tgname FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid"
@@ -99,7 +99,7 @@ def test_every_view_function_type_and_trigger_of_a_migrated_database_has_a_file_
     operations = ("insert", "update", "delete", "truncate")
     assert {name for (name,) in made} <= files
     assert {name for (name,) in generated} == {
-        f"capture_{table}_{op}" for table in captured for op in (*operations, "watched")
+        f"capture_{table}_{op}" for table in captured for op in operations
     }
     assert set(triggers) == {(table, f"!headrace_{op}") for table in captured for op in operations}
 

@@ -5,5 +5,6 @@
 -- locks:   SHARE ROW EXCLUSIVE on the table, only where a trigger is missing or differs
 SELECT headrace.capture_table(
     {{ regclass('campaigns') }}, 'campaigns', 'id', NULL, '{}',
-    '{{ '{' }}id,status,created_at{{ optional('campaigns', 'completed_at', ',completed_at', '') }}{{ '}' }}'
+    '{{ '{' }}id,status,created_at{{ optional('campaigns', 'completed_at', ',completed_at', '') }}{{ '}' }}',
+    p_reads => '{name{{ optional('campaigns', 'user_id', ',user_id', '') }}}'
 );

@@ -20,8 +20,8 @@ DECLARE
     v_counted bigint;
 BEGIN
     SELECT
-        bool_or(c.op = 'T'),
-        array_agg(DISTINCT c.entity_id::uuid) FILTER (WHERE c.source = 'campaigns' AND c.op <> 'T'),
+        bool_or(c.op IN ('T', 'X')),
+        array_agg(DISTINCT c.entity_id::uuid) FILTER (WHERE c.source = 'campaigns' AND c.op NOT IN ('T', 'X')),
         array_agg(DISTINCT c.entity_id::uuid) FILTER (WHERE c.source = 'campaigns' AND c.op IN ('I', 'D')),
         -- but for what the archive takes away: that stays in the frozen documents
         array_agg((c.data #>> '{old,campaign_id}')::uuid) FILTER (

@@ -34,11 +34,11 @@ DECLARE
 BEGIN
     -- One pass over the batch; each search below then runs only on what concerns it.
     SELECT
-        array_agg(c.entity_id) FILTER (WHERE c.source = 'send_queue' AND c.op <> 'T'),
+        array_agg(c.entity_id) FILTER (WHERE c.source = 'send_queue' AND c.op NOT IN ('T', 'X')),
         array_agg(c) FILTER (WHERE c.source = 'send_queue' AND c.op IN ('U', 'D')),
         array_agg(c.data -> 'new' ->> 'whatsapp_message_id') FILTER (WHERE c.source = 'message_status_logs' AND c.op IN ('I', 'U'))
             || array_agg(c.data -> 'old' ->> 'whatsapp_message_id') FILTER (WHERE c.source = 'message_status_logs' AND c.op IN ('U', 'D')),
-        array_agg(c) FILTER (WHERE c.source = 'messages' AND c.op <> 'T'),
+        array_agg(c) FILTER (WHERE c.source = 'messages' AND c.op NOT IN ('T', 'X')),
         array_agg(DISTINCT c.scope::uuid) FILTER (WHERE c.source = 'send_queue' AND c.scope IS NOT NULL)
     INTO v_queue, v_left, v_status_ids, v_messages, campaigns
     FROM unnest(p_changes) c;

@@ -7,10 +7,5 @@ CREATE OR REPLACE FUNCTION headrace.capture_fingerprint(p_function oid) RETURNS 
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, headrace, pg_temp
 AS $$
-    SELECT md5(jsonb_build_array(
-        p.prosrc,
-        -- As text, for a parsed body is full of numbers that a restore changes; without column names, which follow a rename.
-        regexp_replace(pg_get_function_sqlbody(p.oid), '\(([on])\)\.("(?:[^"]|"")+"|[[:alnum:]_$]+)', '(\1)', 'g'),
-        p.prosecdef, p.proconfig)::text)
-    FROM pg_proc p WHERE p.oid = p_function
+    SELECT md5(jsonb_build_array(p.prosrc, p.prosecdef, p.proconfig)::text) FROM pg_proc p WHERE p.oid = p_function
 $$;

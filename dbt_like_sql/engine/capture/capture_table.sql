@@ -1,15 +1,17 @@
--- purpose: installs change capture on one source table: typed trigger functions generated from a spec, and their triggers
+-- purpose: installs change capture on one source table: trigger functions generated from a spec, and their triggers
 -- grain:   one call per captured table; idempotent: triggers without a fault (capture_faults) are left alone, without a lock
 -- reads:   pg_class, pg_trigger, pg_subscription_rel, capture_faults
--- writes:  functions headrace.capture_<source>_<op> and …_watched, triggers "!headrace_<op>" ('!' fires first), headrace.installation
+-- writes:  functions headrace.capture_<source>_<op>, triggers "!headrace_<op>" ('!' fires first), headrace.source
 -- locks:   SHARE ROW EXCLUSIVE on the table, only where a trigger is missing or differs
 --
 -- p_keys are logged with every change, old and new. p_left are columns whose old values matter only where a row leaves
 -- them behind: logged by an UPDATE that changes one of them, and by DELETE (building JSON is a third of a change's cost).
+-- p_reads are columns that are read of the table although nobody watches them.
 --
--- An UPDATE of nothing watched is told in the function, not by a WHEN: a trigger's WHEN is parsed anew in each statement,
--- 14 µs for nine columns (docs/decisions.md, 13). The comparison is a function of its own with a parsed body, like a WHEN
--- knows columns by number, and is inlined: renaming a column that is only watched does not break the application.
+-- An application may alter its table as it likes: nothing here depends on its columns, and no write fails. A row trigger
+-- reads its row in a block of its own, before anything is written (a subtransaction without an id, half a microsecond), and
+-- what it cannot read goes to log_change_anew. A statement trigger finds a column in the row or, where the table no longer has
+-- it, in what stands one level further out: a column of that name and of type headrace.missing. Such a row is logged as X.
 CREATE OR REPLACE FUNCTION headrace.capture_table(
     p_table regclass,
     p_source text,
@@ -19,7 +21,8 @@ CREATE OR REPLACE FUNCTION headrace.capture_table(
     p_watch name[],
     p_only_column name DEFAULT NULL,
     p_only_value text DEFAULT NULL,
-    p_left name[] DEFAULT '{}'
+    p_left name[] DEFAULT '{}',
+    p_reads name[] DEFAULT '{}'
 ) RETURNS integer
 LANGUAGE plpgsql
 SET search_path = pg_catalog, headrace, pg_temp
@@ -28,122 +31,127 @@ DECLARE
     -- Statement triggers fire neither for logical apply nor for rows that an UPDATE moves between partitions.
     v_by_row boolean := (SELECT c.relkind = 'p' FROM pg_class c WHERE c.oid = p_table)
         OR EXISTS (SELECT FROM pg_subscription_rel s WHERE s.srrelid = p_table);
+    v_ops constant text[] := ARRAY['insert', 'update', 'delete', 'truncate'];
     v_columns constant text := 'source, op, entity_id, scope, data, cause';
-    v_cause constant text := 'NULLIF(current_setting(''headrace.cause'', true), '''')';
-    v_values constant text := '%1$L, %2$L, %3$s.%4$I::text, ' || CASE WHEN p_scope IS NULL THEN 'NULL' ELSE '%3$s.%5$I::text' END || ', %6$s, %7$s';
-    -- Times by way of JSON, which writes them in ISO whatever the session's DateStyle says.
+    -- Of bounded length, for any session may set it.
+    v_cause constant text := 'left(NULLIF(current_setting(''headrace.cause'', true), ''''), 200)';
+    v_read constant name[] := ARRAY(SELECT DISTINCT c FROM unnest(p_entity || p_keys || p_watch || p_left || p_reads || p_scope || p_only_column) c WHERE c IS NOT NULL);
+    -- $row$ is what a row is called. Times by way of JSON, which writes them in ISO whatever the session's DateStyle says.
     v_pairs constant text := (
-        SELECT string_agg(format(CASE t.typcategory WHEN 'D' THEN '%L, to_jsonb($row$.%I) #>> ''{}''' ELSE '%L, $row$.%I::text' END, k, k), ', ' ORDER BY n)
+        SELECT string_agg(format(CASE t.typcategory WHEN 'D' THEN '%L, to_jsonb($row$%I) #>> ''{}''' ELSE '%L, $row$%I::text' END, k, k), ', ' ORDER BY n)
         FROM unnest(p_keys || p_left) WITH ORDINALITY u (k, n)
         INNER JOIN pg_attribute a ON a.attrelid = p_table AND a.attname = k INNER JOIN pg_type t ON t.oid = a.atttypid);
+    v_watched constant text := (SELECT string_agg(format('OLD.%1$I IS DISTINCT FROM NEW.%1$I', w), ' OR ' ORDER BY n) FROM unnest(p_watch) WITH ORDINALITY u (w, n));
     v_left_changed constant text := (SELECT string_agg(format('OLD.%1$I IS DISTINCT FROM NEW.%1$I', k), ' OR ') FROM unnest(p_left) k);
-    v_watched constant name := 'capture_' || p_source || '_watched';
-    v_watch constant text := (SELECT string_agg(format('(o).%1$I IS DISTINCT FROM (n).%1$I', w), ' OR ') FROM unnest(p_watch) w);
-    v_only constant text := CASE WHEN p_only_column IS NOT NULL THEN format('($row$).%I = %L', p_only_column, p_only_value) END;
-    v_update text;  -- the INSERTs of an UPDATE, $data$ for what they carry; a row that changes its id is a change of two entities
-    v_ops constant text[] := ARRAY['insert', 'update', 'delete', 'truncate'];
+    v_only constant text := CASE WHEN p_only_column IS NOT NULL THEN format('$row$%I = %L', p_only_column, p_only_value) END;
+    v_spec constant jsonb := jsonb_build_object(
+        'entity', p_entity, 'scope', p_scope, 'keys', p_keys, 'left', p_left, 'watch', p_watch, 'only_column', p_only_column, 'only_value', p_only_value);
     v_op text;
-    v_row text;  -- what a row is called: NEW, OLD, or r, one of the transition table
+    v_row text;  -- NEW, OLD, or nothing, for a statement trigger's rows are read by bare names
+    v_used name[];
     v_data text;
     v_body text;
     v_trigger text;
     v_triggers jsonb := '{}';
     v_prints jsonb := '{}';  -- what each trigger, and what an UPDATE's watches, are known again by
-    v_functions jsonb;
-    v_noted jsonb;
+    v_functions jsonb := '{}';
     v_changed integer := 0;
     v_target regclass;
-    v_other regprocedure;
 BEGIN
     IF cardinality(p_keys) > 0 AND cardinality(p_left) > 0 THEN
         RAISE EXCEPTION 'capture of %: name either p_keys or p_left', p_source USING ERRCODE = 'invalid_parameter_value';
     END IF;
-    IF EXISTS (SELECT FROM unnest(p_keys || p_left) k WHERE NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = p_table AND a.attname = k)) THEN
-        RAISE EXCEPTION 'capture of %: table % lacks one of the columns %', p_source, p_table, p_keys || p_left USING ERRCODE = 'undefined_column';
+    IF EXISTS (SELECT FROM unnest(v_read) k WHERE NOT EXISTS (
+        SELECT FROM pg_attribute a WHERE a.attrelid = p_table AND a.attname = k AND NOT a.attisdropped))
+    THEN
+        RAISE EXCEPTION 'capture of %: table % lacks one of the columns %', p_source, p_table, v_read USING ERRCODE = 'undefined_column';
     END IF;
-    v_update := format(
-        'INSERT INTO headrace.change_log (%1$s) VALUES (%2$s); IF OLD.%3$I IS DISTINCT FROM NEW.%3$I THEN'
-        || ' INSERT INTO headrace.change_log (%1$s) VALUES (%4$s); END IF;',
-        v_columns, format(v_values, p_source, 'U', 'NEW', p_entity, p_scope, '$data$', v_cause), p_entity,
-        format(v_values, p_source, 'U', 'OLD', p_entity, p_scope, '$data$', v_cause));
-    EXECUTE format(
-        'CREATE OR REPLACE FUNCTION headrace.%1$I(o %2$s, n %2$s) RETURNS boolean LANGUAGE sql IMMUTABLE RETURN (%3$s)%4$s',
-        v_watched, p_table, v_watch,
-        coalesce(' AND (' || replace(v_only, '$row$', 'o') || ' OR ' || replace(v_only, '$row$', 'n') || ')', ''));
-    EXECUTE format('REVOKE ALL ON FUNCTION headrace.%1$I(%2$s, %2$s) FROM PUBLIC', v_watched, p_table);
-    v_functions := jsonb_build_object(
-        'watched', headrace.capture_fingerprint(format('headrace.%1$I(%2$s, %2$s)', v_watched, p_table)::regprocedure));
 
     FOREACH v_op IN ARRAY v_ops LOOP
-        v_row := CASE WHEN v_op <> 'update' AND NOT v_by_row THEN 'r' WHEN v_op = 'delete' THEN 'OLD' ELSE 'NEW' END;
+        v_row := CASE WHEN v_op <> 'update' AND NOT v_by_row THEN '' WHEN v_op = 'delete' THEN 'OLD.' ELSE 'NEW.' END;
         v_data := CASE
             WHEN v_op = 'update' AND cardinality(p_keys) > 0 THEN format(
                 'jsonb_build_object(''old'', jsonb_object(ARRAY[%s]), ''new'', jsonb_object(ARRAY[%s]))',
-                replace(v_pairs, '$row$', 'OLD'), replace(v_pairs, '$row$', 'NEW'))
+                replace(v_pairs, '$row$', 'OLD.'), replace(v_pairs, '$row$', 'NEW.'))
             WHEN v_op = 'delete' AND v_pairs IS NOT NULL OR v_op = 'update' AND cardinality(p_left) > 0 THEN format(
-                'jsonb_build_object(''old'', jsonb_object(ARRAY[%s]))', replace(v_pairs, '$row$', CASE v_op WHEN 'update' THEN 'OLD' ELSE v_row END))
+                'jsonb_build_object(''old'', jsonb_object(ARRAY[%s]))', replace(v_pairs, '$row$', CASE v_op WHEN 'update' THEN 'OLD.' ELSE v_row END))
             WHEN v_op = 'insert' AND cardinality(p_keys) > 0 THEN format(
                 'jsonb_build_object(''new'', jsonb_object(ARRAY[%s]))', replace(v_pairs, '$row$', v_row))
-            ELSE 'NULL'
         END;
+        v_used := ARRAY(
+            SELECT DISTINCT c FROM unnest(ARRAY[p_entity, p_scope, p_only_column] || CASE WHEN v_data IS NULL THEN '{}' ELSE p_keys || p_left END) c
+            WHERE c IS NOT NULL);
         v_body := CASE
             WHEN v_op = 'truncate' THEN format(
                 'INSERT INTO headrace.change_log (%s) VALUES (%L, ''T'', NULL, NULL, NULL, %s);', v_columns, p_source, v_cause)
-            WHEN v_op = 'update' THEN format('IF headrace.%I(OLD, NEW) THEN ', v_watched) || CASE
-                -- told apart before the INSERT, which would set up the whole expression anew for every row
-                WHEN cardinality(p_left) > 0
-                    THEN format('IF %s THEN %s ELSE %s END IF;', v_left_changed, replace(v_update, '$data$', v_data), replace(v_update, '$data$', 'NULL'))
-                ELSE replace(v_update, '$data$', v_data)
-            END || ' END IF;'
-            WHEN v_by_row THEN format(
-                'INSERT INTO headrace.change_log (%s) VALUES (%s);',
-                v_columns, format(v_values, p_source, upper(left(v_op, 1)), v_row, p_entity, p_scope, v_data, v_cause))
+            WHEN v_op <> 'update' AND NOT v_by_row THEN format(
+                'INSERT INTO headrace.change_log (%s)'
+                || ' SELECT %L, CASE WHEN v.lacking THEN ''X'' ELSE %L END::"char", v.entity, v.scope, v.data, %s FROM changed_rows r'
+                || ' CROSS JOIN (SELECT %s) absent CROSS JOIN LATERAL (SELECT %s AS lacking, %s AS data, %I::text AS entity, %s AS scope%s FROM (SELECT r.*) x) v%s;',
+                v_columns, p_source, upper(left(v_op, 1)), v_cause,
+                (SELECT string_agg(format('NULL::headrace.missing AS %I', c), ', ') FROM unnest(v_used) c),
+                (SELECT string_agg(format('pg_typeof(%I) = ''headrace.missing''::regtype', c), ' OR ') FROM unnest(v_used) c),
+                coalesce(v_data, 'NULL::jsonb'), p_entity, coalesce(quote_ident(p_scope) || '::text', 'NULL'),
+                coalesce(', ' || quote_ident(p_only_column) || '::text = ' || quote_literal(p_only_value) || ' AS wanted', ''),
+                CASE WHEN p_only_column IS NULL THEN '' ELSE ' WHERE v.wanted OR v.lacking' END)
             ELSE format(
-                'INSERT INTO headrace.change_log (%s) SELECT %s FROM changed_rows r%s;',
-                v_columns, format(v_values, p_source, upper(left(v_op, 1)), v_row, p_entity, p_scope, v_data, v_cause),
-                coalesce(' WHERE ' || replace(v_only, '$row$', 'r'), ''))
+                'BEGIN %s EXCEPTION WHEN OTHERS THEN'
+                || ' BEGIN PERFORM headrace.log_change_anew(%L, %L, %s, %s, %L, %s);'
+                || ' EXCEPTION WHEN OTHERS THEN INSERT INTO headrace.change_log (source, op) VALUES (%L, ''X''); END;'
+                || ' RETURN NULL; END; INSERT INTO headrace.change_log (%s) VALUES (%L, %L, v_entity, v_scope, v_data, %s);%s',
+                CASE
+                    WHEN v_op = 'update' THEN format(
+                        'IF NOT (%s)%s THEN RETURN NULL; END IF; v_entity := NEW.%I::text;%s',
+                        v_watched,
+                        coalesce(' OR (' || replace(v_only, '$row$', 'OLD.') || ') IS NOT TRUE AND (' || replace(v_only, '$row$', 'NEW.') || ') IS NOT TRUE', ''),
+                        p_entity,
+                        coalesce(' v_scope := NEW.' || quote_ident(p_scope) || '::text;', '')
+                        || CASE
+                            WHEN cardinality(p_left) > 0 THEN format(' IF %s THEN v_data := %s; END IF;', v_left_changed, v_data)
+                            ELSE coalesce(' v_data := ' || v_data || ';', '') END
+                        || format(' v_moved := OLD.%1$I IS DISTINCT FROM NEW.%1$I;', p_entity)
+                        || format(' IF v_moved THEN v_old_entity := OLD.%I::text;%s END IF;', p_entity, coalesce(' v_old_scope := OLD.' || quote_ident(p_scope) || '::text;', '')))
+                    ELSE coalesce('IF (' || replace(v_only, '$row$', v_row) || ') IS NOT TRUE THEN RETURN NULL; END IF; ', '')
+                        || format('v_entity := %s%I::text;', v_row, p_entity) || coalesce(' v_scope := ' || v_row || quote_ident(p_scope) || '::text;', '')
+                        || coalesce(' v_data := ' || v_data || ';', '')
+                END,
+                p_source, upper(left(v_op, 1)), CASE v_op WHEN 'insert' THEN 'NULL' ELSE 'to_jsonb(OLD)' END,
+                CASE v_op WHEN 'delete' THEN 'NULL' ELSE 'to_jsonb(NEW)' END, v_spec, v_cause, p_source,
+                v_columns, p_source, upper(left(v_op, 1)), v_cause,
+                CASE v_op WHEN 'update' THEN format(
+                    ' IF v_moved THEN INSERT INTO headrace.change_log (%s) VALUES (%L, ''U'', v_old_entity, v_old_scope, v_data, %s); END IF;',
+                    v_columns, p_source, v_cause) ELSE '' END)
         END;
-
         EXECUTE format(
             'CREATE OR REPLACE FUNCTION headrace.%I() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER'
-            || ' SET search_path = pg_catalog, headrace, pg_temp AS $body$ BEGIN %s RETURN NULL; END $body$',
-            'capture_' || p_source || '_' || v_op, v_body);
+            || ' SET search_path = pg_catalog, headrace, pg_temp AS $body$ %sBEGIN %s RETURN NULL; END $body$',
+            'capture_' || p_source || '_' || v_op,
+            CASE WHEN v_op = 'truncate' OR v_op <> 'update' AND NOT v_by_row THEN ''
+                WHEN v_op = 'update' THEN 'DECLARE v_entity text; v_scope text; v_data jsonb; v_moved boolean; v_old_entity text; v_old_scope text; '
+                ELSE 'DECLARE v_entity text; v_scope text; v_data jsonb; ' END,
+            v_body);
         EXECUTE format('REVOKE ALL ON FUNCTION headrace.%I() FROM PUBLIC', 'capture_' || p_source || '_' || v_op);
 
-        -- %s stands for the table: whatever else bears a % is doubled.
+        -- %s stands for the table.
         v_trigger := CASE
             WHEN v_op = 'truncate' THEN 'AFTER TRUNCATE ON %s FOR EACH STATEMENT'
-            WHEN v_op = 'update' THEN 'AFTER UPDATE ON %s FOR EACH ROW'
-            WHEN v_by_row THEN 'AFTER ' || upper(v_op) || ' ON %s FOR EACH ROW'
-                || coalesce(' WHEN (' || replace(replace(v_only, '$row$', v_row), '%', '%%') || ')', '')
+            WHEN v_op = 'update' OR v_by_row THEN 'AFTER ' || upper(v_op) || ' ON %s FOR EACH ROW'
             ELSE 'AFTER ' || upper(v_op) || ' ON %s REFERENCING '
                 || CASE v_op WHEN 'delete' THEN 'OLD' ELSE 'NEW' END || ' TABLE AS changed_rows FOR EACH STATEMENT'
         END;
         v_triggers := v_triggers || jsonb_build_object(v_op, v_trigger);
-        v_prints := v_prints || jsonb_build_object(
-            v_op, md5(v_trigger || CASE v_op WHEN 'update' THEN v_watch || coalesce(v_only, '') ELSE '' END));
+        v_prints := v_prints || jsonb_build_object(v_op, md5(v_trigger || CASE v_op WHEN 'update' THEN v_watched || coalesce(v_only, '') ELSE '' END));
         v_functions := v_functions || jsonb_build_object(
             v_op, headrace.capture_fingerprint(format('headrace.%I()', 'capture_' || p_source || '_' || v_op)::regprocedure));
     END LOOP;
 
-    -- Noted, for capture_faults to compare with.
-    v_noted := jsonb_build_object(
-        'schema', (SELECT n.nspname FROM pg_class c INNER JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = p_table),
-        'table', (SELECT c.relname FROM pg_class c WHERE c.oid = p_table),
-        'functions', v_functions,
-        'triggers', v_prints,
-        'watches', (
-            SELECT jsonb_agg(a.attname ORDER BY a.attnum)
-            FROM pg_attribute a WHERE a.attrelid = p_table AND a.attname = ANY (p_watch || p_only_column)));
-    INSERT INTO headrace.installation AS i (name, value) VALUES ('capture ' || p_source, v_noted::text)
-    ON CONFLICT (name) DO UPDATE SET value = excluded.value WHERE i.value <> excluded.value;
+    PERFORM headrace.note_source(p_source, p_table, v_read::text[], v_prints, v_functions);
 
     -- TRUNCATE of a partition does not fire its parent's trigger: every leaf bears its own. Row triggers reach the leaves by
     -- themselves, also when they are made anew because one of them was disabled there.
     FOR v_op, v_target IN
         WITH fault AS MATERIALIZED (
-            SELECT f.op, f.relation FROM headrace.capture_faults(ARRAY[p_source]) f
-            WHERE f.fault NOT IN ('function', 'unreadable')  -- mended by now, or for the trigger to fail on
+            SELECT f.op, f.relation FROM headrace.capture_faults(ARRAY[p_source]) f WHERE f.fault <> 'function'  -- mended by now
         )
         SELECT o.op, t.relid
         FROM unnest(v_ops) WITH ORDINALITY o (op, place)
@@ -168,13 +176,6 @@ BEGIN
             AND g.tgrelid <> p_table AND NOT EXISTS (SELECT FROM pg_partition_tree(p_table) t WHERE t.relid = g.tgrelid)
     LOOP
         EXECUTE format('DROP TRIGGER %I ON %s', v_op, v_target);
-    END LOOP;
-    FOR v_other IN
-        SELECT p.oid::regprocedure FROM pg_proc p
-        WHERE p.pronamespace = 'headrace'::regnamespace AND p.proname = v_watched
-            AND p.proargtypes[0] <> (SELECT c.reltype FROM pg_class c WHERE c.oid = p_table)
-    LOOP
-        EXECUTE format('DROP FUNCTION %s', v_other);
     END LOOP;
     RETURN v_changed;
 END

@@ -22,6 +22,16 @@ BEGIN
     IF NOT EXISTS (SELECT FROM headrace.stream_cursor) THEN
         DELETE FROM headrace.change_log WHERE xid >= pg_snapshot_xmax(pg_current_snapshot());
     END IF;
+    -- A restore numbers tables and columns anew: those that have all columns as they were noted are noted again.
+    PERFORM headrace.note_source(s.source, c.oid, ARRAY(SELECT jsonb_object_keys(s.columns)))
+    FROM headrace.source s
+    INNER JOIN headrace.stream t ON t.stream = p_stream AND s.source = ANY (t.sources)
+    INNER JOIN pg_class c ON c.relname = s.table_name AND c.relkind IN ('r', 'p')
+    INNER JOIN pg_namespace n ON n.oid = c.relnamespace AND n.nspname = s.schema_name
+    WHERE c.oid <> s.relid AND NOT EXISTS (SELECT FROM pg_class g WHERE g.oid = s.relid AND g.relkind IN ('r', 'p'))
+        AND NOT EXISTS (
+            SELECT FROM jsonb_each(s.columns) k (name, noted)
+            WHERE headrace.source_columns(c.oid, ARRAY[k.name]) -> k.name ->> 'written' IS DISTINCT FROM k.noted ->> 'written');
     INSERT INTO headrace.stream_cursor (stream, shard, prev, system_identifier, database_name)
     SELECT p_stream, n, pg_current_snapshot(), (SELECT system_identifier FROM pg_control_system()), current_database()
     FROM generate_series(0, v_shards - 1) n;

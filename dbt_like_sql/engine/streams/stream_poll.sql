@@ -1,12 +1,14 @@
 -- purpose: which shards of which streams have work: the workers' one idle question, which locks and writes nothing
--- grain:   one row per stream and shard with work; work is change, rebuild (shard -1), mismatch (another cluster's cursor) or lost
--- reads:   headrace.stream_cursor, headrace.change_log (by its index on xid), stream_rebuilds()
+-- grain:   one row per stream and shard with work; work is change, rebuild (shard -1), mismatch (another cluster's cursor), lost,
+--          altered (shard -1; a source table, what: which) or paused (shard -1; a source cannot be read, what: why)
+-- reads:   headrace.stream_cursor, headrace.change_log (by its index on xid), stream_rebuilds(), altered_sources()
 -- writes:  nothing
 -- locks:   none
 --
--- p_patient: without rebuilds that the stream would rather put off
-CREATE OR REPLACE FUNCTION headrace.stream_poll(p_streams text[] DEFAULT NULL, p_patient boolean DEFAULT false)
-RETURNS TABLE (stream text, shard integer, work text)
+-- p_patient: without rebuilds that the stream would rather put off. p_look: looks whether source tables were altered, which costs
+-- as much as all the rest: one that asks every few milliseconds looks now and then.
+CREATE OR REPLACE FUNCTION headrace.stream_poll(p_streams text[] DEFAULT NULL, p_patient boolean DEFAULT false, p_look boolean DEFAULT true)
+RETURNS TABLE (stream text, shard integer, work text, what text)
 LANGUAGE plpgsql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, headrace, pg_temp
 AS $$
@@ -18,10 +20,26 @@ DECLARE
     v_low xid8;
     v_high xid8;
     v_first boolean;
+    v_paused text[] := '{}';
     c record;
 BEGIN
+    IF p_look THEN
+        FOR stream, shard, work, what IN
+            SELECT
+                s.stream, -1, CASE WHEN a.problem IS NULL THEN 'altered' ELSE 'paused' END, coalesce(a.problem, a.source)
+            FROM headrace.altered_sources() a INNER JOIN headrace.stream s ON a.source = ANY (s.sources)
+            WHERE p_streams IS NULL OR s.stream = ANY (p_streams) ORDER BY s.stream, a.source
+        LOOP
+            IF work = 'paused' THEN
+                v_paused := v_paused || stream;
+            END IF;
+            RETURN NEXT;
+        END LOOP;
+        what := NULL;
+    END IF;
     FOR c IN
-        SELECT k.* FROM headrace.stream_cursor k WHERE p_streams IS NULL OR k.stream = ANY (p_streams) ORDER BY k.stream, k.shard
+        SELECT k.* FROM headrace.stream_cursor k WHERE (p_streams IS NULL OR k.stream = ANY (p_streams)) AND k.stream <> ALL (v_paused)
+        ORDER BY k.stream, k.shard
     LOOP
         stream := c.stream;
         shard := c.shard;
@@ -59,6 +77,7 @@ BEGIN
             RETURN NEXT;
         END IF;
     END LOOP;
-    RETURN QUERY SELECT r.stream, -1, 'rebuild' FROM headrace.stream_rebuilds(p_streams, p_patient) r WHERE r.waiting > 0;
+    RETURN QUERY SELECT r.stream, -1, 'rebuild', NULL::text FROM headrace.stream_rebuilds(p_streams, p_patient) r
+        WHERE r.waiting > 0 AND r.stream <> ALL (v_paused);
 END
 $$;

@@ -1,0 +1,28 @@
+-- purpose: keeps whatever reads a source table from reading one that is not as migrate saw it
+-- grain:   one source; true, or an error that says what is wrong and what mends it
+-- reads:   source_problems
+-- writes:  nothing
+-- locks:   none
+--
+-- IMMUTABLE on purpose, though it reads the catalog: with a constant argument it is computed when a statement is planned,
+-- costs nothing when it runs, and is computed anew after each ALTER of the table, for that makes the plan invalid. Before
+-- anything of a changed column is run: a cast or operator of the application's would have the rights of our functions.
+CREATE OR REPLACE FUNCTION headrace.source_holds(p_source text) RETURNS boolean
+LANGUAGE plpgsql IMMUTABLE SECURITY DEFINER
+SET search_path = pg_catalog, headrace, pg_temp
+AS $$
+DECLARE
+    v_problem record;
+BEGIN
+    IF EXISTS (
+        SELECT FROM headrace.source s WHERE s.source = p_source
+            AND s.mark IS DISTINCT FROM headrace.source_mark(s.schema_name, s.table_name, ARRAY(SELECT jsonb_object_keys(s.columns))))
+    THEN
+        SELECT p.what, p.remedy INTO v_problem FROM headrace.source_problems(ARRAY[p_source]) p LIMIT 1;
+        IF FOUND THEN
+            RAISE EXCEPTION '%', v_problem.what || '; run: ' || v_problem.remedy USING ERRCODE = 'HR001';
+        END IF;
+    END IF;
+    RETURN true;
+END
+$$;

@@ -1,0 +1,22 @@
+-- purpose: a source table at a glance: which relation bears its name, the columns that are read, its partitions
+-- grain:   one text, another one where any of it changed; null where no table has the name
+-- reads:   pg_class, pg_namespace, pg_attribute, pg_inherits
+-- writes:  nothing
+-- locks:   none
+--
+-- A column's row version (xmin) tells an ALTER that left no other trace. By name and not by to_regclass, which demands a
+-- right on the application's schema.
+CREATE OR REPLACE FUNCTION headrace.source_mark(p_schema name, p_table name, p_columns text[]) RETURNS text
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, headrace, pg_temp
+AS $$
+    SELECT concat_ws(
+        ' ', c.oid, c.relkind, c.relrowsecurity,
+        (
+            SELECT string_agg(a.attnum || ':' || a.attname || ':' || a.xmin, ',' ORDER BY a.attnum)
+            FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attname = ANY (p_columns)
+        ),
+        CASE WHEN c.relhassubclass THEN nullif(headrace.source_parts(c.oid)::text, '{}') END)
+    FROM pg_class c INNER JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE n.nspname = p_schema AND c.relname = p_table AND c.relkind IN ('r', 'p')
+$$;

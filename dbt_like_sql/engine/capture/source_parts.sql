@@ -1,0 +1,16 @@
+-- purpose: the relations that a table's rows lie in besides itself: its partitions, or tables that inherit from it, at any depth
+-- grain:   one array of oids, in order; empty where there are none
+-- reads:   pg_inherits
+-- writes:  nothing
+-- locks:   none: pg_partition_tree would lock each partition, and wait for who alters one
+CREATE OR REPLACE FUNCTION headrace.source_parts(p_table oid) RETURNS oid[]
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, headrace, pg_temp
+AS $$
+    WITH RECURSIVE part AS (
+        SELECT i.inhrelid FROM pg_inherits i WHERE i.inhparent = p_table AND NOT i.inhdetachpending
+        UNION ALL
+        SELECT i.inhrelid FROM part p INNER JOIN pg_inherits i ON i.inhparent = p.inhrelid AND NOT i.inhdetachpending
+    )
+    SELECT coalesce(array_agg(p.inhrelid ORDER BY p.inhrelid), '{}') FROM part p
+$$;

@@ -1,0 +1,70 @@
+-- purpose: what of the source tables can no longer be read as migrate saw it, in sentences, each with what mends it
+-- grain:   one row per table or column; none: everything can be read. p_sources: null: all that are captured
+-- reads:   headrace.source, pg_class, pg_attribute
+-- writes:  nothing
+-- locks:   none
+--
+-- What reads such a table is paused: streams (stream_poll), and by source_holds all that reads it by a stg_ function. fault is
+-- gone, replaced, no column, or type; found is the column's or table's new name, or the type it has now.
+CREATE OR REPLACE FUNCTION headrace.source_problems(p_sources text[] DEFAULT NULL)
+RETURNS TABLE (source text, column_name text, fault text, found text, what text, remedy text)
+LANGUAGE sql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, headrace, pg_temp
+AS $$
+    WITH noted AS (
+        SELECT s.*, (
+            SELECT c.oid FROM pg_class c INNER JOIN pg_namespace n ON n.oid = c.relnamespace
+            WHERE n.nspname = s.schema_name AND c.relname = s.table_name AND c.relkind IN ('r', 'p')
+        ) AS named
+        FROM headrace.source s
+        WHERE (p_sources IS NULL OR s.source = ANY (p_sources)) AND s.mark IS NOT NULL
+    ), place AS (
+        SELECT
+            n.*, format('%I.%I', n.schema_name, n.table_name) AS full_name,
+            m.nspname AS schema_now, c.relname AS table_now, c.oid IS NOT NULL AND m.nspname <> n.schema_name AS moved
+        FROM noted n
+        LEFT JOIN pg_class c ON c.oid = n.relid AND c.relkind IN ('r', 'p') LEFT JOIN pg_namespace m ON m.oid = c.relnamespace
+    )
+    SELECT
+        p.source, NULL, 'gone', CASE WHEN p.moved THEN p.schema_now || '.' || p.table_now ELSE p.table_now END,
+        CASE
+            WHEN p.table_now IS NULL THEN format('table %s is gone: what reads it is paused', p.source)
+            ELSE format('table %s is now called %s: what reads it is paused', p.source,
+                CASE WHEN p.moved THEN p.schema_now || '.' || p.table_now ELSE p.table_now END)
+        END,
+        CASE
+            WHEN p.table_now IS NULL THEN 'headrace migrate'
+            WHEN p.moved THEN format('ALTER TABLE %I.%I SET SCHEMA %I;', p.schema_now, p.table_now, p.schema_name)
+            ELSE format('ALTER TABLE %I.%I RENAME TO %I;', p.schema_now, p.table_now, p.table_name)
+        END
+    FROM place p WHERE p.named IS NULL
+    UNION ALL
+    SELECT
+        p.source, NULL, 'replaced', p.table_now,
+        format('table %s is another one than when Headrace was installed: what reads it is paused', p.source), 'headrace migrate'
+    FROM place p WHERE p.named <> p.relid
+    UNION ALL
+    SELECT
+        p.source, k.name, 'no column', a.attname,
+        CASE
+            WHEN a.attname IS NULL THEN format('column %s of table %s is gone: what reads it is paused', k.name, p.source)
+            ELSE format('column %s of table %s is now called %s: what reads it is paused', k.name, p.source, a.attname)
+        END,
+        CASE WHEN a.attname IS NULL THEN 'headrace migrate'
+            ELSE format('ALTER TABLE %s RENAME COLUMN %I TO %I;', p.full_name, a.attname, k.name) END
+    FROM place p
+    CROSS JOIN LATERAL jsonb_each(p.columns) k (name, noted)
+    LEFT JOIN pg_attribute a ON a.attrelid = p.relid AND a.attnum = (k.noted ->> 'number')::smallint AND NOT a.attisdropped
+    WHERE p.named = p.relid AND NOT headrace.source_columns(p.relid, ARRAY[k.name]) ? k.name
+    UNION ALL
+    SELECT
+        p.source, k.name, 'type', c.now ->> 'written',
+        format('column %s of table %s was %s and is %s now%s: what reads it is paused', k.name, p.source, k.noted ->> 'written', c.now ->> 'written',
+            CASE WHEN k.noted ->> 'written' = c.now ->> 'written' THEN ', with another collation or generated otherwise' ELSE '' END),
+        'headrace migrate'
+    FROM place p
+    CROSS JOIN LATERAL jsonb_each(p.columns) k (name, noted)
+    CROSS JOIN LATERAL (SELECT headrace.source_columns(p.relid, ARRAY[k.name]) -> k.name AS now) c
+    WHERE p.named = p.relid AND c.now ->> 'type' <> k.noted ->> 'type'
+    ORDER BY 1, 2 NULLS FIRST
+$$;

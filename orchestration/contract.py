@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import sqlalchemy as sa
@@ -12,8 +11,13 @@ import yaml
 
 from orchestration.database import SQL_ROOT, quoted
 from orchestration.errors import HeadraceError
+from orchestration.indexes import Index, serves
+from orchestration.relations import FoundColumn, FoundTable, read_relations
 
 OLDEST_SERVER = 15
+_MOST_NAMED = 5
+
+_DEFAULT_COLLATION = 'pg_catalog."default"'
 
 _TEXT = ("text", "character varying")
 # What the contract's types accept, as format_type() names them without length.
@@ -40,12 +44,7 @@ class Column:
     name: str
     type: str
     optional: bool = False
-
-
-@dataclass(frozen=True)
-class Index:
-    columns: tuple[str, ...]
-    where: str | None = None
+    compared: bool = True  # or only shown
 
 
 @dataclass(frozen=True)
@@ -61,6 +60,7 @@ class Domain:
     name: str
     activated_by: tuple[str, ...]
     tables: tuple[Table, ...]
+    alike: tuple[tuple[tuple[str, str], ...], ...] = ()  # (table, column): compared with each other
 
 
 @dataclass(frozen=True)
@@ -69,23 +69,6 @@ class Problem:
 
     what: str
     remedy: str
-
-
-@dataclass(frozen=True)
-class FoundIndex:
-    columns: tuple[str, ...]
-    where: str | None
-    method: str
-
-
-@dataclass(frozen=True)
-class FoundTable:
-    """A table as it is: columns with their types (without length), valid indexes, whether rows are hidden by policies."""
-
-    columns: Mapping[str, str]
-    indexes: tuple[FoundIndex, ...] = ()
-    hidden_by_policy: bool = False
-    partitioned: bool = False
 
 
 Catalog = Mapping[str, FoundTable]
@@ -99,18 +82,26 @@ def read_contract() -> dict[str, Domain]:
 def _domain(name: str, body: Mapping[str, Any]) -> Domain:
     tables = []
     for table, spec in body["tables"].items():
-        columns = tuple(Column(c, d["type"], d.get("optional", False)) for c, d in spec["columns"].items())
-        indexes = [Index((unique,)) for unique in spec.get("unique", [])]
+        columns = tuple(
+            Column(c, d["type"], d.get("optional", False), d.get("compared", True))
+            for c, d in spec["columns"].items()
+        )
+        indexes = [Index((unique,), unique=True) for unique in spec.get("unique", [])]
         indexes += [_index(index) for index in spec.get("indexes", [])]
         advised = tuple(_index(index) for index in spec.get("advised", []))
         tables.append(Table(table, columns, tuple(indexes), advised))
-    return Domain(name, tuple(body["activated_by"]), tuple(tables))
+    alike = tuple(
+        tuple((table, column) for table, column in (place.split(".") for place in group))
+        for group in body.get("alike", [])
+    )
+    return Domain(name, tuple(body["activated_by"]), tuple(tables), alike)
 
 
 def _index(spec: Mapping[str, Any] | list[str]) -> Index:
-    if isinstance(spec, Mapping):
-        return Index(tuple(spec["columns"]), spec.get("where"))
-    return Index(tuple(spec))
+    if isinstance(spec, list):
+        return Index(tuple(spec), equal=len(spec))
+    columns = tuple(spec["columns"])
+    return Index(columns, spec.get("where"), spec.get("equal", len(columns)))
 
 
 def active_domains(
@@ -170,9 +161,13 @@ def check_contract(
                     )
                 )
                 continue
+            if found.kind is not None:
+                problems.append(_kind_problem(table.name, source_schema, found.kind))
+                continue
+            problems += _family_problems(table.name, place, found)
             columns_fit = True
             for column in table.columns:
-                problem = _column_problem(table.name, place, column, found.columns.get(column.name))
+                problem = _column_problem(table.name, place, column, found.details.get(column.name))
                 if problem is not None:
                     lacking = column.name not in found.columns
                     problems.append((lacking and known.get((table.name, column.name))) or problem)
@@ -183,8 +178,11 @@ def check_contract(
             for index in table.indexes:
                 if not any(_is_there(c, table, present) for c in index.columns):
                     continue
-                if not any(_serves(candidate, index) for candidate in found.indexes):
-                    problems.append(_index_problem(f"table {table.name} lacks an index", place, found, index))
+                # A partitioned table can have none that is unique, unless it is partitioned by the id.
+                needed = replace(index, unique=index.unique and not found.partitioned)
+                if not any(serves(candidate, needed) for candidate in found.indexes):
+                    what = f"table {table.name} lacks {'a unique' if needed.unique else 'an'} index"
+                    problems.append(_index_problem(what, place, found, needed))
             if found.hidden_by_policy:
                 problems.append(
                     Problem(
@@ -192,20 +190,28 @@ def check_contract(
                         f"run migrate as the owner of {table.name} (without FORCE ROW LEVEL SECURITY) or as a role with BYPASSRLS",
                     )
                 )
+        problems += _collation_problems(domain, catalog, source_schema)
     return problems
 
 
 def advise(domains: Iterable[Domain], catalog: Catalog, source_schema: str) -> list[Problem]:
-    """The advised indexes that are missing from tables that are there with all columns of the index."""
+    """What a database can do without: indexes that are missing from tables that have their columns, and a log of rows."""
     problems: list[Problem] = []
     for domain in domains:
         for table in domain.tables:
             found = catalog.get(table.name)
             if found is None:
                 continue
+            if found.unlogged:
+                problems.append(
+                    Problem(
+                        f"unlogged, and so emptied by a crash of the server without any trigger: {_named(found.unlogged)}",
+                        " ".join(f"ALTER TABLE {name} SET LOGGED;" for name in found.unlogged),
+                    )
+                )
             for index in table.advised:
                 complete = set(index.columns) <= set(found.columns)
-                if complete and not any(_serves(candidate, index) for candidate in found.indexes):
+                if complete and not any(serves(candidate, index) for candidate in found.indexes):
                     place = f"{quoted(source_schema)}.{quoted(table.name)}"
                     what = f"lists and ranges of {table.name} read the whole table without an index"
                     problems.append(_index_problem(what, place, found, index))
@@ -217,8 +223,62 @@ def _index_problem(what: str, place: str, found: FoundTable, index: Index) -> Pr
     where = f" WHERE {index.where}" if index.where else ""
     how = "" if found.partitioned else " CONCURRENTLY"  # refused there by the server
     return Problem(
-        f"{what} on ({keys}); see dbt_like_sql/sources.yml", f"CREATE INDEX{how} ON {place} ({keys}){where};"
+        f"{what} on ({keys}); see dbt_like_sql/sources.yml",
+        f"CREATE {'UNIQUE ' if index.unique else ''}INDEX{how} ON {place} ({keys}){where};",
     )
+
+
+def _kind_problem(table: str, source_schema: str, kind: str) -> Problem:
+    if kind == "a foreign table":
+        return Problem(
+            f"{table} in schema {source_schema} is a foreign table: no trigger sees what its own server changes",
+            f"install Headrace in the database that has table {table}",
+        )
+    return Problem(
+        f"{table} in schema {source_schema} is {kind}, but must be a table: triggers see no change of a view's rows",
+        f"set HEADRACE_SOURCE_SCHEMA to the schema that has table {table}, or give the table behind it that name",
+    )
+
+
+def _family_problems(table: str, place: str, found: FoundTable) -> list[Problem]:
+    """Relations above and below a table by whose names its rows are written or read past the triggers."""
+    problems = []
+    if found.partition_of is not None:
+        problems.append(
+            Problem(
+                f"table {table} is a partition of {found.partition_of}: rows that are written by that name are not seen",
+                f"ALTER TABLE {found.partition_of} DETACH PARTITION {place}; -- or give its name to the whole table",
+            )
+        )
+    for parent in found.inherits:
+        problems.append(
+            Problem(
+                f"table {table} inherits from {parent}: rows that are changed by that name are not seen",
+                f"ALTER TABLE {place} NO INHERIT {parent};",
+            )
+        )
+    if found.children:
+        problems.append(
+            Problem(
+                f"rows of {_named(found.children)} are read as those of table {table}, from which it inherits, "
+                "but their changes are not seen",
+                " ".join(f"ALTER TABLE {child} NO INHERIT {place};" for child in found.children),
+            )
+        )
+    if found.foreign:
+        problems.append(
+            Problem(
+                f"table {table} has partitions on another server, whose own changes are not seen: {_named(found.foreign)}",
+                " ".join(f"ALTER TABLE {place} DETACH PARTITION {part};" for part in found.foreign),
+            )
+        )
+    return problems
+
+
+def _named(names: Sequence[str]) -> str:
+    """The first ones, and how many more."""
+    more = len(names) - _MOST_NAMED
+    return ", ".join(names[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def _is_there(key: str, table: Table, present: set[str]) -> bool:
@@ -227,67 +287,74 @@ def _is_there(key: str, table: Table, present: set[str]) -> bool:
     return key not in optional or key in present
 
 
-def _column_problem(table: str, place: str, column: Column, found: str | None) -> Problem | None:
+def _column_problem(table: str, place: str, column: Column, found: FoundColumn | None) -> Problem | None:
+    name = quoted(column.name)
     if found is None:
         if column.optional:
             return None
         declared = _DECLARED[column.type]
         return Problem(
             f"table {table} lacks column {column.name} ({declared}); see dbt_like_sql/sources.yml",
-            f"ALTER TABLE {place} ADD COLUMN {quoted(column.name)} {declared};",
+            f"ALTER TABLE {place} ADD COLUMN {name} {declared};",
         )
-    if found in ACCEPTED[column.type]:
+    if found.virtual is not None:
+        return Problem(
+            f"column {column.name} of table {table} is generated and virtual: no trigger sees it change; it must be stored",
+            f"ALTER TABLE {place} DROP COLUMN {name}, ADD COLUMN {name} {found.declared} "
+            f"GENERATED ALWAYS AS ({found.virtual}) STORED;",
+        )
+    if found.type in ACCEPTED[column.type]:
         return None
-    whole_number = found in ("smallint", "integer", "bigint")
+    whole_number = found.type in ("smallint", "integer", "bigint")
     declared = "bigint" if column.type == "id" and whole_number else _DECLARED[column.type]
+    kind = f"the domain {found.type} over {found.over}" if found.over else found.type
     what = (
-        f"column {column.name} of table {table} is {found}, but must be {' or '.join(ACCEPTED[column.type])}; "
+        f"column {column.name} of table {table} is {kind}, but must be {' or '.join(ACCEPTED[column.type])}; "
         "see dbt_like_sql/sources.yml"
     )
     if declared == "uuid" and whole_number:
         return Problem(
-            what, f"give the rows of {table} a uuid as {column.name}: {found} does not convert to one"
+            what, f"give the rows of {table} a uuid as {column.name}: {found.type} does not convert to one"
         )
     how = (
-        f"{quoted(column.name)} AT TIME ZONE 'UTC'"
-        if found == "timestamp without time zone"
-        else f"{quoted(column.name)}::{declared}"
+        f"{name} AT TIME ZONE 'UTC'" if found.type == "timestamp without time zone" else f"{name}::{declared}"
     )
-    return Problem(
-        what, f"ALTER TABLE {place} ALTER COLUMN {quoted(column.name)} TYPE {declared} USING {how};"
-    )
+    return Problem(what, f"ALTER TABLE {place} ALTER COLUMN {name} TYPE {declared} USING {how};")
 
 
-_CAST = r"::(?:timestamp with(?:out)? time zone|character varying|[a-z_]+)(?:\(\d+\))?"
+def _collation_problems(domain: Domain, catalog: Catalog, source_schema: str) -> list[Problem]:
+    """Columns that are compared have one deterministic collation: two cannot be compared, and no index serves both."""
+    alone = [((table.name, c.name),) for table in domain.tables for c in table.columns if c.compared]
+    grouped = {place for group in domain.alike for place in group}
+    problems = []
+    for group in (*domain.alike, *(places for places in alone if places[0] not in grouped)):
+        found = {
+            (table, column): catalog[table].details[column]
+            for table, column in group
+            if table in catalog and column in catalog[table].details
+        }
+        texts = {place: column for place, column in found.items() if column.type in _TEXT}
+        certain = [column.collation for column in texts.values() if column.deterministic]
+        common = certain[0] if certain else _DEFAULT_COLLATION
+        for (table, column), is_now in texts.items():
+            if is_now.collation == common:
+                continue
+            others = [f"{t}.{c}" for t, c in texts if texts[t, c].collation == common]
+            why = (
+                f"differs from that of {', '.join(others)}, which it is compared with"
+                if is_now.deterministic
+                else "takes different texts for equal"
+            )
+            problems.append(
+                Problem(
+                    f"the collation {is_now.collation} of column {column} of table {table} {why}; see dbt_like_sql/sources.yml",
+                    f"ALTER TABLE {quoted(source_schema)}.{quoted(table)} ALTER COLUMN {quoted(column)} "
+                    f"TYPE {is_now.declared} COLLATE {common}; -- builds its indexes anew; nobody reads or writes meanwhile",
+                )
+            )
+    return problems
 
 
-def _normal(expression: str) -> str:
-    """An index expression without what the server adds when it prints it: casts, parentheses, case, blanks, quotes."""
-    return re.sub(_CAST + r"|[\s()\"]", "", expression.lower())
-
-
-def _serves(found: FoundIndex, needed: Index) -> bool:
-    if found.method != "btree" and not (found.method == "hash" and len(needed.columns) == 1):
-        return False
-    if tuple(map(_normal, found.columns[: len(needed.columns)])) != tuple(map(_normal, needed.columns)):
-        return False
-    return found.where is None or (needed.where is not None and _normal(found.where) == _normal(needed.where))
-
-
-_COLUMNS = sa.text("""
-    SELECT c.relname, c.relkind = 'p', a.attname, regexp_replace(format_type(a.atttypid, a.atttypmod), '\\(.*\\)', '') AS type
-    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-    LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
-    WHERE n.nspname = :schema AND c.relkind IN ('r', 'p') ORDER BY 1, a.attnum
-""")
-_INDEXES = sa.text("""
-    SELECT c.relname, m.amname,
-        ARRAY(SELECT pg_get_indexdef(i.indexrelid, k, true) FROM generate_series(1, i.indnkeyatts) k) AS keys,
-        pg_get_expr(i.indpred, i.indrelid) AS predicate
-    FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid JOIN pg_namespace n ON n.oid = c.relnamespace
-    JOIN pg_class x ON x.oid = i.indexrelid JOIN pg_am m ON m.oid = x.relam
-    WHERE n.nspname = :schema AND i.indisvalid
-""")
 _POLICIES = sa.text("""
     SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
     JOIN pg_roles r ON r.rolname = current_user
@@ -297,21 +364,10 @@ _POLICIES = sa.text("""
 
 
 def read_catalog(connection: sa.Connection, source_schema: str) -> dict[str, FoundTable]:
-    """The tables of the source schema: columns, valid indexes, and whether policies hide rows from this role."""
-    parameters = {"schema": source_schema}
-    columns: dict[str, dict[str, str]] = {}
-    partitioned: set[str] = set()
-    for table, by_partition, column, kind in connection.execute(_COLUMNS, parameters):
-        found = columns.setdefault(table, {})
-        if column is not None:
-            found[column] = kind
-        if by_partition:
-            partitioned.add(table)
-    indexes: dict[str, list[FoundIndex]] = {}
-    for table, method, keys, predicate in connection.execute(_INDEXES, parameters):
-        indexes.setdefault(table, []).append(FoundIndex(tuple(keys), predicate, method))
-    hidden = {row[0] for row in connection.execute(_POLICIES, parameters)}
+    """What bears a name in the source schema: columns, valid indexes, and whether policies hide rows from this role."""
+    hidden = {row[0] for row in connection.execute(_POLICIES, {"schema": source_schema})}
+    names = [table.name for domain in read_contract().values() for table in domain.tables]
     return {
-        table: FoundTable(found, tuple(indexes.get(table, ())), table in hidden, table in partitioned)
-        for table, found in columns.items()
+        table: replace(found, hidden_by_policy=table in hidden)
+        for table, found in read_relations(connection, source_schema, names).items()
     }

@@ -18,7 +18,6 @@ from alembic.script import ScriptDirectory
 from orchestration import capture
 from orchestration.contract import (
     Domain,
-    FoundTable,
     Problem,
     active_domains,
     check_contract,
@@ -35,6 +34,7 @@ from orchestration.database import (
 )
 from orchestration.errors import HeadraceError
 from orchestration.installation import Command, change, check_server, execute, explained, read_installation
+from orchestration.relations import FoundTable
 from orchestration.settings import Settings
 
 # Folders in the order they are applied; objects are sorted by what they name, these are not.

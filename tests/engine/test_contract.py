@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -11,9 +12,6 @@ from orchestration.contract import (
     Catalog,
     Column,
     Domain,
-    FoundIndex,
-    FoundTable,
-    Index,
     Problem,
     Table,
     active_domains,
@@ -22,6 +20,8 @@ from orchestration.contract import (
     read_contract,
 )
 from orchestration.errors import HeadraceError
+from orchestration.indexes import FoundIndex, FoundKey, Index
+from orchestration.relations import FoundColumn, FoundTable
 
 QUEUE = Table(
     "queue",
@@ -35,8 +35,8 @@ QUEUE = Table(
         Column("errors", "jsonb", optional=True),
     ),
     (
-        Index(("phone", "coalesce(sent_at, created_at)", "id")),
-        Index(("note",), "note is not null"),
+        Index(("phone", "COALESCE(sent_at, created_at)", "id"), equal=1),
+        Index(("note",), "note IS NOT NULL"),
         Index(("owner",)),
     ),
 )
@@ -50,10 +50,30 @@ COLUMNS = {
     "note": "text",
     "errors": "jsonb",
 }
-CONVERSATION = FoundIndex(("phone", "COALESCE(sent_at, created_at)", "id"), None, "btree")
-NOTE = FoundIndex(("note",), "(note IS NOT NULL)", "btree")
-OWNER = FoundIndex(("owner",), None, "btree")
-FITTING = FoundTable(COLUMNS, (CONVERSATION, NOTE, OWNER))
+DEFAULT = 'pg_catalog."default"'
+
+
+def an_index(
+    *names: str, where: str | None = None, method: str = "btree", **key: dict[str, Any]
+) -> FoundIndex:
+    """An index on columns and expressions, of which the keys named are other than usual."""
+    keys = [FoundKey(name if name in COLUMNS else None, name, **key.get(name, {})) for name in names]
+    return FoundIndex(tuple(keys), where, method)
+
+
+def a_table(columns: Mapping[str, str], indexes: Iterable[FoundIndex] = ()) -> FoundTable:
+    texts = ("text", "character varying")
+    details = {
+        name: FoundColumn(kind, kind, collation=DEFAULT if kind in texts else None)
+        for name, kind in columns.items()
+    }
+    return FoundTable(details, tuple(indexes))
+
+
+CONVERSATION = an_index("phone", "COALESCE(sent_at, created_at)", "id")
+NOTE = an_index("note", where="(note IS NOT NULL)")
+OWNER = an_index("owner")
+FITTING = a_table(COLUMNS, (CONVERSATION, NOTE, OWNER))
 
 
 def problems(table: FoundTable | None, schema: str = "public") -> list[Problem]:
@@ -62,11 +82,11 @@ def problems(table: FoundTable | None, schema: str = "public") -> list[Problem]:
 
 
 def with_type(column: str, kind: str) -> FoundTable:
-    return replace(FITTING, columns={**COLUMNS, column: kind})
+    return a_table({**COLUMNS, column: kind}, FITTING.indexes)
 
 
 def without(column: str) -> FoundTable:
-    return replace(FITTING, columns={name: kind for name, kind in COLUMNS.items() if name != column})
+    return a_table({name: kind for name, kind in COLUMNS.items() if name != column}, FITTING.indexes)
 
 
 def with_indexes(*indexes: FoundIndex) -> FoundTable:
@@ -91,7 +111,7 @@ def test_a_missing_table_is_named_with_its_required_columns() -> None:
 
 
 def test_a_missing_column_is_named_and_hides_no_other() -> None:
-    found = problems(FoundTable({"id": "uuid", "owner": "uuid"}))
+    found = problems(a_table({"id": "uuid", "owner": "uuid"}))
     assert [problem.remedy for problem in found] == [
         'ALTER TABLE "public"."queue" ADD COLUMN "phone" text;',
         'ALTER TABLE "public"."queue" ADD COLUMN "sent_at" timestamptz;',
@@ -151,7 +171,7 @@ def test_optional_columns_may_be_absent_and_so_may_their_indexes(column: str) ->
 def test_an_optional_column_that_is_there_needs_its_index() -> None:
     problem = the_only(problems(with_indexes(CONVERSATION, OWNER)))
     assert problem.what.startswith("table queue lacks an index on (note)")
-    assert problem.remedy == 'CREATE INDEX CONCURRENTLY ON "public"."queue" (note) WHERE note is not null;'
+    assert problem.remedy == 'CREATE INDEX CONCURRENTLY ON "public"."queue" (note) WHERE note IS NOT NULL;'
 
 
 def test_a_partitioned_table_gets_its_index_by_a_statement_that_it_accepts() -> None:
@@ -159,29 +179,35 @@ def test_a_partitioned_table_gets_its_index_by_a_statement_that_it_accepts() -> 
     assert problem.remedy == 'CREATE INDEX ON "public"."queue" (owner);'
 
 
+# Which index serves is a question to the server: test_indexes.py. Here: that every part of the answer is asked for.
 @pytest.mark.parametrize(
     "index",
     [
         CONVERSATION,
-        FoundIndex(("phone", "COALESCE(sent_at, created_at)", "id", "owner"), None, "btree"),
-        FoundIndex(
-            ("phone", "COALESCE(sent_at, (created_at)::timestamp with time zone)", "id"), None, "btree"
-        ),
+        an_index("phone", "COALESCE(sent_at, created_at)", "id", "owner"),
+        an_index("phone", "COALESCE(sent_at, created_at)", "id", phone={"option": 1, "sorts": False}),
+        an_index("phone", "COALESCE(sent_at, created_at)", "id", where="(phone IS NOT NULL)"),
     ],
 )
-def test_an_index_serves_with_other_spelling_or_further_columns(index: FoundIndex) -> None:
+def test_an_index_serves_with_further_columns_and_where_equality_is_enough(index: FoundIndex) -> None:
     assert problems(with_indexes(index, NOTE, OWNER)) == []
 
 
 @pytest.mark.parametrize(
     "index",
     [
-        FoundIndex(("phone",), None, "btree"),
-        FoundIndex(("phone", "COALESCE(created_at, sent_at)", "id"), None, "btree"),
-        FoundIndex(("id", "phone", "COALESCE(sent_at, created_at)"), None, "btree"),
-        FoundIndex(("phone", "COALESCE(sent_at, created_at)", "id"), "(sent_at IS NOT NULL)", "btree"),
-        FoundIndex(("phone", "COALESCE(sent_at, created_at)", "id"), None, "gist"),
-        FoundIndex(("lower(phone)", "COALESCE(sent_at, created_at)", "id"), None, "btree"),
+        an_index("phone"),
+        an_index("phone", "COALESCE(created_at, sent_at)", "id"),
+        an_index("id", "phone", "COALESCE(sent_at, created_at)"),
+        an_index("phone", "COALESCE(sent_at, created_at)", "id", where="(sent_at IS NOT NULL)"),
+        an_index("phone", "COALESCE(sent_at, created_at)", "id", method="gist"),
+        an_index("lower(phone)", "COALESCE(sent_at, created_at)", "id"),
+        an_index("Phone", "COALESCE(sent_at, created_at)", "id"),
+        an_index("phone", "COALESCE(sent_at, (created_at)::timestamp with time zone)", "id"),
+        an_index("phone", "COALESCE(sent_at, created_at)", "id", id={"option": 3}),
+        an_index("phone", "COALESCE(sent_at, created_at)", "id", id={"sorts": False}),
+        an_index("phone", "COALESCE(sent_at, created_at)", "id", phone={"equals": False}),
+        an_index("phone", "COALESCE(sent_at, created_at)", "id", phone={"own_collation": False}),
     ],
 )
 def test_an_index_that_does_not_lead_with_the_keys_for_all_rows_does_not_serve(index: FoundIndex) -> None:
@@ -192,25 +218,64 @@ def test_an_index_that_does_not_lead_with_the_keys_for_all_rows_does_not_serve(i
 
 @pytest.mark.parametrize(
     "predicate",
-    [None, "note is not null", "(NOTE IS NOT NULL)", '("note" IS NOT NULL)', "((note)::text IS NOT NULL)"],
+    [None, "(note IS NOT NULL)", "((note)::text IS NOT NULL)", "((note)::character varying IS NOT NULL)"],
 )
 def test_a_partial_index_serves_where_its_predicate_says_the_same(predicate: str | None) -> None:
-    assert problems(with_indexes(CONVERSATION, OWNER, FoundIndex(("note",), predicate, "btree"))) == []
+    assert problems(with_indexes(CONVERSATION, OWNER, an_index("note", where=predicate))) == []
 
 
 @pytest.mark.parametrize(
-    "predicate", ["(note IS NULL)", "(note <> ''::text)", "((note IS NOT NULL) AND (id > 5))"]
+    "predicate",
+    [
+        "(note IS NULL)",
+        "(note <> ''::text)",
+        "((note IS NOT NULL) AND (id > 5))",
+        '("Note" IS NOT NULL)',
+        "((note)::character varying(3) IS NOT NULL)",
+        "(note = 'IS NOT NULL'::text)",
+    ],
 )
 def test_a_partial_index_with_another_predicate_does_not_serve(predicate: str) -> None:
-    the_only(problems(with_indexes(CONVERSATION, OWNER, FoundIndex(("note",), predicate, "btree"))))
+    the_only(problems(with_indexes(CONVERSATION, OWNER, an_index("note", where=predicate))))
 
 
 @pytest.mark.parametrize(
     ("method", "serves"), [("btree", True), ("hash", True), ("gin", False), ("brin", False)]
 )
 def test_a_single_column_may_be_hashed(method: str, serves: bool) -> None:
-    found = problems(with_indexes(CONVERSATION, NOTE, FoundIndex(("owner",), None, method)))
+    found = problems(with_indexes(CONVERSATION, NOTE, an_index("owner", method=method)))
     assert (found == []) is serves
+
+
+UNIQUE = Domain("mail", ("queue",), (replace(QUEUE, indexes=(Index(("id",), unique=True),)),))
+
+
+@pytest.mark.parametrize(
+    ("index", "partitioned", "serves"),
+    [
+        (replace(an_index("id"), unique=True), False, True),
+        (an_index("id"), False, False),
+        (replace(an_index("id", "owner"), unique=True), False, False),
+        (replace(an_index("id", where="(id IS NOT NULL)"), unique=True), False, False),
+        (an_index("id"), True, True),
+        (replace(an_index("id", "created_at"), unique=True), True, True),
+        (an_index("owner"), True, False),
+    ],
+)
+def test_what_tells_rows_apart_needs_a_unique_index_but_of_a_partitioned_table(
+    index: FoundIndex, partitioned: bool, serves: bool
+) -> None:
+    found = check_contract(
+        [UNIQUE], {"queue": replace(with_indexes(index), partitioned=partitioned)}, "public"
+    )
+    if serves:
+        assert found == []
+        return
+    kind, statement = ("an", "INDEX") if partitioned else ("a unique", "UNIQUE INDEX CONCURRENTLY")
+    assert the_only(found) == Problem(
+        f"table queue lacks {kind} index on (id); see dbt_like_sql/sources.yml",
+        f'CREATE {statement} ON "public"."queue" (id);',
+    )
 
 
 def test_indexes_are_asked_for_only_once_the_columns_fit() -> None:
@@ -242,14 +307,17 @@ def test_the_contract_names_only_types_that_it_accepts() -> None:
         assert domain.activated_by
         tables = {table.name for table in domain.tables}
         assert set(domain.activated_by) <= tables
-        everything = FoundTable({}, ())
+        everything = FoundTable({})
         assert check_contract([domain], dict.fromkeys(tables, everything), "public")
 
 
 # --- advised indexes -----------------------------------------------------------------------------------------------
 
 LISTED = Table(
-    "queue", QUEUE.columns, (), advised=(Index(("created_at", "id")), Index(("note", "created_at")))
+    "queue",
+    QUEUE.columns,
+    (),
+    advised=(Index(("created_at", "id"), equal=0), Index(("note", "created_at"), equal=1)),
 )
 
 
@@ -261,10 +329,9 @@ def advice(table: FoundTable | None) -> list[Problem]:
 
 def test_an_advised_index_that_is_missing_is_noted_and_refuses_nothing() -> None:
     assert (
-        check_contract([Domain("mail", ("queue",), (LISTED,))], {"queue": FoundTable(COLUMNS)}, "public")
-        == []
+        check_contract([Domain("mail", ("queue",), (LISTED,))], {"queue": a_table(COLUMNS)}, "public") == []
     )
-    assert advice(FoundTable(COLUMNS)) == [
+    assert advice(a_table(COLUMNS)) == [
         Problem(
             f"lists and ranges of queue read the whole table without an index on ({keys}); see dbt_like_sql/sources.yml",
             f'CREATE INDEX CONCURRENTLY ON "public"."queue" ({keys});',
@@ -274,13 +341,96 @@ def test_an_advised_index_that_is_missing_is_noted_and_refuses_nothing() -> None
 
 
 def test_nothing_is_advised_for_columns_or_tables_that_are_not_there_or_are_indexed() -> None:
-    ordered = FoundIndex(("created_at", "id"), None, "btree")
+    ordered = an_index("created_at", "id")
     without_note = {name: kind for name, kind in COLUMNS.items() if name != "note"}
-    assert advice(None) == advice(FoundTable(without_note, (ordered,))) == []
+    assert advice(None) == advice(a_table(without_note, (ordered,))) == []
 
 
 def test_the_contracts_advice_is_for_lists_of_campaigns() -> None:
     (domain,) = read_contract().values()
     assert {table.name: table.advised for table in domain.tables if table.advised} == {
-        "campaigns": (Index(("created_at", "id")), Index(("user_id", "created_at", "id")))
+        "campaigns": (
+            Index(("created_at", "id"), equal=0),
+            Index(("user_id", "created_at", "id"), equal=1),
+        )
     }
+
+
+# --- collations, kinds of relations ----------------------------------------------------------------------------------
+
+PAIR = Domain(
+    "mail",
+    ("queue",),
+    (
+        replace(QUEUE, indexes=()),
+        Table("other", (Column("phone", "text"), Column("shown", "text", compared=False)), ()),
+    ),
+    (((("queue", "phone")), ("other", "phone")),),
+)
+
+
+def collated(queue: FoundColumn, other: FoundColumn, shown: FoundColumn) -> list[Problem]:
+    here = {**a_table(COLUMNS).details, "phone": queue}
+    return check_contract(
+        [PAIR], {"queue": FoundTable(here), "other": FoundTable({"phone": other, "shown": shown})}, "public"
+    )
+
+
+PLAIN = FoundColumn("text", "text", collation=DEFAULT)
+GERMAN = FoundColumn("character varying", "character varying(40)", collation='pg_catalog."de_DE"')
+LOOSE = FoundColumn("text", "text", collation="public.loose", deterministic=False)
+
+
+def test_columns_that_are_compared_have_one_collation_which_takes_no_two_texts_for_equal() -> None:
+    assert collated(PLAIN, PLAIN, LOOSE) == []
+    assert collated(GERMAN, GERMAN, PLAIN) == []
+    problem = the_only(collated(GERMAN, PLAIN, PLAIN))
+    assert problem.what.startswith(
+        'the collation pg_catalog."default" of column phone of table other differs from that of queue.phone, which it is '
+    )
+    assert problem.remedy.startswith(
+        'ALTER TABLE "public"."other" ALTER COLUMN "phone" TYPE text COLLATE pg_catalog."de_DE"; -- '
+    )
+    problem = the_only(collated(PLAIN, GERMAN, PLAIN))
+    assert 'TYPE character varying(40) COLLATE pg_catalog."default"; -- ' in problem.remedy
+    for columns in ((LOOSE, PLAIN), (PLAIN, LOOSE)):
+        assert "takes different texts for equal" in the_only(collated(*columns, PLAIN)).what
+    assert [problem.remedy.split("; -- ")[0] for problem in collated(LOOSE, LOOSE, LOOSE)] == [
+        f'ALTER TABLE "public"."{table}" ALTER COLUMN "phone" TYPE text COLLATE pg_catalog."default"'
+        for table in ("queue", "other")
+    ]
+
+
+def test_every_column_named_as_alike_is_one_of_the_contract() -> None:
+    for domain in read_contract().values():
+        there = {(table.name, column.name) for table in domain.tables for column in table.columns}
+        assert {place for group in domain.alike for place in group} <= there
+
+
+@pytest.mark.parametrize("kind", ["a view", "a materialized view", "a foreign table"])
+def test_what_is_no_table_is_named_as_what_it_is_and_nothing_else_is_asked_of_it(kind: str) -> None:
+    problem = the_only(problems(replace(a_table({}), kind=kind), "shop"))
+    assert problem.what.startswith(f"queue in schema shop is {kind}")
+
+
+def test_relations_by_whose_names_rows_pass_the_triggers_are_named() -> None:
+    found = replace(
+        FITTING,
+        partition_of="public.every_queue",
+        inherits=("public.things",),
+        children=tuple(f"public.child_{n}" for n in range(7)),
+        foreign=("public.far",),
+    )
+    whats = [problem.what for problem in problems(found)]
+    assert [what.split(":")[0] for what in whats] == [
+        "table queue is a partition of public.every_queue",
+        "table queue inherits from public.things",
+        "rows of public.child_0, public.child_1, public.child_2, public.child_3, public.child_4 and 2 more are read as those of "
+        "table queue, from which it inherits, but their changes are not seen",
+        "table queue has partitions on another server, whose own changes are not seen",
+    ]
+
+
+def test_a_table_without_a_log_is_noted() -> None:
+    (note,) = advice(replace(a_table({}), unlogged=("public.queue",)))
+    assert note.remedy == "ALTER TABLE public.queue SET LOGGED;"

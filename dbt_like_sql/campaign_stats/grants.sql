@@ -42,7 +42,11 @@ headrace.freeze_campaigns(uuid[]),
 headrace.reopen_campaigns(uuid[], boolean),
 headrace.amend_campaigns(uuid[], boolean)
 TO headrace_worker;
-GRANT EXECUTE ON FUNCTION headrace.ingest_whatsapp_webhook(jsonb) TO headrace_app, headrace_worker;
+GRANT EXECUTE ON FUNCTION
+headrace.ingest_whatsapp_webhook(jsonb),
+headrace.ingest_whatsapp_webhook_text(text)
+TO headrace_app, headrace_worker;
+GRANT EXECUTE ON FUNCTION headrace.retry_webhook_rejects(bigint[], boolean) TO headrace_worker;
 GRANT SELECT ON headrace.webhook_reject TO headrace_worker;
 GRANT SELECT ON headrace.document_faults TO headrace_worker;
 GRANT EXECUTE ON FUNCTION

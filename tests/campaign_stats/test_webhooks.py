@@ -15,18 +15,16 @@ import pytest
 from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
-from psycopg.types.json import Jsonb
 
 from orchestration.migrate import migrate
 from orchestration.settings import Settings
 from tests.campaign_stats.oracle import assert_all_agree, drain
+from tests.campaign_stats.webhooks import Connection, counts, envelope, ingest, message, rejects, status
 from tests.engine.sessions import as_role
 from tests.engine.source_shapes import VARCHAR_AND_BIGINT
 from tests.rows import insert
 
 PAYLOADS = Path(__file__).resolve().parents[3] / "shared" / "data" / "whatsapp_statuses"
-
-Connection = psycopg.Connection[Any]
 
 # Worked out by hand from each payload: the rows it is to give (message id, status, unix seconds, error codes), or else
 # where it is refused and why.
@@ -62,48 +60,6 @@ EXPECTED: dict[str, tuple[list[tuple[str, str, int, list[int]]], list[tuple[str,
 }
 
 
-def ingest(connection: Connection, body: object) -> dict[str, Any]:
-    row = connection.execute(
-        "SELECT headrace.ingest_whatsapp_webhook(p_body => %s)", [Jsonb(body)]
-    ).fetchone()
-    assert row is not None
-    answer: dict[str, Any] = row[0]
-    return answer
-
-
-def envelope(*values: object, number: str = "100") -> dict[str, Any]:
-    """A body with one entry and change for each value."""
-    return {
-        "object": "whatsapp_business_account",
-        "entry": [
-            {
-                "id": "1",
-                "changes": [
-                    {
-                        "field": "messages",
-                        "value": {"metadata": {"phone_number_id": number}, **value}
-                        if isinstance(value, dict)
-                        else value,
-                    }
-                ],
-            }
-            for value in values
-        ],
-    }
-
-
-def status(
-    message: str = "wamid.1", name: str = "delivered", at: object = "1700000000", **more: object
-) -> dict[str, Any]:
-    return {"id": message, "status": name, "timestamp": at, **more}
-
-
-def message(
-    id: str = "wamid.in", phone: str = "4917", at: object = "1700000000", **more: object
-) -> dict[str, Any]:
-    return {"from": phone, "id": id, "timestamp": at, "type": "text", "text": {"body": "yes"}, **more}
-
-
 def logs(connection: Connection) -> list[tuple[str, str, int, list[int]]]:
     return [
         (message, name, int(at.timestamp()), [error["code"] for error in errors or []])
@@ -111,10 +67,6 @@ def logs(connection: Connection) -> list[tuple[str, str, int, list[int]]]:
             "SELECT whatsapp_message_id, status, created_at, errors FROM message_status_logs ORDER BY id"
         )
     ]
-
-
-def rejects(connection: Connection) -> list[tuple[str, str]]:
-    return connection.execute("SELECT path, reason FROM headrace.webhook_reject ORDER BY id").fetchall()
 
 
 @pytest.fixture
@@ -131,8 +83,8 @@ def test_every_payload_of_the_provider_gives_what_was_worked_out_by_hand(connect
         connection.execute("TRUNCATE message_status_logs, headrace.webhook_reject")
         for stored in (len(rows), 0):  # delivered twice
             answer = ingest(connection, body)
-            assert answer["statuses"] == {"stored": stored, "repeated": len(rows) - stored}, name
-            assert answer["messages"] == {"stored": 0, "repeated": 0}
+            assert answer["statuses"] == counts(stored, len(rows) - stored), name
+            assert answer["messages"] == counts(0, 0)
             assert [(item["path"], item["reason"]) for item in answer["rejected"]] == refused, name
         assert logs(connection) == rows, name
         assert rejects(connection) == refused, name
@@ -157,8 +109,8 @@ def test_all_levels_repeat(connection: Connection) -> None:
     )
     answer = ingest(connection, body)
     assert answer == {
-        "statuses": {"stored": 5, "repeated": 0},
-        "messages": {"stored": 1, "repeated": 0},
+        "statuses": counts(5, 0),
+        "messages": counts(1, 0),
         "rejected": [],
     }
     assert [row[:2] for row in logs(connection)] == [
@@ -193,7 +145,7 @@ def test_a_bad_item_is_kept_with_its_place_and_reason_and_the_good_ones_go_in(co
         }
     )
     answer = ingest(connection, body)
-    assert answer["statuses"] == {"stored": 2, "repeated": 0}
+    assert answer["statuses"] == counts(2, 0)
     expected = [(f"entry[0].changes[0].value.{path}", reason) for path, (reason, _) in bad.items()]
     assert [(item["path"], item["reason"]) for item in answer["rejected"]] == expected
     kept = connection.execute("SELECT path, reason, item FROM headrace.webhook_reject").fetchall()
@@ -255,14 +207,14 @@ def test_what_is_no_body_of_the_provider_is_kept_whole(
 ) -> None:
     answer = ingest(connection, body)
     assert answer["rejected"] == [{"path": path, "reason": reason}]
-    assert (answer["statuses"], answer["messages"]) == ({"stored": 0, "repeated": 0},) * 2
+    assert (answer["statuses"], answer["messages"]) == (counts(0, 0),) * 2
     assert rejects(connection) == [(path, reason)]
 
 
 def test_what_stands_beside_the_envelope_is_kept_too(connection: Connection) -> None:
     body = {**envelope({"statuses": [status()]}), "statuses": [status("beside")], "value": 7, "changes": {}}
     answer = ingest(connection, body)
-    assert answer["statuses"] == {"stored": 1, "repeated": 0}
+    assert answer["statuses"] == counts(1, 0)
     assert sorted((item["path"], item["reason"]) for item in answer["rejected"]) == [
         ("", "no envelope: changes is not an array with something in it"),
         ("", "no envelope: value is not a JSON object"),
@@ -315,7 +267,7 @@ def test_incoming_messages_become_rows_and_count_as_replies(connection: Connecti
         }
     )
     answer = ingest(connection, body)
-    assert answer["messages"] == {"stored": 3, "repeated": 0}
+    assert answer["messages"] == counts(3, 0)
     assert [item["reason"] for item in answer["rejected"]] == [
         "a notice of the system, not a message of the contact",
         "no sender (from)",
@@ -328,7 +280,7 @@ def test_incoming_messages_become_rows_and_count_as_replies(connection: Connecti
         ("m2", "4919", "100", "incoming", 1700000061, "wamid.1"),
         ("m3", "4918", "100", "incoming", 1700000062, "wamid.2"),
     ]
-    assert ingest(connection, body)["messages"] == {"stored": 0, "repeated": 3}
+    assert ingest(connection, body)["messages"] == counts(0, 3)
     drain(connection)
     assert assert_all_agree(connection) == {(campaign, "t"): (3, 3, 0, 0, 3, 0, 0)}
 
@@ -350,7 +302,7 @@ def test_an_item_that_the_tables_refuse_is_kept_and_the_others_go_in(connection:
         {"statuses": [status("short 1"), status("much too long"), status("short 2"), status("short 1")]}
     )
     answer = ingest(connection, body)
-    assert answer["statuses"] == {"stored": 2, "repeated": 1}
+    assert answer["statuses"] == counts(2, 1)
     assert [row[0] for row in logs(connection)] == ["short 1", "short 2"]
     ((path, reason),) = rejects(connection)
     assert path == "entry[0].changes[0].value.statuses[1]"
@@ -404,7 +356,7 @@ def test_tables_without_the_optional_columns_take_what_they_can(
                 }
             ),
         )
-        assert answer["statuses"] == {"stored": 2, "repeated": 0}
+        assert answer["statuses"] == counts(2, 0)
         assert [(item["path"].rpartition(".")[2], item["reason"]) for item in answer["rejected"]] == [
             (
                 "messages[0]",

@@ -1,79 +1,59 @@
--- purpose: writes statuses and incoming messages of a webhook that are not there yet
--- grain:   items as webhook_items gives them, none with a problem; how many rows of each kind were written
--- reads:   stg_send_queue, the two tables it writes
+-- purpose: writes statuses and incoming messages into the application's tables
+-- grain:   rows as new_webhook_items gives them; how many of each kind the tables took, for a trigger may suppress a row
+-- reads:   pg_constraint, none of the application's rows: whose right it runs with needs INSERT, and what the application's triggers need
 -- writes:  {{ source }}.message_status_logs, {{ source }}.messages
 -- locks:   none of its own: the caller holds those of the message ids
-CREATE OR REPLACE FUNCTION headrace.store_webhook_items(p_items jsonb) RETURNS jsonb
-LANGUAGE plpgsql
-SET search_path = pg_catalog, headrace, pg_temp
-SET enable_hashjoin = off
-SET enable_mergejoin = off
-SET enable_seqscan = off
+--
+-- The application's triggers run here, so this function is its own and all others keep their rights to themselves. They
+-- find the application's schema on the search_path; nothing here depends on it, for every name is qualified and no
+-- operator is used. Constraints that wait for the end of the transaction are asked at once: what they refuse then would
+-- take the whole delivery with it.
+CREATE OR REPLACE FUNCTION headrace.store_webhook_items(p_items jsonb, OUT statuses bigint, OUT messages bigint)
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, {{ source }}, pg_temp
 AS $$
 DECLARE
-    v_statuses bigint := 0;
-    v_messages bigint := 0;
+    v_deferred text;
 BEGIN
-    IF p_items @> '[{"kind": "status"}]' THEN
+    statuses := 0;
+    messages := 0;
+    IF p_items OPERATOR(pg_catalog.@>) '[{"kind": "status"}]'::pg_catalog.jsonb THEN
         INSERT INTO {{ source }}.message_status_logs (
             whatsapp_message_id, status, created_at
             {{- optional('message_status_logs', 'campaign_id', ', campaign_id', '') }}{{ optional('message_status_logs', 'errors', ', errors', '') }})
         SELECT
-            s.message_id, s.status, s.at
-            {{- optional('message_status_logs', 'campaign_id', ', s.campaign_id', '') }}{{ optional('message_status_logs', 'errors', ', s.errors', '') }}
-        FROM (
-            SELECT DISTINCT ON (i.message_id, i.status, i.at)
-                i.message_id, i.status, i.at, i.n,
-{%- if optional('message_status_logs', 'campaign_id', 'y', '') %}
-{%- if type('message_status_logs', 'campaign_id') == 'bigint' %}
-                NULL::bigint AS campaign_id,  -- a campaign's id is a uuid: whatever this column means, it is not that
-{%- else %}
-                (
-                    SELECT q.campaign_id::text::{{ type('message_status_logs', 'campaign_id') }} FROM headrace.stg_send_queue q
-                    WHERE q.whatsapp_message_id = i.message_id LIMIT 1
-                ) AS campaign_id,
-{%- endif %}
-{%- endif %}
-                i.errors
-            FROM ROWS FROM (
-                jsonb_to_recordset(p_items) AS (kind text, message_id text, status text, at timestamptz, errors jsonb)
-            ) WITH ORDINALITY i (kind, message_id, status, at, errors, n)
-            WHERE i.kind = 'status' AND NOT EXISTS (
-                SELECT FROM {{ source }}.message_status_logs l
-                WHERE l.whatsapp_message_id = i.message_id AND l.status = i.status AND l.created_at = i.at)
-            ORDER BY i.message_id, i.status, i.at, i.n
-        ) s
-        ORDER BY s.n;
-        GET DIAGNOSTICS v_statuses = ROW_COUNT;
+            i.message_id, i.status, i.at
+            {{- optional('message_status_logs', 'campaign_id', ', i.campaign_id', '') }}{{ optional('message_status_logs', 'errors', ', i.errors', '') }}
+        FROM pg_catalog.jsonb_to_recordset(p_items) AS i (
+            kind pg_catalog.text, message_id pg_catalog.text, status pg_catalog.text, at pg_catalog.timestamptz, errors pg_catalog.jsonb
+            {{- optional('message_status_logs', 'campaign_id', ', campaign_id ', '') }}
+            {{- optional('message_status_logs', 'campaign_id', type('message_status_logs', 'campaign_id'), '') }})
+        WHERE i.kind OPERATOR(pg_catalog.=) 'status'::pg_catalog.text;
+        GET DIAGNOSTICS statuses = ROW_COUNT;
     END IF;
-
-    IF p_items @> '[{"kind": "message"}]' THEN
 {%- if optional('messages', 'whatsapp_message_id', 'y', '') %}
+    IF p_items OPERATOR(pg_catalog.@>) '[{"kind": "message"}]'::pg_catalog.jsonb THEN
         INSERT INTO {{ source }}.messages (
             whatsapp_message_id, user_phone, whatsapp_number_id, direction, created_at
             {{- optional('messages', 'context_message_id', ', context_message_id', '') }})
         SELECT
-            m.message_id, m.user_phone, m.whatsapp_number_id, 'incoming', m.at
-            {{- optional('messages', 'context_message_id', ', m.reference', '') }}
-        FROM (
-            SELECT DISTINCT ON (i.message_id, i.user_phone, i.whatsapp_number_id, i.at) i.*
-            FROM ROWS FROM (
-                jsonb_to_recordset(p_items) AS (
-                    kind text, message_id text, user_phone text, whatsapp_number_id text, at timestamptz, reference text)
-            ) WITH ORDINALITY i (kind, message_id, user_phone, whatsapp_number_id, at, reference, n)
-            WHERE i.kind = 'message' AND NOT EXISTS (
-                -- by the contract's index of incoming messages
-                SELECT FROM {{ source }}.messages e
-                WHERE e.user_phone = i.user_phone AND e.whatsapp_number_id = i.whatsapp_number_id AND e.created_at = i.at
-                    AND e.direction = 'incoming' AND e.whatsapp_message_id = i.message_id)
-            ORDER BY i.message_id, i.user_phone, i.whatsapp_number_id, i.at, i.n
-        ) m
-        ORDER BY m.n;
-        GET DIAGNOSTICS v_messages = ROW_COUNT;
-{%- else %}
-        RAISE EXCEPTION 'table messages lacks column whatsapp_message_id (text), by which a message is known again';
-{%- endif %}
+            i.message_id, i.user_phone, i.whatsapp_number_id, 'incoming', i.at
+            {{- optional('messages', 'context_message_id', ', i.reference', '') }}
+        FROM pg_catalog.jsonb_to_recordset(p_items) AS i (
+            kind pg_catalog.text, message_id pg_catalog.text, user_phone pg_catalog.text, whatsapp_number_id pg_catalog.text,
+            at pg_catalog.timestamptz, reference pg_catalog.text)
+        WHERE i.kind OPERATOR(pg_catalog.=) 'message'::pg_catalog.text;
+        GET DIAGNOSTICS messages = ROW_COUNT;
     END IF;
-    RETURN jsonb_build_object('statuses', v_statuses, 'messages', v_messages);
+{%- endif %}
+    SELECT pg_catalog.string_agg(pg_catalog.format('%I.%I', n.nspname, c.conname), ', ') INTO v_deferred
+    FROM pg_catalog.pg_constraint c JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.connamespace
+    WHERE c.condeferred AND (
+        c.conrelid OPERATOR(pg_catalog.=) {{ regclass('message_status_logs') }}::pg_catalog.regclass
+        OR c.conrelid OPERATOR(pg_catalog.=) {{ regclass('messages') }}::pg_catalog.regclass);
+    IF v_deferred IS NOT NULL THEN
+        EXECUTE pg_catalog.concat('SET CONSTRAINTS ', v_deferred, ' IMMEDIATE');
+        EXECUTE pg_catalog.concat('SET CONSTRAINTS ', v_deferred, ' DEFERRED');
+    END IF;
 END
 $$;

@@ -1,0 +1,24 @@
+-- purpose: JSON as jsonb can hold it: escapes that stand for no character become U+FFFD
+-- grain:   one text; what is no JSON stays none
+-- reads:   nothing
+-- writes:  nothing
+-- locks:   none
+--
+-- JSON may name U+0000 and halves of surrogate pairs, and PostgreSQL's text cannot hold them. In a database that is not in
+-- UTF-8 the same goes for every character its encoding lacks: p_ascii replaces all that are not ASCII. Bytes 1 and 2 stand
+-- meanwhile for an escaped backslash and for a whole pair: JSON has neither as they are.
+CREATE OR REPLACE FUNCTION headrace.clean_json(p_text text, p_ascii boolean) RETURNS text
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT replace(replace(
+        CASE WHEN p_ascii THEN regexp_replace(s.marked, '(\\|\x02)u(?!00[0-7])[0-9a-fA-F]{4}', '?', 'g') ELSE s.marked END,
+        chr(2), '\'), chr(1), '\\')
+    FROM (
+        SELECT regexp_replace(
+            regexp_replace(
+                replace(p_text, '\\', chr(1)),
+                '\\(u[dD][89abAB][0-9a-fA-F]{2})\\(u[dD][c-fC-F][0-9a-fA-F]{2})', chr(2) || '\1' || chr(2) || '\2', 'g'),
+            '\\u(0000|[dD][89a-fA-F][0-9a-fA-F]{2})', CASE getdatabaseencoding() WHEN 'UTF8' THEN '\\ufffd' ELSE '?' END, 'g') AS marked
+    ) s
+$$;

@@ -1,0 +1,55 @@
+-- purpose: takes in again what was refused of webhooks, after its cause was mended
+-- grain:   the rejects named, or all that are no notices; one row each: what became of it, and why it stays, null: it is gone
+-- reads:   as ingest_whatsapp_webhook
+-- writes:  as ingest_whatsapp_webhook
+-- locks:   as take_webhook_items, for all of them at once; then the rejects' rows
+--
+-- p_any_type: messages of types that are not known to be a contact's go in as well; notices never do.
+CREATE OR REPLACE FUNCTION headrace.retry_webhook_rejects(p_ids bigint[] DEFAULT NULL, p_any_type boolean DEFAULT false)
+RETURNS TABLE (id bigint, stored bigint, repeated bigint, suppressed bigint, reason text)
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, headrace, pg_temp
+AS $$
+DECLARE
+    v_ids bigint[] := coalesce(p_ids, ARRAY(SELECT r.id FROM headrace.webhook_reject r WHERE NOT r.notice));
+    v_missing bigint;
+    v_items jsonb;
+    v_left jsonb;
+    v_taken jsonb;
+    r record;
+BEGIN
+    PERFORM headrace.webhook_isolation();
+    SELECT min(i) INTO v_missing FROM unnest(v_ids) i WHERE NOT EXISTS (SELECT FROM headrace.webhook_reject k WHERE k.id = i);
+    IF v_missing IS NOT NULL THEN
+        RAISE EXCEPTION 'there is no webhook reject %', v_missing USING ERRCODE = 'no_data_found';
+    END IF;
+    PERFORM headrace.lock_webhook_buckets(ARRAY(
+        SELECT DISTINCT (hashtext(i.message_id) & 255)::smallint
+        FROM headrace.webhook_reject k
+        CROSS JOIN headrace.webhook_items(
+            headrace.webhook_reject_body(k.path, k.item, k.whatsapp_number_id, k.sender), p_any_type) i
+        WHERE k.id = ANY (v_ids) AND i.problem IS NULL));
+    FOR r IN SELECT k.* FROM headrace.webhook_reject k WHERE k.id = ANY (v_ids) ORDER BY k.id FOR UPDATE LOOP
+        SELECT
+            coalesce(jsonb_agg(to_jsonb(i)) FILTER (WHERE i.problem IS NULL), '[]'),
+            coalesce(jsonb_agg(to_jsonb(i)) FILTER (WHERE i.problem IS NOT NULL), '[]')
+        INTO v_items, v_left
+        FROM headrace.webhook_items(headrace.webhook_reject_body(r.path, r.item, r.whatsapp_number_id, r.sender), p_any_type) i;
+        v_taken := headrace.take_webhook_items(v_items);
+        v_left := v_left || (v_taken -> 'refused');
+        id := r.id;
+        stored := (v_taken #>> '{statuses,stored}')::bigint + (v_taken #>> '{messages,stored}')::bigint;
+        repeated := (v_taken #>> '{statuses,repeated}')::bigint + (v_taken #>> '{messages,repeated}')::bigint;
+        suppressed := (v_taken #>> '{statuses,suppressed}')::bigint + (v_taken #>> '{messages,suppressed}')::bigint;
+        reason := nullif(concat_ws('; ', v_left #>> '{0,problem}', CASE WHEN jsonb_array_length(v_left) > 1 THEN '…' END), '');
+        -- What stays is the same part for another reason, or what a larger part fell into.
+        IF v_left <> jsonb_build_array(v_left -> 0) OR v_left #> '{0,item}' <> r.item OR v_left #>> '{0,problem}' <> r.reason
+            OR jsonb_array_length(v_left) = 0 THEN
+            DELETE FROM headrace.webhook_reject k WHERE k.id = r.id;
+            PERFORM headrace.keep_webhook_rejects(
+                CASE WHEN v_left #> '{0,item}' = r.item THEN jsonb_set(v_left, '{0,path}', to_jsonb(r.path)) ELSE v_left END);
+        END IF;
+        RETURN NEXT;
+    END LOOP;
+END
+$$;

@@ -1,0 +1,77 @@
+-- purpose: takes statuses and incoming messages of a webhook into the application's tables, each once
+-- grain:   items as webhook_items gives them, none with a problem; how many were stored, were there, or were suppressed by
+--          the application's triggers, and the items that the tables refuse, each with why
+-- reads:   what the functions it calls read
+-- writes:  {{ source }}.message_status_logs, {{ source }}.messages
+-- locks:   rows of headrace.webhook_lock, one for each 256th of message ids, in order: two deliveries of one item wait for
+--          each other. Nobody else can lock these rows.
+CREATE OR REPLACE FUNCTION headrace.take_webhook_items(p_items jsonb) RETURNS jsonb
+LANGUAGE plpgsql
+SET search_path = pg_catalog, headrace, pg_temp
+AS $$
+DECLARE
+    v_found record;
+    v_new record;
+    v_item jsonb;
+    v_stored record;
+    v_code text;
+    v_error text;
+    v_statuses bigint := 0;
+    v_messages bigint := 0;
+    v_new_statuses bigint := 0;
+    v_new_messages bigint := 0;
+    v_refused jsonb := '[]';
+    v_refused_statuses bigint := 0;
+    v_refused_messages bigint := 0;
+BEGIN
+    SELECT
+        count(*) FILTER (WHERE i ->> 'kind' = 'status') AS statuses, count(*) FILTER (WHERE i ->> 'kind' = 'message') AS messages,
+        coalesce(array_agg(DISTINCT (hashtext(i ->> 'message_id') & 255)::smallint), '{}') AS buckets
+    INTO v_found FROM jsonb_array_elements(p_items) i;
+    PERFORM headrace.lock_webhook_buckets(v_found.buckets);
+    BEGIN
+        SELECT * INTO v_new FROM headrace.new_webhook_items(p_items);
+        SELECT * INTO v_stored FROM headrace.store_webhook_items(v_new.items);
+        v_statuses := v_stored.statuses;
+        v_messages := v_stored.messages;
+        v_new_statuses := v_new.statuses;
+        v_new_messages := v_new.messages;
+    EXCEPTION WHEN OTHERS OR assert_failure THEN
+        GET STACKED DIAGNOSTICS v_code = RETURNED_SQLSTATE;
+        IF headrace.is_passing_error(v_code) THEN
+            RAISE;
+        END IF;
+        -- One of them is at fault, or several: the others are taken in one by one.
+        FOR v_item IN SELECT i FROM jsonb_array_elements(p_items) i LOOP
+            BEGIN
+                SELECT * INTO v_new FROM headrace.new_webhook_items(jsonb_build_array(v_item));
+                SELECT * INTO v_stored FROM headrace.store_webhook_items(v_new.items);
+                v_statuses := v_statuses + v_stored.statuses;
+                v_messages := v_messages + v_stored.messages;
+                v_new_statuses := v_new_statuses + v_new.statuses;
+                v_new_messages := v_new_messages + v_new.messages;
+            EXCEPTION WHEN OTHERS OR assert_failure THEN
+                GET STACKED DIAGNOSTICS v_code = RETURNED_SQLSTATE, v_error = MESSAGE_TEXT;
+                IF headrace.is_passing_error(v_code) THEN
+                    RAISE;
+                END IF;
+                v_refused := v_refused || (v_item || jsonb_build_object('problem', v_code || ' ' || left(v_error, 400)));
+                v_refused_statuses := v_refused_statuses + (v_item ->> 'kind' = 'status')::integer;
+                v_refused_messages := v_refused_messages + (v_item ->> 'kind' = 'message')::integer;
+            END;
+        END LOOP;
+    END;
+{%- if not optional('message_status_logs', 'errors', 'y', '') %}
+    -- The errors have no column to be kept in.
+    v_refused := v_refused || coalesce((
+        SELECT jsonb_agg(i || '{"problem": "taken in without its errors: table message_status_logs lacks column errors (jsonb)"}')
+        FROM jsonb_array_elements(p_items) i WHERE i ->> 'kind' = 'status' AND jsonb_typeof(i -> 'errors') = 'array'), '[]');
+{%- endif %}
+    RETURN jsonb_build_object(
+        'statuses', jsonb_build_object(
+            'stored', v_statuses, 'repeated', v_found.statuses - v_refused_statuses - v_new_statuses, 'suppressed', v_new_statuses - v_statuses),
+        'messages', jsonb_build_object(
+            'stored', v_messages, 'repeated', v_found.messages - v_refused_messages - v_new_messages, 'suppressed', v_new_messages - v_messages),
+        'refused', v_refused);
+END
+$$;

@@ -18,7 +18,7 @@ from orchestration.contract import (
 )
 from orchestration.database import cannot_connect, connection_problem, engine
 from orchestration.errors import HeadraceError
-from orchestration.installation import check_server
+from orchestration.installation import check_encoding, check_server
 from orchestration.settings import Settings
 
 OLD_WRITER_SECONDS = 300
@@ -62,6 +62,7 @@ def diagnose(database_url: str, settings: Settings) -> Diagnosis:
 
 def _diagnose(connection: sa.Connection, settings: Settings) -> Diagnosis:
     check_server(connection)
+    check_encoding(connection)
     server = str(connection.exec_driver_sql("SHOW server_version").scalar_one())
     errors: list[Problem] = []
     notes: list[Problem] = []
@@ -100,6 +101,7 @@ def _diagnose(connection: sa.Connection, settings: Settings) -> Diagnosis:
         notes += _amendments(connection)
         notes += _workers(connection)
     notes += _old_writers(connection)
+    notes += _encoding(connection)
     return Diagnosis(tuple(domain.name for domain in domains), server, tuple(errors), tuple(notes))
 
 
@@ -228,6 +230,18 @@ def _old_writers(connection: sa.Connection) -> list[Problem]:
             f"SELECT pg_terminate_backend({pid}); -- if it was forgotten",
         )
         for pid, seconds, name in rows
+    ]
+
+
+def _encoding(connection: sa.Connection) -> list[Problem]:
+    encoding = connection.exec_driver_sql("SELECT getdatabaseencoding()").scalar_one()
+    if encoding == "UTF8":
+        return []
+    return [
+        Problem(
+            f"the database's encoding is {encoding}: a webhook with a character that it lacks is refused whole",
+            "a database WITH ENCODING 'UTF8' takes all",
+        )
     ]
 
 

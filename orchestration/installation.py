@@ -147,6 +147,16 @@ def check_server(connection: sa.Connection) -> None:
         )
 
 
+def check_encoding(connection: sa.Connection) -> None:
+    """Raises HeadraceError where text of the database is bytes without a meaning. Not for uninstall: that needs none."""
+    if connection.exec_driver_sql("SELECT getdatabaseencoding()").scalar_one() == "SQL_ASCII":
+        raise HeadraceError(
+            "the database's encoding is SQL_ASCII, which does not say what its bytes mean: statistics as JSON, and webhooks "
+            "with any character beyond ASCII, need one that does; move its content into a database made WITH ENCODING 'UTF8' "
+            "TEMPLATE template0 (pg_dump --encoding=…, psql)"
+        )
+
+
 def execute(connection: sa.Connection, script: str) -> list[tuple[Any, ...]]:
     """Runs a script as it stands: no parameters, so that % and : mean themselves. Rows of its last statement."""
     cursor = connection.connection.cursor()

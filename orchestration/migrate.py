@@ -33,7 +33,15 @@ from orchestration.database import (
     sql_file_names,
 )
 from orchestration.errors import HeadraceError
-from orchestration.installation import Command, change, check_server, execute, explained, read_installation
+from orchestration.installation import (
+    Command,
+    change,
+    check_encoding,
+    check_server,
+    execute,
+    explained,
+    read_installation,
+)
 from orchestration.relations import FoundTable
 from orchestration.settings import Settings
 
@@ -99,6 +107,7 @@ def fitting_domains(
     Raises:
         HeadraceError: they do not fit the contract; every difference is named, with the statement that mends it.
     """
+    check_encoding(connection)
     catalog = read_catalog(connection, settings.source_schema)
     installed = read_installation(connection).get("domains", "").split(",")
     domains = active_domains(read_contract(), catalog, settings.domains, installed)

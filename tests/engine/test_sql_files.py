@@ -43,6 +43,15 @@ def test_a_file_begins_with_what_it_is_for_its_grain_and_what_it_reads_writes_an
         assert re.match(rf"-- {name}: +\S", line), line
 
 
+@pytest.mark.parametrize("path", FILES, ids=relative)
+def test_a_file_reads_the_same_in_every_encoding_and_by_every_reading_of_literals(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert text.isascii(), "a database in LATIN1 or EUC_JP has other characters"
+    # An E'...' means the same whatever standard_conforming_strings says, for a body is parsed in its caller's session.
+    plain = re.findall(r"(?<![Ee])'(?:[^']|'')*'", re.sub(r"--.*|[Ee]'(?:[^'\\]|\\.|'')*'", "", text))
+    assert [literal for literal in plain if "\\" in literal] == []
+
+
 @pytest.mark.parametrize(
     "path", [path for path in FILES if path.parent.name not in ("versions", "demo")], ids=relative
 )

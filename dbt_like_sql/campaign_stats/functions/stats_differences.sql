@@ -20,5 +20,5 @@ AS $$
         jsonb_build_object('template_name', coalesce(o.template, n.template), 'counter', coalesce(o.key, n.key), 'from', o.value, 'to', n.value)
         ORDER BY coalesce(o.template, n.template), coalesce(o.key, n.key)), '[]')
     FROM old o FULL JOIN new n ON o.template = n.template AND o.key = n.key
-    WHERE o.value IS DISTINCT FROM n.value AND coalesce(o.key, n.key) NOT LIKE '%\_rate'
+    WHERE o.value IS DISTINCT FROM n.value AND coalesce(o.key, n.key) !~ '_rate$'
 $$;

@@ -6,7 +6,7 @@
 --
 -- A time is that of the first evidence; null where it is not known. Statuses are folded per message before anything is
 -- counted, so that no join multiplies rows. Replies are searched from the incoming messages on: a conversation without one
--- costs nothing. campaign_id stands in both join conditions so that WHERE campaign_id = … reaches every scan.
+-- costs nothing. campaign_id stands in both join conditions so that WHERE campaign_id = ... reaches every scan.
 CREATE OR REPLACE VIEW headrace.message_outcome_live AS
 SELECT
     s.id,

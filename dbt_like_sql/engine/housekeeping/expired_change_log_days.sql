@@ -10,7 +10,7 @@ AS $$
     SELECT d.day FROM (
         SELECT to_date(right(c.relname, 8), 'YYYYMMDD') AS day
         FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
-        WHERE i.inhparent = 'headrace.change_log'::regclass AND c.relname ~ '^change_log_\d{8}$'
+        WHERE i.inhparent = 'headrace.change_log'::regclass AND c.relname ~ '^change_log_[0-9]{8}$'
     ) d
     WHERE (d.day + 1)::timestamp AT TIME ZONE 'UTC' < now() - p_retention
     ORDER BY d.day

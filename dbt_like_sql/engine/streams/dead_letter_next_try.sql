@@ -1,4 +1,4 @@
--- purpose: when a dead letter is tried again by itself: after 1, 2, 4 … minutes, at most daily; never after ten tries
+-- purpose: when a dead letter is tried again by itself: after 1, 2, 4 ... minutes, at most daily; never after ten tries
 -- grain:   one number of attempts made
 -- reads:   nothing
 -- writes:  nothing

@@ -5,7 +5,7 @@
 -- locks:   SHARE ROW EXCLUSIVE on the captured tables, then ACCESS EXCLUSIVE on change_log, until migrate commits: writes wait
 --
 -- PostgreSQL reads a CHECK's expression anew in each statement that inserts, and a row trigger is a statement a row:
--- 3 of the 14 µs that a change cost (docs/decisions.md, 13).
+-- 3 of the 14 us that a change cost (docs/decisions.md, 13).
 --
 -- Tables first, as a writer locks them: one that is in its statement would wait for the log, and we for its table.
 DO $$

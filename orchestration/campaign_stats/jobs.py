@@ -5,16 +5,22 @@ Here: their config and what Dagster shows of them. Not here: what is done (lifec
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
+from uuid import UUID
 
 import dagster as dg
 from pydantic import Field
 
 from orchestration.campaign_stats import lifecycle
 from orchestration.campaign_stats.assets import GROUP
+from orchestration.campaign_stats.confirmation import SHORT, VALID_FOR, Intent, confirm_refused
+from orchestration.campaign_stats.ids import read_ids
 from orchestration.campaign_stats.lifecycle import MOST_CAMPAIGNS, Outcome
 from orchestration.campaign_stats.resources import ApplicationDatabase
 from orchestration.errors import HeadraceError
 from orchestration.run_config import Flag, Text
+
+_RUNS_LOOKED_AT = 500
 
 
 class CampaignsConfig(dg.Config):
@@ -26,7 +32,14 @@ class CampaignsConfig(dg.Config):
         description=f"Ids of campaigns (UUIDs), at least one and at most {MOST_CAMPAIGNS}. "
         "If one is wrong it is named, and nothing is done.",
     )
-    dry_run: Flag = Field(default=True, description="Only say what would be done. Set it to false to do it.")
+    dry_run: Flag = Field(
+        default=True, description="Only say what would be done. To do it set it to false, and confirm."
+    )
+    confirm: Text = Field(
+        default="",
+        description=f"With dry_run: false, the first {SHORT} letters of the id of a dry run of these campaigns, not older than a "
+        "day. Its page shows what would be done.",
+    )
 
 
 class ReopenConfig(CampaignsConfig):
@@ -52,6 +65,7 @@ def freeze_op(context: dg.OpExecutionContext, config: CampaignsConfig, database:
     """Freezes campaigns now, whatever their status: recomputed once more, they change only by amendments from then on."""
     campaigns = lifecycle.read_campaigns(config.campaigns)
     with _told():
+        _require_confirmation(context, config, campaigns)
         done = lifecycle.freeze(database.engine(), campaigns, dry_run=config.dry_run, log=context.log.info)
     _show(context, done, config.dry_run)
 
@@ -61,6 +75,7 @@ def reopen_op(context: dg.OpExecutionContext, config: ReopenConfig, database: Ap
     """Makes frozen campaigns live again, with the frozen version on record; a completed one settles once more."""
     campaigns = lifecycle.read_campaigns(config.campaigns)
     with _told():
+        _require_confirmation(context, config, campaigns)
         done = lifecycle.reopen(
             database.engine(),
             campaigns,
@@ -76,6 +91,7 @@ def amend_op(context: dg.OpExecutionContext, config: AmendConfig, database: Appl
     """Decides amendments that wait because the source has fewer rows: the check amendments_pending names them."""
     campaigns = lifecycle.read_campaigns(config.campaigns)
     with _told():
+        _require_confirmation(context, config, campaigns)
         done = lifecycle.amend(
             database.engine(),
             campaigns,
@@ -95,10 +111,33 @@ def _told() -> Iterator[None]:
         raise dg.Failure(str(error)) from error
 
 
+def _require_confirmation(
+    context: dg.OpExecutionContext, config: CampaignsConfig, campaigns: Sequence[UUID]
+) -> None:
+    """Raises HeadraceError where a run in earnest names no dry run of the same."""
+    if config.dry_run:
+        return
+    since = datetime.now(UTC) - VALID_FOR
+    wanted = dg.RunsFilter(
+        job_name=context.job_name, statuses=[dg.DagsterRunStatus.SUCCESS], created_after=since
+    )
+    dry_runs = []
+    for run in context.instance.get_runs(wanted, limit=_RUNS_LOOKED_AT):
+        try:
+            told = type(config).model_validate(dict(run.run_config))
+            if told.dry_run:
+                dry_runs.append((run.run_id, Intent.of(read_ids(told.campaigns), told.model_dump())))
+        except (HeadraceError, ValueError, TypeError):
+            continue  # of a version whose config was another one
+    if why := confirm_refused(config.confirm, Intent.of(campaigns, config.model_dump()), dry_runs):
+        raise HeadraceError(why)
+
+
 def _show(context: dg.OpExecutionContext, outcomes: Sequence[Outcome], dry_run: bool) -> None:
     changed = sum(outcome.before != outcome.after for outcome in outcomes)
+    confirm = context.run_id[:SHORT]
     if dry_run:
-        context.log.info("a dry run: nothing was changed; with dry_run: false it is done")
+        context.log.info(f"a dry run: nothing was changed; to do it: dry_run: false, confirm: {confirm}")
     columns = {
         "campaign": "string",
         "name": "string",
@@ -133,6 +172,7 @@ def _show(context: dg.OpExecutionContext, outcomes: Sequence[Outcome], dry_run: 
             "dry_run": dry_run,
             "campaigns": len(outcomes),
             "changed": changed,
+            **({"confirm": confirm} if dry_run else {}),
             "results": dg.MetadataValue.table(
                 records, dg.TableSchema([dg.TableColumn(name, type) for name, type in columns.items()])
             ),

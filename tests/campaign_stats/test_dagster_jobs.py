@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -15,6 +16,7 @@ import pytest
 from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster_graphql.test.utils import execute_dagster_graphql
 
+from orchestration.campaign_stats.confirmation import Intent, confirm_refused
 from orchestration.campaign_stats.lifecycle import MOST_CAMPAIGNS
 from orchestration.definitions import defs
 from tests.campaign_stats.conftest import Application
@@ -37,9 +39,14 @@ def campaigns(database: str, monkeypatch: pytest.MonkeyPatch) -> tuple[Applicati
 
 
 def run(name: str, *campaigns: object, **config: object) -> dg.ExecuteInProcessResult:
-    return defs.resolve_job_def(f"{name}_campaigns").execute_in_process(
-        run_config={"campaigns": list(map(str, campaigns)), **config}
-    )
+    """A run in earnest comes after its dry run, and names it."""
+    job_def = defs.resolve_job_def(f"{name}_campaigns")
+    given = {"campaigns": list(map(str, campaigns)), **config}
+    with dg.DagsterInstance.ephemeral() as instance:
+        if config.get("dry_run") is False:
+            seen = job_def.execute_in_process(run_config={**given, "dry_run": True}, instance=instance)
+            given["confirm"] = seen.run_id[:8]
+        return job_def.execute_in_process(run_config=given, instance=instance)
 
 
 def shown(result: dg.ExecuteInProcessResult) -> tuple[Mapping[str, Any], list[dict[str, Any]]]:
@@ -125,7 +132,9 @@ def test_a_job_launched_through_graphql_freezes_what_its_config_names(
 
         refused = start({"campaigns": "all", "in_earnest": True})
         assert refused["__typename"] == "RunConfigValidationInvalid"
-        launched = start({"campaigns": [str(first)], "dry_run": False})
+        seen = start({"campaigns": [str(first)]})
+        word = seen["run"]["runId"][:8]
+        launched = start({"campaigns": [str(first)], "dry_run": False, "confirm": word})
         run = context.instance.get_run_by_id(launched["run"]["runId"])
         assert run is not None
         assert run.status is dg.DagsterRunStatus.SUCCESS
@@ -150,9 +159,77 @@ def test_a_dry_run_says_what_would_be_done_and_does_nothing(
     application, first, _ = campaigns
     before = states(application)
     metadata, rows = shown(run("freeze", first))
+    word = metadata.pop("confirm")
     assert metadata == {"dry_run": True, "campaigns": 1, "changed": 0}
+    assert re.fullmatch("[0-9a-f]{8}", word)
     assert rows[0]["result"] == f"would be frozen; is live, version {before[first][1]}"
     assert states(application) == before
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_single_request_changes_nothing_whatever_it_says(
+    campaigns: tuple[Application, UUID, UUID], name: str
+) -> None:
+    application, first, second = campaigns
+    if name == "amend":
+        wait_for_a_decision(application, first)
+    elif name == "reopen":
+        application.rows("SELECT headrace.freeze_campaigns(ARRAY[%s])", [first])
+    before = states(application)
+    job_def = defs.resolve_job_def(f"{name}_campaigns")
+    told: dict[str, Any] = {"accept_fewer_rows": True} if name == "amend" else {}
+    given: dict[str, Any] = {"campaigns": [str(first)], **told}
+    with dg.DagsterInstance.ephemeral() as instance:
+
+        def refused(**config: object) -> str:
+            with pytest.raises(dg.Failure) as caught:
+                job_def.execute_in_process(
+                    run_config={**given, "dry_run": False, **config}, instance=instance
+                )
+            assert "nothing was done" in str(caught.value)
+            assert states(application) == before
+            return str(caught.value)
+
+        for word in ("", "yes", "1", name, f"{name} 1", str(first), str(uuid4()), "%", "0", "00000000"):
+            assert "dry_run: true" in refused(confirm=word)
+        assert "is to be seen before" in refused()
+
+        of_another_job = defs.resolve_job_def("amend_campaigns" if name == "freeze" else "freeze_campaigns")
+        other = {"accept_fewer_rows": True} if name == "freeze" else {}
+        with suppress(dg.Failure):
+            of_another_job.execute_in_process(
+                run_config={"campaigns": [str(first)], **other},
+                instance=instance,
+                run_id=(elsewhere := str(uuid4())),
+            )
+        assert "not the id of a dry run of this job" in refused(confirm=elsewhere)
+
+        if name != "amend":
+            seen = job_def.execute_in_process(
+                run_config={**given, "campaigns": [str(second)]}, instance=instance
+            )
+            assert "other campaigns" in refused(confirm=seen.run_id)
+        seen = job_def.execute_in_process(run_config=given, instance=instance)
+        assert "not the id" in refused(confirm=seen.run_id[:7])
+        if name != "freeze":
+            assert "another decision" in refused(confirm=seen.run_id[:8], accept_fewer_rows=name == "reopen")
+
+        done = job_def.execute_in_process(
+            run_config={**given, "dry_run": False, "confirm": seen.run_id[:8].upper()}, instance=instance
+        )
+        assert done.success
+        assert states(application) != before
+        before = states(application)
+        assert "not the id of a dry run" in refused(confirm=done.run_id), "it was none"
+
+
+def test_fewer_campaigns_than_were_seen_may_be_done_and_a_run_in_earnest_confirms_none() -> None:
+    first, second = uuid4(), uuid4()
+    both, one = Intent(frozenset([first, second]), {}), Intent(frozenset([first]), {})
+    seen = [("1a2b3c4d-0000", both)]
+    assert confirm_refused("1a2b3c4d", one, seen) is None
+    assert confirm_refused("1a2b3c4d", both, [("1a2b3c4d-0000", one)]) is not None
+    assert confirm_refused("1a2b3c4d-0000", both, seen) is None
 
 
 def test_campaigns_are_frozen_and_named_with_state_and_version_before_and_after(

@@ -12,13 +12,13 @@ LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT replace(replace(
-        CASE WHEN p_ascii THEN regexp_replace(s.marked, '(\\|\x02)u(?!00[0-7])[0-9a-fA-F]{4}', '?', 'g') ELSE s.marked END,
-        chr(2), '\'), chr(1), '\\')
+        CASE WHEN p_ascii THEN regexp_replace(s.marked, E'(\\\\|\\x02)u(?!00[0-7])[0-9a-fA-F]{4}', '?', 'g') ELSE s.marked END,
+        chr(2), E'\\'), chr(1), E'\\\\')
     FROM (
         SELECT regexp_replace(
             regexp_replace(
-                replace(p_text, '\\', chr(1)),
-                '\\(u[dD][89abAB][0-9a-fA-F]{2})\\(u[dD][c-fC-F][0-9a-fA-F]{2})', chr(2) || '\1' || chr(2) || '\2', 'g'),
-            '\\u(0000|[dD][89a-fA-F][0-9a-fA-F]{2})', CASE getdatabaseencoding() WHEN 'UTF8' THEN '\\ufffd' ELSE '?' END, 'g') AS marked
+                replace(p_text, E'\\\\', chr(1)),
+                E'\\\\(u[dD][89abAB][0-9a-fA-F]{2})\\\\(u[dD][c-fC-F][0-9a-fA-F]{2})', chr(2) || E'\\1' || chr(2) || E'\\2', 'g'),
+            E'\\\\u(0000|[dD][89a-fA-F][0-9a-fA-F]{2})', CASE getdatabaseencoding() WHEN 'UTF8' THEN E'\\\\ufffd' ELSE '?' END, 'g') AS marked
     ) s
 $$;

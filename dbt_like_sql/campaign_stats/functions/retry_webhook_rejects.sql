@@ -41,7 +41,7 @@ BEGIN
         stored := (v_taken #>> '{statuses,stored}')::bigint + (v_taken #>> '{messages,stored}')::bigint;
         repeated := (v_taken #>> '{statuses,repeated}')::bigint + (v_taken #>> '{messages,repeated}')::bigint;
         suppressed := (v_taken #>> '{statuses,suppressed}')::bigint + (v_taken #>> '{messages,suppressed}')::bigint;
-        reason := nullif(concat_ws('; ', v_left #>> '{0,problem}', CASE WHEN jsonb_array_length(v_left) > 1 THEN '…' END), '');
+        reason := nullif(concat_ws('; ', v_left #>> '{0,problem}', CASE WHEN jsonb_array_length(v_left) > 1 THEN '...' END), '');
         -- What stays is the same part for another reason, or what a larger part fell into.
         IF v_left <> jsonb_build_array(v_left -> 0) OR v_left #> '{0,item}' <> r.item OR v_left #>> '{0,problem}' <> r.reason
             OR jsonb_array_length(v_left) = 0 THEN

@@ -9,8 +9,8 @@ SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT CASE
         WHEN p_path = '' THEN p_item
-        WHEN p_path ~ '^entry\[\d+\]$' THEN jsonb_build_object('entry', jsonb_build_array(p_item))
-        WHEN p_path ~ '^entry\[\d+\]\.changes\[\d+\]$'
+        WHEN p_path ~ E'^entry\\[\\d+\\]$' THEN jsonb_build_object('entry', jsonb_build_array(p_item))
+        WHEN p_path ~ E'^entry\\[\\d+\\]\\.changes\\[\\d+\\]$'
             THEN jsonb_build_object('entry', jsonb_build_array(jsonb_build_object('changes', jsonb_build_array(p_item))))
         WHEN p_path LIKE 'entry[%' THEN jsonb_build_object('entry', jsonb_build_array(jsonb_build_object(
             'changes', jsonb_build_array(jsonb_build_object('field', 'messages', 'value', v.value)))))
@@ -18,10 +18,10 @@ AS $$
     END
     FROM (
         SELECT CASE
-            WHEN p_path ~ '\.value$' THEN p_item
+            WHEN p_path ~ E'\\.value$' THEN p_item
             ELSE jsonb_build_object(
-                regexp_replace(p_path, '^.*\.|\[\d+\]$', '', 'g'),
-                CASE WHEN p_path ~ '\]$' THEN jsonb_build_array(p_item) ELSE p_item END,
+                regexp_replace(p_path, E'^.*\\.|\\[\\d+\\]$', '', 'g'),
+                CASE WHEN p_path ~ E'\\]$' THEN jsonb_build_array(p_item) ELSE p_item END,
                 'metadata', jsonb_build_object('phone_number_id', p_number_id))
                 || CASE WHEN p_sender IS NULL THEN '{}' ELSE jsonb_build_object('contacts', jsonb_build_array(jsonb_build_object('wa_id', p_sender))) END
         END AS value

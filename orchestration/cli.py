@@ -114,7 +114,7 @@ def doctor(as_json: bool) -> None:
     """Checks the database: what is wrong and what to do. Exit 1 if something is."""
     from dataclasses import asdict
 
-    from orchestration.doctor import diagnose
+    from orchestration.doctor import diagnose, grouped
 
     url, found = target()
     diagnosis = diagnose(url, found)
@@ -123,7 +123,7 @@ def doctor(as_json: bool) -> None:
     else:
         say(f"PostgreSQL {diagnosis.server}; active: {', '.join(diagnosis.domains) or 'none'}")
         for label, problems in (("wrong", diagnosis.errors), ("note", diagnosis.notes)):
-            for problem in problems:
+            for problem in grouped(problems):
                 say(f"{label}: {problem.what}\n       {problem.remedy}")
         if not diagnosis.errors:
             say("nothing is wrong")

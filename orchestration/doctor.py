@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import psycopg
@@ -18,12 +19,25 @@ from orchestration.contract import (
 )
 from orchestration.database import cannot_connect, connection_problem, engine
 from orchestration.errors import HeadraceError
-from orchestration.installation import check_encoding, check_server
+from orchestration.installation import check_encoding, check_server, schema_problem
 from orchestration.settings import Settings
 
 OLD_WRITER_SECONDS = 300
 LAG_SECONDS = 60
 WORKER_SILENT_SECONDS = 30
+MOST_ALIKE = 3
+_MOST_FAILED = 5
+
+_READ_ONLY = sa.text("""
+    SELECT
+        pg_is_in_recovery(), current_setting('transaction_read_only')::boolean, s.source,
+        quote_ident(current_database()), quote_ident(current_user)
+    FROM pg_settings s WHERE s.name = 'default_transaction_read_only'
+""")
+_FAILED_REBUILDS = sa.text("""
+    SELECT campaign_id, left(rebuild_error, 300), rebuild_failures, count(*) OVER ()
+    FROM headrace.campaign WHERE rebuild_error IS NOT NULL ORDER BY campaign_id LIMIT :most
+""")
 
 
 @dataclass(frozen=True)
@@ -67,7 +81,9 @@ def _diagnose(connection: sa.Connection, settings: Settings) -> Diagnosis:
     errors: list[Problem] = []
     notes: list[Problem] = []
     installed = connection.exec_driver_sql("SELECT to_regclass('headrace.installation')").scalar() is not None
+    errors += _read_only(connection)
     catalog = read_catalog(connection, settings.source_schema)
+    misnamed = schema_problem(connection, settings.source_schema, catalog)
     recorded = (
         connection.exec_driver_sql("SELECT value FROM headrace.installation WHERE name = 'domains'").scalar()
         or ""
@@ -80,7 +96,10 @@ def _diagnose(connection: sa.Connection, settings: Settings) -> Diagnosis:
         there = [domain for domain in domains if domain.name in recorded.split(",")]
         faults = capture.read_faults(connection, capture.captured_sources(there))
     broken = capture.problems(faults)
-    if not domains:
+    if misnamed:
+        errors.append(misnamed)
+        domains = []
+    elif not domains:
         notes.append(
             Problem(
                 f"no domain is active: schema {settings.source_schema} has none of its tables",
@@ -94,7 +113,7 @@ def _diagnose(connection: sa.Connection, settings: Settings) -> Diagnosis:
     if not installed:
         errors.append(Problem("schema headrace is not installed", "headrace migrate"))
     else:
-        if not contract:
+        if not contract and not misnamed:
             errors += [Problem(what, "headrace migrate") for what in migrate.outdated(connection, settings)]
         errors += _streams(connection)
         notes += _rebuilds(connection)
@@ -103,6 +122,52 @@ def _diagnose(connection: sa.Connection, settings: Settings) -> Diagnosis:
     notes += _old_writers(connection)
     notes += _encoding(connection)
     return Diagnosis(tuple(domain.name for domain in domains), server, tuple(errors), tuple(notes))
+
+
+def grouped(problems: Sequence[Problem]) -> list[Problem]:
+    """What one remedy mends is one entry where it would be many."""
+    alike: dict[str, list[str]] = {}
+    for problem in problems:
+        alike.setdefault(problem.remedy, []).append(problem.what)
+    found = []
+    for remedy, whats in alike.items():
+        if len(whats) <= MOST_ALIKE:
+            found += [Problem(what, remedy) for what in whats]
+            continue
+        more = len(whats) - MOST_ALIKE
+        found.append(
+            Problem(
+                f"{len(whats)} things: {'; '.join(whats[:MOST_ALIKE])}; and {more} more (--json has all)",
+                remedy,
+            )
+        )
+    return found
+
+
+def _read_only(connection: sa.Connection) -> list[Problem]:
+    """Why nothing can be written where Headrace connects to."""
+    recovering, read_only, source, database, role = connection.execute(_READ_ONLY).one()
+    if recovering:
+        return [
+            Problem(
+                "this server is a standby: it takes no writes, and no worker and no migrate run on it; what follows is as old as "
+                "what it has replayed",
+                "set HEADRACE_DATABASE_URL to the primary (with several hosts in it, target_session_attrs=read-write finds it)",
+            )
+        ]
+    if not read_only:
+        return []
+    place = {"database": f"DATABASE {database}", "user": f"ROLE {role}"}.get(source)
+    if source == "database user":
+        place = f"ROLE {role} IN DATABASE {database}"
+    return [
+        Problem(
+            "the server takes no writes in this database: default_transaction_read_only is on, and statistics stand still",
+            f"ALTER {place} RESET default_transaction_read_only;"
+            if place
+            else "take default_transaction_read_only out of the server's configuration, or of the URL's options",
+        )
+    ]
 
 
 def _streams(connection: sa.Connection) -> list[Problem]:
@@ -132,19 +197,9 @@ def _streams(connection: sa.Connection) -> list[Problem]:
                     "headrace worker",
                 )
             )
-    failed = connection.exec_driver_sql(
-        "SELECT campaign_id, rebuild_error, rebuild_failures FROM headrace.campaign"
-        " WHERE rebuild_error IS NOT NULL ORDER BY campaign_id"
-    )
-    for campaign, error, tries in failed:
-        problems.append(
-            Problem(
-                f"campaign {campaign} cannot be rebuilt ({error}; {tries} tries); it is served live or as last computed",
-                f"headrace rebuild {campaign}  # once the cause is mended",
-            )
-        )
+    problems += _failed_rebuilds(connection)
     letters = connection.exec_driver_sql(
-        "SELECT stream, count(*), min(error) FROM headrace.dead_letter GROUP BY 1"
+        "SELECT stream, count(*), left(min(error), 300) FROM headrace.dead_letter GROUP BY 1"
     )
     for stream, count, error in letters:
         problems.append(
@@ -153,6 +208,25 @@ def _streams(connection: sa.Connection) -> list[Problem]:
     stray = connection.exec_driver_sql("SELECT count(*) FROM headrace.change_log_default").scalar_one()
     if stray:
         problems.append(Problem(f"the change log's DEFAULT partition holds {stray} rows", "headrace migrate"))
+    return problems
+
+
+def _failed_rebuilds(connection: sa.Connection) -> list[Problem]:
+    failed = connection.execute(_FAILED_REBUILDS, {"most": _MOST_FAILED}).all()
+    problems = [
+        Problem(
+            f"campaign {campaign} cannot be rebuilt ({error}; {tries} tries); it is served live or as last computed",
+            f"headrace rebuild {campaign}  # once the cause is mended",
+        )
+        for campaign, error, tries, _ in failed
+    ]
+    if failed and failed[0][3] > len(failed):
+        problems.append(
+            Problem(
+                f"{failed[0][3] - len(failed)} more campaigns cannot be rebuilt",
+                "SELECT campaign_id, rebuild_error FROM headrace.campaign WHERE rebuild_error IS NOT NULL;",
+            )
+        )
     return problems
 
 

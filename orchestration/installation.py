@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import psycopg
 import sqlalchemy as sa
 
-from orchestration.contract import OLDEST_SERVER
+from orchestration.contract import OLDEST_SERVER, Problem
 from orchestration.database import cannot_connect, connection_problem, engine
 from orchestration.errors import HeadraceError
 
@@ -45,6 +45,7 @@ _HOLDERS = """
     ORDER BY l.pid, l.relation
 """
 _MOST_HOLDERS = 5
+_SCHEMA_EXISTS = sa.text("SELECT 1 FROM pg_namespace WHERE nspname = :schema")
 
 Result = TypeVar("Result")
 
@@ -167,6 +168,27 @@ def execute(connection: sa.Connection, script: str) -> list[tuple[Any, ...]]:
         raise sa.exc.DBAPIError.instance(script, None, error, psycopg.Error) from error
     finally:
         cursor.close()
+
+
+def schema_problem(connection: sa.Connection, source_schema: str, catalog: Collection[str]) -> Problem | None:
+    """What is wrong with the name of a source schema that has none of the tables; None where nothing is known to be.
+
+    Args:
+        catalog: names of the contract's tables that the schema has.
+    """
+    if catalog:
+        return None
+    installed_for = read_installation(connection).get("source_schema")
+    exists = connection.execute(_SCHEMA_EXISTS, {"schema": source_schema}).scalar() is not None
+    if (exists and installed_for is None) or installed_for == source_schema:
+        return None
+    what = f"schema {source_schema} {'has none of the tables that Headrace reads' if exists else 'does not exist'}"
+    if installed_for is not None:
+        return Problem(
+            f"{what}; Headrace is installed for schema {installed_for}",
+            f"set HEADRACE_SOURCE_SCHEMA={installed_for}",
+        )
+    return Problem(what, "set HEADRACE_SOURCE_SCHEMA to the schema of the application's tables")
 
 
 def read_installation(connection: sa.Connection) -> dict[str, str]:

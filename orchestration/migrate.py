@@ -41,6 +41,7 @@ from orchestration.installation import (
     execute,
     explained,
     read_installation,
+    schema_problem,
 )
 from orchestration.relations import FoundTable
 from orchestration.settings import Settings
@@ -54,6 +55,7 @@ _COMMAND = Command(
         "42501": "the role lacks a right: run it as the owner of the source tables with CREATE on the database, and "
         "CREATEROLE unless the roles headrace_reader, headrace_app and headrace_worker exist "
         "(CREATE ROLE headrace_reader NOLOGIN; …)",
+        "25006": "the server takes no writes, headrace doctor says why",
         "2BP01": "drop what others built upon Headrace's views and functions, run migrate again, and make it anew",
     },
     harmless=("AccessShareLock", "RowShareLock"),
@@ -109,6 +111,8 @@ def fitting_domains(
     """
     check_encoding(connection)
     catalog = read_catalog(connection, settings.source_schema)
+    if misnamed := schema_problem(connection, settings.source_schema, catalog):
+        raise HeadraceError(f"migrate: {misnamed.what}; nothing was changed; {misnamed.remedy}")
     installed = read_installation(connection).get("domains", "").split(",")
     domains = active_domains(read_contract(), catalog, settings.domains, installed)
     known = capture.renames(_capture_faults(connection, domains))

@@ -15,10 +15,11 @@ from click.testing import CliRunner
 from orchestration import doctor, pooler
 from orchestration.cli import main
 from orchestration.contract import Problem
-from orchestration.doctor import Diagnosis, diagnose
+from orchestration.doctor import Diagnosis, diagnose, grouped
 from orchestration.engine.stream import drain
 from orchestration.errors import HeadraceError
 from orchestration.settings import Settings
+from tests.commands import run
 from tests.concurrency.items import make_items
 from tests.engine.sessions import as_role, open_transaction
 from tests.rows import a_history, insert
@@ -311,3 +312,58 @@ def test_json_says_the_same_and_nothing_else(database: str, admin: psycopg.Conne
     assert result.exit_code == 1
     (error,) = json.loads(result.stdout)["errors"]
     assert set(error) == {"what", "remedy"}
+
+
+# --- a mistyped schema, many things of one kind ----------------------------------------------------------------------
+
+
+def test_a_mistyped_source_schema_is_named_with_the_one_that_headrace_is_installed_for(
+    database: str, settings: Settings
+) -> None:
+    elsewhere = settings.model_copy(update={"source_schema": "pubilc"})
+    problem = the_error(diagnose(database, elsewhere))
+    assert problem == Problem(
+        "schema pubilc does not exist; Headrace is installed for schema public",
+        "set HEADRACE_SOURCE_SCHEMA=public",
+    )
+    with psycopg.connect(database, autocommit=True) as admin:
+        admin.execute("CREATE SCHEMA pubilc")
+    assert the_error(diagnose(database, elsewhere)).what == (
+        "schema pubilc has none of the tables that Headrace reads; Headrace is installed for schema public"
+    )
+    for check in ([], ["--check"]):
+        said = run("migrate", *check, HEADRACE_DATABASE_URL=database, HEADRACE_SOURCE_SCHEMA="pubilc").stderr
+        assert said.endswith("nothing was changed; set HEADRACE_SOURCE_SCHEMA=public\n")
+        assert "CREATE TABLE" not in said
+
+
+def test_a_source_schema_that_does_not_exist_is_named_before_anything_is_installed(
+    app_database: str, settings: Settings
+) -> None:
+    found = diagnose(app_database, settings.model_copy(update={"source_schema": "pubilc"}))
+    assert found.errors[0] == Problem(
+        "schema pubilc does not exist", "set HEADRACE_SOURCE_SCHEMA to the schema of the application's tables"
+    )
+    assert "CREATE TABLE" not in str(found)
+
+
+def test_many_things_that_one_remedy_mends_are_one_entry() -> None:
+    few = [Problem(f"thing {n}", "headrace migrate") for n in range(3)]
+    other = Problem("another", "headrace worker")
+    assert grouped([few[0], other, *few[1:]]) == [*few, other]
+    many = [Problem(f"thing {n}", "headrace migrate") for n in range(32)]
+    assert grouped([*many, other]) == [
+        Problem("32 things: thing 0; thing 1; thing 2; and 29 more (--json has all)", "headrace migrate"),
+        other,
+    ]
+
+
+def test_campaigns_that_cannot_be_rebuilt_are_named_as_far_as_they_can_be_read(
+    database: str, examine: Callable[[], Diagnosis], admin: psycopg.Connection[Any]
+) -> None:
+    admin.execute("INSERT INTO campaigns (name, status) SELECT 'c', 'running' FROM generate_series(1, 40)")
+    asyncio.run(drain(database))
+    admin.execute("UPDATE headrace.campaign SET rebuild_error = repeat('no ', 1000000), rebuild_failures = 1")
+    found = [problem for problem in examine().errors if "cannot be rebuilt" in problem.what]
+    assert [problem.what[:9] for problem in found] == ["campaign "] * 5 + ["35 more c"]
+    assert max(len(problem.what) for problem in found) < 500

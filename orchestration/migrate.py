@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import logging
 import random
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 import sqlalchemy as sa
@@ -32,6 +33,7 @@ from orchestration.database import (
     load_objects,
     sql_file_names,
 )
+from orchestration.engine.housekeeping import add_partitions_once
 from orchestration.errors import HeadraceError
 from orchestration.installation import (
     Command,
@@ -60,6 +62,11 @@ _COMMAND = Command(
     },
     harmless=("AccessShareLock", "RowShareLock"),
 )
+# Whether anybody may be writing to the log: then partitions wait for the commit.
+_WRITTEN = """
+    SELECT FROM pg_trigger g INNER JOIN pg_proc p ON p.oid = g.tgfoid
+    WHERE p.pronamespace = 'headrace'::regnamespace AND NOT g.tgisinternal LIMIT 1
+"""
 
 
 @dataclass(frozen=True)
@@ -84,7 +91,7 @@ def migrate(
         HeadraceError: the database does not fit the contract, the role lacks rights, the server is too old or not
             reachable, or locks were not to be had for a minute. Nothing is half done.
     """
-    return change(
+    done = change(
         database_url,
         settings.source_schema,
         _COMMAND,
@@ -92,6 +99,9 @@ def migrate(
         sleep=sleep,
         clock=clock,
     )
+    # Beside writers a partition is made in short transactions, none of which they wait for.
+    added = asyncio.run(add_partitions_once(database_url))
+    return replace(done, changed=done.changed or added > 0)
 
 
 def _alembic(connection: sa.Connection | None = None) -> Config:
@@ -180,9 +190,10 @@ def _migrate(connection: sa.Connection, settings: Settings) -> Migrated:
     # What is noted of a table that cannot be read as it was is void: from here on it is read as it is.
     if any(fault.what for fault in faults):
         execute(connection, "UPDATE headrace.source SET mark = NULL")
-    for (day,) in execute(connection, "SELECT headrace.missing_change_log_days()"):
-        execute(connection, f"SELECT headrace.add_change_log_partition('{day:%Y-%m-%d}')")
-        changed = True
+    if not execute(connection, _WRITTEN):
+        for (day,) in execute(connection, "SELECT headrace.missing_change_log_days()"):
+            execute(connection, f"SELECT headrace.add_change_log_partition('{day:%Y-%m-%d}')")
+            changed = True
     if changed:
         for item in special["grants"]:
             execute(connection, item.sql)

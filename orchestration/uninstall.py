@@ -82,18 +82,22 @@ _DROPS = """
         SELECT 1 AS step, 'DROP VIEW ' || string_agg(oid::regclass::text, ', ') AS statement FROM pg_class
         WHERE relnamespace = 'headrace'::regnamespace AND relkind = 'v' AND relname = ANY (:objects)
         UNION ALL
-        SELECT 2, 'DROP ROUTINE ' || string_agg(oid::regprocedure::text, ', ') FROM pg_proc
+        SELECT 2, format('DROP TRIGGER %I ON %s', g.tgname, g.tgrelid::regclass)
+        FROM pg_trigger g JOIN pg_class c ON c.oid = g.tgrelid JOIN pg_proc f ON f.oid = g.tgfoid
+        WHERE c.relnamespace = 'headrace'::regnamespace AND f.pronamespace = c.relnamespace AND NOT g.tgisinternal
+        UNION ALL
+        SELECT 3, 'DROP ROUTINE ' || string_agg(oid::regprocedure::text, ', ') FROM pg_proc
         WHERE pronamespace = 'headrace'::regnamespace AND (proname = ANY (:objects)
             OR prorettype = 'trigger'::regtype AND proname ~ '^capture_.*_(insert|update|delete|truncate)$'
             OR prorettype = 'boolean'::regtype AND proname ~ '^capture_.*_watched$')
         UNION ALL
-        SELECT 3, 'DROP TABLE ' || string_agg(oid::regclass::text, ', ') FROM pg_class
+        SELECT 4, 'DROP TABLE ' || string_agg(oid::regclass::text, ', ') FROM pg_class
         WHERE relnamespace = 'headrace'::regnamespace AND relkind IN ('r', 'p') AND relname = ANY (:tables)
         UNION ALL
-        SELECT 4, 'DROP TYPE ' || string_agg(oid::regclass::text, ', ') FROM pg_class
+        SELECT 5, 'DROP TYPE ' || string_agg(oid::regclass::text, ', ') FROM pg_class
         WHERE relnamespace = 'headrace'::regnamespace AND relkind = 'c' AND relname = ANY (:objects)
         UNION ALL
-        SELECT 5, 'DROP SCHEMA headrace'
+        SELECT 6, 'DROP SCHEMA headrace'
     ) s WHERE statement IS NOT NULL ORDER BY step
 """
 

@@ -40,7 +40,7 @@ _LETTERS = """
         count(*) OVER (), count(*) FILTER (WHERE status = 'waiting') OVER ()
     FROM headrace.dead_letter WHERE stream = %(stream)s ORDER BY first_failed_at, id LIMIT %(most)s
 """
-_STRAY = "SELECT day, changes, sources FROM headrace.stray_changes()"
+_STRAY = "SELECT day, changes, sources, more FROM headrace.stray_changes()"
 
 
 @dataclass(frozen=True)
@@ -113,11 +113,12 @@ class Letter:
 
 @dataclass(frozen=True)
 class StrayDay:
-    """Changes in the DEFAULT partition of one UTC day, and which tables they are of."""
+    """Changes in the DEFAULT partition of one UTC day, and which tables they are of. more: there are others, uncounted."""
 
     day: date
     changes: int
     sources: Sequence[str]
+    more: bool = False
 
 
 def read_lag(connection: sa.Connection) -> Lag:
@@ -248,12 +249,15 @@ def read_stray_days(connection: sa.Connection) -> list[StrayDay]:
 
 
 def judge_stray_days(days: Sequence[StrayDay]) -> Finding:
-    """Passed where it holds nothing. They are applied like all others, but retention does not reach them."""
+    """Passed where it holds nothing. They are applied like all others; that there are some says that no worker ran for long."""
     changes = sum(item.changes for item in days)
+    more = any(item.more for item in days)
     sentence = (
         "the change log's DEFAULT partition holds changes of days without a partition: "
         + named([f"{item.day} ({item.changes:,})" for item in days])
-        + ". They are counted, but never expire. A running worker moves them within minutes; so does: headrace migrate"
+        + (", and more" if more else "")
+        + ". They are counted like all others, and a running worker deletes them once they are past their retention; it makes "
+        "partitions of the days to come"
         if days
         else "every change is in the partition of its day"
     )

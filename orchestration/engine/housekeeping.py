@@ -1,9 +1,13 @@
-"""What keeps the log and the streams healthy: partitions ahead, expired ones dropped, dead letters tried again."""
+"""What keeps the log and the streams healthy: partitions ahead, expired changes dropped, dead letters tried again.
+
+Here: which statements, in which order, what is put off. Not here: what each locks and for how long (the SQL functions).
+"""
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import date, timedelta
 
 import psycopg
 
@@ -11,13 +15,23 @@ from orchestration.database import connect
 from orchestration.engine.stream import explain, is_passing
 from orchestration.errors import HeadraceError
 
+_ONE_DAY = timedelta(days=1)
+# What one round deletes of the DEFAULT partition at most, in portions of 10,000.
+_MOST_PORTIONS = 100
+
 
 @dataclass(frozen=True)
 class Housekeeping:
-    """What one round did. postponed: partitions that could not be locked within 100 ms, to be tried in the next round."""
+    """What one round did.
+
+    Attributes:
+        expired: changes deleted from the DEFAULT partition, whose days have none that could be dropped.
+        postponed: locks that were not to be had within 100 ms, to be tried in the next round.
+    """
 
     added: int = 0
     dropped: int = 0
+    expired: int = 0
     retried: int = 0
     postponed: int = 0
 
@@ -30,29 +44,98 @@ async def housekeep(
     Raises:
         psycopg.Error: anything but a lock that was not to be had.
     """
-    added = dropped = postponed = 0
-    cursor = await connection.execute("SELECT headrace.missing_change_log_days()")
-    for (day,) in await cursor.fetchall():
-        try:
-            answer = await connection.execute("SELECT headrace.add_change_log_partition(%s)", [day])
-            row = await answer.fetchone()
-            added += row is not None and row[0]
-        except psycopg.errors.LockNotAvailable:
-            postponed += 1
-    cursor = await connection.execute("SELECT headrace.expired_change_log_days(%s)", [retention])
-    for (day,) in await cursor.fetchall():
-        try:
-            answer = await connection.execute(
-                "SELECT headrace.drop_change_log_partition(%s, %s)", [day, lost_after]
-            )
-            row = await answer.fetchone()
-            dropped += row is not None and row[0] == "dropped"
-        except psycopg.errors.LockNotAvailable:
-            postponed += 1
+    added, not_added = await add_partitions(connection)
+    dropped, not_dropped = await _drop_partitions(connection, retention, lost_after)
+    expired = await _expire_changes(connection, retention, lost_after)
     cursor = await connection.execute("SELECT applied + failed FROM headrace.dead_letter_retry(NULL, true)")
     row = await cursor.fetchone()
     await connection.execute("SELECT headrace.forget_old_workers()")
-    return Housekeeping(added, dropped, row[0] if row else 0, postponed)
+    return Housekeeping(added, dropped, expired, row[0] if row else 0, not_added + not_dropped)
+
+
+async def add_partitions(connection: psycopg.AsyncConnection) -> tuple[int, int]:
+    """Makes the partitions of days to come, and today's where DEFAULT has none of its changes: (made, postponed).
+
+    After the first lock that is not to be had the rest is put off: writers may have waited for it.
+    """
+    added = 0
+    try:
+        await connection.execute("SELECT headrace.remove_default_fence()")
+        cursor = await connection.execute("SELECT headrace.missing_change_log_days()")
+        for run in runs_of_days([row[0] for row in await cursor.fetchall()]):
+            async for _ in _added(connection, run):
+                added += 1
+    except psycopg.errors.LockNotAvailable:
+        return added, 1
+    return added, 0
+
+
+def runs_of_days(days: Sequence[date]) -> list[list[date]]:
+    """Days in order, cut where one is left out: a fence goes around days that follow each other."""
+    runs: list[list[date]] = []
+    for day in sorted(days):
+        if runs and day - runs[-1][-1] == _ONE_DAY:
+            runs[-1].append(day)
+        else:
+            runs.append([day])
+    return runs
+
+
+async def _added(connection: psycopg.AsyncConnection, run: Sequence[date]) -> AsyncIterator[date]:
+    """Each day of the run that got its partition, around a fence where DEFAULT is large."""
+    fence = await _answer(connection, "SELECT headrace.fence_change_log_default(%s, %s)", run[0], run[-1])
+    holds = fence == "small"
+    if fence == "fenced":
+        async with connection.transaction():
+            # It reads DEFAULT as a whole, whatever limit the role carries.
+            await connection.execute("SET LOCAL statement_timeout = 0")
+            holds = bool(await _answer(connection, "SELECT headrace.validate_default_fence()"))
+    for day in run if holds else ():
+        if await _answer(connection, "SELECT headrace.add_change_log_partition(%s)", day):
+            yield day
+    # Where it is not reached, or not to be locked, the next round begins with it.
+    await connection.execute("SELECT headrace.remove_default_fence()")
+
+
+async def _answer(connection: psycopg.AsyncConnection, statement: str, *parameters: object) -> object:
+    cursor = await connection.execute(statement.encode(), parameters)
+    row = await cursor.fetchone()
+    return row[0] if row else None
+
+
+async def _drop_partitions(
+    connection: psycopg.AsyncConnection, retention: timedelta, lost_after: timedelta
+) -> tuple[int, int]:
+    dropped = 0
+    cursor = await connection.execute("SELECT headrace.expired_change_log_days(%s)", [retention])
+    for (day,) in await cursor.fetchall():
+        try:
+            answer = await _answer(
+                connection, "SELECT headrace.drop_change_log_partition(%s, %s)", day, lost_after
+            )
+        except psycopg.errors.LockNotAvailable:
+            # Writers waited for us: not again for each day that has expired.
+            return dropped, 1
+        dropped += answer == "dropped"
+    return dropped, 0
+
+
+async def _expire_changes(
+    connection: psycopg.AsyncConnection, retention: timedelta, lost_after: timedelta
+) -> int:
+    expired = 0
+    after = 0
+    for _ in range(_MOST_PORTIONS):
+        cursor = await connection.execute(
+            "SELECT deleted, last_pos FROM headrace.expire_default_changes(%s, %s, %s)",
+            [retention, lost_after, after],
+        )
+        row = await cursor.fetchone()
+        if row is None or row[1] is None:
+            break
+        expired += row[0]
+        after = row[1]
+    return expired
 
 
 async def housekeep_once(database_url: str, retention: timedelta, lost_after: timedelta) -> Housekeeping:
@@ -67,6 +150,23 @@ async def housekeep_once(database_url: str, retention: timedelta, lost_after: ti
     except psycopg.Error as error:
         if is_passing(error):
             return Housekeeping(postponed=1)  # whoever comes next does it
+        raise HeadraceError(explain(error), exit_code=2) from error
+    finally:
+        await connection.close()
+
+
+async def add_partitions_once(database_url: str) -> int:
+    """Makes the partitions that can be made now, on a connection of its own; what cannot be locked is a worker's to do.
+
+    Raises:
+        HeadraceError: the database is out of reach, or refuses the role.
+    """
+    connection = await connect(database_url, "headrace migrate")
+    try:
+        return (await add_partitions(connection))[0]
+    except psycopg.Error as error:
+        if is_passing(error):
+            return 0
         raise HeadraceError(explain(error), exit_code=2) from error
     finally:
         await connection.close()

@@ -182,6 +182,7 @@ class Worker:
                     "housekeeping",
                     partitions_added=done.added,
                     partitions_dropped=done.dropped,
+                    changes_expired=done.expired,
                     dead_letters_retried=done.retried,
                     postponed=done.postponed,
                 )

@@ -24,14 +24,15 @@ from orchestration.campaign_stats.stream_state import (
     LagLimits,
     Letter,
     Shard,
+    StrayDay,
     Writer,
     judge_lag,
     judge_letters,
+    judge_stray_days,
 )
 from orchestration.doctor import diagnose
 from orchestration.engine.housekeeping import housekeep_once
 from orchestration.engine.stream import drain
-from orchestration.migrate import migrate
 from orchestration.settings import Settings
 from tests.campaign_stats.conftest import Application, run_check, the_check
 from tests.engine.sessions import open_transaction
@@ -286,17 +287,27 @@ def test_changes_in_the_default_partition_warn_with_days_and_counts(
     assert f"without a partition: 2020-02-29 (1); {today} (3). " in found.sentence
     assert found.told["day_table"] == [("2020-02-29", 1, "messages"), (str(today), 3, "campaigns")]
     assert (found.told["changes"], found.told["days"]) == (4, 2)
-    migrate(counted.url, settings)
-    assert the_check(change_log_default_empty).passed
 
 
-def test_housekeeping_moves_them_as_the_sentence_says(counted: Application, settings: Settings) -> None:
-    without_todays_partition(counted)
+def test_changes_in_default_are_applied_and_expire_as_the_sentence_says(
+    counted: Application, settings: Settings
+) -> None:
+    today = without_todays_partition(counted)
     counted.rows("INSERT INTO campaigns (name) VALUES ('c')")
     assert not the_check(change_log_default_empty).passed
+    assert asyncio.run(drain(counted.url)).changes == 1
+    asyncio.run(housekeep_once(counted.url, settings.change_retention, settings.stream_lost_after))
+    ahead = f"change_log_{today + timedelta(days=1):%Y%m%d}"
+    assert counted.rows("SELECT to_regclass('headrace.' || %s) IS NOT NULL", [ahead]) == [(True,)]
+    assert not the_check(change_log_default_empty).passed
+    counted.rows("UPDATE headrace.change_log_default SET changed_at = changed_at - interval '10 days'")
     asyncio.run(housekeep_once(counted.url, settings.change_retention, settings.stream_lost_after))
     assert the_check(change_log_default_empty).passed
-    assert asyncio.run(drain(counted.url)).changes == 1
+
+
+def test_more_changes_in_default_than_are_counted_are_said_to_be_more() -> None:
+    found = judge_stray_days([StrayDay(date(2026, 11, 26), 100_000, ["campaigns"], more=True)])
+    assert "without a partition: 2026-11-26 (100,000), and more. " in found.sentence
 
 
 # --- capture -------------------------------------------------------------------------------------------------------

@@ -253,6 +253,7 @@ UNMADE = """
     ALTER TABLE headrace.campaign_computed_stats DROP facts, DROP deleted_at;
     UPDATE headrace.campaign SET state = 'live';
     UPDATE headrace.campaign_computed_stats SET state = 'live', totals = totals - 'median_seconds_to_delivered' - 'median_seconds_to_read';
+    ALTER TABLE headrace.stream_cursor DROP window_left, DROP window_widest;
     UPDATE headrace.schema_version SET version_num = '0005';
     UPDATE headrace.installation SET value = 'older' WHERE name IN ('objects', 'definition');
     DELETE FROM headrace.installation WHERE name = 'settle_window_seconds';

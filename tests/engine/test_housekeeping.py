@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
@@ -12,13 +13,13 @@ import psycopg
 import pytest
 
 from orchestration.doctor import diagnose
-from orchestration.engine.housekeeping import Housekeeping, housekeep_once
+from orchestration.engine.housekeeping import Housekeeping, housekeep_once, runs_of_days
 from orchestration.engine.stream import drain
 from orchestration.errors import HeadraceError
 from orchestration.migrate import migrate
 from orchestration.settings import Settings
 from tests.concurrency.items import make_items
-from tests.engine.sessions import InThread, open_transaction
+from tests.engine.sessions import InThread, open_transaction, wait_until
 from tests.rows import insert
 
 WEEK, TWO_WEEKS = timedelta(days=7), timedelta(days=14)
@@ -95,37 +96,172 @@ def test_a_partition_has_the_logs_indexes_and_keeps_no_check_of_its_day(
         assert (indexes, checks) == (2, None), partition
 
 
-def test_rows_that_landed_in_default_are_moved_and_applied_once(
+def test_changes_of_today_that_landed_in_default_stay_there_and_are_applied_once(
     database: str, admin: psycopg.Connection[Any], settings: Settings
 ) -> None:
     make_items(database)
     asyncio.run(drain(database))
-    admin.execute(f"DROP TABLE headrace.change_log_{TODAY:%Y%m%d}")
+    for day in days(admin):
+        admin.execute(f"DROP TABLE headrace.change_log_{day:%Y%m%d}")
     admin.execute("INSERT INTO items SELECT n, n FROM generate_series(1, 10) n")
-    assert in_default(admin) == 10
     asyncio.run(drain(database))
     admin.execute("UPDATE items SET n = n + 1")
     before = admin.execute("SELECT * FROM headrace.change_log ORDER BY pos").fetchall()
-    stray = "the change log's DEFAULT partition holds 20 rows"
-    assert stray in [problem.what for problem in diagnose(database, settings).errors]
-    assert keep_house(database).added == 1
-    assert in_default(admin) == 0
+    assert "the change log lacks partitions for 14 days" in [
+        problem.what for problem in diagnose(database, settings).errors
+    ]
+    assert keep_house(database).added == PARTITIONS_AHEAD
+    assert days(admin) == [TODAY + timedelta(days=n) for n in range(1, PARTITIONS_AHEAD + 1)]
+    assert in_default(admin) == 20
     assert admin.execute("SELECT * FROM headrace.change_log ORDER BY pos").fetchall() == before
     asyncio.run(drain(database))
     assert admin.execute("SELECT count(*), count(DISTINCT pos) FROM probe.applied").fetchone() == (20, 20)
-    assert diagnose(database, settings).errors == ()
+    found = diagnose(database, settings)
+    assert found.errors == ()
+    stray = f"the change log's DEFAULT partition holds 20 changes ({TODAY})"
+    assert stray in [problem.what for problem in found.notes]
+    assert keep_house(database) == Housekeeping()
 
 
-def test_migrate_moves_what_default_holds_too(
+def test_migrate_leaves_what_default_holds_and_makes_the_days_to_come(
     database: str, admin: psycopg.Connection[Any], settings: Settings
 ) -> None:
-    admin.execute(
-        "INSERT INTO headrace.change_log (source, op, changed_at) VALUES ('x', 'I', now() - interval '400 days')"
-    )
-    assert in_default(admin) == 1
+    for day in days(admin):
+        admin.execute(f"DROP TABLE headrace.change_log_{day:%Y%m%d}")
+    insert(admin, "campaigns", name="stray")
     assert migrate(database, settings).changed
-    assert in_default(admin) == 0
-    assert days(admin)[0] == TODAY - timedelta(days=400)
+    assert in_default(admin) == 1
+    assert days(admin) == [TODAY + timedelta(days=n) for n in range(1, PARTITIONS_AHEAD + 1)]
+    assert not migrate(database, settings).changed
+
+
+# --- a large DEFAULT -----------------------------------------------------------------------------------------------
+
+
+def fill_default(admin: psycopg.Connection[Any], rows: int = 15_000) -> None:
+    """As after more than 14 days without a worker: no partition of today or later, and DEFAULT more than a megabyte."""
+    for day in days(admin):
+        admin.execute(f"DROP TABLE headrace.change_log_{day:%Y%m%d}")
+    admin.execute(
+        "INSERT INTO headrace.change_log (source, op, entity_id)"
+        " SELECT 'other', 'I', 'entity ' || n FROM generate_series(1, %s) n",
+        [rows],
+    )
+    assert admin.execute("SELECT headrace.default_is_large()").fetchone() == (True,)
+
+
+def fences(admin: psycopg.Connection[Any]) -> int:
+    row = admin.execute("""
+        SELECT (SELECT count(*) FROM pg_trigger WHERE tgrelid = 'headrace.change_log_default'::regclass)
+            + (SELECT count(*) FROM pg_constraint WHERE conrelid = 'headrace.change_log_default'::regclass AND contype = 'c')
+    """).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def test_writers_beside_the_worker_that_comes_back_never_fail(
+    database: str, admin: psycopg.Connection[Any]
+) -> None:
+    fill_default(admin)
+    stop = threading.Event()
+
+    def write() -> int:
+        written = 0
+        with psycopg.connect(database, autocommit=True) as connection:
+            while not stop.is_set():
+                connection.execute("INSERT INTO message_status_logs (status) VALUES ('sent')")
+                written += 1
+        return written
+
+    writers = [InThread(write) for _ in range(3)]
+    try:
+        wait_until(lambda: in_default(admin) > 15_010)
+        while len(days(admin)) < PARTITIONS_AHEAD:
+            keep_house(database)
+    finally:
+        stop.set()
+    written = sum(writer.outcome() for writer in writers)
+    assert in_default(admin) == 15_000 + written
+    assert days(admin) == [TODAY + timedelta(days=n) for n in range(1, PARTITIONS_AHEAD + 1)]
+    assert fences(admin) == 0
+
+
+def test_no_partition_is_attached_by_reading_a_large_default_under_its_lock(
+    database: str, admin: psycopg.Connection[Any]
+) -> None:
+    fill_default(admin)
+    tomorrow = TODAY + timedelta(days=1)
+    assert admin.execute("SELECT headrace.add_change_log_partition(%s)", [tomorrow]).fetchone() == (False,)
+    assert admin.execute(
+        "SELECT headrace.fence_change_log_default(%s, %s)", [tomorrow, tomorrow]
+    ).fetchone() == ("fenced",)
+    assert admin.execute("SELECT headrace.add_change_log_partition(%s)", [tomorrow]).fetchone() == (False,)
+    assert admin.execute("SELECT headrace.validate_default_fence()").fetchone() == (True,)
+    told: list[str] = []
+    admin.add_notice_handler(lambda notice: told.append(notice.message_primary or ""))
+    admin.execute("SET client_min_messages = debug1")
+    assert admin.execute("SELECT headrace.add_change_log_partition(%s)", [tomorrow]).fetchone() == (True,)
+    admin.execute("RESET client_min_messages")
+    assert [line for line in told if "change_log_default" in line] == [
+        'updated partition constraint for default partition "change_log_default" is implied by existing constraints'
+    ]
+    beyond = TODAY + timedelta(days=2)
+    assert admin.execute("SELECT headrace.add_change_log_partition(%s)", [beyond]).fetchone() == (False,)
+
+
+def test_a_fence_that_was_left_refuses_nobody_and_is_taken_away(
+    database: str, admin: psycopg.Connection[Any]
+) -> None:
+    fill_default(admin)
+    first, last = TODAY + timedelta(days=1), TODAY + timedelta(days=3)
+    admin.execute("SELECT headrace.fence_change_log_default(%s, %s)", [first, last])
+    admin.execute("SELECT headrace.validate_default_fence()")
+    # Whoever put it up died, and its days begin; a writer's session shows times in its own way.
+    admin.execute(
+        "SET datestyle = 'SQL, DMY'; SET timezone = 'Asia/Kolkata'; SET session_replication_role = replica"
+    )
+    for day, entity in ((first, "first"), (last, "last"), (last + timedelta(days=1), "beyond")):
+        admin.execute(
+            "INSERT INTO headrace.change_log (source, op, entity_id, changed_at)"
+            " VALUES ('items', 'I', %s, %s::timestamp AT TIME ZONE 'UTC')",
+            [entity, day],
+        )
+    admin.execute("RESET ALL")
+    taken = admin.execute("""
+        SELECT entity_id, changed_at AT TIME ZONE 'UTC' FROM headrace.change_log WHERE source = 'items' ORDER BY pos
+    """).fetchall()
+    last_moment = datetime(first.year, first.month, first.day) - timedelta(microseconds=1)
+    beyond = datetime(last.year, last.month, last.day) + timedelta(days=1)
+    assert taken == [("first", last_moment), ("last", last_moment), ("beyond", beyond)]
+    done = keep_house(database)
+    assert (done.added, done.postponed, fences(admin)) == (PARTITIONS_AHEAD - 1, 0, 0)
+    assert beyond.date() not in days(admin)  # DEFAULT has a change of that day
+
+
+def test_a_writer_in_default_puts_the_partitions_off(database: str, admin: psycopg.Connection[Any]) -> None:
+    fill_default(admin)
+    with open_transaction(database, "INSERT INTO campaigns (name) VALUES ('under way')") as writer:
+        done = keep_house(database)
+        assert (done.added, done.postponed) == (0, 1)
+        writer.execute("INSERT INTO campaigns (name) VALUES ('goes on')")
+        writer.commit()
+    assert keep_house(database).added == PARTITIONS_AHEAD
+
+
+def test_only_days_around_today_can_have_a_partition(admin: psycopg.Connection[Any]) -> None:
+    for day in (TODAY + timedelta(days=40), TODAY - timedelta(days=40)):
+        with pytest.raises(psycopg.errors.InvalidParameterValue, match="at most 31 days"):
+            admin.execute("SELECT headrace.add_change_log_partition(%s)", [day])
+
+
+def test_days_that_follow_each_other_are_one_run() -> None:
+    first = date(2026, 12, 30)
+    assert runs_of_days([]) == []
+    wanted = [first + timedelta(days=n) for n in (0, 1, 2, 4, 5)]
+    assert runs_of_days(wanted) == [wanted[:3], wanted[3:]]
+
+
+# --- beside others -------------------------------------------------------------------------------------------------
 
 
 def test_adding_partitions_neither_waits_for_writers_nor_holds_them_up(
@@ -144,17 +280,16 @@ def test_adding_partitions_neither_waits_for_writers_nor_holds_them_up(
     assert days(admin)[-1] == ahead
 
 
-def test_default_that_is_written_at_the_moment_is_emptied_in_a_later_round(
+def test_todays_partition_is_not_attached_while_anybody_writes(
     database: str, admin: psycopg.Connection[Any]
 ) -> None:
     admin.execute(f"DROP TABLE headrace.change_log_{TODAY:%Y%m%d}")
-    insert(admin, "campaigns", name="stray")
-    with open_transaction(database, "INSERT INTO campaigns (name) VALUES ('stray too')") as writer:
+    with open_transaction(database, "INSERT INTO campaigns (name) VALUES ('under way')") as writer:
         done = keep_house(database)
         assert (done.added, done.postponed) == (0, 1)
-        writer.commit()
+        writer.rollback()
     assert keep_house(database).added == 1
-    assert in_default(admin) == 0
+    assert days(admin)[0] == TODAY
 
 
 def test_two_housekeepers_at_once_are_both_fine(database: str, admin: psycopg.Connection[Any]) -> None:
@@ -300,6 +435,89 @@ def test_what_a_transaction_of_long_ago_commits_late_is_not_dropped_unread(
     asyncio.run(drain(database))
     assert keep_house(database).dropped == 1
     assert admin.execute("SELECT entity_id FROM probe.applied ORDER BY seq").fetchall() == [("1",), ("late",)]
+
+
+def old_stray(admin: psycopg.Connection[Any], age_days: int, source: str = "campaigns") -> None:
+    """A change of so many days ago in DEFAULT, committed now: no stream has seen it."""
+    admin.execute(
+        "INSERT INTO headrace.change_log (source, op, entity_id, changed_at)"
+        " VALUES (%s, 'D', gen_random_uuid(), %s::date + interval '12 hours')",
+        [source, TODAY - timedelta(days=age_days)],
+    )
+
+
+def test_what_default_holds_goes_when_it_is_past_its_retention_and_every_stream_has_read_it(
+    database: str, admin: psycopg.Connection[Any]
+) -> None:
+    make_items(database)
+    asyncio.run(drain(database))
+    for age in (400, 10, 9, 6, 1):
+        old_stray(admin, age)
+    old_stray(admin, 10, "items")
+    asyncio.run(drain(database, ["campaign_stats"]))
+    admin.execute(
+        "UPDATE headrace.change_log SET changed_at = now() - interval '13 days' WHERE changed_at < now() - interval '13 days'"
+    )
+    assert keep_house(database).expired == 0
+    asyncio.run(drain(database))
+    assert keep_house(database).expired == 4
+    assert in_default(admin) == 2
+    assert admin.execute("SELECT state FROM headrace.stream_cursor GROUP BY 1").fetchall() == [("active",)]
+
+
+def test_what_default_holds_for_a_stream_that_was_idle_for_too_long_goes_and_the_stream_is_lost(
+    database: str, admin: psycopg.Connection[Any]
+) -> None:
+    make_items(database)
+    asyncio.run(drain(database))
+    old_stray(admin, 16, "items")
+    asyncio.run(drain(database, ["campaign_stats"]))
+    assert keep_house(database).expired == 1
+    assert admin.execute("SELECT stream, state FROM headrace.stream_cursor ORDER BY 1").fetchall() == [
+        ("campaign_stats", "active"),
+        ("items", "lost"),
+    ]
+
+
+def test_many_changes_in_default_go_in_portions(database: str, admin: psycopg.Connection[Any]) -> None:
+    admin.execute(
+        "INSERT INTO headrace.change_log (source, op, entity_id, changed_at)"
+        " SELECT 'other', 'I', n, now() - interval '10 days' FROM generate_series(1, 25000) n"
+    )
+    asyncio.run(drain(database))
+    told = admin.execute("SELECT * FROM headrace.expire_default_changes('7 days', '14 days')").fetchone()
+    assert told is not None
+    assert told[0] == 10_000
+    assert keep_house(database).expired == 15_000
+    assert in_default(admin) == 0
+
+
+def test_nobody_drops_what_migrate_noted_to_keep(database: str, admin: psycopg.Connection[Any]) -> None:
+    asyncio.run(drain(database))
+    day = old_change(admin, 5)
+    dropping = "SELECT headrace.drop_change_log_partition(%s, '-1 day')"
+    assert admin.execute(dropping, [TODAY]).fetchone() == ("needed",)
+    assert admin.execute(dropping, [day]).fetchone() == ("needed",)
+    old = old_change(admin, 10)
+    assert admin.execute(dropping, [old]).fetchone() == (
+        "needed",
+    )  # not read yet, and not lost before 14 days
+    assert admin.execute("SELECT state FROM headrace.stream_cursor").fetchall() == [("active",)]
+    old_stray(admin, 5)
+    asyncio.run(drain(database))
+    told = admin.execute("SELECT deleted FROM headrace.expire_default_changes('-1 day', '-1 day')").fetchone()
+    assert told == (0,)
+
+
+def test_after_one_lock_that_is_not_to_be_had_the_other_days_wait_for_the_next_round(
+    database: str, admin: psycopg.Connection[Any]
+) -> None:
+    for age in (9, 10, 11, 12):
+        old_change(admin, age)
+    asyncio.run(drain(database))
+    with open_transaction(database, "INSERT INTO campaigns (name) VALUES ('under way')"):
+        assert keep_house(database) == Housekeeping(postponed=1)
+    assert keep_house(database).dropped == 4
 
 
 # --- the rest of the round ---------------------------------------------------------------------------------------

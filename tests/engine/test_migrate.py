@@ -169,6 +169,7 @@ BEFORE_0004 = """
     ALTER TABLE headrace.message_outcome DROP sent_at, DROP delivered_at, DROP read_at, DROP replied_at CASCADE;
     ALTER TABLE headrace.campaign_computed_stats DROP facts CASCADE, DROP deleted_at CASCADE;
     ALTER TABLE headrace.change_log ADD CONSTRAINT change_log_op_known CHECK (op IN ('I', 'U', 'D', 'T'));
+    ALTER TABLE headrace.stream_cursor DROP window_left, DROP window_widest;
     UPDATE headrace.schema_version SET version_num = '0003'
 """
 
@@ -507,12 +508,12 @@ def test_a_publication_that_covers_our_tables_stops_nothing(
         connection.execute("UPDATE send_queue SET status = 'sent'")
         asyncio.run(drain(app_database))
         assert_all_agree(connection)
-        (day,) = connection.execute("SELECT max(d) FROM headrace.missing_change_log_days(30) d").fetchall()[0]
         connection.execute(
-            "INSERT INTO headrace.change_log (source, op, changed_at) VALUES ('no one', 'I', %s + time '12:00')",
-            [day],
+            "INSERT INTO headrace.change_log (source, op, changed_at) VALUES ('no one', 'I', now() - interval '9 days')"
         )
-        assert connection.execute("SELECT headrace.add_change_log_partition(%s)", [day]).fetchone() == (True,)
+        asyncio.run(drain(app_database))
+        expiring = "SELECT deleted FROM headrace.expire_default_changes('7 days', '14 days')"
+        assert connection.execute(expiring).fetchone() == (1,)
         connection.execute("SELECT headrace.rebase_stream('campaign_stats')")
         connection.execute("DELETE FROM campaigns")
         asyncio.run(drain(app_database))

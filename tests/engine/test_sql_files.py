@@ -108,7 +108,7 @@ def test_every_view_function_type_and_trigger_of_a_migrated_database_has_a_file_
         ).fetchall()
     operations = ("insert", "update", "delete", "truncate")
     assert {name for (name,) in made} <= files
-    assert {name for (name,) in generated} == {
+    assert {name for (name,) in generated} - files == {
         f"capture_{table}_{op}" for table in captured for op in operations
     }
     assert set(triggers) == {(table, f"!headrace_{op}") for table in captured for op in operations}

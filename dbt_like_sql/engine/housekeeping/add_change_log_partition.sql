@@ -1,35 +1,58 @@
--- purpose: makes the change log's partition of one UTC day, standalone first, then attached; moves in what DEFAULT holds of it
+-- purpose: makes the change log's partition of one UTC day, standalone first, then attached, where no writer can be in the way
 -- grain:   one partition
--- reads:   headrace.change_log_default
--- writes:  headrace.change_log_<yyyymmdd>; true where it was made, false where it was there
--- locks:   SHARE UPDATE EXCLUSIVE on change_log, ACCESS EXCLUSIVE on change_log_default, given up after 100 ms
+-- reads:   headrace.change_log_default, where it is small
+-- writes:  headrace.change_log_<yyyymmdd>; true where it was made; false where it was there, or its day is DEFAULT's
+-- locks:   SHARE UPDATE EXCLUSIVE on change_log, ACCESS EXCLUSIVE on change_log_default; for a day that has begun also on
+--          change_log. Given up after 80 and 20 ms; held for an instant
+--
+-- A row finds its partition before its writer waits for the lock on it. So a partition is attached beside writers only for a
+-- day that nobody can be routed to yet; today's needs all writers gone for an instant. And ATTACH reads DEFAULT under its
+-- exclusive lock, unless a CHECK says that the day is not in it: where DEFAULT is large it must be fenced
+-- (fence_change_log_default), and a day that has begun stays DEFAULT's.
 CREATE OR REPLACE FUNCTION headrace.add_change_log_partition(p_day date) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, headrace, pg_temp
-SET lock_timeout = '100ms'
+SET lock_timeout = '80ms'
+SET timezone = 'UTC'
+SET datestyle = 'ISO, YMD'
 AS $$
 DECLARE
+    v_today constant date := (clock_timestamp() AT TIME ZONE 'UTC')::date;
     v_name constant text := 'change_log_' || to_char(p_day, 'YYYYMMDD');
     v_from constant timestamptz := p_day::timestamp AT TIME ZONE 'UTC';
     v_to constant timestamptz := (p_day + 1)::timestamp AT TIME ZONE 'UTC';
+    v_near constant boolean := v_from < headrace.first_fenceable_moment();
 BEGIN
+    IF p_day NOT BETWEEN v_today - 31 AND v_today + 31 THEN
+        RAISE EXCEPTION 'the change log has no partition for %: only for days at most 31 days from today', p_day
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
     -- What ATTACH takes below, but before looking: of two that make the partition at once, one waits and then finds it.
     LOCK TABLE ONLY headrace.change_log IN SHARE UPDATE EXCLUSIVE MODE;
     IF to_regclass('headrace.' || v_name) IS NOT NULL THEN
         RETURN false;
     END IF;
-    EXECUTE format('CREATE TABLE headrace.%I (LIKE headrace.change_log INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING INDEXES)', v_name);
-    -- Without a key: a publication of all tables would otherwise refuse to move or delete its rows.
-    EXECUTE format('ALTER TABLE headrace.%I REPLICA IDENTITY FULL', v_name);
-    EXECUTE format('ALTER TABLE headrace.%I ADD CONSTRAINT %I CHECK (changed_at >= %L AND changed_at < %L)', v_name, v_name || '_day', v_from, v_to);
-    IF EXISTS (SELECT FROM headrace.change_log_default WHERE changed_at >= v_from AND changed_at < v_to) THEN
-        LOCK TABLE headrace.change_log_default IN ACCESS EXCLUSIVE MODE;
-        EXECUTE format(
-            'WITH moved AS (DELETE FROM headrace.change_log_default WHERE changed_at >= $1 AND changed_at < $2 RETURNING *)'
-            || ' INSERT INTO headrace.%I SELECT * FROM moved', v_name) USING v_from, v_to;
+    IF headrace.default_is_large() AND (v_near OR NOT EXISTS (
+        SELECT FROM pg_constraint c
+        WHERE c.conrelid = 'headrace.change_log_default'::regclass AND c.conname ~ '^fence_[0-9]{8}_[0-9]{8}$' AND c.convalidated
+            AND to_date(split_part(c.conname, '_', 2), 'YYYYMMDD') <= p_day AND to_date(split_part(c.conname, '_', 3), 'YYYYMMDD') > p_day))
+    THEN
+        RETURN false;
     END IF;
-    EXECUTE format('ALTER TABLE headrace.change_log ATTACH PARTITION headrace.%I FOR VALUES FROM (%L) TO (%L)', v_name, v_from, v_to);
-    EXECUTE format('ALTER TABLE headrace.%I DROP CONSTRAINT %I', v_name, v_name || '_day');
+    BEGIN
+        EXECUTE format('CREATE TABLE headrace.%I (LIKE headrace.change_log INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING INDEXES)', v_name);
+        -- Without a key: a publication of all tables would otherwise refuse to move or delete its rows.
+        EXECUTE format('ALTER TABLE headrace.%I REPLICA IDENTITY FULL', v_name);
+        EXECUTE format('ALTER TABLE headrace.%I ADD CONSTRAINT %I CHECK (changed_at >= %L AND changed_at < %L)', v_name, v_name || '_day', v_from, v_to);
+        IF v_near THEN
+            LOCK TABLE ONLY headrace.change_log IN ACCESS EXCLUSIVE MODE;
+        END IF;
+        PERFORM set_config('lock_timeout', '20ms', true);
+        EXECUTE format('ALTER TABLE headrace.change_log ATTACH PARTITION headrace.%I FOR VALUES FROM (%L) TO (%L)', v_name, v_from, v_to);
+        EXECUTE format('ALTER TABLE headrace.%I DROP CONSTRAINT %I', v_name, v_name || '_day');
+    EXCEPTION WHEN check_violation THEN
+        RETURN false;  -- DEFAULT holds changes of that day
+    END;
     RETURN true;
 END
 $$;

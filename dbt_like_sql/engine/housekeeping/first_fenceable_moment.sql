@@ -1,0 +1,11 @@
+-- purpose: from when on no writer can be at work on a change yet: ten minutes from now, for clocks are set
+-- grain:   one moment
+-- reads:   the clock
+-- writes:  nothing
+-- locks:   none
+CREATE OR REPLACE FUNCTION headrace.first_fenceable_moment() RETURNS timestamptz
+LANGUAGE sql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT clock_timestamp() + interval '10 minutes'
+$$;

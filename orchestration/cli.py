@@ -24,6 +24,7 @@ _ELSEWHERE = {
     "demo": ("orchestration.demo.commands", "demo"),
     "uninstall": ("orchestration.uninstall", "command"),
     "campaigns": ("orchestration.campaign_stats.lifecycle_commands", "campaigns"),
+    "webhooks": ("orchestration.campaign_stats.webhook_commands", "webhooks"),
 }
 
 

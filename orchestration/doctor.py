@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import psycopg
 import sqlalchemy as sa
 
-from orchestration import capture, migrate, pooler
+from orchestration import capture, migrate, pooler, webhooks
 from orchestration.contract import (
     Problem,
     active_domains,
@@ -117,6 +117,9 @@ def _diagnose(connection: sa.Connection, settings: Settings) -> Diagnosis:
             errors += [Problem(what, "headrace migrate") for what in migrate.outdated(connection, settings)]
         errors += _streams(connection)
         notes += _stray_changes(connection)
+        errors += webhooks.refused(connection)
+        if not contract:
+            notes += webhooks.unwritable(connection, settings.source_schema)
         notes += _rebuilds(connection)
         notes += _amendments(connection)
         notes += _workers(connection)

@@ -34,7 +34,7 @@ _VALUES = "SELECT value, known, row_count, example FROM headrace.source_values(%
 _REJECTS = """
     SELECT reason, count(*), sum(times)::bigint, min(first_at), max(last_at), (array_agg(id ORDER BY last_at DESC))[1:%(examples)s]::text[],
         count(*) OVER (), sum(count(*)) OVER ()::bigint, sum(sum(times)) OVER ()::bigint
-    FROM headrace.webhook_reject GROUP BY reason ORDER BY 2 DESC, 1 LIMIT %(most)s
+    FROM headrace.webhook_reject WHERE NOT notice GROUP BY reason ORDER BY 2 DESC, 1 LIMIT %(most)s
 """
 
 
@@ -192,11 +192,12 @@ def read_rejects(connection: sa.Connection) -> tuple[list[Rejects], int, int, in
 
 
 def judge_rejects(seen: Sequence[Rejects], reasons: int, items: int, times: int) -> Finding:
-    """Passed where there are none."""
+    """Passed where there are none; notices of the provider are not among them."""
     sentence = (
         f"{items:,} parts of webhooks were not taken in: "
         + named([f"{item.reason} ({item.items:,})" for item in seen], reasons)
-        + "; see headrace.webhook_reject, and delete its rows when you are done with them"
+        + "; see headrace.webhook_reject: headrace webhooks rejects retry takes them in once the cause is mended, "
+        "discard gives them up"
         if items
         else "every part of every webhook was taken in"
     )

@@ -16,6 +16,7 @@ DECLARE
     v_items jsonb;
     v_left jsonb;
     v_taken jsonb;
+    v_times bigint;
     r record;
 BEGIN
     PERFORM headrace.webhook_isolation();
@@ -41,13 +42,23 @@ BEGIN
         stored := (v_taken #>> '{statuses,stored}')::bigint + (v_taken #>> '{messages,stored}')::bigint;
         repeated := (v_taken #>> '{statuses,repeated}')::bigint + (v_taken #>> '{messages,repeated}')::bigint;
         suppressed := (v_taken #>> '{statuses,suppressed}')::bigint + (v_taken #>> '{messages,suppressed}')::bigint;
-        reason := nullif(concat_ws('; ', v_left #>> '{0,problem}', CASE WHEN jsonb_array_length(v_left) > 1 THEN '...' END), '');
-        -- What stays is the same part for another reason, or what a larger part fell into.
-        IF v_left <> jsonb_build_array(v_left -> 0) OR v_left #> '{0,item}' <> r.item OR v_left #>> '{0,problem}' <> r.reason
-            OR jsonb_array_length(v_left) = 0 THEN
+        reason := (v_left #>> '{0,problem}') || CASE WHEN jsonb_array_length(v_left) > 1 THEN '; ...' ELSE '' END;
+        IF jsonb_array_length(v_left) = 1 AND v_left #> '{0,item}' = r.item THEN
+            -- The same part, maybe for another reason, for which it may have come before.
+            IF reason <> r.reason THEN
+                DELETE FROM headrace.webhook_reject k
+                WHERE md5(k.item::text) = md5(r.item::text) AND md5(k.reason) = md5(retry_webhook_rejects.reason) AND k.path = r.path
+                    AND md5(coalesce(k.whatsapp_number_id, '')) = md5(coalesce(r.whatsapp_number_id, ''))
+                RETURNING k.times INTO v_times;
+                UPDATE headrace.webhook_reject k
+                SET reason = retry_webhook_rejects.reason, times = k.times + coalesce(v_times, 0),
+                    sender = coalesce(v_left #>> '{0,user_phone}', k.sender)
+                WHERE k.id = r.id;
+            END IF;
+        ELSE
+            -- It is gone, but for what a larger part fell into.
             DELETE FROM headrace.webhook_reject k WHERE k.id = r.id;
-            PERFORM headrace.keep_webhook_rejects(
-                CASE WHEN v_left #> '{0,item}' = r.item THEN jsonb_set(v_left, '{0,path}', to_jsonb(r.path)) ELSE v_left END);
+            PERFORM headrace.keep_webhook_rejects(v_left);
         END IF;
         RETURN NEXT;
     END LOOP;

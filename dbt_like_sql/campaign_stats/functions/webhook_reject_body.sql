@@ -19,7 +19,7 @@ AS $$
     FROM (
         SELECT CASE
             WHEN p_path ~ E'\\.value$' THEN p_item
-            ELSE jsonb_build_object(
+            ELSE '{"statuses": []}' || jsonb_build_object(
                 regexp_replace(p_path, E'^.*\\.|\\[\\d+\\]$', '', 'g'),
                 CASE WHEN p_path ~ E'\\]$' THEN jsonb_build_array(p_item) ELSE p_item END,
                 'metadata', jsonb_build_object('phone_number_id', p_number_id))

@@ -13,6 +13,7 @@ COMMENT ON TABLE headrace.webhook_reject IS
 DROP INDEX headrace.webhook_reject_once;
 CREATE UNIQUE INDEX webhook_reject_once
 ON headrace.webhook_reject (md5(item::text), md5(reason), path, md5(coalesce(whatsapp_number_id, '')));
+CREATE INDEX webhook_reject_to_look_at ON headrace.webhook_reject (id) WHERE NOT notice;
 
 CREATE TABLE headrace.webhook_lock (bucket smallint PRIMARY KEY);
 COMMENT ON TABLE headrace.webhook_lock IS

@@ -257,16 +257,7 @@ def _settle_window(before: dict[str, str], settings: Settings) -> timedelta:
 
 
 def _queue_new_campaigns(connection: sa.Connection) -> int:
-    """Newest first: they are looked at most."""
-    return len(
-        execute(
-            connection,
-            "INSERT INTO headrace.campaign (campaign_id, rebuild_requested_at)"
-            " SELECT s.campaign_id, clock_timestamp() FROM headrace.stg_campaigns s"
-            " WHERE NOT EXISTS (SELECT FROM headrace.campaign c WHERE c.campaign_id = s.campaign_id)"
-            " ORDER BY s.created_at DESC ON CONFLICT (campaign_id) DO NOTHING RETURNING 1",
-        )
-    )
+    return int(execute(connection, "SELECT headrace.queue_new_campaigns()")[0][0])
 
 
 def _apply(connection: sa.Connection, replaceable: list[SqlObject]) -> None:
@@ -274,7 +265,7 @@ def _apply(connection: sa.Connection, replaceable: list[SqlObject]) -> None:
         with connection.begin_nested():
             for item in replaceable:
                 execute(connection, item.sql)
-            if not _left_over(connection):
+            if not _left_over(connection, replaceable):
                 return
     except sa.exc.DBAPIError as error:
         # Another shape than the one that is there (columns of a view, result of a function) cannot be replaced in place.
@@ -285,18 +276,21 @@ def _apply(connection: sa.Connection, replaceable: list[SqlObject]) -> None:
         execute(connection, item.sql)
 
 
-def _left_over(connection: sa.Connection) -> bool:
-    """Whether there are views or functions of an older version: with names that are no more, or other parameters."""
+def _left_over(connection: sa.Connection, replaceable: list[SqlObject]) -> bool:
+    """Whether there are views or functions of an older version: with names that are no more, of another kind, with other parameters."""
+    views = [item.name for item in replaceable if f"VIEW headrace.{item.name} AS" in item.sql]
+    others = [item.name for item in replaceable if item.name not in views]
     names = [name for domain in ("engine", *read_contract()) for name in sql_file_names(domain, "")]
     rows = connection.execute(
         sa.text("""
-            SELECT FROM pg_class WHERE relnamespace = 'headrace'::regnamespace AND relkind = 'v' AND relname <> ALL (:names)
+            SELECT FROM pg_class
+            WHERE relnamespace = 'headrace'::regnamespace AND relkind = 'v' AND (relname <> ALL (:names) OR relname = ANY (:others))
             UNION ALL
             SELECT FROM pg_proc
             WHERE pronamespace = 'headrace'::regnamespace AND prorettype <> 'trigger'::regtype
-            GROUP BY proname HAVING count(*) > 1 OR proname <> ALL (:names)
+            GROUP BY proname HAVING count(*) > 1 OR proname <> ALL (:names) OR proname = ANY (:views)
         """),
-        {"names": names},
+        {"names": names, "views": views, "others": others},
     )
     return rows.first() is not None
 

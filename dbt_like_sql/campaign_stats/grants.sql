@@ -10,19 +10,16 @@ headrace.campaign_template_stats_live,
 headrace.campaign_hourly_stats,
 headrace.campaign_stats_amendment
 TO headrace_reader, headrace_app, headrace_worker;
--- A view's functions run with the rights of who reads it.
+-- A view's functions run with the rights of who reads it: these two are campaign_template_stats_live's.
 GRANT EXECUTE ON FUNCTION
-headrace.status_bits(text),
-headrace.message_bits(text, integer),
-headrace.reply_window(),
-headrace.latency_seconds(timestamptz, timestamptz)
+headrace.source_campaign_ids(),
+headrace.live_counters(uuid)
 TO headrace_reader, headrace_app, headrace_worker;
 GRANT SELECT ON
 headrace.campaign,
 headrace.campaign_completion,
 headrace.campaign_stats_pending_amendment,
-headrace.document_agreement,
-headrace.stg_campaigns
+headrace.document_agreement
 TO headrace_worker;
 GRANT EXECUTE ON FUNCTION
 headrace.campaign_stats(uuid),
@@ -33,6 +30,10 @@ headrace.campaign_contact_distribution(uuid)
 TO headrace_reader, headrace_app, headrace_worker;
 GRANT EXECUTE ON FUNCTION
 headrace.rebuild_step(bigint, boolean),
+headrace.campaigns_named(uuid[]),
+headrace.campaigns_created(timestamptz, timestamptz),
+headrace.rebuild_days(),
+headrace.final_days(text[], date, date),
 headrace.source_row_counts(uuid, jsonb),
 headrace.missing_source_rows(jsonb, jsonb),
 headrace.refresh_documents(uuid[], boolean),

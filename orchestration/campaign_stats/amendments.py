@@ -17,7 +17,8 @@ _WAITING = """
         p.source_rows_then, p.source_rows_now, count(*) OVER (),
         extract(EPOCH FROM clock_timestamp() - min(p.first_at) OVER ())::float
     FROM headrace.campaign_stats_pending_amendment p
-    LEFT JOIN headrace.stg_campaigns c ON c.campaign_id = p.campaign_id
+    LEFT JOIN headrace.campaigns_named(ARRAY(SELECT w.campaign_id FROM headrace.campaign_stats_pending_amendment w)) c
+        ON c.campaign_id = p.campaign_id
     LEFT JOIN headrace.campaign_computed_stats d ON d.campaign_id = p.campaign_id
     ORDER BY p.first_at, p.campaign_id LIMIT %(most)s
 """

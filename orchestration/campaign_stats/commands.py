@@ -108,7 +108,7 @@ def _newest_campaigns(as_json: bool) -> None:
         # Of those that campaign_stats() gives numbers of.
         "SELECT c.campaign_id::text, c.name, c.status, d.totals -> 'total', d.totals -> 'delivered',"
         " d.totals -> 'replied'"
-        " FROM headrace.stg_campaigns c LEFT JOIN headrace.campaign_computed_stats d ON d.campaign_id = c.campaign_id"
+        " FROM headrace.campaigns_created() c LEFT JOIN headrace.campaign_computed_stats d ON d.campaign_id = c.campaign_id"
         " AND (d.frozen_at IS NOT NULL OR coalesce(c.status, '') NOT IN ('scheduled', 'failed'))"
         " ORDER BY c.created_at DESC NULLS LAST, c.campaign_id DESC LIMIT %s",
         [_NEWEST],

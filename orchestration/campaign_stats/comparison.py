@@ -39,7 +39,7 @@ _CANDIDATES = """
         coalesce(m.messages, 0)::bigint,
         k.state IN ('frozen', 'amended') IS TRUE,
         k.state IN ('frozen', 'amended') IS TRUE AND (c.campaign_id IS NULL OR p.campaign_id IS NOT NULL)
-    FROM headrace.stg_campaigns c
+    FROM headrace.campaigns_created() c
     FULL JOIN (SELECT * FROM headrace.campaign) k ON k.campaign_id = c.campaign_id
     LEFT JOIN LATERAL (
         SELECT sum(s.total) AS messages FROM headrace.campaign_template_stats s
@@ -64,7 +64,7 @@ _BROKEN_DOCUMENTS = """
 """
 _RECOMPUTED = """
     SELECT template_name, total, sent, delivered, read, replied, failed, failed_queue
-    FROM headrace.campaign_template_stats_live WHERE campaign_id = %(campaign)s
+    FROM headrace.live_counters(%(campaign)s)
 """
 
 

@@ -40,8 +40,8 @@ _TOTALS = {
             sum(s.total)::bigint, sum(s.sent)::bigint, sum(s.delivered)::bigint, sum(s.read)::bigint,
             sum(s.replied)::bigint, sum(s.failed)::bigint, sum(s.failed_queue)::bigint
         FROM headrace.campaign_template_stats s
-        LEFT JOIN headrace.stg_campaigns c ON c.campaign_id = s.campaign_id
-        WHERE %(start)s::timestamptz IS NULL OR (c.created_at >= %(start)s AND c.created_at < %(end)s)
+        LEFT JOIN headrace.campaigns_created(%(start)s, %(end)s) c ON c.campaign_id = s.campaign_id
+        WHERE %(start)s::timestamptz IS NULL OR c.campaign_id IS NOT NULL
         GROUP BY 1
     """,
     COMPUTED_STATS: """
@@ -51,11 +51,11 @@ _TOTALS = {
             sum(t.total)::bigint, sum(t.sent)::bigint, sum(t.delivered)::bigint, sum(t.read)::bigint,
             sum(t.replied)::bigint, sum(t.failed)::bigint, sum(t.failed_queue)::bigint
         FROM headrace.campaign_computed_stats d
-        LEFT JOIN headrace.stg_campaigns c ON c.campaign_id = d.campaign_id
+        LEFT JOIN headrace.campaigns_created(%(start)s, %(end)s) c ON c.campaign_id = d.campaign_id
         CROSS JOIN LATERAL jsonb_to_record(d.totals) t (
             total bigint, sent bigint, delivered bigint, read bigint, replied bigint, failed bigint,
             failed_queue bigint)
-        WHERE %(start)s::timestamptz IS NULL OR (c.created_at >= %(start)s AND c.created_at < %(end)s)
+        WHERE %(start)s::timestamptz IS NULL OR c.campaign_id IS NOT NULL
         GROUP BY 1
     """,
 }
@@ -68,11 +68,11 @@ _LINES = {
                 sum(s.total)::bigint, sum(s.sent)::bigint, sum(s.delivered)::bigint, sum(s.read)::bigint,
                 sum(s.replied)::bigint, sum(s.failed)::bigint, sum(s.failed_queue)::bigint
             FROM headrace.campaign_template_stats s
-            LEFT JOIN headrace.stg_campaigns c ON c.campaign_id = s.campaign_id
+            LEFT JOIN headrace.campaigns_created(%(start)s, %(end)s) c ON c.campaign_id = s.campaign_id
             CROSS JOIN LATERAL (
                 SELECT CASE WHEN %(daily)s THEN (c.created_at AT TIME ZONE 'UTC')::date END AS day
             ) d
-            WHERE %(start)s::timestamptz IS NULL OR (c.created_at >= %(start)s AND c.created_at < %(end)s)
+            WHERE %(start)s::timestamptz IS NULL OR c.campaign_id IS NOT NULL
             GROUP BY d.day, s.template_name
         ) ranked
         WHERE place <= %(most)s ORDER BY day, place
@@ -86,14 +86,14 @@ _LINES = {
                 to_char(d.computed_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS'),
                 t.total, t.sent, t.delivered, t.read, t.replied, t.failed, t.failed_queue
             FROM headrace.campaign_computed_stats d
-            LEFT JOIN headrace.stg_campaigns c ON c.campaign_id = d.campaign_id
+            LEFT JOIN headrace.campaigns_created(%(start)s, %(end)s) c ON c.campaign_id = d.campaign_id
             CROSS JOIN LATERAL jsonb_to_record(d.totals) t (
                 total bigint, sent bigint, delivered bigint, read bigint, replied bigint, failed bigint,
                 failed_queue bigint)
             CROSS JOIN LATERAL (
                 SELECT CASE WHEN %(daily)s THEN (c.created_at AT TIME ZONE 'UTC')::date END AS day
             ) x
-            WHERE %(start)s::timestamptz IS NULL OR (c.created_at >= %(start)s AND c.created_at < %(end)s)
+            WHERE %(start)s::timestamptz IS NULL OR c.campaign_id IS NOT NULL
         ) ranked
         WHERE place <= %(most)s ORDER BY day, place
     """,

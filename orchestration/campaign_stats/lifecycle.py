@@ -26,7 +26,7 @@ _LOOK = """
         i.id, c.name, c.campaign_id IS NOT NULL, k.state, d.version, d.frozen_at,
         p.source_rows_then, p.source_rows_now
     FROM unnest(%(campaigns)s::uuid[]) WITH ORDINALITY i (id, place)
-    LEFT JOIN headrace.stg_campaigns c ON c.campaign_id = i.id
+    LEFT JOIN headrace.campaigns_named(%(campaigns)s::uuid[]) c ON c.campaign_id = i.id
     LEFT JOIN headrace.campaign k ON k.campaign_id = i.id
     LEFT JOIN headrace.campaign_computed_stats d ON d.campaign_id = i.id
     LEFT JOIN headrace.campaign_stats_pending_amendment p ON p.campaign_id = i.id

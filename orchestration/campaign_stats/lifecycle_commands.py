@@ -27,7 +27,7 @@ _LIST = """
         to_jsonb(k.completed_at) #>> '{}', to_jsonb(k.settles_until) #>> '{}', to_jsonb(d.frozen_at) #>> '{}',
         p.campaign_id IS NOT NULL
     FROM headrace.campaign k
-    LEFT JOIN headrace.stg_campaigns c ON c.campaign_id = k.campaign_id
+    LEFT JOIN headrace.campaigns_created() c ON c.campaign_id = k.campaign_id
     LEFT JOIN headrace.campaign_computed_stats d ON d.campaign_id = k.campaign_id
     LEFT JOIN headrace.campaign_stats_pending_amendment p ON p.campaign_id = k.campaign_id
     WHERE k.state = coalesce(%s, k.state)
@@ -69,7 +69,7 @@ _AMENDMENT_COLUMNS = ("version", "frozen_at", "amended_at", "why", "changed")
 _LOOK = """
     SELECT c.campaign_id IS NOT NULL, k.state, d.version, p.campaign_id IS NOT NULL
     FROM (SELECT %s::uuid AS id) i
-    LEFT JOIN headrace.stg_campaigns c ON c.campaign_id = i.id
+    LEFT JOIN headrace.campaigns_named(ARRAY[i.id]) c ON c.campaign_id = i.id
     LEFT JOIN headrace.campaign k ON k.campaign_id = i.id
     LEFT JOIN headrace.campaign_computed_stats d ON d.campaign_id = i.id
     LEFT JOIN headrace.campaign_stats_pending_amendment p ON p.campaign_id = i.id

@@ -31,24 +31,21 @@ _PLACE = """
     CROSS JOIN LATERAL (SELECT ARRAY(SELECT x FROM pg_snapshot_xip(s.now) x ORDER BY x) AS running) o
 """
 _NEW = """
-    SELECT
-        count(*), count(*) FILTER (WHERE c.campaign_id IS NULL), count(*) FILTER (WHERE d.inside),
-        min(d.day) FILTER (WHERE d.inside), max(d.day) FILTER (WHERE d.inside),
-        coalesce((array_agg(n.campaign_id ORDER BY n.id) FILTER (WHERE c.campaign_id IS NOT NULL))[:%(most)s], '{}')
-    FROM (
+    WITH n AS MATERIALIZED (
         SELECT x.campaign_id, min(x.id) AS id FROM headrace.campaign_completion x
         WHERE %(seen)s::pg_snapshot IS NULL OR (
             x.xid >= pg_snapshot_xmin(%(seen)s::pg_snapshot)
             AND NOT pg_visible_in_snapshot(x.xid, %(seen)s::pg_snapshot)
             AND pg_visible_in_snapshot(x.xid, %(until)s::pg_snapshot))
         GROUP BY x.campaign_id
-    ) n
-    LEFT JOIN headrace.stg_campaigns c ON c.campaign_id = n.campaign_id
-    CROSS JOIN LATERAL (
-        SELECT y.day, y.day BETWEEN %(first)s::date AND %(last)s::date AS inside
-        FROM (SELECT CASE WHEN c.created_at >= '0001-01-02 UTC' AND c.created_at < '9999-12-31 UTC'
-            THEN (c.created_at AT TIME ZONE 'UTC')::date END AS day) y
-    ) d
+    )
+    SELECT
+        count(*), count(*) FILTER (WHERE c.campaign_id IS NULL), count(*) FILTER (WHERE d.inside),
+        min(c.day) FILTER (WHERE d.inside), max(c.day) FILTER (WHERE d.inside),
+        coalesce((array_agg(n.campaign_id ORDER BY n.id) FILTER (WHERE c.campaign_id IS NOT NULL))[:%(most)s], '{}')
+    FROM n
+    LEFT JOIN headrace.campaigns_named(ARRAY(SELECT campaign_id FROM n)) c ON c.campaign_id = n.campaign_id
+    CROSS JOIN LATERAL (SELECT c.day BETWEEN %(first)s::date AND %(last)s::date AS inside) d
 """
 
 

@@ -28,26 +28,8 @@ _LAG = """
         bool_or(state <> 'active')
     FROM headrace.stream_lag WHERE stream = %(stream)s
 """
-_REBUILDS = """
-    SELECT count(*), min(d.day), max(d.day)
-    FROM headrace.campaign k
-    LEFT JOIN headrace.stg_campaigns c ON c.campaign_id = k.campaign_id
-        AND c.created_at >= '0001-01-02 UTC' AND c.created_at < '9999-12-31 UTC'
-    CROSS JOIN LATERAL (SELECT (c.created_at AT TIME ZONE 'UTC')::date AS day) d
-    WHERE (k.rebuild_requested_at IS NOT NULL OR k.state = 'settling' AND k.settles_until <= clock_timestamp())
-        AND (k.rebuild_not_before IS NULL OR k.rebuild_not_before <= clock_timestamp())
-"""
-# Days that something was counted or frozen of, without those of a campaign that is not: few are, whatever their number.
-_FINAL = """
-    SELECT a.partition_day FROM headrace.activity a
-    WHERE a.asset = ANY (%(assets)s) AND a.partition_day BETWEEN %(first)s AND %(last)s
-    EXCEPT
-    SELECT (c.created_at AT TIME ZONE 'UTC')::date
-    FROM headrace.campaign k
-    INNER JOIN headrace.stg_campaigns c ON c.campaign_id = k.campaign_id
-    WHERE k.state NOT IN ('frozen', 'amended')
-        AND c.created_at >= '0001-01-02 UTC' AND c.created_at < '9999-12-31 UTC'
-"""
+_REBUILDS = "SELECT campaigns, first_day, last_day FROM headrace.rebuild_days()"
+_FINAL = "SELECT headrace.final_days(%(assets)s, %(first)s::date, %(last)s::date)"
 _ACTIVITY = "SELECT asset, partition_day, rows_changed FROM headrace.activity WHERE asset = ANY (%(assets)s)"
 
 

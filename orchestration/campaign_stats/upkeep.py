@@ -32,28 +32,30 @@ _SAY_EVERY_SECONDS = 30.0
 _WINDOW = """
     SELECT
         c.campaign_id,
-        CASE WHEN c.created_at >= '0001-01-02 UTC' AND c.created_at < '9999-12-31 UTC'
-            THEN (c.created_at AT TIME ZONE 'UTC')::date END,
+        c.day,
         coalesce(m.messages, 0)::bigint,
         k.campaign_id IS NULL OR k.state IN ('pending', 'deleted') OR k.rebuild_requested_at IS NOT NULL
             OR k.state = 'settling' AND k.settles_until <= clock_timestamp()
             OR (c.campaign_id = ANY (%(named)s) AND k.state NOT IN ('frozen', 'amended'))
-    FROM headrace.stg_campaigns c
+    FROM (
+        SELECT * FROM headrace.campaigns_created(%(start)s, %(end)s)
+        UNION
+        SELECT * FROM headrace.campaigns_named(%(named)s::uuid[])
+    ) c
     LEFT JOIN headrace.campaign k ON k.campaign_id = c.campaign_id
     LEFT JOIN LATERAL (
         SELECT sum(s.total) AS messages
         FROM headrace.campaign_template_stats s WHERE s.campaign_id = c.campaign_id
     ) m ON true
-    WHERE (c.created_at >= %(start)s AND c.created_at < %(end)s) OR c.campaign_id = ANY (%(named)s)
     ORDER BY c.created_at DESC, c.campaign_id
 """
 # Documents that are missing, or do not say what the counters say. Frozen ones stand: the check says what is wrong with
 # them, and a rebuild amends them on record.
 _WRONG_DOCUMENTS = """
     SELECT c.campaign_id
-    FROM headrace.stg_campaigns c
+    FROM headrace.campaigns_created(%(start)s, %(end)s) c
     LEFT JOIN headrace.document_agreement a ON a.campaign_id = c.campaign_id
-    WHERE c.created_at >= %(start)s AND c.created_at < %(end)s AND a.frozen IS NOT TRUE AND a.agrees IS NOT TRUE
+    WHERE a.frozen IS NOT TRUE AND a.agrees IS NOT TRUE
     ORDER BY c.campaign_id
 """
 # What was there when the drain began, and is not applied yet.

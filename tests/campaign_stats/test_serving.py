@@ -194,7 +194,7 @@ ROLES: dict[str, Callable[[uuid.UUID], list[tuple[str, bool]]]] = {
         ("SELECT * FROM headrace.stream_lag", True),
         (f"SELECT headrace.rebuild_campaign_stats(ARRAY['{c}']::uuid[])", False),
         ("SELECT * FROM headrace.change_log", False),
-        ("SELECT * FROM headrace.stg_send_queue", False),
+        ("SELECT * FROM headrace.stg_send_queue()", False),
         ("DELETE FROM headrace.campaign_template_stats", False),
     ],
     "headrace_worker": lambda c: [

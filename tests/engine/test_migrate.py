@@ -136,7 +136,7 @@ def test_campaigns_are_queued_before_a_table_of_the_application_is_locked(
     with psycopg.connect(app_database, autocommit=True) as connection:
         campaigns = a_history(connection)
     execute = migrating.execute
-    seen: list[tuple[str, bool, int]] = []
+    seen: list[tuple[str, bool, object]] = []
 
     def watched(connection: sa.Connection, script: str) -> list[tuple[Any, ...]]:
         locks = execute(
@@ -146,19 +146,20 @@ def test_campaigns_are_queued_before_a_table_of_the_application_is_locked(
         )
         rows = execute(connection, script)
         for step in (
-            "INSERT INTO headrace.campaign ",
+            "SELECT headrace.queue_new_campaigns(",
             "SELECT headrace.register_stream(",
             "SELECT headrace.capture_table(",
         ):
             if script.startswith(step) or f"\n{step}" in script:
-                seen.append((step.split()[1].split(".")[-1].strip("("), bool(locks), len(rows)))
+                seen.append((step.split()[1].split(".")[-1].strip("("), bool(locks), rows[0][0]))
         return rows
 
     monkeypatch.setattr(migrating, "execute", watched)
     migrate(app_database, settings)
-    assert seen[:2] == [("INTO", False, len(campaigns)), ("register_stream", False, 1)]
-    assert [step for step, _, _ in seen[2:]] == ["capture_table"] * 4 + ["INTO"]
-    assert seen[-1] == ("INTO", True, 0)
+    assert seen[0] == ("queue_new_campaigns", False, len(campaigns))
+    assert seen[1][:2] == ("register_stream", False)
+    assert [step for step, _, _ in seen[2:]] == ["capture_table"] * 4 + ["queue_new_campaigns"]
+    assert seen[-1] == ("queue_new_campaigns", True, 0)
 
 
 BEFORE_0004 = """

@@ -165,14 +165,15 @@ def test_files_are_rendered_for_a_schema_with_any_name_and_the_columns_that_are_
     types = {
         "campaigns": {"id": "uuid"},
         "send_queue": {"id": "bigint"},
+        "message_status_logs": {},
         "messages": {"context_message_id": "text"},
     }
     constants = {"reply_window_seconds": "1.5", "settle_window_seconds": "2.5"}
     objects = load_objects("campaign_stats", """a "b" 'c'""", types, constants)
     by_name = {(item.kind, item.name): item.sql for item in objects}
-    assert 'FROM "a ""b"" \'c\'".campaigns AS c' in by_name["staging", "stg_campaigns"]
-    assert "NULL::timestamptz AS completed_at" in re.sub(r"\s+", " ", by_name["staging", "stg_campaigns"])
-    assert "m.context_message_id::text AS context_message_id" in by_name["staging", "stg_incoming_messages"]
+    assert 'FROM "a ""b"" \'c\'".campaigns c' in by_name["staging", "stg_campaigns"]
+    assert "c.created_at, NULL::timestamptz FROM" in re.sub(r"\s+", " ", by_name["staging", "stg_campaigns"])
+    assert "m.context_message_id::text" in by_name["staging", "stg_incoming_messages"]
     assert """'"a ""b"" ''c''"."messages"'""" in by_name["capture", "messages"]
     assert "SELECT 1.5::numeric" in by_name["definitions", "reply_window"]
     assert "make_interval(secs => 2.5)" in by_name["functions", "settle_window"]

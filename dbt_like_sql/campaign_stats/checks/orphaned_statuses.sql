@@ -17,9 +17,9 @@ SET enable_nestloop = off -- orphans are few or all, and no estimate knows: a lo
 AS $$
     WITH orphan AS MATERIALIZED (
         SELECT l.id::text AS id, l.whatsapp_message_id, l.status, l.created_at
-        FROM headrace.stg_message_status_logs l
+        FROM headrace.stg_message_status_logs() l
         WHERE (l.created_at < now() - p_older_than) IS NOT FALSE
-            AND NOT EXISTS (SELECT FROM headrace.stg_send_queue q WHERE q.whatsapp_message_id = l.whatsapp_message_id)
+            AND NOT EXISTS (SELECT FROM headrace.stg_send_queue() q WHERE q.whatsapp_message_id = l.whatsapp_message_id)
     ), placed AS (
         SELECT
             o.id, o.status, o.created_at,
@@ -31,7 +31,7 @@ AS $$
     SELECT
         a.status, a.statuses, coalesce(p.orphaned, 0), coalesce(p.in_messages, 0), p.oldest, p.newest, coalesce(p.examples, '{}')
     FROM (
-        SELECT l.status, count(*) AS statuses FROM headrace.stg_message_status_logs l
+        SELECT l.status, count(*) AS statuses FROM headrace.stg_message_status_logs() l
         WHERE (l.created_at < now() - p_older_than) IS NOT FALSE GROUP BY l.status
     ) a
     LEFT JOIN (

@@ -12,16 +12,16 @@ AS $$
     SELECT v.value, v.known, count(*), min(v.id::text) FILTER (WHERE NOT v.known)
     FROM (
         SELECT l.status AS value, l.status IS NOT NULL AND headrace.status_bits(l.status) > 0 AS known, l.id::text AS id
-        FROM headrace.stg_message_status_logs l WHERE p_table = 'message_status_logs'
+        FROM headrace.stg_message_status_logs() l WHERE p_table = 'message_status_logs'
         UNION ALL
         SELECT q.status, coalesce(q.status IN ('queued', 'sent', 'failed'), false), q.id::text
-        FROM headrace.stg_send_queue q WHERE p_table = 'send_queue'
+        FROM headrace.stg_send_queue() q WHERE p_table = 'send_queue'
         UNION ALL
         SELECT m.direction::text, coalesce(m.direction::text IN ('incoming', 'outgoing'), false), m.id::text
         FROM {{ source }}.messages m WHERE p_table = 'messages'
         UNION ALL
         SELECT c.status, coalesce(c.status IN ('draft', 'scheduled', 'running', 'paused', 'completed', 'failed'), false), c.campaign_id::text
-        FROM headrace.stg_campaigns c WHERE p_table = 'campaigns'
+        FROM headrace.stg_campaigns() c WHERE p_table = 'campaigns'
     ) v
     GROUP BY v.value, v.known
     ORDER BY 3 DESC, 1

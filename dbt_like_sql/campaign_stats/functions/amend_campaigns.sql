@@ -20,7 +20,7 @@ BEGIN
         ARRAY(SELECT p.campaign_id FROM headrace.campaign_stats_pending_amendment p WHERE p.campaign_id = ANY (p_campaigns)));
     FOR v_campaign, v_status IN
         SELECT p.campaign_id, CASE WHEN c.campaign_id IS NOT NULL THEN coalesce(c.status, '') END
-        FROM headrace.campaign_stats_pending_amendment p LEFT JOIN headrace.stg_campaigns c ON c.campaign_id = p.campaign_id
+        FROM headrace.campaign_stats_pending_amendment p LEFT JOIN headrace.stg_campaigns() c ON c.campaign_id = p.campaign_id
         WHERE p.campaign_id = ANY (p_campaigns) ORDER BY p.campaign_id
     LOOP
         IF p_accept AND v_status IS NOT NULL THEN

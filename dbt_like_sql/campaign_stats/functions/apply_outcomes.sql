@@ -99,7 +99,7 @@ BEGIN
         ARRAY['campaign_template_stats', 'campaign_computed_stats'], array_agg(a.day), array_agg(a.n))
     FROM (
         SELECT (c.created_at AT TIME ZONE 'UTC')::date AS day, count(*) AS n
-        FROM unnest(p_changes) d INNER JOIN headrace.stg_campaigns c ON c.campaign_id = coalesce(d.new_campaign, d.old_campaign)
+        FROM unnest(p_changes) d INNER JOIN headrace.stg_campaigns() c ON c.campaign_id = coalesce(d.new_campaign, d.old_campaign)
         -- days that are partitions can be, and that clients can read
         WHERE c.created_at >= '0001-01-02 UTC' AND c.created_at < '9999-12-31 UTC'
         GROUP BY 1

@@ -10,9 +10,9 @@ SET search_path = pg_catalog, headrace, pg_temp
 AS $$
     SELECT u.template_name, count(*) FILTER (WHERE u.assigned), count(*) FILTER (WHERE NOT u.assigned)
     FROM (
-        SELECT k.template_name, true AS assigned FROM headrace.stg_campaign_contacts k WHERE k.campaign_id = p_campaign_id
+        SELECT k.template_name, true AS assigned FROM headrace.stg_campaign_contacts() k WHERE k.campaign_id = p_campaign_id
         UNION ALL
-        SELECT q.template_name, false FROM headrace.stg_send_queue q WHERE q.campaign_id = p_campaign_id
+        SELECT q.template_name, false FROM headrace.stg_send_queue() q WHERE q.campaign_id = p_campaign_id
     ) u
     GROUP BY u.template_name
     ORDER BY u.template_name

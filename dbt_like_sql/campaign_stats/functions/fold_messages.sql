@@ -53,7 +53,7 @@ BEGIN
                 e.sent_at AS new_sent_at, e.delivered_at AS new_delivered_at, e.read_at AS new_read_at, r.replied_at AS new_replied_at
             FROM unnest(p_messages) k (id)
             LEFT JOIN headrace.message_outcome o ON o.message_id = k.id
-            LEFT JOIN headrace.stg_send_queue q ON q.id = k.id::{{ type('send_queue', 'id') }}
+            LEFT JOIN headrace.stg_send_queue() q ON q.id = k.id::{{ type('send_queue', 'id') }}
             LEFT JOIN headrace.campaign c ON c.campaign_id = q.campaign_id
             LEFT JOIN LATERAL (
                 SELECT
@@ -64,7 +64,7 @@ BEGIN
                         bit_or(s.bits) AS evidence, min(s.created_at) FILTER (WHERE s.bits & 1 > 0) AS sent_at,
                         min(s.created_at) FILTER (WHERE s.bits & 2 > 0) AS delivered_at, min(s.created_at) FILTER (WHERE s.bits & 4 > 0) AS read_at
                     FROM (
-                        SELECT headrace.status_bits(x.status) AS bits, x.created_at FROM headrace.stg_message_status_logs x
+                        SELECT headrace.status_bits(x.status) AS bits, x.created_at FROM headrace.stg_message_status_logs() x
                         WHERE x.whatsapp_message_id = q.whatsapp_message_id
                     ) s
                 ) l
@@ -74,18 +74,18 @@ BEGIN
             LEFT JOIN LATERAL (
                 SELECT count(*) > 0 AS replied, min(y.created_at) AS replied_at
                 FROM (
-                    SELECT x.created_at FROM headrace.stg_incoming_messages x WHERE x.context_message_id = q.whatsapp_message_id
+                    SELECT x.created_at FROM headrace.stg_incoming_messages() x WHERE x.context_message_id = q.whatsapp_message_id
                     UNION ALL
-                    SELECT m.created_at FROM headrace.stg_incoming_messages m
+                    SELECT m.created_at FROM headrace.stg_incoming_messages() m
                     WHERE m.user_phone = q.user_phone AND m.whatsapp_number_id = q.whatsapp_number_id
                         AND m.created_at > q.at AND m.context_message_id IS NULL
                         AND extract(EPOCH FROM m.created_at) - extract(EPOCH FROM q.at) <= headrace.reply_window()
                         AND NOT EXISTS (
-                            SELECT FROM headrace.stg_send_queue n
+                            SELECT FROM headrace.stg_send_queue() n
                             WHERE n.user_phone = q.user_phone AND n.whatsapp_number_id = q.whatsapp_number_id
                                 AND (n.at, n.id) > (q.at, q.id) AND n.at < m.created_at
                                 AND (n.status = 'sent' OR EXISTS (
-                                    SELECT FROM headrace.stg_message_status_logs l
+                                    SELECT FROM headrace.stg_message_status_logs() l
                                     WHERE l.whatsapp_message_id = n.whatsapp_message_id AND headrace.status_bits(l.status) & 1 > 0)))
                 ) y
                 WHERE e.bits & 1 > 0

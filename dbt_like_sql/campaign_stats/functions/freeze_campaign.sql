@@ -12,7 +12,7 @@ DECLARE
 BEGIN
     SELECT jsonb_build_object(
         'campaign_id', c.campaign_id, 'name', c.name, 'status', c.status, 'created_at', c.created_at, 'completed_at', c.completed_at)
-    INTO v_facts FROM headrace.stg_campaigns c WHERE c.campaign_id = p_campaign_id;
+    INTO v_facts FROM headrace.stg_campaigns() c WHERE c.campaign_id = p_campaign_id;
     IF NOT FOUND THEN
         RETURN;  -- deleted since it was counted: a change of its own, which asks for a rebuild
     END IF;

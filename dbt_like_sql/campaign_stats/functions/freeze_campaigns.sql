@@ -14,7 +14,7 @@ DECLARE
     v_frozen bigint := 0;
 BEGIN
     SELECT id INTO v_missing FROM unnest(p_campaigns) id
-    WHERE NOT EXISTS (SELECT FROM headrace.stg_campaigns c WHERE c.campaign_id = id) ORDER BY id LIMIT 1;
+    WHERE NOT EXISTS (SELECT FROM headrace.stg_campaigns() c WHERE c.campaign_id = id) ORDER BY id LIMIT 1;
     IF FOUND THEN
         RAISE EXCEPTION 'there is no campaign %', v_missing USING ERRCODE = 'no_data_found';
     END IF;

@@ -1,6 +1,6 @@
 -- purpose: the seed's function by its name and columns, with the counts right: one campaign, recomputed live
 -- grain:   one row per template of the campaign
--- reads:   campaign_template_stats_live
+-- reads:   live_counters
 -- writes:  nothing
 -- locks:   none
 CREATE OR REPLACE FUNCTION headrace.get_campaign_template_stats(p_campaign_id uuid)
@@ -9,7 +9,6 @@ LANGUAGE sql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, headrace, pg_temp
 AS $$
     SELECT s.template_name, s.total, s.sent, s.delivered, s.read, s.replied, s.failed
-    FROM headrace.campaign_template_stats_live s
-    WHERE s.campaign_id = p_campaign_id
+    FROM headrace.live_counters(p_campaign_id) s
     ORDER BY s.template_name
 $$;

@@ -69,7 +69,7 @@ BEGIN
             c.*, s.shows_numbers, d.state AS stored, d.version, d.computed_at, d.frozen_at, d.deleted_at, d.totals, d.template_stats,
             row_number() OVER (ORDER BY c.created_at DESC, c.campaign_id DESC) AS n, count(*) OVER () AS found
         FROM (
-            SELECT c.* FROM headrace.stg_campaigns c
+            SELECT c.* FROM headrace.stg_campaigns() c
             WHERE (c.created_at, c.campaign_id) <= (v_at, v_id) AND c.campaign_id IS DISTINCT FROM v_last
                 AND (p_user_id IS NULL OR {{ optional('campaigns', 'user_id', 'c.user_id = p_user_id', 'false') }})
             ORDER BY c.created_at DESC, c.campaign_id DESC LIMIT p_limit + 1

@@ -12,7 +12,7 @@ AS $$
         SELECT
             o.template_name, o.bits,
             headrace.latency_seconds(o.sent_at, o.delivered_at) AS delivered_after, headrace.latency_seconds(o.sent_at, o.read_at) AS read_after
-        FROM headrace.message_outcome_live o WHERE o.campaign_id = p_campaign_id
+        FROM headrace.message_outcome_live() o WHERE o.campaign_id = p_campaign_id
     ), template AS (
         SELECT
             o.template_name, count(*) AS total,

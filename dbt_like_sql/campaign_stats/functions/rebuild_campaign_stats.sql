@@ -24,7 +24,7 @@ BEGIN
     v_locked := ARRAY(
         SELECT id FROM unnest(p_campaigns) id WHERE id IS NOT NULL
         UNION
-        SELECT o.campaign_id FROM headrace.stg_send_queue q
+        SELECT o.campaign_id FROM headrace.stg_send_queue() q
         INNER JOIN headrace.message_outcome o ON o.message_id = q.id::text
         WHERE q.campaign_id = ANY (p_campaigns) AND o.campaign_id <> q.campaign_id
     );
@@ -32,7 +32,7 @@ BEGIN
 
     FOR v_campaign IN SELECT DISTINCT id FROM unnest(p_campaigns) id WHERE id IS NOT NULL ORDER BY id LOOP
         -- Before the truth is read: what appears or goes after this has a change of its own, which asks for a rebuild.
-        SELECT coalesce(c.status, '') INTO v_status FROM headrace.stg_campaigns c WHERE c.campaign_id = v_campaign;
+        SELECT coalesce(c.status, '') INTO v_status FROM headrace.stg_campaigns() c WHERE c.campaign_id = v_campaign;
         PERFORM headrace.settle_campaigns(ARRAY[v_campaign], false);
         SELECT * INTO k FROM headrace.campaign c WHERE c.campaign_id = v_campaign;
         IF k.state IN ('frozen', 'amended') AND v_status IS NULL THEN
@@ -71,12 +71,12 @@ BEGIN
             SELECT
                 v.id::text AS message_id, v.campaign_id, v.template_name, v.bits::smallint AS bits,
                 v.sent_at, v.delivered_at, v.read_at, v.replied_at
-            FROM headrace.message_outcome_live v WHERE v.campaign_id = v_campaign OFFSET 0
+            FROM headrace.message_outcome_live() v WHERE v.campaign_id = v_campaign OFFSET 0
         ) t
         FULL JOIN (
             SELECT s.* FROM headrace.message_outcome s WHERE s.campaign_id = v_campaign
             UNION ALL
-            SELECT s.* FROM headrace.stg_send_queue q INNER JOIN headrace.message_outcome s ON s.message_id = q.id::text
+            SELECT s.* FROM headrace.stg_send_queue() q INNER JOIN headrace.message_outcome s ON s.message_id = q.id::text
             WHERE q.campaign_id = v_campaign AND s.campaign_id <> v_campaign
             OFFSET 0
         ) o ON o.message_id = t.message_id

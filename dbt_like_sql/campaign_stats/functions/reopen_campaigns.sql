@@ -14,13 +14,13 @@ DECLARE
     v_reopened bigint := 0;
 BEGIN
     SELECT id INTO v_missing FROM unnest(p_campaigns) id
-    WHERE NOT EXISTS (SELECT FROM headrace.stg_campaigns c WHERE c.campaign_id = id) ORDER BY id LIMIT 1;
+    WHERE NOT EXISTS (SELECT FROM headrace.stg_campaigns() c WHERE c.campaign_id = id) ORDER BY id LIMIT 1;
     IF FOUND THEN
         RAISE EXCEPTION 'there is no campaign %', v_missing USING ERRCODE = 'no_data_found';
     END IF;
     PERFORM headrace.lock_campaigns(p_campaigns);
     FOR v_campaign, v_status IN
-        SELECT k.campaign_id, coalesce(c.status, '') FROM headrace.campaign k INNER JOIN headrace.stg_campaigns c ON c.campaign_id = k.campaign_id
+        SELECT k.campaign_id, coalesce(c.status, '') FROM headrace.campaign k INNER JOIN headrace.stg_campaigns() c ON c.campaign_id = k.campaign_id
         WHERE k.campaign_id = ANY (p_campaigns) AND k.state IN ('frozen', 'amended') ORDER BY k.campaign_id
     LOOP
         IF headrace.amend_campaign(v_campaign, v_status, coalesce(p_accept_fewer_rows, false), true) IS NULL THEN

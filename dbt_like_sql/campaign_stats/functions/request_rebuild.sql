@@ -9,7 +9,7 @@ SET search_path = pg_catalog, headrace, pg_temp
 AS $$
 DECLARE
     v_campaigns constant uuid[] := coalesce(
-        p_campaigns, ARRAY(SELECT campaign_id FROM headrace.stg_campaigns UNION SELECT campaign_id FROM headrace.campaign WHERE state <> 'deleted'));
+        p_campaigns, ARRAY(SELECT campaign_id FROM headrace.stg_campaigns() UNION SELECT campaign_id FROM headrace.campaign WHERE state <> 'deleted'));
     v_count bigint;
 BEGIN
     PERFORM headrace.lock_campaigns(v_campaigns);

@@ -17,7 +17,7 @@ BEGIN
             s.completed_at IS NOT NULL AND k.announced_at IS NULL
                 AND (p_noticed OR k.rebuilt_at IS NOT NULL AND k.completed_at IS NULL) AS announced
         FROM headrace.campaign k
-        LEFT JOIN headrace.stg_campaigns c ON c.campaign_id = k.campaign_id
+        LEFT JOIN headrace.stg_campaigns() c ON c.campaign_id = k.campaign_id
         CROSS JOIN LATERAL (
             -- What was noticed is not in the future: a later time was the source's own, and was taken back.
             SELECT CASE

@@ -16,21 +16,21 @@ AS $$
         SELECT
             coalesce((p_like ->> 'messages_from')::numeric, greatest(extract(EPOCH FROM min(q.at)), -1e12)) AS since,
             coalesce((p_like ->> 'messages_until')::numeric, least(extract(EPOCH FROM max(q.at)), 1e12) + headrace.reply_window()) AS until
-        FROM headrace.stg_send_queue q WHERE q.campaign_id = p_campaign_id
+        FROM headrace.stg_send_queue() q WHERE q.campaign_id = p_campaign_id
     )
     SELECT jsonb_strip_nulls(jsonb_build_object(
-        'send_queue', (SELECT count(*) FROM headrace.stg_send_queue q WHERE q.campaign_id = p_campaign_id),
+        'send_queue', (SELECT count(*) FROM headrace.stg_send_queue() q WHERE q.campaign_id = p_campaign_id),
         'message_status_logs', (
-            SELECT count(*) FROM headrace.stg_message_status_logs l
-            WHERE l.whatsapp_message_id IN (SELECT q.whatsapp_message_id FROM headrace.stg_send_queue q WHERE q.campaign_id = p_campaign_id)),
+            SELECT count(*) FROM headrace.stg_message_status_logs() l
+            WHERE l.whatsapp_message_id IN (SELECT q.whatsapp_message_id FROM headrace.stg_send_queue() q WHERE q.campaign_id = p_campaign_id)),
         'messages', (
-            SELECT count(*) FROM headrace.stg_incoming_messages m
+            SELECT count(*) FROM headrace.stg_incoming_messages() m
             WHERE m.context_message_id IS NULL AND extract(EPOCH FROM m.created_at) BETWEEN s.since AND s.until
                 AND (m.user_phone, m.whatsapp_number_id) IN (
-                    SELECT q.user_phone, q.whatsapp_number_id FROM headrace.stg_send_queue q WHERE q.campaign_id = p_campaign_id)
+                    SELECT q.user_phone, q.whatsapp_number_id FROM headrace.stg_send_queue() q WHERE q.campaign_id = p_campaign_id)
         ) + (
-            SELECT count(*) FROM headrace.stg_incoming_messages m
-            WHERE m.context_message_id IN (SELECT q.whatsapp_message_id FROM headrace.stg_send_queue q WHERE q.campaign_id = p_campaign_id)),
+            SELECT count(*) FROM headrace.stg_incoming_messages() m
+            WHERE m.context_message_id IN (SELECT q.whatsapp_message_id FROM headrace.stg_send_queue() q WHERE q.campaign_id = p_campaign_id)),
         'messages_from', s.since, 'messages_until', s.until))
     FROM stretch s
 $$;

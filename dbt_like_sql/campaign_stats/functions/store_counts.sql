@@ -18,7 +18,7 @@ BEGIN
         FROM headrace.message_outcome o WHERE o.campaign_id = p_campaign_id AND NOT p_live
         UNION ALL
         SELECT o.template_name, o.bits, o.sent_at, o.delivered_at, o.read_at, o.replied_at
-        FROM headrace.message_outcome_live o WHERE o.campaign_id = p_campaign_id AND p_live
+        FROM headrace.message_outcome_live() o WHERE o.campaign_id = p_campaign_id AND p_live
     ), counted AS (
         SELECT
             b.template_name, sum(b.n) AS total,

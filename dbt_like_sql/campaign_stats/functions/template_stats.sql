@@ -29,7 +29,7 @@ BEGIN
         round(t.delivered::numeric / nullif(t.sent, 0), 6), round(t.read::numeric / nullif(t.delivered, 0), 6),
         round(t.replied::numeric / nullif(t.delivered, 0), 6), w.pending
     FROM (
-        SELECT count(*) AS pending FROM headrace.stg_campaigns c LEFT JOIN headrace.campaign k ON k.campaign_id = c.campaign_id
+        SELECT count(*) AS pending FROM headrace.stg_campaigns() c LEFT JOIN headrace.campaign k ON k.campaign_id = c.campaign_id
         WHERE (p_from IS NULL OR c.created_at >= p_from) AND (p_to IS NULL OR c.created_at < p_to)
             AND coalesce(k.state, 'pending') NOT IN ('live', 'settling', 'frozen', 'amended')
     ) w
@@ -37,7 +37,7 @@ BEGIN
         SELECT
             s.template_name, count(*) AS campaigns, sum(s.total)::bigint AS total, sum(s.sent)::bigint AS sent, sum(s.delivered)::bigint AS delivered,
             sum(s.read)::bigint AS read, sum(s.replied)::bigint AS replied, sum(s.failed)::bigint AS failed, sum(s.failed_queue)::bigint AS failed_queue
-        FROM headrace.stg_campaigns c
+        FROM headrace.stg_campaigns() c
         INNER JOIN headrace.campaign k ON k.campaign_id = c.campaign_id AND k.state IN ('live', 'settling', 'frozen', 'amended')
         INNER JOIN headrace.campaign_template_stats s ON s.campaign_id = c.campaign_id
         WHERE (p_from IS NULL OR c.created_at >= p_from) AND (p_to IS NULL OR c.created_at < p_to)

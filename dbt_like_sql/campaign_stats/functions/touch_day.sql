@@ -8,6 +8,6 @@ LANGUAGE sql
 SET search_path = pg_catalog, headrace, pg_temp
 AS $$
     SELECT headrace.record_activity(p_assets, ARRAY[(c.created_at AT TIME ZONE 'UTC')::date], ARRAY[1::bigint])
-    FROM headrace.stg_campaigns c
+    FROM headrace.stg_campaigns() c
     WHERE c.campaign_id = p_campaign_id AND c.created_at >= '0001-01-02 UTC' AND c.created_at < '9999-12-31 UTC'
 $$;

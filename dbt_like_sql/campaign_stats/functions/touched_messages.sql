@@ -49,7 +49,7 @@ BEGIN
             array_agg(DISTINCT q.campaign_id)
         INTO v_by_status, v_unsent, v_more
         FROM (SELECT DISTINCT id FROM unnest(v_status_ids) id) k
-        INNER JOIN headrace.stg_send_queue q ON q.whatsapp_message_id = k.id;
+        INNER JOIN headrace.stg_send_queue() q ON q.whatsapp_message_id = k.id;
         campaigns := campaigns || v_more;
     END IF;
 
@@ -57,7 +57,7 @@ BEGIN
         SELECT array_agg(p.id), array_agg(DISTINCT p.campaign_id) INTO v_neighbours, v_more
         FROM (
             SELECT q.user_phone, q.whatsapp_number_id, q.at, q.id
-            FROM unnest(v_queue || v_unsent) k (id) INNER JOIN headrace.stg_send_queue q ON q.id = k.id::{{ type('send_queue', 'id') }}
+            FROM unnest(v_queue || v_unsent) k (id) INNER JOIN headrace.stg_send_queue() q ON q.id = k.id::{{ type('send_queue', 'id') }}
             UNION
             SELECT
                 c.data #>> '{old,user_phone}', c.data #>> '{old,whatsapp_number_id}',
@@ -65,17 +65,17 @@ BEGIN
             FROM unnest(v_left) c
         ) place
         CROSS JOIN LATERAL (
-            SELECT n.id::text AS id, n.campaign_id, n.at FROM headrace.stg_send_queue n
+            SELECT n.id::text AS id, n.campaign_id, n.at FROM headrace.stg_send_queue() n
             WHERE n.user_phone = place.user_phone AND n.whatsapp_number_id = place.whatsapp_number_id
                 AND (n.at, n.id) < (place.at, place.id)
                 AND (n.status = 'sent' OR EXISTS (
-                    SELECT FROM headrace.stg_message_status_logs l
+                    SELECT FROM headrace.stg_message_status_logs() l
                     WHERE l.whatsapp_message_id = n.whatsapp_message_id AND headrace.status_bits(l.status) & 1 > 0))
             ORDER BY n.at DESC, n.id DESC LIMIT 1
         ) p
         -- What stands at a place takes only replies that are later than it, and in the predecessor's window.
         WHERE EXISTS (
-            SELECT FROM headrace.stg_incoming_messages m
+            SELECT FROM headrace.stg_incoming_messages() m
             WHERE m.user_phone = place.user_phone AND m.whatsapp_number_id = place.whatsapp_number_id
                 AND m.created_at > place.at AND m.context_message_id IS NULL
                 AND extract(EPOCH FROM m.created_at) - extract(EPOCH FROM p.at) <= headrace.reply_window());
@@ -94,10 +94,10 @@ BEGIN
             WHERE k.at IS NOT NULL
         ) m
         CROSS JOIN LATERAL (
-            SELECT n.id::text AS id, n.campaign_id FROM headrace.stg_send_queue n
+            SELECT n.id::text AS id, n.campaign_id FROM headrace.stg_send_queue() n
             WHERE n.user_phone = m.phone AND n.whatsapp_number_id = m.number AND n.at < m.at
                 AND (n.status = 'sent' OR EXISTS (
-                    SELECT FROM headrace.stg_message_status_logs l
+                    SELECT FROM headrace.stg_message_status_logs() l
                     WHERE l.whatsapp_message_id = n.whatsapp_message_id AND headrace.status_bits(l.status) & 1 > 0))
             ORDER BY n.at DESC, n.id DESC LIMIT 1
         ) o;
@@ -109,13 +109,13 @@ BEGIN
             SELECT c.data #>> '{old,user_phone}' AS phone, c.data #>> '{old,whatsapp_number_id}' AS number,
                 (c.data #>> '{old,created_at}')::timestamptz AS at
         ) m
-        INNER JOIN headrace.stg_send_queue n ON n.user_phone = m.phone AND n.whatsapp_number_id = m.number AND n.at < m.at
+        INNER JOIN headrace.stg_send_queue() n ON n.user_phone = m.phone AND n.whatsapp_number_id = m.number AND n.at < m.at
         WHERE extract(EPOCH FROM m.at) - extract(EPOCH FROM n.at) <= headrace.reply_window();
         campaigns := campaigns || v_more;
         SELECT array_agg(q.id::text) INTO v_referred
         FROM unnest(v_messages) c
         CROSS JOIN LATERAL (VALUES (c.data #>> '{old,context_message_id}'), (c.data #>> '{new,context_message_id}')) k (id)
-        INNER JOIN headrace.stg_send_queue q ON q.whatsapp_message_id = k.id;
+        INNER JOIN headrace.stg_send_queue() q ON q.whatsapp_message_id = k.id;
     END IF;
 
     -- In the order of ids, in which the fold then goes through the indexes: a tenth less for it to do.

@@ -1,14 +1,18 @@
 -- purpose: the application's campaigns, as Headrace reads them
 -- grain:   one row per campaign
 -- reads:   {{ source }}.campaigns
--- writes:  nothing
+-- writes:  nothing (inlined by the planner: only what pins its search_path calls it; nothing depends on the table)
 -- locks:   none
-CREATE OR REPLACE VIEW headrace.stg_campaigns AS
-SELECT
-    c.id AS campaign_id,
-    c.name::text AS name,
-    c.status::text AS status,
-    {{ optional('campaigns', 'user_id', 'c.user_id', 'NULL::text') }} AS user_id,
-    c.created_at,
-    {{ optional('campaigns', 'completed_at', 'c.completed_at', 'NULL::timestamptz') }} AS completed_at
-FROM {{ source }}.campaigns AS c
+CREATE OR REPLACE FUNCTION headrace.stg_campaigns()
+RETURNS TABLE (
+    campaign_id uuid, name text, status text, user_id {{ type('campaigns', 'user_id') }}, created_at timestamptz, completed_at timestamptz
+)
+LANGUAGE sql STABLE PARALLEL SAFE
+AS $$
+    SELECT
+        c.id, c.name::text, c.status::text,
+        {{ optional('campaigns', 'user_id', 'c.user_id', 'NULL::text') }},
+        c.created_at,
+        {{ optional('campaigns', 'completed_at', 'c.completed_at', 'NULL::timestamptz') }}
+    FROM {{ source }}.campaigns c
+$$;

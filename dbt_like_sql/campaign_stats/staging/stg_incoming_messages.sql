@@ -1,14 +1,15 @@
 -- purpose: the messages that came in, with the message they refer to where the application keeps it
 -- grain:   one row per incoming message
 -- reads:   {{ source }}.messages
--- writes:  nothing
+-- writes:  nothing (inlined by the planner: only what pins its search_path calls it; nothing depends on the table)
 -- locks:   none
-CREATE OR REPLACE VIEW headrace.stg_incoming_messages AS
-SELECT
-    m.id,
-    m.user_phone::text AS user_phone,
-    m.whatsapp_number_id::text AS whatsapp_number_id,
-    m.created_at,
-    {{ optional('messages', 'context_message_id', 'm.context_message_id::text', 'NULL::text') }} AS context_message_id
-FROM {{ source }}.messages AS m
-WHERE m.direction = 'incoming'
+CREATE OR REPLACE FUNCTION headrace.stg_incoming_messages()
+RETURNS TABLE (id {{ type('messages', 'id') }}, user_phone text, whatsapp_number_id text, created_at timestamptz, context_message_id text)
+LANGUAGE sql STABLE PARALLEL SAFE
+AS $$
+    SELECT
+        m.id, m.user_phone::text, m.whatsapp_number_id::text, m.created_at,
+        {{ optional('messages', 'context_message_id', 'm.context_message_id::text', 'NULL::text') }}
+    FROM {{ source }}.messages m
+    WHERE m.direction = 'incoming'
+$$;

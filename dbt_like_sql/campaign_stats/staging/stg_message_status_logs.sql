@@ -1,12 +1,12 @@
 -- purpose: the provider's status webhooks, as Headrace reads them
 -- grain:   one row per webhook: late, twice and out of order as they came
 -- reads:   {{ source }}.message_status_logs
--- writes:  nothing
+-- writes:  nothing (inlined by the planner: only what pins its search_path calls it; nothing depends on the table)
 -- locks:   none
-CREATE OR REPLACE VIEW headrace.stg_message_status_logs AS
-SELECT
-    l.id,
-    l.whatsapp_message_id::text AS whatsapp_message_id,
-    l.status::text AS status,
-    l.created_at
-FROM {{ source }}.message_status_logs AS l
+CREATE OR REPLACE FUNCTION headrace.stg_message_status_logs()
+RETURNS TABLE (id {{ type('message_status_logs', 'id') }}, whatsapp_message_id text, status text, created_at timestamptz)
+LANGUAGE sql STABLE PARALLEL SAFE
+AS $$
+    SELECT l.id, l.whatsapp_message_id::text, l.status::text, l.created_at
+    FROM {{ source }}.message_status_logs l
+$$;

@@ -1,16 +1,17 @@
 -- purpose: the application's queued messages, with the moment each stands for in its conversation
 -- grain:   one row per send_queue row
 -- reads:   {{ source }}.send_queue
--- writes:  nothing
+-- writes:  nothing (inlined by the planner: only what pins its search_path calls it; nothing depends on the table)
 -- locks:   none
-CREATE OR REPLACE VIEW headrace.stg_send_queue AS
-SELECT
-    q.id,
-    q.campaign_id,
-    q.template_name::text AS template_name,
-    q.status::text AS status,
-    q.whatsapp_message_id::text AS whatsapp_message_id,
-    q.user_phone::text AS user_phone,
-    q.whatsapp_number_id::text AS whatsapp_number_id,
-    coalesce(q.sent_at, q.created_at) AS at
-FROM {{ source }}.send_queue AS q
+CREATE OR REPLACE FUNCTION headrace.stg_send_queue()
+RETURNS TABLE (
+    id {{ type('send_queue', 'id') }}, campaign_id uuid, template_name text, status text,
+    whatsapp_message_id text, user_phone text, whatsapp_number_id text, at timestamptz
+)
+LANGUAGE sql STABLE PARALLEL SAFE
+AS $$
+    SELECT
+        q.id, q.campaign_id, q.template_name::text, q.status::text,
+        q.whatsapp_message_id::text, q.user_phone::text, q.whatsapp_number_id::text, coalesce(q.sent_at, q.created_at)
+    FROM {{ source }}.send_queue q
+$$;

@@ -1,0 +1,21 @@
+-- purpose: what the application says of campaigns that were created in [p_from, p_to), for workers and Dagster; null: unbounded
+-- grain:   one row per campaign; day: of its creation, in UTC
+-- reads:   stg_campaigns
+-- writes:  nothing
+-- locks:   none
+--
+-- Planned anew each time: the planner is to see how long the range is.
+CREATE OR REPLACE FUNCTION headrace.campaigns_created(p_from timestamptz DEFAULT NULL, p_to timestamptz DEFAULT NULL)
+RETURNS TABLE (campaign_id uuid, name text, status text, created_at timestamptz, completed_at timestamptz, day date)
+LANGUAGE plpgsql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, headrace, pg_temp
+SET plan_cache_mode = force_custom_plan
+SET jit = off
+AS $$
+BEGIN
+    RETURN QUERY
+    SELECT c.campaign_id, c.name, c.status, c.created_at, c.completed_at, headrace.calendar_day(c.created_at)
+    FROM headrace.stg_campaigns() c
+    WHERE (p_from IS NULL OR c.created_at >= p_from) AND (p_to IS NULL OR c.created_at < p_to);
+END
+$$;

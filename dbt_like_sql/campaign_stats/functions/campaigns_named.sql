@@ -1,0 +1,14 @@
+-- purpose: what the application says of campaigns that are known by their ids, for workers and Dagster, who may not read its tables
+-- grain:   one row per campaign named that exists; day: of its creation, in UTC
+-- reads:   stg_campaigns
+-- writes:  nothing
+-- locks:   none
+CREATE OR REPLACE FUNCTION headrace.campaigns_named(p_campaigns uuid[])
+RETURNS TABLE (campaign_id uuid, name text, status text, created_at timestamptz, completed_at timestamptz, day date)
+LANGUAGE sql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, headrace, pg_temp
+SET jit = off
+AS $$
+    SELECT c.campaign_id, c.name, c.status, c.created_at, c.completed_at, headrace.calendar_day(c.created_at)
+    FROM headrace.stg_campaigns() c WHERE c.campaign_id = ANY (p_campaigns)
+$$;

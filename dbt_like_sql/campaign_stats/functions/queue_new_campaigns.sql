@@ -1,0 +1,18 @@
+-- purpose: queues campaigns that Headrace does not have yet for their first count, the newest first: they are looked at most
+-- grain:   one call; how many there were
+-- reads:   stg_campaigns
+-- writes:  headrace.campaign
+-- locks:   none but those of the rows it makes
+CREATE OR REPLACE FUNCTION headrace.queue_new_campaigns() RETURNS bigint
+LANGUAGE sql
+SET search_path = pg_catalog, headrace, pg_temp
+AS $$
+    WITH queued AS (
+        INSERT INTO headrace.campaign (campaign_id, rebuild_requested_at)
+        SELECT s.campaign_id, clock_timestamp() FROM headrace.stg_campaigns() s
+        WHERE NOT EXISTS (SELECT FROM headrace.campaign c WHERE c.campaign_id = s.campaign_id)
+        ORDER BY s.created_at DESC
+        ON CONFLICT (campaign_id) DO NOTHING RETURNING 1
+    )
+    SELECT count(*) FROM queued
+$$;

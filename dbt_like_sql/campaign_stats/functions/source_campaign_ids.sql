@@ -1,0 +1,11 @@
+-- purpose: the campaigns there are, for campaign_template_stats_live: who reads that has no right on the application's tables
+-- grain:   one id per campaign
+-- reads:   stg_campaigns
+-- writes:  nothing
+-- locks:   none
+CREATE OR REPLACE FUNCTION headrace.source_campaign_ids() RETURNS SETOF uuid
+LANGUAGE sql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, headrace, pg_temp
+AS $$
+    SELECT c.campaign_id FROM headrace.stg_campaigns() c
+$$;

@@ -94,8 +94,10 @@ _DROPS = """
         SELECT 4, 'DROP TABLE ' || string_agg(oid::regclass::text, ', ') FROM pg_class
         WHERE relnamespace = 'headrace'::regnamespace AND relkind IN ('r', 'p') AND relname = ANY (:tables)
         UNION ALL
-        SELECT 5, 'DROP TYPE ' || string_agg(oid::regclass::text, ', ') FROM pg_class
-        WHERE relnamespace = 'headrace'::regnamespace AND relkind = 'c' AND relname = ANY (:objects)
+        SELECT 5, 'DROP TYPE ' || string_agg(t.oid::regtype::text, ', ')
+        FROM pg_type t LEFT JOIN pg_class c ON c.oid = t.typrelid
+        WHERE t.typnamespace = 'headrace'::regnamespace
+            AND (c.relkind = 'c' AND t.typname = ANY (:objects) OR t.typtype = 'e' AND t.typname = ANY (:types))
         UNION ALL
         SELECT 6, 'DROP SCHEMA headrace'
     ) s WHERE statement IS NOT NULL ORDER BY step
@@ -187,7 +189,8 @@ def _uninstall(connection: sa.Connection, clock: Callable[[], float]) -> Install
             "take that back first, then run uninstall again"
         )
     tables = connection.execute(sa.text(_TABLES)).all()
-    drops = connection.execute(sa.text(_DROPS), {"objects": _objects(), "tables": _tables()}).scalars().all()
+    made = {"objects": _objects(), "tables": ["schema_version", *_made("TABLE")], "types": _made("TYPE")}
+    drops = connection.execute(sa.text(_DROPS), made).scalars().all()
     locked = [
         *(table.relation for table in tables if not table.is_log),
         *random.sample(found.tables, len(found.tables)),
@@ -209,14 +212,11 @@ def _objects() -> list[str]:
     return [name for domain in ("engine", *read_contract()) for name in sql_file_names(domain, "")]
 
 
-def _tables() -> list[str]:
-    """Names of the tables that the migrations make, and Alembic's own."""
+def _made(kind: str) -> list[str]:
+    """Names of the tables or types that the migrations make."""
     versions = SQL_ROOT.joinpath("migrations", "versions")
     scripts = [path.read_text(encoding="utf-8") for path in versions.iterdir() if path.name.endswith(".sql")]
-    return [
-        "schema_version",
-        *re.findall(r"^CREATE TABLE headrace\.([a-z_]+)", "\n".join(scripts), re.MULTILINE),
-    ]
+    return re.findall(rf"^CREATE {kind} headrace\.([a-z_]+)", "\n".join(scripts), re.MULTILINE)
 
 
 @click.command("uninstall")

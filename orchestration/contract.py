@@ -335,7 +335,7 @@ def _collation_problems(domain: Domain, catalog: Catalog, source_schema: str) ->
         }
         texts = {place: column for place, column in found.items() if column.type in _TEXT}
         certain = [column.collation for column in texts.values() if column.deterministic]
-        common = certain[0] if certain else _DEFAULT_COLLATION
+        common = max(certain, key=certain.count) if certain else _DEFAULT_COLLATION
         for (table, column), is_now in texts.items():
             if is_now.collation == common:
                 continue

@@ -201,6 +201,10 @@ def test_users_have_the_type_that_the_applications_column_has(
         insert(app, "campaigns", status="draft")
         assert {d["campaign_id"] for d in walk(app, mine, limit=1)} == set(map(str, ours))
         assert len(walk(app, limit=2)) == 5
+        if column == "text":
+            with pytest.raises(psycopg.errors.InvalidParameterValue, match="p_user_id has 2001 bytes"):
+                page(app, "x" * 2001)
+            assert walk(app, "x" * 2000) == []
 
 
 def test_without_a_user_column_there_are_only_lists_of_all(app_database: str, settings: Settings) -> None:
@@ -248,6 +252,11 @@ BAD = {
     "nested deeply": encoded("[" * 100_000),
     "cut off": encoded(["2026-03-27T12:00:00", str(ANNA), None])[:-6],
 }
+
+
+def test_what_is_far_too_long_is_refused_before_it_is_read(app: Connection) -> None:
+    with pytest.raises(psycopg.errors.InvalidParameterValue, match="it has 50000000 bytes"):
+        app.execute("SELECT headrace.list_campaign_stats(p_cursor => repeat('A', 50000000))")
 
 
 @pytest.mark.parametrize("cursor", BAD.values(), ids=BAD)

@@ -32,9 +32,16 @@ BEGIN
         RAISE EXCEPTION 'campaigns has no column user_id: there are no lists by user'
             USING ERRCODE = 'invalid_parameter_value', HINT = 'Leave p_user_id null.';
     END IF;
-    IF p_cursor IS NOT NULL THEN
+    -- What is longer is none of ours, and would be copied several times over to find out.
+    IF octet_length(p_user_id::text) > 2000 THEN
+        RAISE EXCEPTION 'p_user_id has % bytes, but no list is of a user whose id has more than 2000', octet_length(p_user_id::text)
+            USING ERRCODE = 'invalid_parameter_value';
+    ELSIF octet_length(p_cursor) > 400 THEN
+        RAISE EXCEPTION 'p_cursor is not a cursor of this list: it has % bytes', octet_length(p_cursor)
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'Pass next_cursor of the page before as it came, or null for the first page.';
+    ELSIF p_cursor IS NOT NULL THEN
         BEGIN
-            v_cursor := convert_from(decode(rpad(translate(left(p_cursor, 400), '-_', '+/'), (length(p_cursor) + 3) / 4 * 4, '='), 'base64'), 'UTF8')::jsonb;
+            v_cursor := convert_from(decode(rpad(translate(p_cursor, '-_', '+/'), (length(p_cursor) + 3) / 4 * 4, '='), 'base64'), 'UTF8')::jsonb;
             v_at := (v_cursor ->> 0)::timestamp AT TIME ZONE 'UTC';
             v_id := CASE WHEN jsonb_array_length(v_cursor) = 3 THEN (v_cursor ->> 1)::uuid END;
             v_last := v_id;

@@ -42,16 +42,18 @@ HOSTILE = {
     "createrole_self_grant": ["'set, inherit'"],
     "work_mem": ["64"],
     "maintenance_work_mem": ["1024"],
-    "statement_timeout": ["20"],
+    "statement_timeout": ["300"],
     "lock_timeout": ["1"],
     "idle_session_timeout": ["500"],
     "idle_in_transaction_session_timeout": ["20"],
-    "transaction_timeout": ["20"],
+    "transaction_timeout": ["300"],
 }
 # Of these an application that works at all has others: the test's session of an application is spared them.
 NOT_OF_AN_APPLICATION = {
-    *("statement_timeout", "lock_timeout", "idle_session_timeout", "idle_in_transaction_session_timeout"),
-    *("transaction_timeout", "search_path", "exit_on_error", "restrict_nonsystem_relation_kind"),
+    **dict.fromkeys(("statement_timeout", "lock_timeout", "idle_session_timeout"), "0"),
+    **dict.fromkeys(("idle_in_transaction_session_timeout", "transaction_timeout"), "0"),
+    "search_path": "public",
+    "exit_on_error": "off",
 }
 # Not tried: what a resource has too little of, what only logs or sleeps, what damages, what is no default of anything.
 NOT_TRIED = (
@@ -107,9 +109,10 @@ def hostile(app_database: str) -> Iterator[Callable[[int], psycopg.Connection[An
 
 def application(url: str) -> psycopg.Connection[Any]:
     """A session of an application that has these settings too, but those by which none would work."""
-    spared = "%20".join(f"-c%20{name}%3D0" for name in NOT_OF_AN_APPLICATION if name.endswith("timeout"))
-    spared += "%20-csearch_path%3Dpublic%20-cexit_on_error%3Doff"
-    return psycopg.connect(f"{url}{'&' if '?' in url else '?'}options={spared}", autocommit=True)
+    session = psycopg.connect(url, autocommit=True)
+    for name, value in NOT_OF_AN_APPLICATION.items():
+        session.execute("SELECT set_config(name, %s, false) FROM pg_settings WHERE name = %s", [value, name])
+    return session
 
 
 WRITES = """

@@ -102,8 +102,20 @@ def test_no_text_of_a_stranger_controls_the_terminal_whatever_command_shows_it(
     admin.execute(
         "SELECT headrace.worker_heartbeat('w', 'host', 1, 'running', ARRAY['campaign_stats'], 1, '1')"
     )
+    message = {"id": "w" + HOSTILE, "type": "text", "from": "1" + HOSTILE, "timestamp": HOSTILE}
+    value = {"metadata": {"phone_number_id": "1"}, "messages": [message]}
+    body = {
+        "object": "whatsapp_business_account",
+        "entry": [{"changes": [{"field": "messages", "value": value}]}],
+    }
+    admin.execute("SELECT headrace.ingest_whatsapp_webhook(%s)", [json.dumps(body)])
     planted = plant(admin, "headrace")
-    assert planted >= {"dead_letter.error", "campaign.rebuild_error", "worker.hostname"}
+    assert planted >= {
+        "dead_letter.error",
+        "campaign.rebuild_error",
+        "worker.hostname",
+        "webhook_reject.reason",
+    }
     admin.execute(
         sql.SQL("CREATE VIEW public.{} AS SELECT * FROM headrace.campaign_template_stats").format(
             sql.Identifier(HOSTILE)
@@ -120,6 +132,7 @@ def test_no_text_of_a_stranger_controls_the_terminal_whatever_command_shows_it(
         ("campaigns", "amendments", str(first)),
         ("streams",),
         ("dead-letters", "list"),
+        ("webhooks", "rejects", "list"),
         ("doctor",),
     ]
     quoting = [

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from unicodedata import category
 
 import pytest
+import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
+from orchestration.cli import _configure_logs
 from orchestration.terminal import clean, clean_lines, fit, name_text, show_table
 from tests.commands import run
 
@@ -77,3 +80,20 @@ def test_settings_are_told_line_by_line_on_a_terminal() -> None:
         "    schema of the application's tables\n"
     ) in shown
     assert "HEADRACE_SOURCE_SCHEMA\ta" in run("settings", HEADRACE_SOURCE_SCHEMA="a").output
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_log_line_obeys_nobody(
+    terminal: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: terminal)
+    _configure_logs()
+    structlog.get_logger("headrace.worker").error(
+        "stream is blocked", error="\x1b]0;a\x07\n\u202eevil", streams=["\x1b[2J"]
+    )
+    structlog.reset_defaults()
+    shown = capsys.readouterr().err
+    if terminal:
+        shown = re.sub(r"\x1b\[[\d;]*m", "", shown)
+    assert "evil" in shown
+    assert {category(letter) for letter in shown.replace("\n", "")} & {"Cc", "Cf", "Zl", "Zp"} == set()

@@ -79,13 +79,20 @@ def settings() -> None:
 
 @main.command()
 @click.option("--check", is_flag=True, help="Only say what would change; exit 1 if something would.")
-def migrate(check: bool) -> None:
+@click.option("--roles", is_flag=True, help="Only print the statement that a superuser runs once beforehand.")
+def migrate(check: bool, roles: bool) -> None:
     """Installs or upgrades schema headrace and its triggers. Safe to run again, and under traffic."""
     from orchestration.migrate import check_migration
     from orchestration.migrate import migrate as run
     from orchestration.pooler import note
+    from orchestration.rights import read_roles_statement
 
+    if check and roles:
+        raise HeadraceError("--check and --roles do not go together", exit_code=2)
     url, found = target()
+    if roles:
+        click.echo(read_roles_statement(url))
+        return
     if check:
         changes = check_migration(url, found)
         for change in changes:
@@ -114,6 +121,7 @@ def migrate(check: bool) -> None:
 def doctor(as_json: bool) -> None:
     """Checks the database: what is wrong and what to do. Exit 1 if something is."""
     from dataclasses import asdict
+    from textwrap import indent
 
     from orchestration.doctor import diagnose, grouped
 
@@ -125,7 +133,7 @@ def doctor(as_json: bool) -> None:
         say(f"PostgreSQL {diagnosis.server}; active: {', '.join(diagnosis.domains) or 'none'}")
         for label, problems in (("wrong", diagnosis.errors), ("note", diagnosis.notes)):
             for problem in grouped(problems):
-                say(f"{label}: {problem.what}\n       {problem.remedy}")
+                say(f"{label}: {problem.what}\n" + indent(problem.remedy, " " * 7))
         if not diagnosis.errors:
             say("nothing is wrong")
     if diagnosis.errors:

@@ -183,11 +183,12 @@ def check_contract(
                 if not any(serves(candidate, needed) for candidate in found.indexes):
                     what = f"table {table.name} lacks {'a unique' if needed.unique else 'an'} index"
                     problems.append(_index_problem(what, place, found, needed))
-            if found.hidden_by_policy:
+            if found.hidden_by:
                 problems.append(
                     Problem(
-                        f"row-level security on {table.name} hides rows from the role that runs migrate",
-                        f"run migrate as the owner of {table.name} (without FORCE ROW LEVEL SECURITY) or as a role with BYPASSRLS",
+                        f"the restrictive policy {found.hidden_by} hides rows of {table.name} from role headrace_owner, which counts them",
+                        "ALTER ROLE headrace_owner BYPASSRLS;  -- by a superuser; or name the roles that the policy is for: "
+                        f"ALTER POLICY {quoted(found.hidden_by)} ON {place} TO …",
                     )
                 )
         problems += _collation_problems(domain, catalog, source_schema)
@@ -355,19 +356,23 @@ def _collation_problems(domain: Domain, catalog: Catalog, source_schema: str) ->
     return problems
 
 
+# Permissive ones hide nothing: migrate makes one that shows all rows to headrace_owner (engine/rights/source_rights.sql).
 _POLICIES = sa.text("""
-    SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-    JOIN pg_roles r ON r.rolname = current_user
-    WHERE n.nspname = :schema AND c.relrowsecurity AND NOT r.rolsuper AND NOT r.rolbypassrls
-        AND (c.relforcerowsecurity OR NOT pg_has_role(c.relowner, 'USAGE'))
+    SELECT c.relname, min(p.polname) FROM pg_policy p
+    JOIN pg_class c ON c.oid = p.polrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+    LEFT JOIN pg_roles r ON r.rolname = 'headrace_owner'
+    WHERE n.nspname = :schema AND c.relrowsecurity AND NOT p.polpermissive AND p.polcmd IN ('r', '*')
+        AND pg_get_expr(p.polqual, p.polrelid) <> 'true' AND (r.rolsuper OR r.rolbypassrls) IS NOT TRUE
+        AND EXISTS (SELECT FROM unnest(p.polroles) x WHERE x = 0 OR pg_has_role(r.oid, x, 'USAGE'))
+    GROUP BY c.relname
 """)
 
 
 def read_catalog(connection: sa.Connection, source_schema: str) -> dict[str, FoundTable]:
-    """What bears a name in the source schema: columns, valid indexes, and whether policies hide rows from this role."""
-    hidden = {row[0] for row in connection.execute(_POLICIES, {"schema": source_schema})}
+    """What bears a name in the source schema: columns, valid indexes, and a policy that hides rows from headrace_owner."""
+    hidden = {row[0]: row[1] for row in connection.execute(_POLICIES, {"schema": source_schema})}
     names = [table.name for domain in read_contract().values() for table in domain.tables]
     return {
-        table: replace(found, hidden_by_policy=table in hidden)
+        table: replace(found, hidden_by=hidden.get(table))
         for table, found in read_relations(connection, source_schema, names).items()
     }

@@ -154,6 +154,8 @@ def load_objects(
     objects = []
     for path in _sql_files(SQL_ROOT.joinpath(domain)):
         kind = path.parent.name if path.parent.name != domain else "domain"
+        if kind == "rights":
+            continue  # they make nothing that stays: orchestration/rights.py runs them
         rendered = environment.from_string(path.read_text(encoding="utf-8")).render(context)
         objects.append(SqlObject(path.stem, domain, kind, rendered))
     return objects

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import psycopg
 import sqlalchemy as sa
 
-from orchestration import capture, migrate, pooler, webhooks
+from orchestration import capture, migrate, pooler, rights, webhooks
 from orchestration.contract import (
     Problem,
     active_domains,
@@ -110,6 +110,8 @@ def _diagnose(connection: sa.Connection, settings: Settings) -> Diagnosis:
     errors += contract + [problem for problem in broken if problem not in contract]
     if not contract:
         notes += advise(domains, catalog, settings.source_schema)
+    if roles := rights.roles_problem(connection):
+        errors.append(roles)
     if not installed:
         errors.append(Problem("schema headrace is not installed", "headrace migrate"))
     else:

@@ -16,7 +16,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 
-from orchestration import capture
+from orchestration import capture, replaceables, rights
 from orchestration.contract import (
     Domain,
     Problem,
@@ -31,7 +31,6 @@ from orchestration.database import (
     engine,
     in_dependency_order,
     load_objects,
-    sql_file_names,
 )
 from orchestration.engine.housekeeping import add_partitions_once
 from orchestration.errors import HeadraceError
@@ -49,15 +48,14 @@ from orchestration.relations import FoundTable
 from orchestration.settings import Settings
 
 # Folders in the order they are applied; objects are sorted by what they name, these are not.
-_BEFORE, _AFTER = ("roles",), ("grants",)
+_AFTER = ("grants",)
 
 _COMMAND = Command(
     "migrate",
     {
-        "42501": "the role lacks a right: run it as the owner of the source tables with CREATE on the database, and "
-        "CREATEROLE unless the roles headrace_reader, headrace_app and headrace_worker exist "
-        "(CREATE ROLE headrace_reader NOLOGIN; …)",
         "25006": "the server takes no writes, headrace doctor says why",
+        "42501": "the role lacks a right: run it as the owner of the source tables with CREATE on the database "
+        "(and of schema headrace, where an older version made it)",
         "2BP01": "drop what others built upon Headrace's views and functions, run migrate again, and make it anew",
     },
     harmless=("AccessShareLock", "RowShareLock"),
@@ -154,65 +152,83 @@ def _fingerprint(objects: list[SqlObject]) -> str:
     return digest.hexdigest()
 
 
-def _split(objects: list[SqlObject]) -> tuple[list[SqlObject], list[SqlObject]]:
+def _split(objects: list[SqlObject]) -> tuple[list[SqlObject], list[SqlObject], list[SqlObject]]:
     """Replaceable objects in dependency order, and what is run after them: streams, then capture triggers."""
     streams = [o for o in objects if o.kind == "streams" and o.domain != "engine"]
     captures = [o for o in objects if o.kind == "capture" and o.domain != "engine"]
     random.shuffle(captures)  # each locks its table: in another order at each try (installation.change)
     run = streams + captures
-    special = _BEFORE + _AFTER
-    replaceable = in_dependency_order([o for o in objects if o not in run and o.name not in special])
-    return replaceable, run
+    replaceable = in_dependency_order([o for o in objects if o not in run and o.name not in _AFTER])
+    return replaceable, streams, captures
 
 
 def _migrate(connection: sa.Connection, settings: Settings) -> Migrated:
     connection.exec_driver_sql("SET LOCAL check_function_bodies = off")
+    rights.ensure_roles(connection)
     domains, catalog = fitting_domains(connection, settings)
     before = read_installation(connection)
     objects = _objects(domains, catalog, settings)
-    replaceable, run = _split(objects)
+    replaceable, streams, captures = _split(objects)
     special = {item.name: [o for o in objects if o.name == item.name] for item in objects}
 
-    for item in special["roles"]:
-        execute(connection, item.sql)
-    execute(connection, "CREATE SCHEMA IF NOT EXISTS headrace")
-    logging.getLogger("alembic").setLevel(logging.WARNING)
-    command.upgrade(_alembic(connection), "head")
+    execute(connection, f"CREATE SCHEMA IF NOT EXISTS headrace AUTHORIZATION {rights.OWNER}")
+    rights.hand_over(connection)
+    rights.give(connection, domains, settings.source_schema)
 
+    names = tuple(domain.name for domain in domains)
     fingerprint = _fingerprint(objects)
     definition = _fingerprint([o for o in objects if o.kind in ("staging", "definitions", "models")])
     there = before.get("domains", "").split(",")
+    # Not as headrace_owner: a version may lock the application's tables.
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    command.upgrade(_alembic(connection), "head")
     faults = _capture_faults(connection, [domain for domain in domains if domain.name in there])
     broken = any(fault.missed for fault in faults)
-    changed = before.get("objects") != fingerprint or not _all_there(connection, replaceable) or bool(faults)
+    changed = (
+        before.get("objects") != fingerprint
+        or not replaceables.all_there(connection, replaceable)
+        or bool(faults)
+    )
     if changed:
-        _apply(connection, replaceable)
-    # What is noted of a table that cannot be read as it was is void: from here on it is read as it is.
-    if any(fault.what for fault in faults):
-        execute(connection, "UPDATE headrace.source SET mark = NULL")
-    if not execute(connection, _WRITTEN):
-        for (day,) in execute(connection, "SELECT headrace.missing_change_log_days()"):
-            execute(connection, f"SELECT headrace.add_change_log_partition('{day:%Y-%m-%d}')")
-            changed = True
+        replaceables.apply(connection, replaceable)
+    rights.hand_over(connection)
+    with rights.acting_as_owner(connection):
+        # What is noted of a table that cannot be read as it was is void: from here on it is read as it is.
+        if any(fault.what for fault in faults):
+            execute(connection, "UPDATE headrace.source SET mark = NULL")
+        if not execute(connection, _WRITTEN):
+            for (day,) in execute(connection, "SELECT headrace.missing_change_log_days()"):
+                execute(connection, f"SELECT headrace.add_change_log_partition('{day:%Y-%m-%d}')")
+                changed = True
     if changed:
         for item in special["grants"]:
             execute(connection, item.sql)
-
-    names = tuple(domain.name for domain in domains)
-    # Rebuilds are queued before triggers are made: those hold the source tables' writers up until we commit.
-    rebuilds = _queue_rebuilds(connection, before, definition, broken) if "campaign_stats" in names else 0
-    if "campaign_stats" in names:
-        _settle(connection, before, settings)
+    with rights.acting_as_owner(connection):
+        # Rebuilds are queued before triggers are made: those hold the source tables' writers up until we commit.
+        rebuilds = _queue_rebuilds(connection, before, definition, broken) if "campaign_stats" in names else 0
+        if "campaign_stats" in names:
+            _settle(connection, before, settings)
+        for item in streams:
+            execute(connection, item.sql)
+    # Triggers are made by the owner of the application's tables, and what they call is handed over.
     repaired = 0
-    for item in run:
-        if item.kind == "capture" and not broken:
+    for item in captures:
+        if not broken:
             rebuilds += int(execute(connection, f"SELECT headrace.note_altered_source('{item.name}')")[0][0])
-        rows = execute(connection, item.sql)
-        repaired += int(rows[0][0]) if item.kind == "capture" else 0
-    if "campaign_stats" in names:
-        if repaired > sum(not fault.missed for fault in faults) and not rebuilds:
-            rebuilds = int(execute(connection, "SELECT headrace.request_rebuild()")[0][0])
-        rebuilds += _queue_new_campaigns(connection)  # those that came before the triggers held
+        repaired += int(execute(connection, item.sql)[0][0])
+    rights.hand_over(connection)
+    with rights.acting_as_owner(connection):
+        if "campaign_stats" in names:
+            if repaired > sum(not fault.missed for fault in faults) and not rebuilds:
+                rebuilds = int(execute(connection, "SELECT headrace.request_rebuild()")[0][0])
+            rebuilds += _queue_new_campaigns(connection)  # those that came before the triggers held
+        _note(connection, settings, fingerprint, definition, names)
+    return Migrated(names, rebuilds, changed or repaired > 0)
+
+
+def _note(
+    connection: sa.Connection, settings: Settings, fingerprint: str, definition: str, names: tuple[str, ...]
+) -> None:
     for name, value in {
         "objects": fingerprint,
         "definition": definition,
@@ -229,7 +245,6 @@ def _migrate(connection: sa.Connection, settings: Settings) -> Migrated:
             ),
             {"name": name, "value": value},
         )
-    return Migrated(names, rebuilds, changed or repaired > 0)
 
 
 def _queue_rebuilds(connection: sa.Connection, before: dict[str, str], definition: str, broken: bool) -> int:
@@ -258,71 +273,6 @@ def _settle_window(before: dict[str, str], settings: Settings) -> timedelta:
 
 def _queue_new_campaigns(connection: sa.Connection) -> int:
     return int(execute(connection, "SELECT headrace.queue_new_campaigns()")[0][0])
-
-
-def _apply(connection: sa.Connection, replaceable: list[SqlObject]) -> None:
-    try:
-        with connection.begin_nested():
-            for item in replaceable:
-                execute(connection, item.sql)
-            if not _left_over(connection, replaceable):
-                return
-    except sa.exc.DBAPIError as error:
-        # Another shape than the one that is there (columns of a view, result of a function) cannot be replaced in place.
-        if getattr(error.orig, "sqlstate", None) not in ("42P16", "42P13"):
-            raise
-    _drop(connection)
-    for item in replaceable:
-        execute(connection, item.sql)
-
-
-def _left_over(connection: sa.Connection, replaceable: list[SqlObject]) -> bool:
-    """Whether there are views or functions of an older version: with names that are no more, of another kind, with other parameters."""
-    views = [item.name for item in replaceable if f"VIEW headrace.{item.name} AS" in item.sql]
-    others = [item.name for item in replaceable if item.name not in views]
-    names = [name for domain in ("engine", *read_contract()) for name in sql_file_names(domain, "")]
-    rows = connection.execute(
-        sa.text("""
-            SELECT FROM pg_class
-            WHERE relnamespace = 'headrace'::regnamespace AND relkind = 'v' AND (relname <> ALL (:names) OR relname = ANY (:others))
-            UNION ALL
-            SELECT FROM pg_proc
-            WHERE pronamespace = 'headrace'::regnamespace AND prorettype <> 'trigger'::regtype
-            GROUP BY proname HAVING count(*) > 1 OR proname <> ALL (:names) OR proname = ANY (:views)
-        """),
-        {"names": names, "views": views, "others": others},
-    )
-    return rows.first() is not None
-
-
-def _drop(connection: sa.Connection) -> None:
-    """Drops our views and functions, not those that capture generated. What others built upon them is refused, by name."""
-    drops = execute(
-        connection,
-        """
-        SELECT string_agg(statement, '; ' ORDER BY n) FROM (
-            SELECT 1 AS n, 'DROP VIEW ' || string_agg(oid::regclass::text, ', ') AS statement FROM pg_class
-            WHERE relnamespace = 'headrace'::regnamespace AND relkind = 'v' HAVING count(*) > 0
-            UNION ALL
-            SELECT 2, 'DROP FUNCTION ' || string_agg(oid::regprocedure::text, ', ') FROM pg_proc
-            WHERE pronamespace = 'headrace'::regnamespace AND prorettype <> 'trigger'::regtype HAVING count(*) > 0
-        ) s
-        """,
-    )
-    if drops and drops[0][0]:
-        execute(connection, str(drops[0][0]))
-
-
-def _all_there(connection: sa.Connection, replaceable: list[SqlObject]) -> bool:
-    there = {
-        row[0]
-        for row in connection.exec_driver_sql(
-            "SELECT proname FROM pg_proc WHERE pronamespace = to_regnamespace('headrace')"
-            " UNION SELECT relname FROM pg_class WHERE relnamespace = to_regnamespace('headrace')"
-            " UNION SELECT typname FROM pg_type WHERE typnamespace = to_regnamespace('headrace')"
-        )
-    }
-    return all(item.name in there for item in replaceable)
 
 
 def pending(connection: sa.Connection, settings: Settings) -> list[str]:
@@ -355,13 +305,15 @@ def outdated(connection: sa.Connection, settings: Settings) -> list[str]:
     names = ",".join(domain.name for domain in domains)
     if before.get("domains", "") != names:
         found.append(f"active domains are {before.get('domains') or 'none'}, would be {names or 'none'}")
-    elif before.get("objects") != _fingerprint(objects) or not _all_there(connection, _split(objects)[0]):
+    elif before.get("objects") != _fingerprint(objects) or not replaceables.all_there(
+        connection, _split(objects)[0]
+    ):
         found.append("functions and views differ from this version's")
     if version is not None:
         days = execute(connection, "SELECT headrace.missing_change_log_days()")
         if days:
             found.append(f"the change log lacks partitions for {len(days)} days")
-    return found
+    return found or rights.differences(connection, domains, settings.source_schema)
 
 
 def capture_problems(connection: sa.Connection, domains: Iterable[Domain]) -> list[Problem]:

@@ -42,7 +42,7 @@ class FoundTable:
 
     Attributes:
         kind: None for a table, or else what it is.
-        hidden_by_policy: policies hide rows from this role.
+        hidden_by: a policy that hides rows from headrace_owner.
         partition_of, inherits: the relations above it.
         children: the relations that inherit from it and are no partitions.
         foreign: partitions that lie on another server. unlogged: it, or partitions, without a log.
@@ -50,7 +50,7 @@ class FoundTable:
 
     details: Mapping[str, FoundColumn]
     indexes: tuple[FoundIndex, ...] = ()
-    hidden_by_policy: bool = False
+    hidden_by: str | None = None
     partitioned: bool = False
     kind: str | None = None
     partition_of: str | None = None

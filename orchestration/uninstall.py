@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import click
 import sqlalchemy as sa
 
+from orchestration import rights
 from orchestration.contract import read_contract
 from orchestration.database import SQL_ROOT, engine, sql_file_names
 from orchestration.errors import HeadraceError
@@ -50,8 +51,7 @@ _AROUND = """
         current_database(),
         (SELECT count(*) FROM headrace.worker
          WHERE state = 'running' AND seen_at > now() - make_interval(secs => :silent)),
-        ARRAY(SELECT rolname::text FROM pg_roles
-              WHERE rolname IN ('headrace_reader', 'headrace_app', 'headrace_worker') ORDER BY 1)
+        ARRAY(SELECT rolname::text FROM pg_roles WHERE rolname = ANY (:roles) ORDER BY 1)
 """
 # What goes silently with our tables, and was not made by us. All else that depends on them PostgreSQL names itself.
 _BUILT_UPON = """
@@ -145,7 +145,9 @@ def _installation(connection: sa.Connection) -> Installation | None:
     if not read_installation(connection):
         return None
     triggers = connection.execute(sa.text(_TRIGGERS)).all()
-    name, workers, roles = connection.execute(sa.text(_AROUND), {"silent": WORKER_SILENT_SECONDS}).one()
+    name, workers, roles = connection.execute(
+        sa.text(_AROUND), {"silent": WORKER_SILENT_SECONDS, "roles": [*rights.INTERNAL, *rights.GRANTED]}
+    ).one()
     return Installation(
         database=name,
         triggers=tuple(trigger.drop_it for trigger in triggers if trigger.drop_it is not None),
@@ -200,7 +202,9 @@ def _uninstall(connection: sa.Connection, clock: Callable[[], float]) -> Install
     ]
     locks = [f"LOCK TABLE ONLY {table} IN ACCESS EXCLUSIVE MODE" for table in locked]
     began = clock()
-    for statement in (_NO_BATCH, *locks, *found.triggers, *drops):
+    # Read at last: some of it belongs to the application's tables and goes with nothing.
+    taken_back = rights.given(connection)
+    for statement in (_NO_BATCH, *locks, *found.triggers, *drops, *taken_back):
         left = int(1000 * (ALL_LOCKS_WITHIN_SECONDS - (clock() - began)))
         connection.exec_driver_sql(f"SET LOCAL lock_timeout = {max(1, min(LOCK_TIMEOUT_MS, left))}")
         execute(connection, statement)

@@ -47,6 +47,8 @@ GRANT EXECUTE ON FUNCTION
 headrace.ingest_whatsapp_webhook(jsonb),
 headrace.ingest_whatsapp_webhook_text(text)
 TO headrace_app, headrace_worker;
+-- It belongs to a role that may insert into the application's two tables, whose triggers run there, and nothing else.
+GRANT EXECUTE ON FUNCTION headrace.store_webhook_items(jsonb) TO headrace_owner;
 GRANT EXECUTE ON FUNCTION headrace.retry_webhook_rejects(bigint[], boolean) TO headrace_worker;
 GRANT SELECT ON headrace.webhook_reject TO headrace_worker;
 GRANT SELECT ON headrace.document_faults TO headrace_worker;

@@ -22,6 +22,8 @@ BEGIN
     SELECT c.pos, c.op::text, c.entity_id, (c.data #>> '{new,n}')::integer, c.cause FROM unnest(p_changes) c ORDER BY c.pos;
     RETURN cardinality(p_changes);
 END $$;
+GRANT USAGE ON SCHEMA probe TO headrace_owner;
+GRANT ALL ON ALL TABLES IN SCHEMA probe TO headrace_owner;
 """
 
 
@@ -29,6 +31,10 @@ def make_items(database: str, *, shards: int = 1, ordered: bool = False) -> None
     with psycopg.connect(database, autocommit=True) as connection:
         connection.execute(ITEMS)
         connection.execute("SELECT headrace.capture_table('public.items', 'items', 'id', NULL, '{n}', '{n}')")
+        for operation in ("insert", "update", "delete", "truncate"):
+            connection.execute(
+                f"ALTER FUNCTION headrace.capture_items_{operation}() OWNER TO headrace_capture".encode()
+            )
         connection.execute(
             "SELECT headrace.register_stream('items', '{items}', 'probe.note', %s, %s)", [shards, ordered]
         )

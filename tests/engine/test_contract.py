@@ -283,8 +283,12 @@ def test_indexes_are_asked_for_only_once_the_columns_fit() -> None:
     assert the_only(found).what.startswith("table queue lacks column phone")
 
 
-def test_rows_hidden_by_policies_are_a_problem() -> None:
-    assert "row-level security on queue" in the_only(problems(replace(FITTING, hidden_by_policy=True))).what
+def test_rows_that_a_restrictive_policy_hides_are_a_problem() -> None:
+    problem = the_only(problems(replace(FITTING, hidden_by="tenants")))
+    assert problem.what.startswith(
+        "the restrictive policy tenants hides rows of queue from role headrace_owner"
+    )
+    assert problem.remedy.startswith("ALTER ROLE headrace_owner BYPASSRLS;")
 
 
 def test_a_domain_is_active_when_a_telling_table_exists_or_it_was_installed_or_asked_for() -> None:

@@ -18,6 +18,7 @@ from orchestration.contract import Problem
 from orchestration.doctor import Diagnosis, diagnose, grouped
 from orchestration.engine.stream import drain
 from orchestration.errors import HeadraceError
+from orchestration.migrate import migrate
 from orchestration.settings import Settings
 from tests.commands import run
 from tests.concurrency.items import make_items
@@ -239,23 +240,31 @@ def test_amendments_that_wait_are_noted_with_their_campaigns(
     assert examine().notes == (NO_WORKER,)
 
 
-def test_row_level_security_that_would_hide_rows_is_an_error(
-    app_database: str, plain_role: str, settings: Settings
-) -> None:
+def test_a_restrictive_policy_that_hides_rows_is_an_error(app_database: str, settings: Settings) -> None:
     with psycopg.connect(app_database, autocommit=True) as connection:
         connection.execute("ALTER TABLE messages ENABLE ROW LEVEL SECURITY")
-        assert "row-level security" not in str(
-            diagnose(app_database, settings).errors
-        )  # a superuser sees all
-        as_plain = as_role(app_database, plain_role)
-        hidden = [problem for problem in diagnose(as_plain, settings).errors if "row-level" in problem.what]
-        assert [problem.what for problem in hidden] == [
-            "row-level security on messages hides rows from the role that runs migrate"
-        ]
-        connection.execute(f"ALTER TABLE messages OWNER TO {plain_role}")
-        assert "row-level security" not in str(diagnose(as_plain, settings).errors)
-        connection.execute("ALTER TABLE messages FORCE ROW LEVEL SECURITY")
-        assert "row-level security" in str(diagnose(as_plain, settings).errors)
+        connection.execute("CREATE POLICY tenants ON messages AS RESTRICTIVE USING (user_phone > '5')")
+        connection.execute("CREATE POLICY others ON messages AS RESTRICTIVE FOR INSERT WITH CHECK (false)")
+        (hidden,) = (p for p in diagnose(app_database, settings).errors if "policy" in p.what)
+        assert hidden.what == (
+            "the restrictive policy tenants hides rows of messages from role headrace_owner, which counts them"
+        )
+        with pytest.raises(HeadraceError, match="the restrictive policy tenants"):
+            migrate(app_database, settings)
+        connection.execute("ALTER POLICY tenants ON messages TO headrace_reader")
+        assert "policy" not in str(diagnose(app_database, settings).errors)
+
+
+def test_row_level_security_that_is_turned_on_later_is_an_error_and_migrate_mends_it(
+    admin: psycopg.Connection[Any], examine: Callable[[], Diagnosis], settings: Settings, database: str
+) -> None:
+    admin.execute("ALTER TABLE messages ENABLE ROW LEVEL SECURITY")
+    assert examine().errors == (
+        Problem("row-level security on messages hides rows from headrace_ingest", "headrace migrate"),
+        Problem("row-level security on messages hides rows from headrace_owner", "headrace migrate"),
+    )
+    migrate(database, settings)
+    assert examine().errors == ()
 
 
 def test_a_role_without_rights_gets_a_sentence(database: str, plain_role: str, settings: Settings) -> None:

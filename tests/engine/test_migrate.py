@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -281,28 +282,33 @@ def test_an_old_server_is_refused(
     ids=["none", "only CREATE", "not the owner"],
 )
 def test_a_role_without_the_rights_is_told_which_and_nothing_is_half_done(
-    rights: str, app_database: str, plain_role: str, settings: Settings
+    rights: str, migrating_role: str, app_database: str, settings: Settings
 ) -> None:
     (name,) = run(app_database, "SELECT current_database()")[0]
-    run(app_database, rights.format(database=name, role=plain_role))
-    with pytest.raises(
-        HeadraceError, match=r"the role lacks a right: .*owner of the source tables"
-    ) as caught:
-        migrate(as_role(app_database, plain_role), settings)
-    assert "\n" not in str(caught.value)
+    run(app_database, rights.format(database=name, role=migrating_role))
+    try:
+        with pytest.raises(
+            HeadraceError, match=r"the role lacks a right: .*owner of the source tables"
+        ) as caught:
+            migrate(as_role(app_database, migrating_role), settings)
+    finally:
+        run(app_database, f"DROP OWNED BY {migrating_role}")
+    first, *statements = str(caught.value).splitlines()
+    assert first.startswith("migrate: ")
+    assert all(re.match("GRANT .* TO headrace_", statement) for statement in statements)
     assert not is_installed(app_database)
 
 
 def test_an_owner_that_is_nobody_special_can_install_and_drain(
-    new_database: Callable[[str | None], str], plain_role: str, settings: Settings
+    migrating_role: str, new_database: Callable[[str | None], str], settings: Settings
 ) -> None:
     admin = new_database(None)
     (name,) = run(admin, "SELECT current_database()")[0]
     run(
         admin,
-        f"GRANT CREATE ON DATABASE {name} TO {plain_role}; GRANT CREATE ON SCHEMA public TO {plain_role}",
+        f"GRANT CREATE ON DATABASE {name} TO {migrating_role}; GRANT CREATE ON SCHEMA public TO {migrating_role}",
     )
-    url = as_role(admin, plain_role)
+    url = as_role(admin, migrating_role)
     create_schema(url, "public")
     migrate(url, settings)
     assert diagnose(url, settings).errors == ()

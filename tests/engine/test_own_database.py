@@ -121,28 +121,38 @@ class Stranger:
         raise AssertionError(f"doctor is never content: {remedies}")
 
 
+def a_role(server_url: str, kind: str) -> Iterator[str]:
+    name = f"{kind}_{uuid.uuid4().hex[:8]}"
+    with psycopg.connect(server_url, autocommit=True) as admin:
+        admin.execute(sql.SQL("CREATE ROLE {} LOGIN").format(sql.Identifier(name)))
+        yield name
+        admin.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(name)))
+
+
+@pytest.fixture
+def owner_role(server_url: str) -> Iterator[str]:
+    """A role that is to own the tables, and is no member of anything."""
+    yield from a_role(server_url, "owns")
+
+
 @pytest.fixture
 def worker_role(server_url: str) -> Iterator[str]:
     """A role with nothing but headrace_worker, once that exists."""
-    name = f"works_{uuid.uuid4().hex[:8]}"
-    with psycopg.connect(server_url, autocommit=True) as admin:
-        admin.execute(sql.SQL("CREATE ROLE {}").format(sql.Identifier(name)))
-        yield name
-        admin.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(name)))
+    yield from a_role(server_url, "works")
 
 
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
 def test_following_the_readme_gives_the_right_numbers(
     shape: Shape,
+    owner_role: str,
     new_database: Callable[[str | None], str],
-    plain_role: str,
     worker_role: str,
 ) -> None:
     admin_url = new_database(None)
-    stranger = Stranger(admin_url, plain_role, shape.schema)
+    stranger = Stranger(admin_url, owner_role, shape.schema)
     with psycopg.connect(admin_url, autocommit=True) as admin:
-        admin.execute(f"GRANT CREATE ON DATABASE {admin.info.dbname} TO {plain_role}".encode())
-        admin.execute(f"GRANT CREATE ON SCHEMA public TO {plain_role}".encode())
+        admin.execute(f"GRANT CREATE ON DATABASE {admin.info.dbname} TO {owner_role}".encode())
+        admin.execute(f"GRANT CREATE ON SCHEMA public TO {owner_role}".encode())
         # 1. the tables
         stranger.run(
             from_the_contract(
@@ -154,7 +164,12 @@ def test_following_the_readme_gives_the_right_numbers(
         )
         admin.execute(sql.SQL("SET search_path = {}").format(sql.Identifier(shape.schema)))
         campaigns = a_history(admin, shape.schema)
-        # 2. doctor
+        # 2. what a superuser does, once; and doctor
+        unprepared = stranger.headrace("migrate")
+        assert (unprepared.exit_code, unprepared.stdout) == (1, "")
+        statement = stranger.done("migrate", "--roles")
+        assert statement in unprepared.stderr + "\n"
+        admin.execute(statement.encode())
         refused = stranger.headrace("migrate")
         assert (refused.exit_code, refused.stdout) == (1, "")
         assert "nothing was changed" in refused.stderr

@@ -44,7 +44,7 @@ MUCH_OF_ITS_OWN = """
 CREATE SCHEMA app_private;
 CREATE TABLE app_private.ddl (command text);
 CREATE FUNCTION app_private.note() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
-CREATE FUNCTION app_private.note_ddl() RETURNS event_trigger LANGUAGE plpgsql AS
+CREATE FUNCTION app_private.note_ddl() RETURNS event_trigger LANGUAGE plpgsql SECURITY DEFINER AS
     'BEGIN INSERT INTO app_private.ddl VALUES (tg_tag); END';
 CREATE EVENT TRIGGER note_ddl ON ddl_command_end EXECUTE FUNCTION app_private.note_ddl();
 CREATE EVENT TRIGGER note_drops ON sql_drop EXECUTE FUNCTION app_private.note_ddl();
@@ -453,15 +453,15 @@ def test_what_others_built_upon_it_is_refused_by_name_with_nothing_changed(
 
 
 def test_only_the_owner_may(
-    new_database: Callable[[str | None], str], plain_role: str, settings: Settings
+    migrating_role: str, new_database: Callable[[str | None], str], settings: Settings
 ) -> None:
     admin = new_database(None)
     (name,) = run(admin, "SELECT current_database()")[0]
     run(
         admin,
-        f"GRANT CREATE ON DATABASE {name} TO {plain_role}; GRANT CREATE ON SCHEMA public TO {plain_role}",
+        f"GRANT CREATE ON DATABASE {name} TO {migrating_role}; GRANT CREATE ON SCHEMA public TO {migrating_role}",
     )
-    url = as_role(admin, plain_role)
+    url = as_role(admin, migrating_role)
     create_schema(url, "public")
     before = whole_dump(admin)
     migrate(url, settings)
@@ -489,7 +489,10 @@ def test_where_nobody_can_be_asked_it_wants_yes(database: str) -> None:
         r"removed from database test_\w+: schema headrace, and 16 triggers on public\.campaigns, ",
         done.stdout,
     )
-    assert "DROP ROLE headrace_app, headrace_reader, headrace_worker;" in done.stdout
+    assert (
+        "DROP ROLE headrace_app, headrace_capture, headrace_ingest, headrace_monitor, headrace_owner, "
+        "headrace_reader, headrace_worker;" in done.stdout
+    )
     assert not is_installed(database)
 
 

@@ -80,7 +80,7 @@ BEGIN
         END;
         v_used := ARRAY(
             SELECT DISTINCT c FROM unnest(ARRAY[p_entity, p_scope, p_only_column] || CASE WHEN v_data IS NULL THEN '{}' ELSE p_keys || p_left END) c
-            WHERE c IS NOT NULL);
+            WHERE c IS NOT NULL ORDER BY c);
         v_body := CASE
             WHEN v_op = 'truncate' THEN format(
                 'INSERT INTO headrace.change_log (%s) VALUES (%L, ''T'', NULL, NULL, NULL, %s);', v_columns, p_source, v_cause)

@@ -65,29 +65,33 @@ class FoundTable:
         return {name: column.type for name, column in self.details.items()}
 
 
+# Not by pg_partition_tree, which locks each partition and waits for who alters one.
 _RELATIONS = sa.text("""
-    WITH named AS (
+    WITH RECURSIVE named AS (
         SELECT k.oid, k.relkind, k.relpersistence, k.relispartition, format('%I.%I', n.nspname, k.relname) AS name
         FROM pg_class k JOIN pg_namespace n ON n.oid = k.relnamespace WHERE k.relkind IN ('r', 'p', 'f')
+    ), asked AS (
+        SELECT c.oid, c.relname, c.relkind FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+        WHERE n.nspname = :schema AND c.relkind IN ('r', 'p', 'v', 'm', 'f') AND c.relname = ANY (:names)
+    ), part AS (
+        SELECT c.oid AS root, c.oid FROM asked c
+        UNION ALL
+        SELECT p.root, i.inhrelid FROM part p JOIN pg_inherits i ON i.inhparent = p.oid JOIN named k ON k.oid = i.inhrelid
+        WHERE k.relispartition
     )
     SELECT
         c.relname, c.relkind::text,
-        (SELECT p.name FROM pg_inherits i JOIN named p ON p.oid = i.inhparent WHERE i.inhrelid = c.oid AND c.relispartition),
-        ARRAY(
-            SELECT p.name FROM pg_inherits i JOIN named p ON p.oid = i.inhparent
-            WHERE i.inhrelid = c.oid AND NOT c.relispartition ORDER BY 1),
-        ARRAY(
-            SELECT k.name FROM pg_inherits i JOIN named k ON k.oid = i.inhrelid
+        (SELECT p.name FROM pg_inherits i JOIN named p ON p.oid = i.inhparent JOIN named k ON k.oid = i.inhrelid
+            WHERE i.inhrelid = c.oid AND k.relispartition),
+        ARRAY(SELECT p.name FROM pg_inherits i JOIN named p ON p.oid = i.inhparent JOIN named k ON k.oid = i.inhrelid
+            WHERE i.inhrelid = c.oid AND NOT k.relispartition ORDER BY 1),
+        ARRAY(SELECT k.name FROM pg_inherits i JOIN named k ON k.oid = i.inhrelid
             WHERE i.inhparent = c.oid AND NOT k.relispartition ORDER BY 1),
-        ARRAY(
-            SELECT k.name FROM pg_partition_tree(c.oid) t JOIN named k ON k.oid = t.relid
-            WHERE k.relkind = 'f' AND k.oid <> c.oid ORDER BY 1),
-        ARRAY(
-            SELECT k.name FROM named k
-            WHERE (k.oid = c.oid OR k.oid IN (SELECT t.relid FROM pg_partition_tree(c.oid) t))
-                AND k.relpersistence = 'u' AND k.relkind = 'r' ORDER BY 1)
-    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-    WHERE n.nspname = :schema AND c.relkind IN ('r', 'p', 'v', 'm', 'f') AND c.relname = ANY (:names)
+        ARRAY(SELECT k.name FROM part p JOIN named k ON k.oid = p.oid
+            WHERE p.root = c.oid AND k.relkind = 'f' AND k.oid <> c.oid ORDER BY 1),
+        ARRAY(SELECT k.name FROM part p JOIN named k ON k.oid = p.oid
+            WHERE p.root = c.oid AND k.relpersistence = 'u' AND k.relkind = 'r' ORDER BY 1)
+    FROM asked c
 """)
 _COLUMNS = sa.text("""
     SELECT

@@ -16,6 +16,7 @@ from orchestration.errors import HeadraceError
 from orchestration.migrate import migrate
 from orchestration.settings import Settings
 from tests.campaign_stats.oracle import assert_all_agree
+from tests.engine.sessions import open_transaction
 from tests.rows import a_history
 
 NEW_VIRTUAL = 180000  # the first server whose generated columns are virtual unless told otherwise
@@ -263,3 +264,16 @@ def test_types_are_read_whatever_strings_conform_to(
     name = app.info.dbname
     app.execute(f"ALTER DATABASE {name} SET standard_conforming_strings = off".encode())
     assert problems() == []
+
+
+def test_partitions_are_looked_at_without_a_lock(
+    app: psycopg.Connection[Any], problems: Callable[[], list[Problem]], app_database: str
+) -> None:
+    app.execute(
+        "DROP TABLE campaign_contacts;"
+        " CREATE TABLE campaign_contacts (campaign_id uuid, template_name text) PARTITION BY HASH (campaign_id);"
+        " CREATE INDEX ON campaign_contacts (campaign_id);"
+        " CREATE TABLE part PARTITION OF campaign_contacts FOR VALUES WITH (MODULUS 1, REMAINDER 0)"
+    )
+    with open_transaction(app_database, "LOCK TABLE part IN ACCESS EXCLUSIVE MODE"):
+        assert problems() == []

@@ -14,21 +14,30 @@ SET jit = off
 AS $$
 DECLARE
     v_items jsonb;  -- those without a problem
+    v_statuses bigint;
+    v_messages bigint;
+    v_buckets smallint[];
     v_rejected jsonb;
     v_taken jsonb;
 BEGIN
-    PERFORM headrace.webhook_isolation();
+    IF current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted') THEN
+        PERFORM headrace.refuse_webhook_isolation();
+    END IF;
     SELECT
         coalesce(jsonb_agg(to_jsonb(i)) FILTER (WHERE i.problem IS NULL), '[]'),
+        count(*) FILTER (WHERE i.problem IS NULL AND i.kind = 'status'), count(*) FILTER (WHERE i.problem IS NULL AND i.kind = 'message'),
+        array_agg(DISTINCT (hashtext(i.message_id) & 255)::smallint) FILTER (WHERE i.problem IS NULL),
         coalesce(jsonb_agg(to_jsonb(i)) FILTER (WHERE i.problem IS NOT NULL), '[]')
-    INTO v_items, v_rejected
+    INTO v_items, v_statuses, v_messages, v_buckets, v_rejected
     FROM headrace.webhook_items(p_body) i;
-    v_taken := headrace.take_webhook_items(v_items);
+    v_taken := headrace.take_webhook_items(v_items, v_statuses, v_messages, v_buckets);
     v_rejected := v_rejected || (v_taken -> 'refused');
-    IF v_rejected <> '[]' THEN
-        PERFORM headrace.keep_webhook_rejects(v_rejected);
+    v_taken := v_taken - 'refused';
+    IF v_rejected = '[]' THEN
+        RETURN v_taken || '{"rejected": []}';
     END IF;
-    RETURN v_taken - 'refused' || jsonb_build_object('rejected', coalesce((
-        SELECT jsonb_agg(jsonb_build_object('path', i -> 'path', 'reason', i -> 'problem')) FROM jsonb_array_elements(v_rejected) i), '[]'));
+    PERFORM headrace.keep_webhook_rejects(v_rejected);
+    RETURN v_taken || jsonb_build_object('rejected', (
+        SELECT jsonb_agg(jsonb_build_object('path', i -> 'path', 'reason', i -> 'problem')) FROM jsonb_array_elements(v_rejected) i));
 END
 $$;

@@ -1,9 +1,9 @@
 -- purpose: makes two transactions that take in webhooks with the same message ids wait for each other
--- grain:   some of the 256 parts of message ids
+-- grain:   some of the 256 parts of message ids; how many
 -- reads:   headrace.webhook_lock
 -- writes:  headrace.webhook_lock, where its rows were not restored with it
 -- locks:   rows of headrace.webhook_lock, in order
-CREATE OR REPLACE FUNCTION headrace.lock_webhook_buckets(p_buckets smallint[]) RETURNS void
+CREATE OR REPLACE FUNCTION headrace.lock_webhook_buckets(p_buckets smallint[]) RETURNS integer
 LANGUAGE plpgsql
 SET search_path = pg_catalog, headrace, pg_temp
 AS $$
@@ -15,6 +15,8 @@ BEGIN
     IF v_locked < cardinality(p_buckets) THEN
         INSERT INTO headrace.webhook_lock (bucket) SELECT b FROM generate_series(0, 255) b ON CONFLICT DO NOTHING;
         PERFORM FROM headrace.webhook_lock l WHERE l.bucket = ANY (p_buckets) ORDER BY l.bucket FOR UPDATE;
+        GET DIAGNOSTICS v_locked = ROW_COUNT;
     END IF;
+    RETURN v_locked;
 END
 $$;

@@ -14,12 +14,16 @@ DECLARE
     v_ids bigint[] := coalesce(p_ids, ARRAY(SELECT r.id FROM headrace.webhook_reject r WHERE NOT r.notice));
     v_missing bigint;
     v_items jsonb;
+    v_statuses bigint;
+    v_messages bigint;
     v_left jsonb;
     v_taken jsonb;
     v_times bigint;
     r record;
 BEGIN
-    PERFORM headrace.webhook_isolation();
+    IF current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted') THEN
+        PERFORM headrace.refuse_webhook_isolation();
+    END IF;
     SELECT min(i) INTO v_missing FROM unnest(v_ids) i WHERE NOT EXISTS (SELECT FROM headrace.webhook_reject k WHERE k.id = i);
     IF v_missing IS NOT NULL THEN
         RAISE EXCEPTION 'there is no webhook reject %', v_missing USING ERRCODE = 'no_data_found';
@@ -33,10 +37,11 @@ BEGIN
     FOR r IN SELECT k.* FROM headrace.webhook_reject k WHERE k.id = ANY (v_ids) ORDER BY k.id FOR UPDATE LOOP
         SELECT
             coalesce(jsonb_agg(to_jsonb(i)) FILTER (WHERE i.problem IS NULL), '[]'),
+            count(*) FILTER (WHERE i.problem IS NULL AND i.kind = 'status'), count(*) FILTER (WHERE i.problem IS NULL AND i.kind = 'message'),
             coalesce(jsonb_agg(to_jsonb(i)) FILTER (WHERE i.problem IS NOT NULL), '[]')
-        INTO v_items, v_left
+        INTO v_items, v_statuses, v_messages, v_left
         FROM headrace.webhook_items(headrace.webhook_reject_body(r.path, r.item, r.whatsapp_number_id, r.sender), p_any_type) i;
-        v_taken := headrace.take_webhook_items(v_items);
+        v_taken := headrace.take_webhook_items(v_items, v_statuses, v_messages, NULL);  -- locked above
         v_left := v_left || (v_taken -> 'refused');
         id := r.id;
         stored := (v_taken #>> '{statuses,stored}')::bigint + (v_taken #>> '{messages,stored}')::bigint;

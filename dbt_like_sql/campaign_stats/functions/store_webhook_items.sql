@@ -13,7 +13,8 @@ LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, {{ source }}, pg_temp
 AS $$
 DECLARE
-    v_deferred text;
+    v_tables pg_catalog.oid[] := ARRAY[{{ regclass('message_status_logs') }}, {{ regclass('messages') }}]::pg_catalog.regclass[]::pg_catalog.oid[];
+    v_deferred pg_catalog.text;
 BEGIN
     statuses := 0;
     messages := 0;
@@ -46,12 +47,12 @@ BEGIN
         GET DIAGNOSTICS messages = ROW_COUNT;
     END IF;
 {%- endif %}
-    SELECT pg_catalog.string_agg(pg_catalog.format('%I.%I', n.nspname, c.conname), ', ') INTO v_deferred
-    FROM pg_catalog.pg_constraint c JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.connamespace
-    WHERE c.condeferred AND (
-        c.conrelid OPERATOR(pg_catalog.=) {{ regclass('message_status_logs') }}::pg_catalog.regclass
-        OR c.conrelid OPERATOR(pg_catalog.=) {{ regclass('messages') }}::pg_catalog.regclass);
-    IF v_deferred IS NOT NULL THEN
+    IF EXISTS (SELECT FROM pg_catalog.pg_constraint c WHERE c.conrelid OPERATOR(pg_catalog.=) v_tables[1] AND c.condeferred)
+        OR EXISTS (SELECT FROM pg_catalog.pg_constraint c WHERE c.conrelid OPERATOR(pg_catalog.=) v_tables[2] AND c.condeferred)
+    THEN
+        SELECT pg_catalog.string_agg(pg_catalog.format('%I.%I', n.nspname, c.conname), ', ') INTO v_deferred
+        FROM pg_catalog.pg_constraint c JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.connamespace
+        WHERE c.condeferred AND c.conrelid OPERATOR(pg_catalog.=) ANY (v_tables);
         EXECUTE pg_catalog.concat('SET CONSTRAINTS ', v_deferred, ' IMMEDIATE');
         EXECUTE pg_catalog.concat('SET CONSTRAINTS ', v_deferred, ' DEFERRED');
     END IF;

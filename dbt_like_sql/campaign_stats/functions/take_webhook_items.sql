@@ -1,16 +1,19 @@
 -- purpose: takes statuses and incoming messages of a webhook into the application's tables, each once
--- grain:   items as webhook_items gives them, none with a problem; how many were stored, were there, or were suppressed by
+-- grain:   items as webhook_items gives them, none with a problem, how many of each kind and in which parts of message ids
+--          their ids are; how many were stored, were there, or were suppressed by
 --          the application's triggers, and the items that the tables refuse, each with why
 -- reads:   what the functions it calls read
 -- writes:  {{ source }}.message_status_logs, {{ source }}.messages
 -- locks:   rows of headrace.webhook_lock, one for each 256th of message ids, in order: two deliveries of one item wait for
 --          each other. Nobody else can lock these rows.
-CREATE OR REPLACE FUNCTION headrace.take_webhook_items(p_items jsonb) RETURNS jsonb
+CREATE OR REPLACE FUNCTION headrace.take_webhook_items(
+    p_items jsonb, p_statuses bigint, p_messages bigint, p_buckets smallint[]
+) RETURNS jsonb
 LANGUAGE plpgsql
 SET search_path = pg_catalog, headrace, pg_temp
 AS $$
 DECLARE
-    v_found record;
+    v_locked integer;
     v_new record;
     v_item jsonb;
     v_stored record;
@@ -24,14 +27,10 @@ DECLARE
     v_refused_statuses bigint := 0;
     v_refused_messages bigint := 0;
 BEGIN
-    SELECT
-        count(*) FILTER (WHERE i ->> 'kind' = 'status') AS statuses, count(*) FILTER (WHERE i ->> 'kind' = 'message') AS messages,
-        coalesce(array_agg(DISTINCT (hashtext(i ->> 'message_id') & 255)::smallint), '{}') AS buckets
-    INTO v_found FROM jsonb_array_elements(p_items) i;
-    PERFORM headrace.lock_webhook_buckets(v_found.buckets);
+    v_locked := headrace.lock_webhook_buckets(p_buckets);
     BEGIN
-        SELECT * INTO v_new FROM headrace.new_webhook_items(p_items);
-        SELECT * INTO v_stored FROM headrace.store_webhook_items(v_new.items);
+        v_new := headrace.new_webhook_items(p_items);
+        v_stored := headrace.store_webhook_items(v_new.items);
         v_statuses := v_stored.statuses;
         v_messages := v_stored.messages;
         v_new_statuses := v_new.statuses;
@@ -44,8 +43,8 @@ BEGIN
         -- One of them is at fault, or several: the others are taken in one by one.
         FOR v_item IN SELECT i FROM jsonb_array_elements(p_items) i LOOP
             BEGIN
-                SELECT * INTO v_new FROM headrace.new_webhook_items(jsonb_build_array(v_item));
-                SELECT * INTO v_stored FROM headrace.store_webhook_items(v_new.items);
+                v_new := headrace.new_webhook_items(jsonb_build_array(v_item));
+                v_stored := headrace.store_webhook_items(v_new.items);
                 v_statuses := v_statuses + v_stored.statuses;
                 v_messages := v_messages + v_stored.messages;
                 v_new_statuses := v_new_statuses + v_new.statuses;
@@ -69,9 +68,9 @@ BEGIN
 {%- endif %}
     RETURN jsonb_build_object(
         'statuses', jsonb_build_object(
-            'stored', v_statuses, 'repeated', v_found.statuses - v_refused_statuses - v_new_statuses, 'suppressed', v_new_statuses - v_statuses),
+            'stored', v_statuses, 'repeated', p_statuses - v_refused_statuses - v_new_statuses, 'suppressed', v_new_statuses - v_statuses),
         'messages', jsonb_build_object(
-            'stored', v_messages, 'repeated', v_found.messages - v_refused_messages - v_new_messages, 'suppressed', v_new_messages - v_messages),
+            'stored', v_messages, 'repeated', p_messages - v_refused_messages - v_new_messages, 'suppressed', v_new_messages - v_messages),
         'refused', v_refused);
 END
 $$;

@@ -9,6 +9,7 @@
 -- than its writer's.
 CREATE OR REPLACE FUNCTION headrace.webhook_sender(p_item jsonb, p_contacts jsonb) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT CASE
         WHEN jsonb_typeof(p_item -> 'group_id') = 'string' AND p_item ->> 'group_id' <> '' THEN p_item ->> 'group_id'

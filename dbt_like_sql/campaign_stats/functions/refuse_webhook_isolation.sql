@@ -1,0 +1,15 @@
+-- purpose: refuses a transaction in which an item would be stored twice: whose snapshot is older than the locks it takes
+-- grain:   the transaction at hand
+-- reads:   nothing
+-- writes:  nothing
+-- locks:   none
+CREATE OR REPLACE FUNCTION headrace.refuse_webhook_isolation() RETURNS void
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, headrace, pg_temp
+AS $$
+BEGIN
+    RAISE EXCEPTION 'ingest_whatsapp_webhook would store repeated deliveries twice in a % transaction',
+        upper(current_setting('transaction_isolation'))
+    USING ERRCODE = 'invalid_transaction_state', HINT = 'Call it in a READ COMMITTED transaction, PostgreSQL''s default.';
+END
+$$;

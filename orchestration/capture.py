@@ -18,7 +18,12 @@ _MIGRATE = "headrace migrate"
 _FAULTS = sa.text("""
     SELECT f.source, f.fault, f.missed, f.table_name, f.op, f.found, NULL, NULL, NULL FROM headrace.capture_faults(:sources) f
     UNION ALL
-    SELECT p.source, p.fault, true, p.source, NULL, p.found, p.column_name, p.what, p.remedy FROM headrace.source_problems(:sources) p
+    SELECT
+        p.table_name, p.fault, p.source = p.table_name, p.table_name, NULL, p.found, p.column_name, p.what, p.remedy
+    FROM (
+        SELECT split_part(s.source, ' others', 1) AS table_name, s.*
+        FROM headrace.source_problems(ARRAY(SELECT unnest(:sources) || o FROM unnest(ARRAY['', ' others']) o)) s
+    ) p
 """)
 
 

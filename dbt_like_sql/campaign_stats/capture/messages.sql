@@ -7,5 +7,6 @@ SELECT headrace.capture_table(
     {{ regclass('messages') }}, 'messages', 'id', NULL,
     '{{ '{' }}user_phone,whatsapp_number_id,created_at{{ optional('messages', 'context_message_id', ',context_message_id', '') }}{{ '}' }}',
     '{{ '{' }}id,user_phone,whatsapp_number_id,created_at,direction{{ optional('messages', 'context_message_id', ',context_message_id', '') }}{{ '}' }}',
-    'direction', 'incoming'
+    'direction', 'incoming',
+    p_others => '{{ '{' }}{{ optional('messages', 'whatsapp_message_id', 'whatsapp_message_id', '') }}{{ '}' }}'
 );

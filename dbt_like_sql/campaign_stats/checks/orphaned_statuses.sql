@@ -26,7 +26,7 @@ AS $$
             {{ optional('messages', 'whatsapp_message_id', 'm.id IS NOT NULL', 'false') }} AS in_messages,
             row_number() OVER (PARTITION BY o.status ORDER BY o.created_at DESC NULLS LAST, o.id DESC) AS place
         FROM orphan o
-        {{ optional('messages', 'whatsapp_message_id', 'LEFT JOIN (SELECT DISTINCT x.whatsapp_message_id::text AS id FROM ' + source + '.messages x) m ON m.id = o.whatsapp_message_id', '') }}
+        {{ optional('messages', 'whatsapp_message_id', 'LEFT JOIN (SELECT DISTINCT x.whatsapp_message_id::text AS id FROM ' + source + ".messages x WHERE headrace.source_holds('messages others')) m ON m.id = o.whatsapp_message_id", '') }}
     )
     SELECT
         a.status, a.statuses, coalesce(p.orphaned, 0), coalesce(p.in_messages, 0), p.oldest, p.newest, coalesce(p.examples, '{}')

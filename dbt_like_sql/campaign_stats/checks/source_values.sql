@@ -18,7 +18,7 @@ AS $$
         FROM headrace.stg_send_queue() q WHERE p_table = 'send_queue'
         UNION ALL
         SELECT m.direction::text, coalesce(m.direction::text IN ('incoming', 'outgoing'), false), m.id::text
-        FROM {{ source }}.messages m WHERE p_table = 'messages'
+        FROM {{ source }}.messages m WHERE p_table = 'messages' AND headrace.source_holds('messages')
         UNION ALL
         SELECT c.status, coalesce(c.status IN ('draft', 'scheduled', 'running', 'paused', 'completed', 'failed'), false), c.campaign_id::text
         FROM headrace.stg_campaigns() c WHERE p_table = 'campaigns'

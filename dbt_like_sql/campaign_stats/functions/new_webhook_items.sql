@@ -25,7 +25,7 @@ BEGIN
             SELECT DISTINCT ON (i.message_id COLLATE "C", i.status COLLATE "C", i.at)
                 'status' AS kind, i.message_id, i.status, i.at, i.n,
 {%- if optional('message_status_logs', 'campaign_id', 'y', '') and type('message_status_logs', 'campaign_id') != 'bigint' %}
-                (SELECT q.campaign_id::text FROM {{ source }}.send_queue q WHERE q.whatsapp_message_id = i.message_id LIMIT 1) AS campaign_id,
+                (SELECT q.campaign_id::text FROM {{ source }}.send_queue q WHERE headrace.source_holds('send_queue') AND q.whatsapp_message_id = i.message_id LIMIT 1) AS campaign_id,
 {%- else %}
                 NULL AS campaign_id,  -- a campaign's id is a uuid: whatever a column of another type means, it is not that
 {%- endif %}
@@ -35,7 +35,7 @@ BEGIN
             ) WITH ORDINALITY i (kind, message_id, status, at, errors, n)
             WHERE i.kind = 'status' AND NOT EXISTS (
                 SELECT FROM {{ source }}.message_status_logs l
-                WHERE l.whatsapp_message_id = i.message_id AND l.status = i.status AND l.created_at = i.at
+                WHERE headrace.source_holds('message_status_logs') AND l.whatsapp_message_id = i.message_id AND l.status = i.status AND l.created_at = i.at
                     AND l.whatsapp_message_id::text COLLATE "C" = i.message_id COLLATE "C" AND l.status::text COLLATE "C" = i.status COLLATE "C")
             ORDER BY i.message_id COLLATE "C", i.status COLLATE "C", i.at, i.n
         ) s;
@@ -53,7 +53,7 @@ BEGIN
             WHERE i.kind = 'message' AND NOT EXISTS (
                 -- by the contract's index of incoming messages
                 SELECT FROM {{ source }}.messages e
-                WHERE e.user_phone = i.user_phone AND e.whatsapp_number_id = i.whatsapp_number_id AND e.created_at = i.at
+                WHERE headrace.source_holds('messages') AND headrace.source_holds('messages others') AND e.user_phone = i.user_phone AND e.whatsapp_number_id = i.whatsapp_number_id AND e.created_at = i.at
                     AND e.direction = 'incoming' AND e.whatsapp_message_id::text COLLATE "C" = i.message_id COLLATE "C")
             ORDER BY i.message_id COLLATE "C", i.user_phone COLLATE "C", i.whatsapp_number_id COLLATE "C", i.at, i.n
         ) m;

@@ -31,6 +31,7 @@ AS $$
             min(l.created_at) FILTER (WHERE headrace.status_bits(l.status) & 4 > 0) AS read_at
         FROM {{ source }}.send_queue q
         LEFT JOIN headrace.stg_message_status_logs() l ON q.whatsapp_message_id::text = l.whatsapp_message_id
+        WHERE headrace.source_holds('send_queue')
         GROUP BY q.id, q.campaign_id, q.template_name, q.status
     ) s
     INNER JOIN headrace.stg_campaigns() c ON s.campaign_id = c.campaign_id

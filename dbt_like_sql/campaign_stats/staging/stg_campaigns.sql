@@ -15,4 +15,5 @@ AS $$
         c.created_at,
         {{ optional('campaigns', 'completed_at', 'c.completed_at', 'NULL::timestamptz') }}
     FROM {{ source }}.campaigns c
+    WHERE headrace.source_holds('campaigns')
 $$;

@@ -11,5 +11,5 @@ AS $$
         m.id, m.user_phone::text, m.whatsapp_number_id::text, m.created_at,
         {{ optional('messages', 'context_message_id', 'm.context_message_id::text', 'NULL::text') }}
     FROM {{ source }}.messages m
-    WHERE m.direction = 'incoming'
+    WHERE headrace.source_holds('messages') AND m.direction = 'incoming'
 $$;

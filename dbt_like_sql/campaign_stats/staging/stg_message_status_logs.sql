@@ -9,4 +9,5 @@ LANGUAGE sql STABLE PARALLEL SAFE
 AS $$
     SELECT l.id, l.whatsapp_message_id::text, l.status::text, l.created_at
     FROM {{ source }}.message_status_logs l
+    WHERE headrace.source_holds('message_status_logs')
 $$;

@@ -14,4 +14,5 @@ AS $$
         q.id, q.campaign_id, q.template_name::text, q.status::text,
         q.whatsapp_message_id::text, q.user_phone::text, q.whatsapp_number_id::text, coalesce(q.sent_at, q.created_at)
     FROM {{ source }}.send_queue q
+    WHERE headrace.source_holds('send_queue')
 $$;

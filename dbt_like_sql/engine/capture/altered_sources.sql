@@ -10,7 +10,7 @@ AS $$
 BEGIN
     FOR source IN
         SELECT s.source FROM headrace.source s
-        WHERE (p_sources IS NULL OR s.source = ANY (p_sources))
+        WHERE (p_sources IS NULL AND s.triggers <> '{}' OR s.source = ANY (p_sources))
             AND s.mark <> coalesce(headrace.source_mark(s.schema_name, s.table_name, ARRAY(SELECT jsonb_object_keys(s.columns))), '')
         ORDER BY s.source
     LOOP

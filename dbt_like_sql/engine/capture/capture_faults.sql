@@ -22,7 +22,7 @@ AS $$
         ) AS relid
         FROM (
             SELECT unnest(p_sources) AS source
-            UNION SELECT k.source FROM headrace.source k WHERE p_sources IS NULL
+            UNION SELECT k.source FROM headrace.source k WHERE p_sources IS NULL AND k.triggers <> '{}'
             UNION SELECT unnest(t.sources) FROM headrace.stream t WHERE p_sources IS NULL
         ) s
         LEFT JOIN headrace.source n ON n.source = s.source

@@ -6,7 +6,8 @@
 --
 -- p_keys are logged with every change, old and new. p_left are columns whose old values matter only where a row leaves
 -- them behind: logged by an UPDATE that changes one of them, and by DELETE (building JSON is a third of a change's cost).
--- p_reads are columns that are read of the table although nobody watches them.
+-- p_reads are columns that are read of the table although nobody watches them; p_others those that only something else than streams
+-- reads: they are noted as a source of their own, '<source> others', and pause no stream.
 --
 -- An application may alter its table as it likes: nothing here depends on its columns, and no write fails. A row trigger
 -- reads its row in a block of its own, before anything is written (a subtransaction without an id, half a microsecond), and
@@ -22,7 +23,8 @@ CREATE OR REPLACE FUNCTION headrace.capture_table(
     p_only_column name DEFAULT NULL,
     p_only_value text DEFAULT NULL,
     p_left name[] DEFAULT '{}',
-    p_reads name[] DEFAULT '{}'
+    p_reads name[] DEFAULT '{}',
+    p_others name[] DEFAULT '{}'
 ) RETURNS integer
 LANGUAGE plpgsql
 SET search_path = pg_catalog, headrace, pg_temp
@@ -146,6 +148,11 @@ BEGIN
     END LOOP;
 
     PERFORM headrace.note_source(p_source, p_table, v_read::text[], v_prints, v_functions);
+    IF cardinality(p_others) > 0 THEN
+        PERFORM headrace.note_source(p_source || ' others', p_table, p_others::text[]);
+    ELSE
+        DELETE FROM headrace.source s WHERE s.source = p_source || ' others';
+    END IF;
 
     -- TRUNCATE of a partition does not fire its parent's trigger: every leaf bears its own. Row triggers reach the leaves by
     -- themselves, also when they are made anew because one of them was disabled there.

@@ -28,8 +28,8 @@ AS $$
     SELECT
         p.source, NULL, 'gone', CASE WHEN p.moved THEN p.schema_now || '.' || p.table_now ELSE p.table_now END,
         CASE
-            WHEN p.table_now IS NULL THEN format('table %s is gone: what reads it is paused', p.source)
-            ELSE format('table %s is now called %s: what reads it is paused', p.source,
+            WHEN p.table_now IS NULL THEN format('table %s is gone: what reads it is paused', p.table_name)
+            ELSE format('table %s is now called %s: what reads it is paused', p.table_name,
                 CASE WHEN p.moved THEN p.schema_now || '.' || p.table_now ELSE p.table_now END)
         END,
         CASE
@@ -41,14 +41,14 @@ AS $$
     UNION ALL
     SELECT
         p.source, NULL, 'replaced', p.table_now,
-        format('table %s is another one than when Headrace was installed: what reads it is paused', p.source), 'headrace migrate'
+        format('table %s is another one than when Headrace was installed: what reads it is paused', p.table_name), 'headrace migrate'
     FROM place p WHERE p.named <> p.relid
     UNION ALL
     SELECT
         p.source, k.name, 'no column', a.attname,
         CASE
-            WHEN a.attname IS NULL THEN format('column %s of table %s is gone: what reads it is paused', k.name, p.source)
-            ELSE format('column %s of table %s is now called %s: what reads it is paused', k.name, p.source, a.attname)
+            WHEN a.attname IS NULL THEN format('column %s of table %s is gone: what reads it is paused', k.name, p.table_name)
+            ELSE format('column %s of table %s is now called %s: what reads it is paused', k.name, p.table_name, a.attname)
         END,
         CASE WHEN a.attname IS NULL THEN 'headrace migrate'
             ELSE format('ALTER TABLE %s RENAME COLUMN %I TO %I;', p.full_name, a.attname, k.name) END
@@ -59,7 +59,7 @@ AS $$
     UNION ALL
     SELECT
         p.source, k.name, 'type', c.now ->> 'written',
-        format('column %s of table %s was %s and is %s now%s: what reads it is paused', k.name, p.source, k.noted ->> 'written', c.now ->> 'written',
+        format('column %s of table %s was %s and is %s now%s: what reads it is paused', k.name, p.table_name, k.noted ->> 'written', c.now ->> 'written',
             CASE WHEN k.noted ->> 'written' = c.now ->> 'written' THEN ', with another collation or generated otherwise' ELSE '' END),
         'headrace migrate'
     FROM place p

@@ -1,11 +1,11 @@
 -- purpose: which shards of which streams have work: the workers' one idle question, which locks and writes nothing
--- grain:   one row per stream and shard with work; work is change, rebuild (shard -1), mismatch (another cluster's cursor), lost,
---          altered (shard -1; a source table, what: which) or paused (shard -1; a source cannot be read, what: why)
+-- grain:   one row per stream and shard with work: change, rebuild, altered, paused (these three: shard -1), mismatch or lost
 -- reads:   headrace.stream_cursor, headrace.change_log (by its index on xid), stream_rebuilds(), altered_sources()
 -- writes:  nothing
 -- locks:   none
 --
--- p_patient: without rebuilds that the stream would rather put off. p_look: looks whether source tables were altered, which costs
+-- altered: a source table is not as it was noted (what: which); paused: one cannot be read (what: why); mismatch: the cursor is
+-- another cluster's. p_patient: without rebuilds that the stream would rather put off. p_look: looks whether source tables were altered, which costs
 -- as much as all the rest: one that asks every few milliseconds looks now and then.
 CREATE OR REPLACE FUNCTION headrace.stream_poll(p_streams text[] DEFAULT NULL, p_patient boolean DEFAULT false, p_look boolean DEFAULT true)
 RETURNS TABLE (stream text, shard integer, work text, what text)

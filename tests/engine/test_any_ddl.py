@@ -1,0 +1,260 @@
+"""The guest rule for tables: whatever an application does to a table or column of its own works as it does without Headrace.
+
+Each statement is run on two databases with the same rows, one of which has Headrace: it has to end in the same way on both.
+Afterwards the statistics are right, or said to be paused by the name of the column, and right again once it is undone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+import psycopg
+import pytest
+
+from orchestration.doctor import diagnose
+from orchestration.engine.stream import drain
+from orchestration.errors import HeadraceError
+from orchestration.migrate import migrate
+from orchestration.settings import Settings
+from tests.campaign_stats.oracle import assert_all_agree
+from tests.rows import a_history, insert
+
+TABLES = ("campaigns", "send_queue", "message_status_logs", "messages", "campaign_contacts")
+# Type by type: another type, the way back, and other values of the same type.
+OTHER_TYPES = {
+    "uuid": ("text", "uuid USING {}::uuid", "uuid USING md5({}::text)::uuid"),
+    "text": ("varchar(300)", "text", "text USING reverse({})"),
+    "timestamp with time zone": (
+        "timestamp USING {} AT TIME ZONE 'UTC'",
+        "timestamptz USING {} AT TIME ZONE 'UTC'",
+        "timestamptz USING {} + interval '2 days'",
+    ),
+    "bigint": ("numeric", "bigint", "bigint USING {} + 1000"),
+    "jsonb": ("text", "jsonb USING {}::jsonb", "jsonb USING '[1]'"),
+}
+
+
+@dataclass(frozen=True)
+class Column:
+    table: str
+    name: str
+    type: str
+    default: str | None
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of DDL: the statements for a column, and those that undo them."""
+
+    do: Callable[[Column], str]
+    undo: Callable[[Column], str]
+
+
+def _retyped(place: int) -> Callable[[Column], str]:
+    def statement(column: Column) -> str:
+        new = OTHER_TYPES[column.type][place].format(column.name)
+        lose = (
+            f"ALTER TABLE {column.table} ALTER {column.name} DROP IDENTITY IF EXISTS;" if place == 0 else ""
+        )
+        default = f", ALTER {column.name} DROP DEFAULT" if place == 0 else ""
+        return f"{lose} ALTER TABLE {column.table} ALTER {column.name} DROP DEFAULT, ALTER {column.name} TYPE {new}{default}"
+
+    return statement
+
+
+def _default(column: Column) -> str:
+    return (
+        f"; ALTER TABLE {column.table} ALTER {column.name} SET DEFAULT {column.default}"
+        if column.default
+        else ""
+    )
+
+
+def _refilled(column: Column) -> str:
+    return (
+        f"ALTER TABLE {column.table} ADD {column.name} {column.type}{_default(column)};"
+        f" UPDATE {column.table} t SET {column.name} = k.{column.name} FROM kept_{column.table} k WHERE k.row_no = t.row_no"
+    )
+
+
+KINDS = {
+    "renamed": Kind(
+        lambda c: f"ALTER TABLE {c.table} RENAME {c.name} TO renamed",
+        lambda c: f"ALTER TABLE {c.table} RENAME renamed TO {c.name}",
+    ),
+    "dropped": Kind(lambda c: f"ALTER TABLE {c.table} DROP {c.name} CASCADE", _refilled),
+    "of another type": Kind(_retyped(0), lambda c: _retyped(1)(c) + _default(c)),
+    "with other values": Kind(_retyped(2), lambda c: f"SELECT 1{_default(c)}"),
+    "replaced by another of its name": Kind(
+        lambda c: (
+            f"ALTER TABLE {c.table} RENAME {c.name} TO old; ALTER TABLE {c.table} ADD {c.name} {c.type};"
+            f" UPDATE {c.table} SET {c.name} = old"
+        ),
+        lambda c: (
+            f"ALTER TABLE {c.table} DROP {c.name} CASCADE; ALTER TABLE {c.table} RENAME old TO {c.name}"
+        ),
+    ),
+    "dropped and added again": Kind(
+        lambda c: f"ALTER TABLE {c.table} DROP {c.name} CASCADE; {_refilled(c)}",
+        lambda c: f"ALTER TABLE {c.table} DROP {c.name} CASCADE; {_refilled(c)}",
+    ),
+    "with another default": Kind(
+        lambda c: f"ALTER TABLE {c.table} ALTER {c.name} SET DEFAULT NULL, ALTER {c.name} SET STATISTICS 7",
+        lambda c: f"ALTER TABLE {c.table} ALTER {c.name} DROP DEFAULT{_default(c)}",
+    ),
+}
+# What is done to a table as a whole, and what undoes it.
+OF_TABLES = {
+    "another column": ("ALTER TABLE {} ADD archived boolean DEFAULT false", "ALTER TABLE {} DROP archived"),
+    "another name": ("ALTER TABLE {} RENAME TO other_name", "ALTER TABLE other_name RENAME TO {}"),
+    "another schema": (
+        "CREATE SCHEMA elsewhere; ALTER TABLE {} SET SCHEMA elsewhere",
+        "ALTER TABLE elsewhere.{} SET SCHEMA public; DROP SCHEMA elsewhere",
+    ),
+    "unlogged and back": ("ALTER TABLE {} SET (fillfactor = 70); VACUUM FULL {}", "SELECT 1"),
+    "other options": (
+        "ALTER TABLE {} REPLICA IDENTITY FULL; ALTER TABLE {} ENABLE ROW LEVEL SECURITY",
+        "ALTER TABLE {} DISABLE ROW LEVEL SECURITY",
+    ),
+}
+
+
+class Twins:
+    """Two databases with the same rows, the second one with Headrace; each with a session from before, and new ones."""
+
+    def __init__(self, without: str, with_headrace: str, stack: ExitStack) -> None:
+        self.urls = (without, with_headrace)
+        self.old = [stack.enter_context(psycopg.connect(url, autocommit=True)) for url in self.urls]
+
+    def run(self, statements: str, *, new: bool = False) -> str | None:
+        """Runs a script on both; the SQLSTATE with which it failed on both."""
+        ends = []
+        for url, old in zip(self.urls, self.old, strict=True):
+            with ExitStack() as stack:
+                session = stack.enter_context(psycopg.connect(url, autocommit=True)) if new else old
+                try:
+                    for statement in statements.split("; "):
+                        session.execute(statement.encode())
+                    ends.append(None)
+                except psycopg.Error as error:
+                    ends.append(error.sqlstate)
+        assert ends[0] == ends[1], statements
+        return ends[0]
+
+    def write(self, table: str) -> None:
+        """Every column is written, in rows that are there and new ones, by an old session and a new one."""
+        columns = self.columns(table)
+        for new in (False, True):
+            self.run(f"INSERT INTO {table} DEFAULT VALUES", new=new)
+            for column in columns:
+                self.run(
+                    f"UPDATE {table} SET {column.name} = {_other_value(column)} WHERE row_no % 3 = 1", new=new
+                )
+            self.run(f"UPDATE {table} SET " + ", ".join(f"{c.name} = {c.name}" for c in columns), new=new)
+            self.run(f"DELETE FROM {table} WHERE row_no = (SELECT max(row_no) FROM {table})", new=new)
+
+    def columns(self, table: str) -> list[Column]:
+        rows = self.old[0].execute(
+            "SELECT a.attname, format_type(a.atttypid, NULL), pg_get_expr(d.adbin, d.adrelid) FROM pg_attribute a"
+            " LEFT JOIN pg_attrdef d ON (d.adrelid, d.adnum) = (a.attrelid, a.attnum)"
+            " WHERE a.attrelid = to_regclass(%s) AND a.attnum > 0 AND NOT a.attisdropped AND a.attname <> 'row_no' ORDER BY a.attnum",
+            [table],
+        )
+        return [Column(table, *row) for row in rows]
+
+
+def _other_value(column: Column) -> str:
+    match column.type:
+        case "text" | "character varying":
+            return f"reverse({column.name})" if column.name not in ("status", "direction") else column.name
+        case "timestamp with time zone" | "timestamp without time zone":
+            return f"{column.name} + interval '1 minute'"
+        case _:
+            return column.name
+
+
+@pytest.fixture
+def twins(
+    app_database: str, new_database: Callable[[str | None], str], settings: Settings
+) -> Iterator[Twins]:
+    other = new_database("app")
+    with ExitStack() as stack:
+        both = Twins(other, app_database, stack)
+        for session in both.old:
+            a_history(session)
+            insert(session, "campaign_contacts", user_phone="1", template_name="t")
+            for table in TABLES:
+                session.execute(
+                    f"ALTER TABLE {table} ADD row_no integer GENERATED ALWAYS AS IDENTITY".encode()
+                )
+                session.execute(f"CREATE TABLE kept_{table} AS SELECT * FROM {table}".encode())
+        # The same ids on both: what is compared is how statements end.
+        migrate(app_database, settings)
+        asyncio.run(drain(app_database))
+        for table in TABLES:
+            both.write(table)
+        yield both
+
+
+def settle(twins: Twins, column: str | None) -> str | None:
+    """Brings the statistics up to date: they are right afterwards; or why they are paused."""
+    why = None
+    try:
+        asyncio.run(drain(twins.urls[1]))
+    except HeadraceError as error:
+        why = str(error)
+    if why is None:
+        assert_all_agree(twins.old[1])
+    else:
+        assert "is paused" in why
+        assert column is None or f"column {column} of" in why
+    return why
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("table", TABLES)
+def test_any_ddl_on_any_column_and_every_write_after_it_end_as_they_do_without_headrace(
+    table: str, kind: str, twins: Twins, settings: Settings
+) -> None:
+    paused = []
+    for column in twins.columns(table):
+        if twins.run(KINDS[kind].do(column)) is not None:
+            continue  # it is refused with and without us
+        twins.write(table)
+        why = settle(twins, column.name)
+        if why is not None:
+            paused.append(column.name)
+            if len(paused) == 1:
+                said = [problem.what for problem in diagnose(twins.urls[1], settings).errors]
+                assert any(
+                    f"column {column.name} of table {table}" in what or f"column {column.name}" in what
+                    for what in said
+                )
+        assert twins.run(KINDS[kind].undo(column)) is None
+        twins.write(table)
+        assert settle(twins, None) is None, column
+    if table in ("send_queue", "messages") and kind == "renamed":
+        assert "user_phone" in paused
+
+
+@pytest.mark.parametrize("what", OF_TABLES)
+def test_anything_done_to_a_table_and_every_write_after_it_end_as_they_do_without_headrace(
+    what: str, twins: Twins
+) -> None:
+    for table in TABLES:
+        do, undo = (statement.replace("{}", table) for statement in OF_TABLES[what])
+        assert twins.run(do) is None
+        twins.write(
+            "other_name"
+            if what == "another name"
+            else "elsewhere." + table
+            if what == "another schema"
+            else table
+        )
+        settle(twins, None)
+        assert twins.run(undo) is None
+        twins.write(table)
+        assert settle(twins, None) is None, table

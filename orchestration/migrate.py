@@ -173,7 +173,7 @@ def _migrate(connection: sa.Connection, settings: Settings) -> Migrated:
 
     execute(connection, f"CREATE SCHEMA IF NOT EXISTS headrace AUTHORIZATION {rights.OWNER}")
     rights.hand_over(connection)
-    rights.give(connection, domains, settings.source_schema)
+    given = rights.give(connection, domains, settings.source_schema)
 
     names = tuple(domain.name for domain in domains)
     fingerprint = _fingerprint(objects)
@@ -188,6 +188,7 @@ def _migrate(connection: sa.Connection, settings: Settings) -> Migrated:
         before.get("objects") != fingerprint
         or not replaceables.all_there(connection, replaceable)
         or bool(faults)
+        or given
     )
     if changed:
         replaceables.apply(connection, replaceable)

@@ -182,14 +182,15 @@ def lacking(
     return [(row[0], row[1]) for row in execute(connection, query)]
 
 
-def give(connection: sa.Connection, domains: Iterable[Domain], source_schema: str) -> None:
-    """Gives Headrace's roles what they need of the application's schema.
+def give(connection: sa.Connection, domains: Iterable[Domain], source_schema: str) -> bool:
+    """Gives Headrace's roles what they need of the application's schema; whether they lacked any of it.
 
     Raises:
         HeadraceError: the connected role may not give all of it; the statements are in the message.
     """
     chosen = list(domains)
-    for _, statement in lacking(connection, chosen, source_schema):
+    lacked = lacking(connection, chosen, source_schema)
+    for _, statement in lacked:
         execute(connection, statement)
     if left := lacking(connection, chosen, source_schema):
         raise HeadraceError(
@@ -197,3 +198,4 @@ def give(connection: sa.Connection, domains: Iterable[Domain], source_schema: st
             "nothing was changed; run it as the owner of the source tables, or let that owner run first:\n"
             + "\n".join(f"{statement};" for _, statement in left)
         )
+    return bool(lacked)

@@ -491,6 +491,28 @@ def test_an_update_of_nothing_watched_is_told_by_an_old_session_too(
         assert changes(app) == []
 
 
+def test_a_column_of_a_type_of_the_applications_own_lends_its_cast_no_rights(
+    database: str, plain_role: str, app: psycopg.Connection[Any]
+) -> None:
+    """The cast may do what the writer may do, and add to the log: no more."""
+    one_of_each(app)
+    app.execute("CREATE TABLE loot (who text); GRANT INSERT ON loot TO PUBLIC")
+    app.execute("CREATE SCHEMA o; CREATE TYPE o.evil AS ENUM ('a', 'b'); GRANT USAGE ON SCHEMA o TO PUBLIC")
+    app.execute("""
+        CREATE FUNCTION o.evil_text(o.evil) RETURNS text LANGUAGE plpgsql AS $$ BEGIN
+            INSERT INTO public.loot SELECT current_user;
+            RETURN 'x';
+        END $$;
+        CREATE CAST (o.evil AS text) WITH FUNCTION o.evil_text(o.evil) AS IMPLICIT;
+        ALTER TABLE message_status_logs RENAME whatsapp_message_id TO old_id;
+        ALTER TABLE message_status_logs ADD whatsapp_message_id o.evil;
+    """)
+    app.execute("INSERT INTO message_status_logs (whatsapp_message_id) VALUES ('a')")
+    app.execute("UPDATE message_status_logs SET whatsapp_message_id = 'b'")
+    owners = {who for (who,) in app.execute("SELECT DISTINCT who FROM loot")}
+    assert owners <= {"headrace_capture"}
+
+
 def test_the_cause_is_kept_in_bounded_length(app: psycopg.Connection[Any]) -> None:
     with app.transaction():
         app.execute("SELECT set_config('headrace.cause', repeat('long ', 1000000), true)")

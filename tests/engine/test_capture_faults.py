@@ -179,6 +179,16 @@ FAULTS: dict[str, tuple[str, list[str], str]] = {
         ["column id of table send_queue was uuid and is text now: what reads it is paused"],
         MIGRATE,
     ),
+    "row-level security hides rows": (
+        "ALTER TABLE messages ENABLE ROW LEVEL SECURITY",
+        ["row-level security hides rows of table messages from role headrace_owner: what reads it is paused"],
+        MIGRATE,
+    ),
+    "the right to read was taken away": (
+        "REVOKE ALL ON send_queue FROM headrace_owner",
+        ["role headrace_owner may not read table send_queue: what reads it is paused"],
+        MIGRATE,
+    ),
     "an optional column was dropped": (
         "ALTER TABLE messages DROP context_message_id CASCADE",
         ["column context_message_id of table messages is gone: what reads it is paused"],

@@ -1,11 +1,10 @@
 -- purpose: takes statuses and incoming messages of a webhook into the application's tables, each once
--- grain:   items as webhook_items gives them, none with a problem, how many of each kind and in which parts of message ids
---          their ids are; how many were stored, were there, or were suppressed by
---          the application's triggers, and the items that the tables refuse, each with why
+-- grain:   items as webhook_items gives them, none with a problem: how many were stored, there before, suppressed; what was refused
 -- reads:   what the functions it calls read
 -- writes:  {{ source }}.message_status_logs, {{ source }}.messages
--- locks:   rows of headrace.webhook_lock, one for each 256th of message ids, in order: two deliveries of one item wait for
---          each other. Nobody else can lock these rows.
+-- locks:   rows of headrace.webhook_lock, one for each 256th of message ids, in order, so that two deliveries of one item wait
+--
+-- Suppressed by a trigger of the application's; refused by its tables, each with why. Nobody else can lock rows of webhook_lock.
 CREATE OR REPLACE FUNCTION headrace.take_webhook_items(
     p_items jsonb, p_statuses bigint, p_messages bigint, p_buckets smallint[]
 ) RETURNS jsonb

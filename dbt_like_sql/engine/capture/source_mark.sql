@@ -1,6 +1,6 @@
--- purpose: a source table at a glance: which relation bears its name, the columns that are read, its partitions
+-- purpose: a source table at a glance: which relation bears its name, the columns that are read, its partitions, who may read it
 -- grain:   one text, another one where any of it changed; null where no table has the name
--- reads:   pg_class, pg_namespace, pg_attribute, pg_inherits
+-- reads:   pg_class, pg_namespace, pg_attribute, pg_policy, pg_inherits
 -- writes:  nothing
 -- locks:   none
 --
@@ -11,7 +11,10 @@ LANGUAGE sql STABLE
 SET search_path = pg_catalog, headrace, pg_temp
 AS $$
     SELECT concat_ws(
-        ' ', c.oid, c.relkind, c.relrowsecurity,
+        ' ', c.oid, c.relkind, hashtext(c.relacl::text),
+        CASE WHEN c.relrowsecurity THEN (
+            SELECT 'rls ' || string_agg(p.oid || ':' || p.xmin, ',' ORDER BY p.oid) FROM pg_policy p WHERE p.polrelid = c.oid
+        ) END, c.relrowsecurity,
         (
             SELECT string_agg(a.attnum || ':' || a.attname || ':' || a.xmin, ',' ORDER BY a.attnum)
             FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attname = ANY (p_columns)

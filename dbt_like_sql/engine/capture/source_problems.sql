@@ -1,11 +1,11 @@
 -- purpose: what of the source tables can no longer be read as migrate saw it, in sentences, each with what mends it
 -- grain:   one row per table or column; none: everything can be read. p_sources: null: all that are captured
--- reads:   headrace.source, pg_class, pg_attribute
+-- reads:   headrace.source, pg_class, pg_attribute, pg_policy
 -- writes:  nothing
 -- locks:   none
 --
 -- What reads such a table is paused: streams (stream_poll), and by source_holds all that reads it by a stg_ function. fault is
--- gone, replaced, no column, or type; found is the column's or table's new name, or the type it has now.
+-- gone, replaced, denied, hidden, no column, or type; found is the column's or table's new name, or the type it has now.
 CREATE OR REPLACE FUNCTION headrace.source_problems(p_sources text[] DEFAULT NULL)
 RETURNS TABLE (source text, column_name text, fault text, found text, what text, remedy text)
 LANGUAGE sql STABLE SECURITY DEFINER
@@ -21,9 +21,12 @@ AS $$
     ), place AS (
         SELECT
             n.*, format('%I.%I', n.schema_name, n.table_name) AS full_name,
-            m.nspname AS schema_now, c.relname AS table_now, c.oid IS NOT NULL AND m.nspname <> n.schema_name AS moved
+            m.nspname AS schema_now, m.oid AS namespace, c.relrowsecurity AS secured, c.relname AS table_now, c.oid IS NOT NULL AND m.nspname <> n.schema_name AS moved
         FROM noted n
         LEFT JOIN pg_class c ON c.oid = n.relid AND c.relkind IN ('r', 'p') LEFT JOIN pg_namespace m ON m.oid = c.relnamespace
+    ), owner AS (
+        SELECT r.oid, r.rolname, r.rolsuper OR r.rolbypassrls AS sees_all
+        FROM pg_namespace h INNER JOIN pg_roles r ON r.oid = h.nspowner WHERE h.nspname = 'headrace'
     )
     SELECT
         p.source, NULL, 'gone', CASE WHEN p.moved THEN p.schema_now || '.' || p.table_now ELSE p.table_now END,
@@ -43,6 +46,27 @@ AS $$
         p.source, NULL, 'replaced', p.table_now,
         format('table %s is another one than when Headrace was installed: what reads it is paused', p.table_name), 'headrace migrate'
     FROM place p WHERE p.named <> p.relid
+    UNION ALL
+    SELECT
+        p.source, NULL, 'denied', o.rolname,
+        format('role %s may not read table %s: what reads it is paused', o.rolname, p.table_name), 'headrace migrate'
+    FROM place p CROSS JOIN owner o
+    WHERE p.named = p.relid AND NOT (has_table_privilege(o.oid, p.relid, 'SELECT') AND has_schema_privilege(o.oid, p.namespace, 'USAGE'))
+    UNION ALL
+    -- To be seen whole, a table needs a policy that shows all rows and none that takes some away.
+    SELECT
+        p.source, NULL, 'hidden', o.rolname,
+        format('row-level security hides rows of table %s from role %s: what reads it is paused', p.table_name, o.rolname), 'headrace migrate'
+    FROM place p CROSS JOIN owner o
+    WHERE p.named = p.relid AND p.secured AND NOT o.sees_all AND NOT (
+        EXISTS (
+            SELECT FROM pg_policy x
+            WHERE x.polrelid = p.relid AND x.polpermissive AND x.polcmd IN ('*', 'r') AND x.polroles && ARRAY[o.oid, 0]
+                AND pg_get_expr(x.polqual, x.polrelid) = 'true')
+        AND NOT EXISTS (
+            SELECT FROM pg_policy x
+            WHERE x.polrelid = p.relid AND NOT x.polpermissive AND x.polcmd IN ('*', 'r') AND pg_get_expr(x.polqual, x.polrelid) <> 'true'
+                AND EXISTS (SELECT FROM unnest(x.polroles) r WHERE r = 0 OR pg_has_role(o.oid, r, 'USAGE'))))
     UNION ALL
     SELECT
         p.source, k.name, 'no column', a.attname,

@@ -137,3 +137,22 @@ def test_deliveries_of_one_item_wait_for_each_other_and_others_do_not(app: Conne
             assert ingest(app, envelope({"statuses": [status(other)]}))["statuses"] == counts(1)
         first.commit()
     assert ingest(app, envelope({"statuses": [status("one")]}))["statuses"] == counts(0, 1)
+
+
+def test_a_trigger_gets_no_right_by_a_webhook_and_its_items_go_in_once_it_has_its_own(
+    app: Connection,
+) -> None:
+    app.execute("""
+        CREATE TABLE ledger (id text);
+        CREATE FUNCTION enter() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN INSERT INTO ledger VALUES (NEW.whatsapp_message_id); RETURN NULL; END $$;
+        CREATE TRIGGER enter AFTER INSERT ON messages FOR EACH ROW EXECUTE FUNCTION enter()""")
+    assert ingest(app, BODY)["messages"] == counts()
+    assert rejects(app) == [
+        ("entry[0].changes[0].value.messages[0]", "42501 permission denied for table ledger")
+    ]
+    app.execute("ALTER FUNCTION enter() SECURITY DEFINER")
+    assert app.execute("SELECT stored, reason FROM headrace.retry_webhook_rejects()").fetchall() == [
+        (1, None)
+    ]
+    assert app.execute("SELECT id FROM ledger").fetchall() == [("wamid.in",)]

@@ -13,6 +13,7 @@ from typing import Any
 import psycopg
 import sqlalchemy as sa
 
+from orchestration.dagster_text import log_text
 from orchestration.database import cannot_connect, connection_problem
 from orchestration.engine.stream import explain, is_passing, retry_delay
 from orchestration.errors import HeadraceError
@@ -80,7 +81,7 @@ def execute(
 def as_sentence(error: sa.exc.DBAPIError) -> HeadraceError:
     """A database error as what is wrong and what to do about it."""
     if isinstance(error.orig, psycopg.Error) and error.orig.sqlstate is not None:
-        return HeadraceError(explain(error.orig))
+        return HeadraceError(log_text(explain(error.orig)))
     if isinstance(error.orig, psycopg.OperationalError):
         return cannot_connect(error)
-    return HeadraceError(connection_problem(error))
+    return HeadraceError(log_text(connection_problem(error)))

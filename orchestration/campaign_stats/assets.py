@@ -29,6 +29,7 @@ from orchestration.campaign_stats.resources import ApplicationDatabase
 from orchestration.campaign_stats.tables import COLUMNS, COMPUTED_STATS, TEMPLATE_STATS
 from orchestration.campaign_stats.upkeep import Upkeep, Window, bring_up_to_date, mend_documents
 from orchestration.contract import Table, read_contract
+from orchestration.dagster_text import log_text
 from orchestration.run_config import Flag, Text
 
 GROUP = "campaign_stats"
@@ -239,7 +240,7 @@ def _bring_up_to_date(
         rebuild=config.rebuild,
         named=read_ids(config.campaigns),
         timeout_seconds=config.timeout_seconds,
-        log=context.log.info,
+        log=lambda told: context.log.info(log_text(told)),
     )
 
 

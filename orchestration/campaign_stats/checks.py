@@ -24,7 +24,7 @@ from orchestration.campaign_stats.assets import (
 )
 from orchestration.campaign_stats.comparison import compare, judge_comparison
 from orchestration.campaign_stats.documents import judge_documents, read_documents
-from orchestration.campaign_stats.findings import Finding, Listing
+from orchestration.campaign_stats.findings import Cell, Finding, Listing
 from orchestration.campaign_stats.resources import ApplicationDatabase
 from orchestration.campaign_stats.statuses import (
     judge_orphans,
@@ -47,9 +47,11 @@ from orchestration.campaign_stats.stream_state import (
 from orchestration.campaign_stats.upkeep import STREAM
 from orchestration.capture import captured_sources, read_faults
 from orchestration.contract import read_contract
+from orchestration.dagster_text import LONGEST_TEXT, cut, log_text, markdown_text
 from orchestration.engine.stream import drain
 from orchestration.errors import HeadraceError
 from orchestration.run_config import Flag, Whole
+from orchestration.terminal import clean
 
 _TIMED_OUT = 3
 # Looks before stored_equals_recomputed has applied what waits; runs do what has priority first.
@@ -112,7 +114,7 @@ def result(finding: Finding, *, seconds: float, check: dg.AssetCheckKey | None =
     return dg.AssetCheckResult(
         passed=finding.passed,
         severity=dg.AssetCheckSeverity.ERROR if finding.severe else dg.AssetCheckSeverity.WARN,
-        description=finding.sentence,
+        description=markdown_text(finding.sentence),
         metadata={
             **finding.numbers,
             "seconds": round(seconds, 3),
@@ -131,9 +133,13 @@ def result(finding: Finding, *, seconds: float, check: dg.AssetCheckKey | None =
 def listing_value(listing: Listing) -> dg.TableMetadataValue:
     """A list as a table of the UI."""
     return dg.MetadataValue.table(
-        [dg.TableRecord(dict(zip(listing.columns, row, strict=True))) for row in listing.rows],
+        [dg.TableRecord(dict(zip(listing.columns, map(_cell, row), strict=True))) for row in listing.rows],
         dg.TableSchema(columns=[dg.TableColumn(name, type) for name, type in listing.columns.items()]),
     )
+
+
+def _cell(value: Cell) -> Cell:
+    return cut(clean(value), LONGEST_TEXT) if isinstance(value, str) else value
 
 
 class ComparisonConfig(dg.Config):
@@ -172,7 +178,7 @@ def stored_equals_recomputed(
         except HeadraceError as error:
             if error.exit_code != _TIMED_OUT:
                 raise
-            context.log.warning(f"comparing while changes keep coming: {error}")
+            context.log.warning(log_text(f"comparing while changes keep coming: {error}"))
 
     found = compare(
         database.engine(),

@@ -22,11 +22,11 @@ from orchestration.campaign_stats.counters import (
 )
 from orchestration.campaign_stats.tables import COMPUTED_STATS, COUNTERS, TEMPLATE_STATS
 from orchestration.campaign_stats.upkeep import Window
+from orchestration.dagster_text import LONGEST_NAME, markdown_text
 from orchestration.terminal import name_text
 
 # A table in the UI is for reading, and every event keeps its own.
 MOST_LINES = 20
-_LONGEST_NAME = 60
 _BAR_LETTERS = 12
 _NO_MESSAGES = Counters()
 
@@ -235,6 +235,4 @@ def _cell(value: object) -> object:
     """A value as a table's cell: names come from outside, and may hold whatever breaks a table."""
     if value is not None and not isinstance(value, str):
         return value
-    text = name_text(value)
-    text = text if len(text) <= _LONGEST_NAME else text[: _LONGEST_NAME - 1] + "…"
-    return "".join(f"\\{letter}" if letter in r"\|`*[]<>" else letter for letter in text)
+    return markdown_text(name_text(value), LONGEST_NAME)

@@ -10,6 +10,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from orchestration.dagster_text import cut
+from orchestration.terminal import clean
+
 Cell = str | int | float | None
 
 # Lists are cut here, and say how many there are.
@@ -64,8 +67,7 @@ def counts(pairs: Iterable[tuple[str, int]]) -> str:
 
 def short(text: str) -> str:
     """Text from outside, on one line and not too long."""
-    line = " ".join(text.split())
-    return line if len(line) <= LONGEST else line[: LONGEST - 1] + "…"
+    return cut(clean(text), LONGEST)
 
 
 def age(seconds: float) -> str:

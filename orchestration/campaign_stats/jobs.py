@@ -3,7 +3,7 @@
 Here: their config and what Dagster shows of them. Not here: what is done (lifecycle.py).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from uuid import UUID
@@ -14,9 +14,11 @@ from pydantic import Field
 from orchestration.campaign_stats import lifecycle
 from orchestration.campaign_stats.assets import GROUP
 from orchestration.campaign_stats.confirmation import SHORT, VALID_FOR, Intent, confirm_refused
+from orchestration.campaign_stats.findings import short
 from orchestration.campaign_stats.ids import read_ids
 from orchestration.campaign_stats.lifecycle import MOST_CAMPAIGNS, Outcome
 from orchestration.campaign_stats.resources import ApplicationDatabase
+from orchestration.dagster_text import log_text
 from orchestration.errors import HeadraceError
 from orchestration.run_config import Flag, Text
 
@@ -66,7 +68,7 @@ def freeze_op(context: dg.OpExecutionContext, config: CampaignsConfig, database:
     campaigns = lifecycle.read_campaigns(config.campaigns)
     with _told():
         _require_confirmation(context, config, campaigns)
-        done = lifecycle.freeze(database.engine(), campaigns, dry_run=config.dry_run, log=context.log.info)
+        done = lifecycle.freeze(database.engine(), campaigns, dry_run=config.dry_run, log=_log(context))
     _show(context, done, config.dry_run)
 
 
@@ -81,7 +83,7 @@ def reopen_op(context: dg.OpExecutionContext, config: ReopenConfig, database: Ap
             campaigns,
             accept_fewer_rows=config.accept_fewer_rows,
             dry_run=config.dry_run,
-            log=context.log.info,
+            log=_log(context),
         )
     _show(context, done, config.dry_run)
 
@@ -97,7 +99,7 @@ def amend_op(context: dg.OpExecutionContext, config: AmendConfig, database: Appl
             campaigns,
             accept_fewer_rows=config.accept_fewer_rows,
             dry_run=config.dry_run,
-            log=context.log.info,
+            log=_log(context),
         )
     _show(context, done, config.dry_run)
 
@@ -108,7 +110,11 @@ def _told() -> Iterator[None]:
     try:
         yield
     except HeadraceError as error:
-        raise dg.Failure(str(error)) from error
+        raise dg.Failure(log_text(str(error))) from error
+
+
+def _log(context: dg.OpExecutionContext) -> Callable[[str], None]:
+    return lambda told: context.log.info(log_text(told))
 
 
 def _require_confirmation(
@@ -154,7 +160,7 @@ def _show(context: dg.OpExecutionContext, outcomes: Sequence[Outcome], dry_run: 
                     columns,
                     (
                         str(outcome.before.id),
-                        outcome.before.name,
+                        None if outcome.before.name is None else short(outcome.before.name),
                         outcome.before.state,
                         outcome.before.version,
                         outcome.after.state,

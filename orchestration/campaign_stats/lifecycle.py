@@ -16,7 +16,9 @@ import sqlalchemy as sa
 from orchestration.campaign_stats.access import execute, snapshot
 from orchestration.campaign_stats.amendments import fewer_rows
 from orchestration.campaign_stats.ids import read_ids, say
+from orchestration.dagster_text import LONGEST_NAME, cut
 from orchestration.errors import HeadraceError
+from orchestration.terminal import clean
 
 MOST_CAMPAIGNS = 1000
 _FROZEN = ("frozen", "amended")
@@ -79,7 +81,7 @@ class Outcome:
     said: str
 
     def __str__(self) -> str:
-        name = f" ({self.before.name})" if self.before.name else ""
+        name = f" ({cut(clean(self.before.name), LONGEST_NAME)})" if self.before.name else ""
         return f"campaign {self.before.id}{name}: {self.said}"
 
 

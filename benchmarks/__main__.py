@@ -32,6 +32,7 @@ PARTS = (
     "wal",
     "loads",
     "scaling",
+    "rebuilds",
     "workers",
     "existing_data",
 )

@@ -30,8 +30,9 @@ def fill(database: Database, campaigns: int) -> None:
     )
     connection.execute(
         "INSERT INTO headrace.campaign_template_stats"
-        " (campaign_id, template_name, total, sent, delivered, read, replied, failed, failed_queue)"
-        " SELECT id, 'template ' || n, 18176, 17505, 17070, 13091, 1812, 810, 630 FROM campaigns, generate_series(1, 4) n"
+        " (campaign_id, template_name, template_md5, total, sent, delivered, read, replied, failed, failed_queue)"
+        " SELECT id, 'template ' || n, headrace.template_md5('template ' || n), 18176, 17505, 17070, 13091, 1812, 810, 630"
+        " FROM campaigns, generate_series(1, 4) n"
     )
     connection.execute(
         "INSERT INTO headrace.campaign_computed_stats (campaign_id, template_stats, totals, state, checksum, frozen_at)"

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import psycopg
 
 from orchestration.database import connect
+from orchestration.engine.rebuilds import Suspects, rebuild_next
 from orchestration.errors import HeadraceError
 from orchestration.sessions import AsyncSession
 
@@ -135,21 +136,12 @@ async def poll(
     return [Work(*row) for row in await cursor.fetchall()]
 
 
-async def step(
-    connection: psycopg.AsyncConnection, work: Work, batch: Batch, *, patient: bool = False
-) -> Step:
-    """Applies one batch of a shard, or one piece of a rebuild, in one transaction of the connection's isolation level."""
+async def step(connection: psycopg.AsyncConnection, work: Work, batch: Batch) -> Step:
+    """Applies one batch of a shard, or notes an altered source, in one transaction of the connection's isolation level."""
     async with connection.transaction():
         if work.kind == "altered":
             await connection.execute("SELECT headrace.note_altered_source(%s)", [work.what])
             return Step("applied")
-        if work.kind == "rebuild":
-            cursor = await connection.execute(
-                "SELECT headrace.stream_rebuild(%s, %s)", [work.stream, patient]
-            )
-            row = await cursor.fetchone()
-            assert row is not None
-            return Step("applied" if row[0] else "busy", changes=row[0])
         cursor = await connection.execute(
             "SELECT status, changes, dead_letters, more FROM headrace.stream_step(%s, %s, %s, %s)",
             [work.stream, work.shard, batch.limit, batch.isolate],
@@ -164,6 +156,7 @@ class Drainer:
 
     patient: for one that stays; rebuilds that a stream would rather put off are left until they are due, and it looks once a
         second whether the source tables were altered, not at each poll.
+    suspects: of a process whose connections come and go.
     """
 
     def __init__(
@@ -173,11 +166,13 @@ class Drainer:
         *,
         patient: bool = False,
         clock: Callable[[], float] = time.monotonic,
+        suspects: Suspects | None = None,
     ) -> None:
         self.connection = connection
         self.streams = streams
         self.patient = patient
         self.drained = Drained()
+        self._suspects = Suspects() if suspects is None else suspects
         self._batches: dict[tuple[str, int], Batch] = {}
         self._rounds_without_rebuild = 0
         self._clock = clock
@@ -191,7 +186,7 @@ class Drainer:
             what was found, and whether anything was moved on.
 
         Raises:
-            psycopg.Error: all but data errors, which are bisected down to dead letters.
+            psycopg.Error: all but data errors, which are bisected down to dead letters, and what fails a single rebuild.
         """
         look = self._is_time_to_look()
         found = await poll(self.connection, self.streams, patient=self.patient, look=look)
@@ -214,9 +209,11 @@ class Drainer:
             self._rounds_without_rebuild = 0
             for work in found:
                 if work.kind == "rebuild" and not stopping():
-                    done = await step(self.connection, work, Batch(), patient=self.patient)
-                    moved |= done.status == "applied"
-                    self.drained = replace(self.drained, rebuilt=self.drained.rebuilt + done.changes)
+                    tried = await rebuild_next(
+                        self.connection, work.stream, self._suspects, patient=self.patient, stopping=stopping
+                    )
+                    moved |= tried > 0
+                    self.drained = replace(self.drained, rebuilt=self.drained.rebuilt + tried)
         return found, moved
 
     def _is_time_to_look(self) -> bool:

@@ -17,6 +17,7 @@ import structlog
 
 from orchestration.database import connect
 from orchestration.engine.housekeeping import housekeep
+from orchestration.engine.rebuilds import Suspects
 from orchestration.engine.stream import (
     BLOCKED,
     Drainer,
@@ -66,6 +67,7 @@ class Worker:
         self._stopping = asyncio.Event()
         self._id = str(uuid.uuid4())
         self._drainers: list[Drainer] = []
+        self._suspects = Suspects()
         self._changes_of_closed = 0
         self._last_error: str | None = None
         self._reported: set[str] = set()
@@ -135,7 +137,7 @@ class Worker:
                 await self._pause(retry_delay(failures if passing else 10))
 
     async def _drain_loop(self, connection: psycopg.AsyncConnection) -> None:
-        drainer = Drainer(connection, self._streams, patient=True)
+        drainer = Drainer(connection, self._streams, patient=True, suspects=self._suspects)
         self._drainers.append(drainer)
         pause = BUSY_PAUSE_SECONDS
         try:

@@ -101,7 +101,8 @@ def test_the_check_sees_stored_rows_that_are_missing_or_too_many(application: Ap
     first, second = (campaign.id for campaign in application.campaigns[:2])
     application.rows("DELETE FROM headrace.campaign_template_stats WHERE campaign_id = %s", [first])
     application.rows(
-        "INSERT INTO headrace.campaign_template_stats VALUES (%s, NULL, 1, 0, 0, 0, 0, 0, 0)", [second]
+        "INSERT INTO headrace.campaign_template_stats VALUES (%s, NULL, 1, 0, 0, 0, 0, 0, 0, now(), headrace.template_md5(NULL))",
+        [second],
     )
     found, _ = evaluate()
     rows = listed(found)
@@ -123,7 +124,7 @@ def test_the_check_sees_statistics_of_a_campaign_that_the_source_lacks(applicati
     application.drain()
     application.rows(
         "WITH gone AS (INSERT INTO headrace.campaign (campaign_id, state) VALUES (%s, 'live'))"
-        " INSERT INTO headrace.campaign_template_stats VALUES (%s, 't', 1, 0, 0, 0, 0, 0, 0)",
+        " INSERT INTO headrace.campaign_template_stats VALUES (%s, 't', 1, 0, 0, 0, 0, 0, 0, now(), headrace.template_md5('t'))",
         [CAMPAIGN, CAMPAIGN],
     )
     found, _ = evaluate({"newest": 1})

@@ -242,18 +242,29 @@ def test_what_was_completed_before_headrace_came_is_frozen_and_no_news(
         assert announced(app) == [new]
 
 
-# What 0006 made.
+# What 0006 and the versions after it made.
 UNMADE = """
+    DROP VIEW headrace.document_agreement, headrace.document_faults;
+    DROP INDEX headrace.campaign_rebuild_due, headrace.campaign_rebuild_failed, headrace.campaign_template_stats_key;
+    CREATE INDEX campaign_rebuild_queue ON headrace.campaign (rebuild_requested_at) WHERE rebuild_requested_at IS NOT NULL;
+    ALTER TABLE headrace.campaign DROP document_due_at;
+    ALTER TABLE headrace.campaign_template_stats DROP template_md5;
+    CREATE UNIQUE INDEX campaign_template_stats_key ON headrace.campaign_template_stats
+        (campaign_id, md5(template_name)) NULLS NOT DISTINCT;
+    ALTER TABLE headrace.stream DROP rebuild_pick, DROP rebuild_items, DROP rebuild_put_off, DROP rows_left;
+    ALTER TABLE headrace.webhook_reject DROP sender, DROP notice;
+    ALTER TABLE headrace.stream_cursor DROP window_left, DROP window_widest;
+    DROP TABLE headrace.webhook_lock, headrace.source;
+    DROP TYPE headrace.missing CASCADE;
+    DROP FUNCTION headrace.source_problems(text[]);
     DROP TABLE headrace.campaign_hour, headrace.campaign_frozen_hours, headrace.campaign_latency, headrace.campaign_completion,
         headrace.campaign_stats_amendment, headrace.campaign_stats_pending_amendment CASCADE;
-    DROP VIEW headrace.document_agreement;
     ALTER TABLE headrace.campaign DROP completed_at, DROP announced_at, DROP reopened_at, DROP settles_until,
         DROP frozen_status, DROP source_rows, DROP late_messages, DROP last_version;
     ALTER TABLE headrace.message_outcome DROP sent_at, DROP delivered_at, DROP read_at, DROP replied_at;
     ALTER TABLE headrace.campaign_computed_stats DROP facts, DROP deleted_at;
     UPDATE headrace.campaign SET state = 'live';
     UPDATE headrace.campaign_computed_stats SET state = 'live', totals = totals - 'median_seconds_to_delivered' - 'median_seconds_to_read';
-    ALTER TABLE headrace.stream_cursor DROP window_left, DROP window_widest;
     UPDATE headrace.schema_version SET version_num = '0005';
     UPDATE headrace.installation SET value = 'older' WHERE name IN ('objects', 'definition');
     DELETE FROM headrace.installation WHERE name = 'settle_window_seconds';

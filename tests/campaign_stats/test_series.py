@@ -83,7 +83,7 @@ def test_a_new_count_of_a_frozen_campaign_finds_only_what_is_wrong(app: Connecti
     app.execute("SELECT pg_stat_force_next_flush()")  # what was counted so far is not of the next transaction
     with app.transaction(force_rollback=True):
         hours = rows(app, "campaign_hourly_stats", campaign)
-        app.execute("SELECT headrace.store_counts(%s, true)", [campaign])
+        app.execute("SELECT headrace.store_counts(ARRAY[%s], true)", [campaign])
         assert rows(app, "campaign_hour", campaign) == hours
         touched = app.execute(
             "SELECT pg_stat_get_xact_tuples_updated('headrace.campaign_hour'::regclass)"

@@ -168,8 +168,8 @@ def test_a_range_is_read_by_its_campaigns_and_not_by_whole_tables(app: Connectio
     app.execute("INSERT INTO headrace.campaign (campaign_id, state) SELECT id, 'live' FROM campaigns")
     app.execute(
         "INSERT INTO headrace.campaign_template_stats"
-        " (campaign_id, template_name, total, sent, delivered, read, replied, failed, failed_queue)"
-        " SELECT id, 'template ' || n, 9, 8, 7, 6, 5, 2, 1 FROM campaigns, generate_series(1, 3) n"
+        " (campaign_id, template_name, template_md5, total, sent, delivered, read, replied, failed, failed_queue)"
+        " SELECT id, 'template ' || n, headrace.template_md5('template ' || n), 9, 8, 7, 6, 5, 2, 1 FROM campaigns, generate_series(1, 3) n"
     )
     app.execute("ALTER TABLE campaigns ENABLE TRIGGER USER; ANALYZE")
     app.execute("SET random_page_cost = 4")  # a server's default, though not the embedded one's

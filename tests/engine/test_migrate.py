@@ -336,7 +336,7 @@ def test_a_schema_headrace_of_somebody_else_is_not_touched(app_database: str, se
 def make_older(url: str) -> None:
     """As an older version left it: a view with another column, a function with another result, one that is no more."""
     run(url, "ALTER VIEW headrace.campaign_template_stats_live RENAME COLUMN failed_queue TO older")
-    run(url, "DROP FUNCTION headrace.rebuilds_pending(boolean)")
+    run(url, "DROP FUNCTION headrace.rebuilds_pending(boolean, bigint)")
     run(url, "CREATE FUNCTION headrace.rebuilds_pending() RETURNS integer LANGUAGE sql AS 'SELECT 0'")
     run(
         url,

@@ -46,7 +46,7 @@ BEGIN
 
     v_series := ARRAY(
         SELECT ROW(h.*)::headrace.campaign_hour FROM headrace.campaign_hourly_stats h WHERE h.campaign_id = p_campaign_id);
-    v_wrong := headrace.store_counts(p_campaign_id, true);
+    v_wrong := headrace.store_counts(ARRAY[p_campaign_id], true);
     -- Rows that went after the first look at how many there are may be missing in this count: they were forgotten, not taken back.
     v_rows_after := headrace.source_row_counts(p_campaign_id);
     IF NOT p_accept_fewer_rows AND headrace.missing_source_rows(

@@ -1,11 +1,13 @@
 -- purpose: stores what messages count as now and adds the differences to the counters and documents of their campaigns
--- grain:   one call per fold or rebuild; the number of messages changed. The caller holds all campaigns that occur
--- reads:   stg_campaigns
--- writes:  message_outcome, campaign_template_stats, campaign_computed_stats, activity, and what apply_times writes
+-- grain:   one call per fold; the number of messages changed. The caller holds all campaigns that occur
+-- reads:   stg_campaigns, campaign_computed_stats, and what whole_template_name reads
+-- writes:  message_outcome, campaign_template_stats, campaign_computed_stats, activity, what apply_times writes, campaign.document_due_at
 -- locks:   the rows it writes; campaigns are locked already, so counters are uncontended
 --
--- p_recounted: a campaign whose counters, series and latencies the caller sets as a whole; only those of others get differences.
-CREATE OR REPLACE FUNCTION headrace.apply_outcomes(p_changes headrace.outcome_change[], p_recounted uuid DEFAULT NULL) RETURNS bigint
+-- p_recounted: campaigns whose counters, series, latencies and documents the caller sets as a whole; others get differences.
+-- Templates are joined by their md5, which is never null and by which there is an index: a statement may bring thousands.
+-- A document of very many templates is put off, to take a tenth of the time: rebuild_step writes it when it is due.
+CREATE OR REPLACE FUNCTION headrace.apply_outcomes(p_changes headrace.outcome_change[], p_recounted uuid[] DEFAULT NULL) RETURNS bigint
 LANGUAGE plpgsql
 SET search_path = pg_catalog, headrace, pg_temp
 AS $$
@@ -13,6 +15,9 @@ DECLARE
     v_expected bigint;
     v_inserted bigint;
     v_campaigns uuid[];
+    v_emptied uuid[];
+    v_emptied_md5 uuid[];
+    v_large uuid[];
     v_added headrace.outcome_change[] := p_changes;  -- what counters get
 BEGIN
     IF coalesce(cardinality(p_changes), 0) = 0 THEN
@@ -46,60 +51,83 @@ BEGIN
         v_added := ARRAY(
             SELECT ROW(
                 d.message_id,
-                nullif(d.old_campaign, p_recounted), d.old_template, d.old_bits, d.old_sent_at, d.old_delivered_at, d.old_read_at, d.old_replied_at,
-                nullif(d.new_campaign, p_recounted), d.new_template, d.new_bits, d.new_sent_at, d.new_delivered_at, d.new_read_at, d.new_replied_at
+                CASE WHEN d.old_campaign <> ALL (p_recounted) THEN d.old_campaign END,
+                d.old_template, d.old_bits, d.old_sent_at, d.old_delivered_at, d.old_read_at, d.old_replied_at,
+                CASE WHEN d.new_campaign <> ALL (p_recounted) THEN d.new_campaign END,
+                d.new_template, d.new_bits, d.new_sent_at, d.new_delivered_at, d.new_read_at, d.new_replied_at
             )::headrace.outcome_change
-            FROM unnest(p_changes) d WHERE d.old_campaign <> p_recounted OR d.new_campaign <> p_recounted);
+            FROM unnest(p_changes) d WHERE d.old_campaign <> ALL (p_recounted) OR d.new_campaign <> ALL (p_recounted));
     END IF;
-    WITH delta AS (
+    IF cardinality(v_added) > 0 THEN
+        WITH delta AS MATERIALIZED (
+            SELECT
+                x.campaign_id, x.template_name, headrace.template_md5(x.template_name) AS template_md5,
+                min(d.message_id) FILTER (WHERE x.sign = 1 AND octet_length(x.template_name) > 1000) AS message_id,
+                sum(x.sign) AS total,
+                sum(x.sign) FILTER (WHERE x.bits & 1 > 0) AS sent,
+                sum(x.sign) FILTER (WHERE x.bits & 2 > 0) AS delivered,
+                sum(x.sign) FILTER (WHERE x.bits & 4 > 0) AS read,
+                sum(x.sign) FILTER (WHERE x.bits & 32 > 0) AS replied,
+                sum(x.sign) FILTER (WHERE x.bits & 8 > 0) AS failed,
+                sum(x.sign) FILTER (WHERE x.bits & 16 > 0) AS failed_queue
+            FROM unnest(v_added) d
+            CROSS JOIN LATERAL (VALUES
+                (d.new_campaign, d.new_template, d.new_bits, 1), (d.old_campaign, d.old_template, d.old_bits, -1)
+            ) x (campaign_id, template_name, bits, sign)
+            WHERE x.campaign_id IS NOT NULL
+                AND (d.old_campaign, d.old_template, d.old_bits) IS DISTINCT FROM (d.new_campaign, d.new_template, d.new_bits)
+            GROUP BY x.campaign_id, x.template_name
+        ), added AS (
+            UPDATE headrace.campaign_template_stats s SET
+                total = s.total + d.total, sent = s.sent + coalesce(d.sent, 0), delivered = s.delivered + coalesce(d.delivered, 0),
+                read = s.read + coalesce(d.read, 0), replied = s.replied + coalesce(d.replied, 0),
+                failed = s.failed + coalesce(d.failed, 0), failed_queue = s.failed_queue + coalesce(d.failed_queue, 0),
+                updated_at = clock_timestamp()
+            FROM delta d
+            WHERE s.campaign_id = d.campaign_id AND s.template_md5 = d.template_md5
+            RETURNING s.campaign_id, s.template_md5, s.total
+        ), made AS (
+            INSERT INTO headrace.campaign_template_stats
+                (campaign_id, template_md5, template_name, total, sent, delivered, read, replied, failed, failed_queue)
+            SELECT
+                d.campaign_id, d.template_md5,
+                CASE WHEN d.message_id IS NULL THEN d.template_name ELSE headrace.whole_template_name(d.template_name, d.message_id) END,
+                d.total, coalesce(d.sent, 0), coalesce(d.delivered, 0), coalesce(d.read, 0),
+                coalesce(d.replied, 0), coalesce(d.failed, 0), coalesce(d.failed_queue, 0)
+            FROM delta d
+            WHERE NOT EXISTS (
+                SELECT FROM headrace.campaign_template_stats s
+                WHERE s.campaign_id = d.campaign_id AND s.template_md5 = d.template_md5)
+            RETURNING campaign_id, template_md5, total
+        )
         SELECT
-            x.campaign_id, x.template_name,
-            sum(x.sign) AS total,
-            sum(x.sign) FILTER (WHERE x.bits & 1 > 0) AS sent,
-            sum(x.sign) FILTER (WHERE x.bits & 2 > 0) AS delivered,
-            sum(x.sign) FILTER (WHERE x.bits & 4 > 0) AS read,
-            sum(x.sign) FILTER (WHERE x.bits & 32 > 0) AS replied,
-            sum(x.sign) FILTER (WHERE x.bits & 8 > 0) AS failed,
-            sum(x.sign) FILTER (WHERE x.bits & 16 > 0) AS failed_queue
-        FROM unnest(v_added) d
-        CROSS JOIN LATERAL (VALUES
-            (d.new_campaign, d.new_template, d.new_bits, 1), (d.old_campaign, d.old_template, d.old_bits, -1)
-        ) x (campaign_id, template_name, bits, sign)
-        WHERE x.campaign_id IS NOT NULL
-            AND (d.old_campaign, d.old_template, d.old_bits) IS DISTINCT FROM (d.new_campaign, d.new_template, d.new_bits)
-        GROUP BY x.campaign_id, x.template_name
-    ), added AS (
-        UPDATE headrace.campaign_template_stats s SET
-            total = s.total + d.total, sent = s.sent + coalesce(d.sent, 0), delivered = s.delivered + coalesce(d.delivered, 0),
-            read = s.read + coalesce(d.read, 0), replied = s.replied + coalesce(d.replied, 0),
-            failed = s.failed + coalesce(d.failed, 0), failed_queue = s.failed_queue + coalesce(d.failed_queue, 0),
-            updated_at = clock_timestamp()
-        FROM delta d
-        WHERE s.campaign_id = d.campaign_id AND s.template_name IS NOT DISTINCT FROM d.template_name
-        RETURNING s.campaign_id
-    ), made AS (
-        INSERT INTO headrace.campaign_template_stats
-            (campaign_id, template_name, total, sent, delivered, read, replied, failed, failed_queue)
-        SELECT
-            d.campaign_id, d.template_name, d.total, coalesce(d.sent, 0), coalesce(d.delivered, 0), coalesce(d.read, 0),
-            coalesce(d.replied, 0), coalesce(d.failed, 0), coalesce(d.failed_queue, 0)
-        FROM delta d
-        WHERE NOT EXISTS (
-            SELECT FROM headrace.campaign_template_stats s
-            WHERE s.campaign_id = d.campaign_id AND s.template_name IS NOT DISTINCT FROM d.template_name)
-        RETURNING campaign_id
-    )
-    SELECT array_agg(DISTINCT u.campaign_id) INTO v_campaigns
-    FROM (SELECT campaign_id FROM added UNION ALL SELECT campaign_id FROM made) u;
-    v_campaigns := v_campaigns || headrace.apply_times(v_added);
-    DELETE FROM headrace.campaign_template_stats s WHERE s.campaign_id = ANY (v_campaigns) AND s.total = 0;
+            array_agg(DISTINCT u.campaign_id), array_agg(u.campaign_id) FILTER (WHERE u.total = 0),
+            array_agg(u.template_md5) FILTER (WHERE u.total = 0)
+        INTO v_campaigns, v_emptied, v_emptied_md5
+        FROM (SELECT a.* FROM added a UNION ALL SELECT m.* FROM made m) u;
+        v_campaigns := v_campaigns || headrace.apply_times(v_added);
+        IF v_emptied IS NOT NULL THEN
+            DELETE FROM headrace.campaign_template_stats s USING unnest(v_emptied, v_emptied_md5) e (campaign_id, template_md5)
+            WHERE s.campaign_id = e.campaign_id AND s.template_md5 = e.template_md5 AND s.total = 0;
+        END IF;
+        SELECT array_agg(d.campaign_id) INTO v_large
+        FROM headrace.campaign_computed_stats d WHERE d.campaign_id = ANY (v_campaigns) AND d.totals ? 'templates';
+        IF v_large IS NOT NULL THEN
+            UPDATE headrace.campaign c SET
+                document_due_at = clock_timestamp() + least(interval '10 microseconds' * (d.totals ->> 'templates')::bigint, interval '1 minute')
+            FROM headrace.campaign_computed_stats d
+            WHERE d.campaign_id = ANY (v_large) AND c.campaign_id = d.campaign_id AND c.document_due_at IS NULL;
+            v_campaigns := ARRAY(SELECT unnest(v_campaigns) EXCEPT SELECT unnest(v_large));
+        END IF;
+        PERFORM headrace.refresh_documents(v_campaigns);
+    END IF;
 
-    PERFORM headrace.refresh_documents(v_campaigns);
     PERFORM headrace.record_activity(
         ARRAY['campaign_template_stats', 'campaign_computed_stats'], array_agg(a.day), array_agg(a.n))
     FROM (
-        SELECT (c.created_at AT TIME ZONE 'UTC')::date AS day, count(*) AS n
-        FROM unnest(p_changes) d INNER JOIN headrace.stg_campaigns() c ON c.campaign_id = coalesce(d.new_campaign, d.old_campaign)
+        SELECT (c.created_at AT TIME ZONE 'UTC')::date AS day, sum(d.n)::bigint AS n
+        FROM (SELECT coalesce(u.new_campaign, u.old_campaign) AS campaign_id, count(*) AS n FROM unnest(p_changes) u GROUP BY 1) d
+        INNER JOIN headrace.stg_campaigns() c ON c.campaign_id = d.campaign_id
         -- days that are partitions can be, and that clients can read
         WHERE c.created_at >= '0001-01-02 UTC' AND c.created_at < '9999-12-31 UTC'
         GROUP BY 1

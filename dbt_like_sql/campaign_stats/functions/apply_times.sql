@@ -9,6 +9,7 @@ SET search_path = pg_catalog, headrace, pg_temp
 AS $$
 DECLARE
     v_campaigns uuid[];
+    v_hours timestamptz[];
 BEGIN
     WITH change AS MATERIALIZED (
         SELECT d.*, d.old_campaign IS DISTINCT FROM d.new_campaign AS moved FROM unnest(p_changes) d
@@ -55,10 +56,11 @@ BEGIN
         SELECT d.campaign_id, d.hour, d.sent, d.delivered, d.read, d.replied FROM delta d
         WHERE NOT EXISTS (SELECT FROM headrace.campaign_hour h WHERE h.campaign_id = d.campaign_id AND h.hour = d.hour)
     )
-    SELECT array_agg(DISTINCT a.campaign_id) FILTER (WHERE (a.sent, a.delivered, a.read, a.replied) = (0, 0, 0, 0)) INTO v_campaigns FROM added a;
+    SELECT array_agg(a.campaign_id), array_agg(a.hour) INTO v_campaigns, v_hours
+    FROM added a WHERE (a.sent, a.delivered, a.read, a.replied) = (0, 0, 0, 0);
     IF v_campaigns IS NOT NULL THEN
-        DELETE FROM headrace.campaign_hour h
-        WHERE h.campaign_id = ANY (v_campaigns) AND (h.sent, h.delivered, h.read, h.replied) = (0, 0, 0, 0);
+        DELETE FROM headrace.campaign_hour h USING unnest(v_campaigns, v_hours) e (campaign_id, hour)
+        WHERE h.campaign_id = e.campaign_id AND h.hour = e.hour AND (h.sent, h.delivered, h.read, h.replied) = (0, 0, 0, 0);
     END IF;
 
     -- Not by VALUES: their expressions are prepared anew for every row.

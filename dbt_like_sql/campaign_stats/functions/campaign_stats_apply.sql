@@ -33,7 +33,7 @@ BEGIN
     IF v_emptied THEN
         v_all := ARRAY(SELECT campaign_id FROM headrace.campaign UNION SELECT campaign_id FROM headrace.stg_campaigns());
         PERFORM headrace.lock_campaigns(v_all);
-        UPDATE headrace.campaign SET rebuild_requested_at = clock_timestamp() WHERE campaign_id = ANY (v_all);
+        UPDATE headrace.campaign c SET rebuild_requested_at = clock_timestamp() FROM unnest(v_all) u (id) WHERE c.campaign_id = u.id;
     END IF;
     IF v_named IS NOT NULL THEN
         -- What came or went is counted by its rebuild; until then folds leave a campaign alone that is not live.
@@ -44,11 +44,13 @@ BEGIN
                 WHEN c.state IN ('frozen', 'amended') OR c.state IN ('live', 'settling') AND x.status IS NOT NULL THEN c.state ELSE 'pending'
             END
         FROM (
-            SELECT n.id, (SELECT coalesce(s.status, '') FROM headrace.stg_campaigns() s WHERE s.campaign_id = n.id) AS status
-            FROM unnest(v_named) n (id)
+            SELECT
+                n.id, r.id IS NOT NULL AS renewed,
+                (SELECT coalesce(s.status, '') FROM headrace.stg_campaigns() s WHERE s.campaign_id = n.id) AS status
+            FROM unnest(v_named) n (id) LEFT JOIN unnest(v_renewed) r (id) ON r.id = n.id
         ) x
         WHERE c.campaign_id = x.id AND (
-            c.campaign_id = ANY (v_renewed) OR c.state IN ('pending', 'deleted') OR x.status IS NULL
+            x.renewed OR c.state IN ('pending', 'deleted') OR x.status IS NULL
             OR c.state IN ('frozen', 'amended') AND (
                 headrace.lifecycle_state(c.state, x.status, c.frozen_status, NULL, NULL) NOT IN ('frozen', 'amended')
                 -- gone until now: another campaign has taken its id

@@ -7,8 +7,10 @@
 -- The protocol that folds and rebuilds share: (a) lock the campaigns that the messages count for or will, (b) only then,
 -- in a new statement, read the truth and the stored outcomes, (c) make sure that the locks covered them, (d) apply the
 -- differences. Holding a message's campaign is what makes its outcome stable. Where a message turns out to belong to a
--- campaign that is not held, that one is locked too and the truth read again.
-CREATE OR REPLACE FUNCTION headrace.fold_messages(p_messages text[], p_campaigns uuid[], p_late text[] DEFAULT NULL) RETURNS bigint
+-- campaign that is not held, that one is locked too and the truth read again. p_recounted: see apply_outcomes.
+CREATE OR REPLACE FUNCTION headrace.fold_messages(
+    p_messages text[], p_campaigns uuid[], p_late text[] DEFAULT NULL, p_recounted uuid[] DEFAULT NULL
+) RETURNS bigint
 LANGUAGE plpgsql
 SET search_path = pg_catalog, headrace, pg_temp
 SET enable_hashjoin = off
@@ -19,6 +21,7 @@ SET jit = off
 AS $$
 DECLARE
     v_campaigns uuid[] := array_remove(coalesce(p_campaigns, '{}'), NULL);
+    v_seen uuid[];
     v_unlocked uuid[];
     v_late text[];  -- of frozen campaigns: those are not folded, but asked to be amended
     v_late_campaigns uuid[];
@@ -37,18 +40,17 @@ BEGIN
             )::headrace.outcome_change) FILTER (
                 WHERE (d.old_campaign, d.old_template, d.old_bits, d.old_sent_at, d.old_delivered_at, d.old_read_at, d.old_replied_at)
                 IS DISTINCT FROM (d.new_campaign, d.new_template, d.new_bits, d.new_sent_at, d.new_delivered_at, d.new_read_at, d.new_replied_at)),
-            array_agg(DISTINCT d.old_campaign) FILTER (WHERE d.old_campaign IS NOT NULL AND d.old_campaign <> ALL (v_campaigns))
-                || array_agg(DISTINCT d.source_campaign) FILTER (WHERE d.source_campaign IS NOT NULL AND d.source_campaign <> ALL (v_campaigns)),
+            array_agg(DISTINCT d.old_campaign) || array_agg(DISTINCT d.source_campaign),
             array_agg(d.id) FILTER (WHERE d.frozen AND (p_late IS NULL OR d.id = ANY (p_late))),
             array_agg(d.source_campaign) FILTER (WHERE d.frozen AND (p_late IS NULL OR d.id = ANY (p_late)))
-        INTO v_changes, v_unlocked, v_late, v_late_campaigns
+        INTO v_changes, v_seen, v_late, v_late_campaigns
         FROM (
             SELECT
                 k.id, q.campaign_id AS source_campaign, c.state IN ('frozen', 'amended') AS frozen,
                 o.campaign_id AS old_campaign, o.template_name AS old_template, o.bits AS old_bits,
                 o.sent_at AS old_sent_at, o.delivered_at AS old_delivered_at, o.read_at AS old_read_at, o.replied_at AS old_replied_at,
                 CASE WHEN e.bits IS NOT NULL THEN q.campaign_id END AS new_campaign,
-                CASE WHEN e.bits IS NOT NULL THEN q.template_name END AS new_template,
+                CASE WHEN e.bits IS NOT NULL THEN headrace.template_key(q.template_name) END AS new_template,
                 (e.bits | CASE WHEN r.replied THEN 32 ELSE 0 END)::smallint AS new_bits,
                 e.sent_at AS new_sent_at, e.delivered_at AS new_delivered_at, e.read_at AS new_read_at, r.replied_at AS new_replied_at
             FROM unnest(p_messages) k (id)
@@ -93,12 +95,14 @@ BEGIN
             ) r ON true
             OFFSET 0
         ) d;
-        EXIT WHEN v_unlocked IS NULL;
+        -- As sets: there may be thousands of campaigns.
+        v_unlocked := ARRAY(SELECT u FROM unnest(v_seen) u WHERE u IS NOT NULL EXCEPT SELECT unnest(v_campaigns));
+        EXIT WHEN v_unlocked = '{}';
         v_campaigns := v_campaigns || v_unlocked;
     END LOOP;
     IF v_late IS NOT NULL THEN
         PERFORM headrace.request_amendments(v_late_campaigns, v_late);
     END IF;
-    RETURN headrace.apply_outcomes(v_changes);
+    RETURN headrace.apply_outcomes(v_changes, p_recounted);
 END
 $$;

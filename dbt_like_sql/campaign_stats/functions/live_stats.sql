@@ -10,7 +10,7 @@ SET jit = off
 AS $$
     WITH outcome AS MATERIALIZED (
         SELECT
-            o.template_name, o.bits,
+            headrace.template_key(o.template_name) AS template_name, o.bits,
             headrace.latency_seconds(o.sent_at, o.delivered_at) AS delivered_after, headrace.latency_seconds(o.sent_at, o.read_at) AS read_after
         FROM headrace.message_outcome_live() o WHERE o.campaign_id = p_campaign_id
     ), template AS (
@@ -20,6 +20,8 @@ AS $$
             count(*) FILTER (WHERE o.bits & 4 > 0) AS read, count(*) FILTER (WHERE o.bits & 32 > 0) AS replied,
             count(*) FILTER (WHERE o.bits & 8 > 0) AS failed, count(*) FILTER (WHERE o.bits & 16 > 0) AS failed_queue
         FROM outcome o GROUP BY o.template_name
+    ), listed AS (
+        SELECT t.* FROM template t ORDER BY t.total DESC, headrace.template_md5(t.template_name) LIMIT headrace.most_listed_templates()
     )
     SELECT jsonb_build_object(
         'totals', headrace.counters_json(
@@ -30,10 +32,13 @@ AS $$
                 SELECT jsonb_build_object(
                     'median_seconds_to_delivered', trim_scale((percentile_cont(0.5) WITHIN GROUP (ORDER BY o.delivered_after))::numeric),
                     'median_seconds_to_read', trim_scale((percentile_cont(0.5) WITHIN GROUP (ORDER BY o.read_after))::numeric))
-                FROM outcome o),
-        'template_stats', coalesce(jsonb_agg(
-            jsonb_build_object('template_name', t.template_name)
-            || headrace.counters_json(t.total, t.sent, t.delivered, t.read, t.replied, t.failed, t.failed_queue)
-            ORDER BY t.template_name COLLATE "C"), '[]'))
+                FROM outcome o)
+            || headrace.templates_json(count(*)),
+        'template_stats', (
+            SELECT coalesce(jsonb_agg(
+                jsonb_build_object('template_name', l.template_name)
+                || headrace.counters_json(l.total, l.sent, l.delivered, l.read, l.replied, l.failed, l.failed_queue)
+                ORDER BY l.template_name COLLATE "C"), '[]')
+            FROM listed l))
     FROM template t
 $$;

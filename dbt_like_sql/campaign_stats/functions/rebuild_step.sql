@@ -1,41 +1,41 @@
--- purpose: rebuilds campaigns that wait for it, then freezes those that have settled, until p_messages have been counted
--- grain:   one transaction's worth: at least one campaign; how many were tried, 0 where none waits or others have them
--- reads:   headrace.campaign
--- writes:  what rebuild_campaign_stats writes; where the data refuse, the error on the campaign's own row, and others go on
--- locks:   one campaign at a time is taken with SKIP LOCKED; more only while they are few and small
+-- purpose: rebuilds campaigns that wait for it, and freezes those that have settled, until p_messages have been counted
+-- grain:   one transaction's worth: at least one campaign; how many were tried, 0 where none is due or others have them
+-- reads:   what rebuild_pick reads
+-- writes:  what rebuild_items writes; where one fails, the error on the campaign's own row, and others go on
+-- locks:   what rebuild_pick locks
+--
+-- A worker does the same in statements of its own (orchestration/engine/rebuilds.py), so that what ends a statement, a time-out or
+-- a crash, is noted too.
 CREATE OR REPLACE FUNCTION headrace.rebuild_step(p_messages bigint DEFAULT 5000, p_patient boolean DEFAULT false) RETURNS integer
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, headrace, pg_temp
 AS $$
 DECLARE
-    v_done integer := 0;
-    v_counted bigint := 0;
-    v_campaign uuid;
+    v_items text[] := headrace.rebuild_pick(p_messages, p_patient);
+    v_item text;
+    v_began timestamptz;
     v_code text;
     v_message text;
 BEGIN
-    LOOP
-        SELECT c.campaign_id INTO v_campaign FROM headrace.campaign c
-        WHERE (c.rebuild_requested_at IS NOT NULL OR c.state = 'settling' AND c.settles_until <= now())
-            AND headrace.rebuild_due(c.rebuild_not_before, c.rebuild_error, p_patient)
-        ORDER BY c.rebuild_requested_at LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED;
-        EXIT WHEN NOT FOUND;
+    IF v_items = '{}' THEN
+        RETURN 0;
+    END IF;
+    BEGIN
+        IF cardinality(v_items) > 1 THEN
+            RETURN headrace.rebuild_items(v_items);
+        END IF;
+    EXCEPTION WHEN OTHERS THEN
+        NULL;  -- each by itself
+    END;
+    FOREACH v_item IN ARRAY v_items LOOP
+        v_began := clock_timestamp();
         BEGIN
-            PERFORM headrace.rebuild_campaign_stats(ARRAY[v_campaign]);
+            PERFORM headrace.rebuild_items(ARRAY[v_item]);
         EXCEPTION WHEN OTHERS THEN
             GET STACKED DIAGNOSTICS v_code = RETURNED_SQLSTATE, v_message = MESSAGE_TEXT;
-            IF NOT headrace.is_data_error(v_code) THEN
-                RAISE;
-            END IF;
-            UPDATE headrace.campaign c SET
-                rebuild_failures = c.rebuild_failures + 1, rebuild_error = v_code || ' ' || v_message,
-                rebuild_not_before = clock_timestamp() + least(interval '1 minute' * 2 ^ least(c.rebuild_failures, 20), interval '1 day')
-            WHERE c.campaign_id = v_campaign;
+            PERFORM headrace.rebuild_put_off(ARRAY[v_item], v_code, v_message, extract(EPOCH FROM clock_timestamp() - v_began));
         END;
-        v_done := v_done + 1;
-        v_counted := v_counted + coalesce((SELECT sum(s.total) FROM headrace.campaign_template_stats s WHERE s.campaign_id = v_campaign), 0);
-        EXIT WHEN v_counted >= p_messages OR v_done >= 100;
     END LOOP;
-    RETURN v_done;
+    RETURN cardinality(v_items);
 END
 $$;

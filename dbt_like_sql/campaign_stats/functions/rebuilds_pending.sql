@@ -1,15 +1,42 @@
--- purpose: how many campaigns are due to be rebuilt or frozen
--- grain:   one number; p_patient: without amendments that are put off (rebuild_due)
--- reads:   headrace.campaign
+-- purpose: how many campaigns are due to be rebuilt or frozen, or to get their documents written
+-- grain:   one number, counted up to p_most; p_patient: without what is put off to be done together with what comes meanwhile
+-- reads:   headrace.campaign, by the indexes that rebuild_pick goes by: what is put off is not read
 -- writes:  nothing
 -- locks:   none
---
--- now(), not clock_timestamp(): an index finds those that have settled, however many others are settling.
-CREATE OR REPLACE FUNCTION headrace.rebuilds_pending(p_patient boolean DEFAULT false) RETURNS bigint
-LANGUAGE sql STABLE
+CREATE OR REPLACE FUNCTION headrace.rebuilds_pending(p_patient boolean DEFAULT false, p_most bigint DEFAULT NULL) RETURNS bigint
+LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, headrace, pg_temp
 AS $$
-    SELECT count(*) FROM headrace.campaign c
-    WHERE (c.rebuild_requested_at IS NOT NULL OR c.state = 'settling' AND c.settles_until <= now())
-        AND headrace.rebuild_due(c.rebuild_not_before, c.rebuild_error, p_patient)
+DECLARE
+    v_now constant timestamptz := clock_timestamp();
+    v_upto constant timestamptz := CASE WHEN p_patient THEN v_now ELSE 'infinity' END;
+    v_found bigint;
+BEGIN
+    SELECT count(*) INTO v_found FROM (
+        SELECT FROM headrace.campaign c
+        WHERE c.rebuild_requested_at IS NOT NULL AND c.rebuild_error IS NULL
+            AND coalesce(c.rebuild_not_before, c.rebuild_requested_at) <= v_upto
+        LIMIT p_most
+    ) u;
+    IF p_most IS NULL OR v_found < p_most THEN
+        SELECT v_found + count(*) INTO v_found FROM (
+            SELECT FROM headrace.campaign c WHERE c.state = 'settling' AND c.rebuild_requested_at IS NULL AND c.settles_until <= v_now
+            LIMIT p_most - v_found
+        ) u;
+    END IF;
+    IF p_most IS NULL OR v_found < p_most THEN
+        SELECT v_found + count(*) INTO v_found FROM (
+            SELECT FROM headrace.campaign c WHERE c.document_due_at <= v_upto LIMIT p_most - v_found
+        ) u;
+    END IF;
+    IF p_most IS NULL OR v_found < p_most THEN
+        SELECT v_found + count(*) INTO v_found FROM (
+            SELECT FROM headrace.campaign c
+            WHERE c.rebuild_requested_at IS NOT NULL AND c.rebuild_error IS NOT NULL
+                AND coalesce(c.rebuild_not_before, c.rebuild_requested_at) <= v_now
+            LIMIT p_most - v_found
+        ) u;
+    END IF;
+    RETURN v_found;
+END
 $$;

@@ -1,8 +1,11 @@
 -- purpose: writes the serving documents of campaigns from their stored counters; the version rises only if numbers changed
 -- grain:   one document per campaign named that is not frozen; p_frozen: frozen ones too, whose latencies the caller has stored
 -- reads:   headrace.campaign_template_stats, campaign_latency, headrace.campaign
--- writes:  headrace.campaign_computed_stats; how many documents changed
+-- writes:  headrace.campaign_computed_stats; how many documents changed; campaign.document_due_at
 -- locks:   the campaigns' own rows, in id order, before the counters are read; the documents' rows
+--
+-- Totals are over all templates. Of more than most_listed_templates() those with the most messages are listed, by their keys, and
+-- the totals say how many there are and how many are left out.
 CREATE OR REPLACE FUNCTION headrace.refresh_documents(p_campaigns uuid[], p_frozen boolean DEFAULT false) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, headrace, pg_temp
@@ -10,23 +13,41 @@ AS $$
 DECLARE
     v_written bigint;
 BEGIN
+    IF coalesce(cardinality(p_campaigns), 0) = 0 THEN
+        RETURN 0;
+    END IF;
     PERFORM headrace.lock_campaigns(p_campaigns);
-    WITH document AS (
+    WITH document AS MATERIALIZED (
         SELECT
-            k.id AS campaign_id,
-            coalesce(jsonb_agg(
-                jsonb_build_object('template_name', s.template_name)
-                || headrace.counters_json(s.total, s.sent, s.delivered, s.read, s.replied, s.failed, s.failed_queue)
-                ORDER BY s.template_name COLLATE "C") FILTER (WHERE s.campaign_id IS NOT NULL), '[]') AS template_stats,
-            headrace.counters_json(
-                coalesce(sum(s.total), 0)::bigint, coalesce(sum(s.sent), 0)::bigint, coalesce(sum(s.delivered), 0)::bigint,
-                coalesce(sum(s.read), 0)::bigint, coalesce(sum(s.replied), 0)::bigint, coalesce(sum(s.failed), 0)::bigint,
-                coalesce(sum(s.failed_queue), 0)::bigint)
+            k.id AS campaign_id, l.template_stats,
+            headrace.counters_json(a.total, a.sent, a.delivered, a.read, a.replied, a.failed, a.failed_queue)
                 || jsonb_build_object(
-                    'median_seconds_to_delivered', headrace.latency_median(k.id, 'd'), 'median_seconds_to_read', headrace.latency_median(k.id, 'r')) AS totals
+                    'median_seconds_to_delivered', headrace.latency_median(k.id, 'd'), 'median_seconds_to_read', headrace.latency_median(k.id, 'r'))
+                || CASE WHEN a.templates > headrace.most_listed_templates() THEN headrace.templates_json(a.templates) ELSE '{}' END AS totals
         FROM (SELECT DISTINCT id FROM unnest(p_campaigns) id) k
-        LEFT JOIN headrace.campaign_template_stats s ON s.campaign_id = k.id
-        GROUP BY k.id
+        CROSS JOIN LATERAL (
+            SELECT
+                count(*) AS templates,
+                coalesce(sum(s.total), 0)::bigint AS total, coalesce(sum(s.sent), 0)::bigint AS sent, coalesce(sum(s.delivered), 0)::bigint AS delivered,
+                coalesce(sum(s.read), 0)::bigint AS read, coalesce(sum(s.replied), 0)::bigint AS replied, coalesce(sum(s.failed), 0)::bigint AS failed,
+                coalesce(sum(s.failed_queue), 0)::bigint AS failed_queue
+            FROM headrace.campaign_template_stats s WHERE s.campaign_id = k.id
+        ) a
+        CROSS JOIN LATERAL (
+            SELECT
+                coalesce(jsonb_agg(
+                    jsonb_build_object('template_name', n.template_key)
+                    || headrace.counters_json(n.total, n.sent, n.delivered, n.read, n.replied, n.failed, n.failed_queue)
+                    ORDER BY n.template_key COLLATE "C"), '[]') AS template_stats
+            FROM (
+                SELECT s.*, headrace.template_key(s.template_name) AS template_key
+                FROM (
+                    SELECT s.* FROM headrace.campaign_template_stats s WHERE s.campaign_id = k.id
+                    ORDER BY s.total DESC, s.template_md5 LIMIT headrace.most_listed_templates()
+                ) s
+                OFFSET 0
+            ) n
+        ) l
     ), written AS (
         INSERT INTO headrace.campaign_computed_stats AS d (campaign_id, template_stats, totals, state, version, checksum)
         SELECT
@@ -42,6 +63,7 @@ BEGIN
         RETURNING 1
     )
     SELECT count(*) INTO v_written FROM written;
+    UPDATE headrace.campaign c SET document_due_at = NULL WHERE c.campaign_id = ANY (p_campaigns) AND c.document_due_at IS NOT NULL;
     RETURN v_written;
 END
 $$;

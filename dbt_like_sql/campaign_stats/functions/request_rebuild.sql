@@ -13,7 +13,8 @@ DECLARE
     v_count bigint;
 BEGIN
     PERFORM headrace.lock_campaigns(v_campaigns);
-    UPDATE headrace.campaign SET rebuild_requested_at = clock_timestamp(), rebuild_not_before = NULL WHERE campaign_id = ANY (v_campaigns);
+    UPDATE headrace.campaign c SET rebuild_requested_at = clock_timestamp(), rebuild_not_before = NULL
+    FROM (SELECT DISTINCT id FROM unnest(v_campaigns) id) u WHERE c.campaign_id = u.id;
     GET DIAGNOSTICS v_count = ROW_COUNT;
     RETURN v_count;
 END

@@ -16,7 +16,8 @@ BEGIN
             k.campaign_id, s.completed_at, k.state IN ('live', 'settling') AS counted,
             s.completed_at IS NOT NULL AND k.announced_at IS NULL
                 AND (p_noticed OR k.rebuilt_at IS NOT NULL AND k.completed_at IS NULL) AS announced
-        FROM headrace.campaign k
+        FROM (SELECT DISTINCT id FROM unnest(p_campaigns) id) u
+        INNER JOIN headrace.campaign k ON k.campaign_id = u.id
         LEFT JOIN headrace.stg_campaigns() c ON c.campaign_id = k.campaign_id
         CROSS JOIN LATERAL (
             -- What was noticed is not in the future: a later time was the source's own, and was taken back.
@@ -24,7 +25,6 @@ BEGIN
                 WHEN c.status = 'completed' THEN coalesce(c.completed_at, least(k.completed_at, k.announced_at, clock_timestamp()))
             END AS completed_at
         ) s
-        WHERE k.campaign_id = ANY (p_campaigns)
     ), announced AS (
         INSERT INTO headrace.campaign_completion (campaign_id, completed_at)
         SELECT f.campaign_id, f.completed_at FROM found f WHERE f.announced ORDER BY f.completed_at

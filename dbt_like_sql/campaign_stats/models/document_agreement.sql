@@ -4,7 +4,8 @@
 -- writes:  nothing
 -- locks:   none
 --
--- A frozen document must also say that it is, and bear the checksum of what it says.
+-- A frozen document must also say that it is, and bear the checksum of what it says. Templates are compared as documents list
+-- them: of very many those with the most messages (refresh_documents).
 CREATE OR REPLACE VIEW headrace.document_agreement AS
 SELECT
     k.campaign_id,
@@ -12,7 +13,8 @@ SELECT
     coalesce(
         d.template_stats @> c.templates
         AND jsonb_array_length(d.template_stats) = jsonb_array_length(c.templates)
-        AND d.totals @> to_jsonb(c) - 'templates'
+        AND d.totals @> (to_jsonb(c) - 'templates' - 'all_templates')
+        AND coalesce((d.totals ->> 'templates')::bigint, jsonb_array_length(d.template_stats)) = c.all_templates
         AND (
             k.state NOT IN ('frozen', 'amended')
             OR d.state = k.state AND d.frozen_at IS NOT NULL AND d.checksum = md5(d.template_stats::text || d.totals::text)
@@ -30,10 +32,16 @@ CROSS JOIN LATERAL (
         coalesce(sum(s.replied), 0) AS replied,
         coalesce(sum(s.failed), 0) AS failed,
         coalesce(sum(s.failed_queue), 0) AS failed_queue,
+        count(s.place) AS all_templates,
         coalesce(jsonb_agg(jsonb_build_object(
-            'template_name', s.template_name, 'total', s.total, 'sent', s.sent, 'delivered', s.delivered,
+            'template_name', headrace.template_key(s.template_name), 'total', s.total, 'sent', s.sent, 'delivered', s.delivered,
             'read', s.read, 'replied', s.replied, 'failed', s.failed, 'failed_queue', s.failed_queue
-        )) FILTER (WHERE s.campaign_id IS NOT NULL), '[]') AS templates
-    FROM headrace.campaign_template_stats AS s
-    WHERE s.campaign_id = k.campaign_id
+        )) FILTER (WHERE s.place <= headrace.most_listed_templates()), '[]') AS templates
+    FROM (
+        SELECT
+            t.*,
+            row_number() OVER (ORDER BY t.total DESC, t.template_md5 ASC) AS place
+        FROM headrace.campaign_template_stats AS t
+        WHERE t.campaign_id = k.campaign_id
+    ) AS s
 ) AS c

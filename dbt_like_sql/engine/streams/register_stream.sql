@@ -5,7 +5,8 @@
 -- locks:   the stream's row
 CREATE OR REPLACE FUNCTION headrace.register_stream(
     p_stream text, p_sources text[], p_handler text, p_shards integer DEFAULT 1, p_ordered boolean DEFAULT false,
-    p_rebuild_step text DEFAULT NULL, p_rebuilds_pending text DEFAULT NULL, p_rebuild_all text DEFAULT NULL, p_rows_left text DEFAULT NULL
+    p_rebuild_step text DEFAULT NULL, p_rebuilds_pending text DEFAULT NULL, p_rebuild_all text DEFAULT NULL, p_rows_left text DEFAULT NULL,
+    p_rebuild_pick text DEFAULT NULL, p_rebuild_items text DEFAULT NULL, p_rebuild_put_off text DEFAULT NULL
 ) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, headrace, pg_temp
@@ -15,12 +16,17 @@ BEGIN
         RAISE EXCEPTION 'stream %: there is no function %(headrace.change_log[]); create it first', p_stream, p_handler
             USING ERRCODE = 'undefined_function';
     END IF;
-    INSERT INTO headrace.stream AS s (stream, sources, handler, shards, ordered, rebuild_step, rebuilds_pending, rebuild_all, rows_left)
-    VALUES (p_stream, p_sources, p_handler, p_shards, p_ordered, p_rebuild_step, p_rebuilds_pending, p_rebuild_all, p_rows_left)
+    INSERT INTO headrace.stream AS s (
+        stream, sources, handler, shards, ordered, rebuild_step, rebuilds_pending, rebuild_all, rows_left,
+        rebuild_pick, rebuild_items, rebuild_put_off)
+    VALUES (
+        p_stream, p_sources, p_handler, p_shards, p_ordered, p_rebuild_step, p_rebuilds_pending, p_rebuild_all, p_rows_left,
+        p_rebuild_pick, p_rebuild_items, p_rebuild_put_off)
     ON CONFLICT (stream) DO UPDATE SET
         sources = excluded.sources, handler = excluded.handler, ordered = excluded.ordered,
         rebuild_step = excluded.rebuild_step, rebuilds_pending = excluded.rebuilds_pending, rebuild_all = excluded.rebuild_all,
-        rows_left = excluded.rows_left;
+        rows_left = excluded.rows_left,
+        rebuild_pick = excluded.rebuild_pick, rebuild_items = excluded.rebuild_items, rebuild_put_off = excluded.rebuild_put_off;
     IF NOT EXISTS (SELECT FROM headrace.stream_cursor WHERE stream = p_stream) THEN
         PERFORM headrace.rebase_stream(p_stream, p_shards);
     END IF;

@@ -1,6 +1,6 @@
 -- purpose: which shards of which streams have work: the workers' one idle question, which locks and writes nothing
 -- grain:   one row per stream and shard with work: change, rebuild, altered, paused (these three: shard -1), mismatch or lost
--- reads:   headrace.stream_cursor, headrace.change_log (by its index on xid), stream_rebuilds(), altered_sources()
+-- reads:   headrace.stream_cursor, headrace.change_log (by its index on xid), altered_sources(), what rebuilds_pending reads
 -- writes:  nothing
 -- locks:   none
 --
@@ -21,6 +21,8 @@ DECLARE
     v_high xid8;
     v_first boolean;
     v_paused text[] := '{}';
+    v_pending text;
+    v_waiting bigint;
     c record;
 BEGIN
     IF p_look THEN
@@ -77,7 +79,18 @@ BEGIN
             RETURN NEXT;
         END IF;
     END LOOP;
-    RETURN QUERY SELECT r.stream, -1, 'rebuild', NULL::text FROM headrace.stream_rebuilds(p_streams, p_patient) r
-        WHERE r.waiting > 0 AND r.stream <> ALL (v_paused);
+    shard := -1;
+    work := 'rebuild';
+    FOR stream, v_pending IN
+        SELECT s.stream, s.rebuilds_pending FROM headrace.stream s
+        WHERE s.rebuilds_pending IS NOT NULL AND (p_streams IS NULL OR s.stream = ANY (p_streams)) AND s.stream <> ALL (v_paused)
+        ORDER BY s.stream
+    LOOP
+        -- whether there is one; how many, stream_rebuilds counts
+        EXECUTE format('SELECT %s(p_patient => $1, p_most => 1)', v_pending) INTO v_waiting USING p_patient;
+        IF v_waiting > 0 THEN
+            RETURN NEXT;
+        END IF;
+    END LOOP;
 END
 $$;

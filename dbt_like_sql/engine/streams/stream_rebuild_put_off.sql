@@ -1,0 +1,20 @@
+-- purpose: notes why things could not be recomputed, in a transaction of its own after the one that failed, and puts them off
+-- grain:   names of stream_rebuild_pick, which failed each by itself; p_seconds: how long it was tried
+-- reads:   headrace.stream
+-- writes:  what the stream's rebuild_put_off writes
+-- locks:   the stream's rebuild_put_off's
+CREATE OR REPLACE FUNCTION headrace.stream_rebuild_put_off(
+    p_stream text, p_items text[], p_code text, p_error text, p_seconds double precision DEFAULT 0
+) RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, headrace, pg_temp
+AS $$
+DECLARE
+    v_put_off text;
+BEGIN
+    SELECT s.rebuild_put_off INTO v_put_off FROM headrace.stream s WHERE s.stream = p_stream;
+    IF v_put_off IS NOT NULL THEN
+        EXECUTE format('SELECT %s($1, $2, $3, $4)', v_put_off) USING p_items, p_code, p_error, p_seconds;
+    END IF;
+END
+$$;

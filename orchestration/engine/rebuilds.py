@@ -1,0 +1,129 @@
+"""Doing what streams have queued to be recomputed: a unit of work fails alone, and is put off with its error.
+
+Here: which error is whose, and the statements. Not here: what is recomputed and in which order (SQL, the stream's rebuild_pick,
+rebuild_items and rebuild_put_off), and draining changes (stream.py).
+
+What is picked and what is done with it are two statements of one transaction: so it is known here what was being recomputed,
+whatever ended the statement, and can be noted in a transaction of its own.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import psycopg
+
+# More than a campaign of ten million messages takes. Set for the transaction, before its statement begins: whatever
+# statement_timeout the role or the database has, it neither stops a rebuild early nor lets one run for ever.
+REBUILD_TIMEOUT_SECONDS = 1800
+# Of those that are tried one by one, after something failed that was done together: how many before a look at what else there is.
+MOST_ALONE = 50
+
+# Not about what is recomputed: rights, a schema that is being replaced, a server that only reads or shuts down.
+_NOBODYS_CLASSES = frozenset({"08", "0A", "28", "3D", "3F", "42"})
+_NOBODYS_CODES = frozenset({"25006", "57P01", "57P02", "57P03", "57P04", "57P05"})
+
+
+@dataclass
+class Suspects:
+    """What is to be tried alone, by stream: something of it failed together with others, or a connection was lost with it.
+
+    One for a process: it outlives connections.
+    """
+
+    alone: dict[str, list[str]] = field(default_factory=dict)
+    lost: dict[str, str] = field(default_factory=dict)
+
+
+def is_nobodys(error: psycopg.Error) -> bool:
+    """Whether an error is about the whole database or this session, and not about what was being recomputed."""
+    code = error.sqlstate
+    if code is None:
+        return True
+    message = error.diag.message_primary or ""
+    gone = code == "XX000" and message.startswith(
+        ("could not open relation", "cache lookup failed", "tuple concurrently")
+    )
+    return code[:2] in _NOBODYS_CLASSES or code in _NOBODYS_CODES or gone
+
+
+async def rebuild_next(
+    connection: psycopg.AsyncConnection,
+    stream: str,
+    suspects: Suspects,
+    *,
+    patient: bool,
+    stopping: Callable[[], bool] = lambda: False,
+) -> int:
+    """Recomputes what is next, each unit in one transaction; how many things were tried.
+
+    What fails is put off with its error and does not raise. What failed together is tried one by one, now or by the next call.
+
+    Raises:
+        psycopg.Error: the connection is lost, or the error is nobody's (`is_nobodys`).
+    """
+    if (item := suspects.lost.pop(stream, None)) is not None:
+        await _put_off(
+            connection, stream, [item], "08006", "the connection was lost while it was recomputed, twice", 0.0
+        )
+    waiting = suspects.alone.get(stream, [])
+    if not waiting:
+        return await _attempt(connection, stream, suspects, None, patient=patient)
+    tried = 0
+    while waiting and tried < MOST_ALONE and not stopping():
+        tried += await _attempt(connection, stream, suspects, waiting.pop(0), patient=patient)
+    return tried
+
+
+async def _attempt(
+    connection: psycopg.AsyncConnection, stream: str, suspects: Suspects, alone: str | None, *, patient: bool
+) -> int:
+    """One transaction: what the stream picks, or the one that is to be tried alone."""
+    items = [] if alone is None else [alone]
+    began = time.monotonic()
+    try:
+        async with connection.transaction():
+            await connection.execute(
+                "SELECT set_config('statement_timeout', %s, true)", [str(REBUILD_TIMEOUT_SECONDS * 1000)]
+            )
+            if alone is None:
+                cursor = await connection.execute(
+                    "SELECT headrace.stream_rebuild_pick(%s, %s)", [stream, patient]
+                )
+                row = await cursor.fetchone()
+                items = [] if row is None else row[0]
+            if items:
+                await connection.execute("SELECT headrace.stream_rebuild_items(%s, %s)", [stream, items])
+    except psycopg.Error as error:
+        if connection.closed:
+            if alone is None:
+                suspects.alone[stream] = items
+            else:
+                suspects.lost[stream] = alone
+            raise
+        if not items or error.sqlstate is None or is_nobodys(error):
+            raise
+        if len(items) > 1:
+            suspects.alone[stream] = items
+        else:
+            problem = error.diag.message_primary or str(error)
+            seconds = time.monotonic() - began
+            await _put_off(connection, stream, items, error.sqlstate, problem, seconds)
+    return len(items)
+
+
+async def _put_off(
+    connection: psycopg.AsyncConnection,
+    stream: str,
+    items: list[str],
+    code: str,
+    problem: str,
+    seconds: float,
+) -> None:
+    async with connection.transaction():
+        await connection.execute(
+            "SELECT headrace.stream_rebuild_put_off(%s, %s, %s, %s, %s)",
+            [stream, items, code, problem, seconds],
+        )

@@ -20,11 +20,13 @@ from orchestration.contract import (
 from orchestration.database import cannot_connect, connection_problem, engine
 from orchestration.errors import HeadraceError
 from orchestration.installation import check_encoding, check_server, schema_problem
+from orchestration.sessions import SILENT_IN_TRANSACTION_SECONDS
 from orchestration.settings import Settings
 
 OLD_WRITER_SECONDS = 300
 LAG_SECONDS = 60
 WORKER_SILENT_SECONDS = 30
+SILENT_SECONDS = 3
 MOST_ALIKE = 3
 _MOST_FAILED = 5
 
@@ -33,6 +35,18 @@ _READ_ONLY = sa.text("""
         pg_is_in_recovery(), current_setting('transaction_read_only')::boolean, s.source,
         quote_ident(current_database()), quote_ident(current_user)
     FROM pg_settings s WHERE s.name = 'default_transaction_read_only'
+""")
+# A step locks its cursor's row: its table then bears this lock, which everybody may see; since when, only the role's own.
+_HOLDS_A_STREAM = sa.text("""
+    SELECT DISTINCT
+        a.pid, coalesce(nullif(a.application_name, ''), 'unknown'), coalesce(host(a.client_addr), 'this machine'),
+        extract(epoch FROM clock_timestamp() - a.state_change)::integer,
+        CASE WHEN a.application_name LIKE 'headrace%' THEN CAST(:ours AS integer) END
+    FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
+    WHERE l.relation = to_regclass('headrace.stream_cursor') AND l.granted AND l.mode <> 'AccessShareLock'
+        AND l.pid <> pg_backend_pid() AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+        AND a.state LIKE 'idle in transaction%' AND a.state_change < clock_timestamp() - make_interval(secs => :silent)
+    ORDER BY 1
 """)
 _FAILED_REBUILDS = sa.text("""
     SELECT campaign_id, left(rebuild_error, 300), rebuild_failures, count(*) OVER ()
@@ -177,7 +191,8 @@ def _read_only(connection: sa.Connection) -> list[Problem]:
 
 
 def _streams(connection: sa.Connection) -> list[Problem]:
-    problems = []
+    silent = _silent_sessions(connection)
+    problems = [*silent]
     rows = connection.exec_driver_sql(
         "SELECT stream, shard, state, rows_behind, seconds_behind FROM headrace.stream_lag"
     )
@@ -200,7 +215,7 @@ def _streams(connection: sa.Connection) -> list[Problem]:
             problems.append(
                 Problem(
                     f"stream {stream} shard {shard} is {behind} changes, {seconds:.0f} s behind",
-                    "headrace worker",
+                    "headrace worker" if not silent else silent[0].remedy,
                 )
             )
     problems += _failed_rebuilds(connection)
@@ -212,6 +227,22 @@ def _streams(connection: sa.Connection) -> list[Problem]:
             Problem(f"stream {stream} has {count} dead letters ({error})", "headrace dead-letters list")
         )
     return problems
+
+
+def _silent_sessions(connection: sa.Connection) -> list[Problem]:
+    """Sessions that hold a stream's place and do nothing: a worker's whose line was cut, or somebody's at a prompt."""
+    rows = connection.execute(
+        _HOLDS_A_STREAM, {"silent": SILENT_SECONDS, "ours": SILENT_IN_TRANSACTION_SECONDS}
+    )
+    return [
+        Problem(
+            f"pid {pid} ({name}, from {place}) holds the place of a stream and has been silent in its transaction for {seconds} s: "
+            "every worker waits for it",
+            f"SELECT pg_terminate_backend({pid});"
+            + (f" -- one of Headrace's ends by itself after {ends} s" if ends else ""),
+        )
+        for pid, name, place, seconds, ends in rows
+    ]
 
 
 def _failed_rebuilds(connection: sa.Connection) -> list[Problem]:

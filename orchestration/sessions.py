@@ -7,6 +7,9 @@ reach a session that is ours for long, and one that a pooler lends us for a tran
 
 from __future__ import annotations
 
+import os
+import socket
+import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Self
@@ -155,9 +158,22 @@ class _Cursor(psycopg.Cursor[Any]):
 
 
 class AsyncSession(psycopg.AsyncConnection[Any]):
-    """`Session`, for the worker's loops."""
+    """`Session`, for the worker's loops. waiting_since: of the answer that is waited for, if one is; by time.monotonic."""
 
     transactional = b""
+    waiting_since: float | None = None
+
+    async def wait(self, *arguments: Any, **named: Any) -> Any:
+        self.waiting_since = time.monotonic()
+        try:
+            return await super().wait(*arguments, **named)
+        finally:
+            self.waiting_since = None
+
+    def cut(self) -> None:
+        """Ends the line from this side: what waits for an answer gets an error."""
+        with socket.socket(fileno=os.dup(self.fileno())) as line:
+            line.shutdown(socket.SHUT_RDWR)
 
     @asynccontextmanager
     async def transaction(

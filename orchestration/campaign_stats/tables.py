@@ -44,7 +44,9 @@ COLUMNS: Mapping[str, tuple[Column, ...]] = {
         Column("failed_queue", "bigint", "The part of failed that the queue row says."),
         Column("updated_at", "timestamp with time zone", "When these counters last changed."),
         Column(
-            "template_md5", "uuid", "md5 of template_name, zeros where there is none: the key, with campaign_id."
+            "template_md5",
+            "uuid",
+            "md5 of template_name, zeros where there is none: the key, with campaign_id.",
         ),
     ),
     COMPUTED_STATS: (

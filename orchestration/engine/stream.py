@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import psycopg
 
 from orchestration.database import connect
+from orchestration.engine.line import attend
 from orchestration.engine.rebuilds import Suspects, rebuild_next
 from orchestration.errors import HeadraceError
 from orchestration.sessions import AsyncSession
@@ -270,6 +271,7 @@ async def drain(
     deadline = None if timeout_seconds is None else clock() + timeout_seconds
     connection = await connect(database_url, "headrace drain")
     drainer = Drainer(connection, streams)
+    attending = asyncio.create_task(attend(connection, database_url))
     failures = 0
     last_problem = ""
     try:
@@ -291,13 +293,16 @@ async def drain(
                     raise HeadraceError(last_problem) from error
                 pause = retry_delay(failures)
                 if connection.closed:
+                    attending.cancel()
                     drainer.connection = connection = await _reconnected(database_url, deadline, sleep, clock)
+                    attending = asyncio.create_task(attend(connection, database_url))
             if deadline is not None and clock() >= deadline:
                 raise HeadraceError(
                     await _in_the_way(connection, found, timeout_seconds, last_problem), exit_code=3
                 )
             await sleep(pause)
     finally:
+        attending.cancel()
         await connection.close()
 
 

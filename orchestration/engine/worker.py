@@ -17,6 +17,7 @@ import structlog
 
 from orchestration.database import connect
 from orchestration.engine.housekeeping import housekeep
+from orchestration.engine.line import attend
 from orchestration.engine.rebuilds import Suspects
 from orchestration.engine.stream import (
     BLOCKED,
@@ -121,9 +122,11 @@ class Worker:
             began = self._clock()
             try:
                 connection = await connect(self._database_url, "headrace worker")
+                attending = asyncio.create_task(attend(connection, self._database_url))
                 try:
                     await loop(connection)
                 finally:
+                    attending.cancel()
                     await connection.close()
                 return
             except (psycopg.Error, HeadraceError) as error:

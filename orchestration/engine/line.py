@@ -1,0 +1,75 @@
+"""Half-open lines: the network swallows what we sent, and keeps the connection open. Found by asking the server, and cut.
+
+The server ends such a session by itself, with its locks, after `SILENT_IN_TRANSACTION_SECONDS`: other workers go on then.
+Here: how the one that waits for an answer learns that none will come. A server that works long is not disturbed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Awaitable, Callable
+
+import psycopg
+import structlog
+
+from orchestration.database import connect
+from orchestration.errors import HeadraceError
+from orchestration.sessions import SILENT_IN_TRANSACTION_SECONDS, AsyncSession
+
+log = structlog.get_logger("headrace.worker")
+
+# How long an answer may be on its way, either way, before the server is asked, and for how long nothing may have come to it.
+PATIENCE_SECONDS = SILENT_IN_TRANSACTION_SECONDS + 2.0
+_ON_ITS_WAY_SECONDS = 5.0
+_LOOK_SECONDS = 2.0
+_ASK_SECONDS = 20.0
+
+_SESSION = (
+    "SELECT state, extract(epoch FROM clock_timestamp() - state_change)::float8"
+    " FROM pg_stat_activity WHERE pid = %s AND application_name = %s"
+)
+
+
+def is_cut(found: tuple[str | None, float | None] | None) -> bool:
+    """Whether who waits for an answer waits in vain, by the session's state at the server and for how many seconds it is so."""
+    if found is None:
+        return True
+    state, seconds = found
+    return state is not None and state.startswith("idle") and (seconds or 0.0) > _ON_ITS_WAY_SECONDS
+
+
+async def attend(
+    session: AsyncSession,
+    database_url: str,
+    *,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    clock: Callable[[], float] = time.monotonic,
+) -> None:
+    """Until it is cancelled: cuts the session where the server no longer knows of what is waited for on it.
+
+    What waits then fails with a psycopg.OperationalError, as of a lost connection. Not behind a pooler: whose session it is
+    at the moment nobody can ask there.
+    """
+    while not session.transactional:
+        await sleep(_LOOK_SECONDS)
+        since = session.waiting_since
+        if since is None or clock() - since < PATIENCE_SECONDS:
+            continue
+        with contextlib.suppress(psycopg.Error, HeadraceError, TimeoutError):
+            found = await asyncio.wait_for(_at_the_server(session, database_url), _ASK_SECONDS)
+            if is_cut(found) and session.waiting_since == since:
+                log.warning("no answer is on its way: the line was cut", pid=session.info.backend_pid)
+                session.cut()
+
+
+async def _at_the_server(watched: AsyncSession, database_url: str) -> tuple[str | None, float | None] | None:
+    name = watched.info.get_parameters()["application_name"]
+    connection = await connect(database_url, "headrace line")
+    try:
+        cursor = await connection.execute(_SESSION, [watched.info.backend_pid, name])
+        row = await cursor.fetchone()
+        return None if row is None else (row[0], row[1])
+    finally:
+        await connection.close()

@@ -68,6 +68,8 @@ def settings() -> None:
     for name, field in type(found).model_fields.items():
         variable = str(field.validation_alias) if field.validation_alias else f"HEADRACE_{name.upper()}"
         value = getattr(found, name)
+        if isinstance(value, tuple):
+            value = ",".join(value) or None
         rows.append((variable, "unset" if value is None else value, field.description or ""))
     screen = console()
     if not screen.is_terminal:

@@ -120,7 +120,7 @@ def env() -> None:
       dagster dev
 
     Starts the embedded server if that is the one, and leaves it running. The output holds passwords if your
-    URLs do.
+    URLs do. A plain `dagster dev` lets in every user of this machine, and every page that is open in a browser.
     """
     settings = read_settings()
     home = absolute_home(settings)

@@ -261,9 +261,7 @@ def _settle(connection: sa.Connection, before: dict[str, str], settings: Setting
     """Another settle window holds for the campaigns that are settling. Nothing is counted again for it."""
     if before.get("settle_window_seconds", "") == repr(settings.settle_window.total_seconds()):
         return
-    settling = "ARRAY(SELECT campaign_id FROM headrace.campaign WHERE state = 'settling')"
-    execute(connection, f"SELECT headrace.lock_campaigns({settling})")
-    execute(connection, f"SELECT headrace.settle_campaigns({settling}, false)")
+    execute(connection, "SELECT headrace.settle_anew()")
 
 
 def _settle_window(before: dict[str, str], settings: Settings) -> timedelta:

@@ -138,7 +138,8 @@ def ensure_roles(connection: sa.Connection) -> None:
 def acting_as_owner(connection: sa.Connection) -> Iterator[None]:
     """Until the end of the block the transaction acts as headrace_owner, and afterwards as whoever it was.
 
-    What is made in it belongs to headrace_owner, and what is read in it is read with no more rights than a fold has.
+    What is made in it belongs to headrace_owner. It is no protection from code of the application: that could SET ROLE back.
+    What reads the application's tables is called as a SECURITY DEFINER function, in which nobody can.
     """
     before = str(connection.exec_driver_sql("SELECT quote_ident(current_user)").scalar_one())
     connection.exec_driver_sql(f"SET LOCAL ROLE {OWNER}")

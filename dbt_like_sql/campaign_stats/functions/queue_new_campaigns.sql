@@ -4,7 +4,7 @@
 -- writes:  headrace.campaign
 -- locks:   none but those of the rows it makes
 CREATE OR REPLACE FUNCTION headrace.queue_new_campaigns() RETURNS bigint
-LANGUAGE sql
+LANGUAGE sql SECURITY DEFINER
 SET search_path = pg_catalog, headrace, pg_temp
 AS $$
     WITH queued AS (

@@ -5,6 +5,9 @@
 -- locks:   rows of headrace.webhook_lock, one for each 256th of message ids, in order, so that two deliveries of one item wait
 --
 -- Suppressed by a trigger of the application's; refused by its tables, each with why. Nobody else can lock rows of webhook_lock.
+--
+-- The application's triggers run in store_webhook_items, with that function's few rights. What they SET stays set when it
+-- returns, its own search_path notwithstanding: so that comes first, before any name or operator is looked up.
 CREATE OR REPLACE FUNCTION headrace.take_webhook_items(
     p_items jsonb, p_statuses bigint, p_messages bigint, p_buckets smallint[]
 ) RETURNS jsonb
@@ -30,6 +33,9 @@ BEGIN
     BEGIN
         v_new := headrace.new_webhook_items(p_items);
         v_stored := headrace.store_webhook_items(v_new.items);
+        IF pg_catalog.current_setting('search_path') OPERATOR(pg_catalog.<>) 'pg_catalog, headrace, pg_temp' THEN
+            PERFORM pg_catalog.set_config('search_path', 'pg_catalog, headrace, pg_temp', false);
+        END IF;
         v_statuses := v_stored.statuses;
         v_messages := v_stored.messages;
         v_new_statuses := v_new.statuses;
@@ -44,6 +50,9 @@ BEGIN
             BEGIN
                 v_new := headrace.new_webhook_items(jsonb_build_array(v_item));
                 v_stored := headrace.store_webhook_items(v_new.items);
+                IF pg_catalog.current_setting('search_path') OPERATOR(pg_catalog.<>) 'pg_catalog, headrace, pg_temp' THEN
+                    PERFORM pg_catalog.set_config('search_path', 'pg_catalog, headrace, pg_temp', false);
+                END IF;
                 v_statuses := v_statuses + v_stored.statuses;
                 v_messages := v_messages + v_stored.messages;
                 v_new_statuses := v_new_statuses + v_new.statuses;

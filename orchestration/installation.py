@@ -22,7 +22,8 @@ from orchestration.errors import HeadraceError
 LOCK_TIMEOUT_MS = 200
 GIVE_UP_AFTER_SECONDS = 60.0
 
-_ADVISORY_KEY = 7235316811  # any number: the one lock that all changes of a database's installation share
+# The one lock by which all changes of a database's installation take turns: two numbers by chance, that nobody else has.
+TURN = (1730942863, 419860733)
 _TRIED_AGAIN = ("55P03", "40P01", "40001")  # locked, deadlock, serialization
 
 # Autovacuum makes way for whom it blocks, but only after deadlock_timeout: by default that is longer than we wait.
@@ -43,6 +44,12 @@ _HOLDERS = """
         AND l.granted AND l.pid IS DISTINCT FROM pg_backend_pid()
         AND (n.nspname = 'headrace' OR n.nspname = %(source)s AND l.mode <> ALL (%(harmless)s))
     ORDER BY l.pid, l.relation
+"""
+_HOLDER_OF_THE_TURN = """
+    SELECT l.pid, coalesce(nullif(a.application_name, ''), a.backend_type, 'unknown'), coalesce(a.usename, '?')
+    FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid
+    WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 2 AND l.classid = %(first)s AND l.objid = %(second)s
+        AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
 """
 _MOST_HOLDERS = 5
 _SCHEMA_EXISTS = sa.text("SELECT 1 FROM pg_namespace WHERE nspname = :schema")
@@ -88,20 +95,23 @@ def change(
     database = engine(database_url)
     try:
         while True:
+            is_our_turn = False
             try:
                 with database.begin() as connection:
                     check_server(connection)
                     connection.exec_driver_sql(f"SET LOCAL lock_timeout = {LOCK_TIMEOUT_MS}")
                     connection.exec_driver_sql("SET LOCAL client_min_messages = warning")
                     connection.exec_driver_sql(_HURRY_AUTOVACUUM)
-                    connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_ADVISORY_KEY})")
+                    connection.exec_driver_sql("SELECT pg_advisory_xact_lock(%s, %s)", TURN)
+                    is_our_turn = True
                     return work(connection)
             except sa.exc.DBAPIError as error:
                 code = getattr(error.orig, "sqlstate", None)
                 if code not in _TRIED_AGAIN:
                     raise explained(command, error) from error
                 if clock() >= deadline:
-                    raise _locked_out(database, source_schema, command, error) from error
+                    found = _locked_out if is_our_turn else _never_our_turn
+                    raise found(database, source_schema, command, error) from error
                 sleep(random.uniform(0.1, 1.0))
     finally:
         database.dispose()
@@ -127,6 +137,29 @@ def _locked_out(
         f"({connection_problem(error)}); nothing was changed; "
         + (f"held now: {', '.join(held)}; " if held else "")
         + f"wait for that to end, or end it (SELECT pg_terminate_backend(pid)), then run {command.name} again"
+    )
+
+
+def _never_our_turn(
+    database: sa.Engine, source_schema: str, command: Command, error: sa.exc.DBAPIError
+) -> HeadraceError:
+    try:
+        with database.connect() as connection:
+            holder = connection.exec_driver_sql(
+                _HOLDER_OF_THE_TURN, {"first": TURN[0], "second": TURN[1]}
+            ).first()
+    except sa.exc.DBAPIError as unread:
+        return explained(command, unread)
+    if holder is None:
+        held = "nobody holds it now"
+    elif holder[0] is None:
+        held = "a prepared transaction holds it (SELECT * FROM pg_prepared_xacts)"
+    else:
+        held = f"pid {holder[0]} ({holder[1]}, role {holder[2]}) holds it: if that is no migrate or uninstall at work, "
+        held += f"SELECT pg_terminate_backend({holder[0]})"
+    return HeadraceError(
+        f"{command.name}: the advisory lock {TURN}, by which changes of an installation take turns, was not to be had for "
+        f"{GIVE_UP_AFTER_SECONDS:.0f} s; nothing was changed; {held}; then run {command.name} again"
     )
 
 

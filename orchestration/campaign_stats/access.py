@@ -37,6 +37,8 @@ def snapshot(engine: sa.Engine, *, timeout_seconds: float = 0) -> Iterator[sa.Co
             connection = plain.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
             with connection.begin():
                 connection.exec_driver_sql(f"SET LOCAL statement_timeout = {int(timeout_seconds * 1000)}")
+                # What is worked out between two statements takes longer than a worker's, and no lock waits for it.
+                connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = '10min'")
                 # Compiling a plan for a hundred thousand rows takes longer than reading them.
                 connection.exec_driver_sql("SET LOCAL jit = off")
                 yield connection

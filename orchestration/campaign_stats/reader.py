@@ -28,7 +28,7 @@ Id = TypeVar("Id", UUID, str)
 # In the order of the ids: what an id is read as, and what a row is, are settings of the service's connections.
 _LOAD = (
     "SELECT headrace.campaign_stats(id)::text"
-    " FROM unnest(%s::uuid[]) WITH ORDINALITY AS wanted (id, place) ORDER BY place"
+    " FROM pg_catalog.unnest(%s::uuid[]) WITH ORDINALITY AS wanted (id, place) ORDER BY place"
 )
 
 

@@ -224,6 +224,26 @@ def test_it_gives_up_after_a_minute_with_a_sentence_and_nothing_half_done(
     assert not is_installed(app_database)
 
 
+def test_who_holds_the_lock_by_which_migrations_take_turns_is_named(
+    app_database: str, settings: Settings
+) -> None:
+    now = [0.0]
+
+    def sleep(seconds: float) -> None:
+        now[0] += 25
+
+    with psycopg.connect(app_database, autocommit=True, application_name="a stranger") as stranger:
+        stranger.execute("SELECT pg_advisory_lock(%s, %s)", installation.TURN)
+        pid, role = stranger.info.backend_pid, stranger.info.user
+        with pytest.raises(HeadraceError) as caught:
+            migrate(app_database, settings, sleep=sleep, clock=lambda: now[0])
+        assert f"pid {pid} (a stranger, role {role}) holds it" in str(caught.value)
+        assert f"SELECT pg_terminate_backend({pid})" in str(caught.value)
+        assert "table" not in str(caught.value)
+        stranger.execute("SELECT pg_advisory_unlock_all()")
+    migrate(app_database, settings)
+
+
 # --- what it refuses -------------------------------------------------------------------------------------------
 
 

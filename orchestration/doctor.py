@@ -365,8 +365,8 @@ def _encoding(connection: sa.Connection) -> list[Problem]:
         return []
     return [
         Problem(
-            f"the database's encoding is {encoding}: a webhook with a character that it lacks is refused whole",
-            "a database WITH ENCODING 'UTF8' takes all",
+            f"the database's encoding is {encoding}: of a webhook with characters that it lacks, question marks are kept",
+            "hand it over by ingest_whatsapp_webhook_text, or it is refused; a database WITH ENCODING 'UTF8' takes all",
         )
     ]
 

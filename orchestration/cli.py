@@ -157,8 +157,7 @@ def _split(value: str | None) -> list[str] | None:
 )
 def worker(until_idle: bool, timeout: float | None, streams: str | None, concurrency: int) -> None:
     """The resident worker: keeps statistics up to date within milliseconds. Run as many as you like."""
-    from orchestration.engine.housekeeping import housekeep_once
-    from orchestration.engine.stream import drain
+    from orchestration.engine.housekeeping import catch_up
     from orchestration.engine.worker import Worker
 
     if timeout is not None and not until_idle:
@@ -169,8 +168,7 @@ def worker(until_idle: bool, timeout: float | None, streams: str | None, concurr
     if until_idle:
         if names is not None:
             _require_streams(names)
-        asyncio.run(housekeep_once(url, found.change_retention, found.stream_lost_after))
-        done = asyncio.run(drain(url, names, timeout_seconds=timeout))
+        done = asyncio.run(catch_up(url, found.change_retention, found.stream_lost_after, names, timeout))
         say(
             f"idle: {done.changes} changes applied, {done.rebuilt} campaigns rebuilt, {done.dead_letters} dead letters"
         )
@@ -220,6 +218,15 @@ def _clean_log(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMa
     return {key: clean_lines(value) if isinstance(value, str) else value for key, value in event.items()}
 
 
+_STREAMS = """
+    SELECT
+        l.stream, l.shard, l.state,
+        CASE WHEN l.more_behind THEN to_char(l.rows_behind, 'FM999,999,999,999') || '+' ELSE l.rows_behind::text END,
+        round(l.seconds_behind::numeric, 1), r.waiting, l.oldest_writer_pid, l.changes_applied
+    FROM headrace.stream_lag l LEFT JOIN headrace.stream_rebuilds() r ON r.stream = l.stream ORDER BY 1, 2
+"""
+
+
 @main.group(invoke_without_command=True)
 @click.pass_context
 def streams(context: click.Context) -> None:
@@ -235,11 +242,7 @@ def streams(context: click.Context) -> None:
             "oldest_writer_pid",
             "changes_applied",
         )
-        rows = query(
-            "SELECT l.stream, l.shard, l.state, l.rows_behind, round(l.seconds_behind::numeric, 1), r.waiting,"
-            " l.oldest_writer_pid, l.changes_applied"
-            " FROM headrace.stream_lag l LEFT JOIN headrace.stream_rebuilds() r ON r.stream = l.stream ORDER BY 1, 2"
-        )
+        rows = query(_STREAMS)
         show_table(
             "Streams",
             columns,
@@ -269,7 +272,8 @@ def list_letters(as_json: bool) -> None:
     """Lists dead letters, oldest first."""
     columns = ("id", "stream", "status", "source", "op", "entity", "attempts", "next try", "error")
     rows = query(
-        "SELECT id, stream, status, (change).source, (change).op::text, entity_id, attempts, next_try_at, error_code || ' ' || error"
+        "SELECT id, stream, status, (change).source, (change).op::text, left(entity_id, 200),"
+        " attempts, next_try_at, error_code || ' ' || left(error, 1000)"
         " FROM headrace.dead_letter ORDER BY stream, pos"
     )
     if as_json:
@@ -306,9 +310,15 @@ def retry(ids: tuple[int, ...], everything: bool) -> None:
     if ids and everything:
         raise HeadraceError("name dead letters by id, or say --all", exit_code=2)
     _require_letters(ids)
-    applied, failed = query(
-        "SELECT applied, failed FROM headrace.dead_letter_retry(%s)", [list(ids) or None]
-    )[0]
+    applied, failed = 0, 0
+    rest: list[int] | None = list(ids) or None
+    while rest is not None or not applied + failed:
+        done, again, rest = query("SELECT applied, failed, rest FROM headrace.dead_letter_retry(%s)", [rest])[
+            0
+        ]
+        applied, failed = applied + done, failed + again
+        if rest is None:
+            break
     untried = max(0, len(set(ids)) - applied - failed)
     say(
         f"{applied} applied, {failed} failed again"

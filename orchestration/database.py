@@ -125,6 +125,11 @@ def quoted(identifier: str) -> str:
     return '"' + identifier.replace('"', '""') + '"'
 
 
+def quoted_literal(text: str) -> str:
+    """A string for a statement that somebody is to type."""
+    return "'" + text.replace("'", "''") + "'"
+
+
 def load_objects(
     domain: str, source_schema: str, types: Mapping[str, Mapping[str, str]], constants: Mapping[str, object]
 ) -> list[SqlObject]:

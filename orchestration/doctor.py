@@ -20,6 +20,7 @@ from orchestration.contract import (
 from orchestration.database import cannot_connect, connection_problem, engine
 from orchestration.errors import HeadraceError
 from orchestration.installation import check_encoding, check_server, schema_problem
+from orchestration.old_writers import old_writers
 from orchestration.sessions import SILENT_IN_TRANSACTION_SECONDS
 from orchestration.settings import Settings
 
@@ -139,7 +140,7 @@ def _diagnose(connection: sa.Connection, settings: Settings) -> Diagnosis:
         notes += _rebuilds(connection)
         notes += _amendments(connection)
         notes += _workers(connection)
-    notes += _old_writers(connection)
+    notes += old_writers(connection, OLD_WRITER_SECONDS)
     notes += _encoding(connection)
     return Diagnosis(tuple(domain.name for domain in domains), server, tuple(errors), tuple(notes))
 
@@ -194,9 +195,9 @@ def _streams(connection: sa.Connection) -> list[Problem]:
     silent = _silent_sessions(connection)
     problems = [*silent]
     rows = connection.exec_driver_sql(
-        "SELECT stream, shard, state, rows_behind, seconds_behind FROM headrace.stream_lag"
+        "SELECT stream, shard, state, rows_behind, seconds_behind, to_jsonb(l) -> 'more_behind' FROM headrace.stream_lag l"
     )
-    for stream, shard, state, behind, seconds in rows:
+    for stream, shard, state, behind, seconds, more in rows:
         if state == "mismatch":
             problems.append(
                 Problem(
@@ -214,17 +215,21 @@ def _streams(connection: sa.Connection) -> list[Problem]:
         elif seconds > LAG_SECONDS:
             problems.append(
                 Problem(
-                    f"stream {stream} shard {shard} is {behind} changes, {seconds:.0f} s behind",
+                    f"stream {stream} shard {shard} is {behind}{'+' if more else ''} changes, {seconds:.0f} s behind",
                     "headrace worker" if not silent else silent[0].remedy,
                 )
             )
     problems += _failed_rebuilds(connection)
     letters = connection.exec_driver_sql(
-        "SELECT stream, count(*), left(min(error), 300) FROM headrace.dead_letter GROUP BY 1"
+        "SELECT stream, count(*), min(error), count(*) = 100000"
+        " FROM (SELECT stream, left(error, 300) AS error FROM headrace.dead_letter LIMIT 100000) l GROUP BY 1"
     )
-    for stream, count, error in letters:
+    for stream, count, error, more in letters:
         problems.append(
-            Problem(f"stream {stream} has {count} dead letters ({error})", "headrace dead-letters list")
+            Problem(
+                f"stream {stream} has {count}{'+' if more else ''} dead letters ({error})",
+                "headrace dead-letters list",
+            )
         )
     return problems
 
@@ -339,24 +344,6 @@ def _workers(connection: sa.Connection) -> list[Problem]:
             Problem("no worker is running; Dagster's sensor catches up in tens of seconds", "headrace worker")
         ]
     )
-
-
-def _old_writers(connection: sa.Connection) -> list[Problem]:
-    rows = connection.execute(
-        sa.text(
-            "SELECT pid, extract(epoch FROM now() - xact_start), coalesce(application_name, '') FROM pg_stat_activity"
-            " WHERE datname = current_database() AND backend_xid IS NOT NULL AND pid <> pg_backend_pid()"
-            " AND xact_start < now() - make_interval(secs => :old)"
-        ),
-        {"old": OLD_WRITER_SECONDS},
-    )
-    return [
-        Problem(
-            f"a transaction of pid {pid} ({name}) has been writing for {seconds:.0f} s; its changes come when it commits",
-            f"SELECT pg_terminate_backend({pid}); -- if it was forgotten",
-        )
-        for pid, seconds, name in rows
-    ]
 
 
 def _encoding(connection: sa.Connection) -> list[Problem]:

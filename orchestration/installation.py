@@ -15,7 +15,7 @@ import psycopg
 import sqlalchemy as sa
 
 from orchestration.contract import OLDEST_SERVER, Problem
-from orchestration.database import cannot_connect, connection_problem, engine
+from orchestration.database import cannot_connect, connection_problem, engine, quoted_literal
 from orchestration.errors import HeadraceError
 
 # Long enough for a busy table's next gap, short enough that statements queueing behind us stay under a second.
@@ -33,17 +33,20 @@ _HURRY_AUTOVACUUM = (
 )
 # Who holds tables in modes that stand in the way. What others do may be hidden from the role.
 _HOLDERS = """
-    SELECT DISTINCT ON (l.pid)
+    SELECT DISTINCT ON (l.pid, p.gid)
         l.pid, l.relation::regclass::text, coalesce(nullif(a.application_name, ''), a.backend_type, 'unknown'),
-        extract(epoch FROM now() - a.xact_start)::integer
+        extract(epoch FROM now() - a.xact_start)::integer, p.gid
     FROM pg_locks l
+    LEFT JOIN (
+        pg_locks x INNER JOIN pg_prepared_xacts p ON p.transaction = x.transactionid
+    ) ON l.pid IS NULL AND x.pid IS NULL AND x.locktype = 'transactionid' AND x.virtualtransaction = l.virtualtransaction
     JOIN pg_class c ON c.oid = l.relation AND c.relkind IN ('r', 'p')
     JOIN pg_namespace n ON n.oid = c.relnamespace
     LEFT JOIN pg_stat_activity a ON a.pid = l.pid
     WHERE l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
         AND l.granted AND l.pid IS DISTINCT FROM pg_backend_pid()
         AND (n.nspname = 'headrace' OR n.nspname = %(source)s AND l.mode <> ALL (%(harmless)s))
-    ORDER BY l.pid, l.relation
+    ORDER BY l.pid, p.gid, l.relation
 """
 _HOLDER_OF_THE_TURN = """
     SELECT l.pid, coalesce(nullif(a.application_name, ''), a.backend_type, 'unknown'), coalesce(a.usename, '?')
@@ -127,10 +130,10 @@ def _locked_out(
     except sa.exc.DBAPIError as unread:
         return explained(command, unread)
     held = [
-        f"{table} by a prepared transaction"
+        f"{table} by prepared transaction {gid} (forgotten? ROLLBACK PREPARED {quoted_literal(gid or '')})"
         if pid is None
         else f"{table} by pid {pid} ({name}" + ("" if seconds is None else f", {seconds} s") + ")"
-        for pid, table, name, seconds in holders[:_MOST_HOLDERS]
+        for pid, table, name, seconds, gid in holders[:_MOST_HOLDERS]
     ]
     return HeadraceError(
         f"{command.name}: a table it needs was locked for {GIVE_UP_AFTER_SECONDS:.0f} s "

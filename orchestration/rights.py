@@ -23,7 +23,7 @@ OWNER = "headrace_owner"
 INTERNAL = (OWNER, "headrace_capture", "headrace_ingest", "headrace_monitor")
 GRANTED = ("headrace_reader", "headrace_app", "headrace_worker")
 # Functions that are not their maker's; capture's are made by themselves.
-OF_OTHERS = ("store_webhook_items", "oldest_writer")
+OF_OTHERS = ("store_webhook_items", "oldest_writer", "held_up")
 # Tables that webhooks are written to.
 _INSERTS = ("message_status_logs", "messages")
 # These own functions; new owners must be allowed to make objects where theirs are, at that moment.

@@ -89,7 +89,7 @@ def query(statement: str, parameters: Sequence[object] = ()) -> list[tuple[Any, 
     import psycopg
 
     from orchestration.database import connect
-    from orchestration.engine.stream import explain
+    from orchestration.engine.failures import explain
 
     async def run() -> list[tuple[Any, ...]]:
         connection = await connect(target()[0], "headrace cli")

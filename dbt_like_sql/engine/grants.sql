@@ -14,7 +14,7 @@ GRANT EXECUTE ON FUNCTION headrace.log_change_anew(text, "char", jsonb, jsonb, j
 GRANT SELECT ON headrace.stream_lag, headrace.stream, headrace.worker, headrace.activity TO headrace_reader, headrace_worker;
 GRANT EXECUTE ON FUNCTION headrace.stream_rebuilds(text[], boolean) TO headrace_reader, headrace_worker;
 -- A view's functions run with the rights of who reads it.
-GRANT EXECUTE ON FUNCTION headrace.oldest_writer() TO headrace_owner, headrace_reader, headrace_worker;
+GRANT EXECUTE ON FUNCTION headrace.oldest_writer(), headrace.changes_behind(bigint) TO headrace_owner, headrace_reader, headrace_worker;
 GRANT SELECT ON headrace.dead_letter, headrace.stream_cursor, headrace.installation, headrace.source TO headrace_worker;
 GRANT EXECUTE ON FUNCTION
 headrace.stream_poll(text[], boolean, boolean),
@@ -31,6 +31,7 @@ headrace.source_parts(oid),
 headrace.source_problems(text[]),
 headrace.note_altered_source(text),
 headrace.stray_changes(),
+headrace.held_up(),
 headrace.add_change_log_partition(date),
 headrace.fence_change_log_default(date, date),
 headrace.validate_default_fence(),

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from orchestration.dagster_text import log_text
 from orchestration.database import cannot_connect, connection_problem
-from orchestration.engine.stream import explain, is_passing, retry_delay
+from orchestration.engine.failures import explain, is_passing, retry_delay
 from orchestration.errors import HeadraceError
 
 MOST_ATTEMPTS = 10

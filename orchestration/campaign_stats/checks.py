@@ -197,7 +197,12 @@ def stream_lag(config: LagConfig, database: ApplicationDatabase) -> dg.AssetChec
     somebody's open transaction, or a queue of rebuilds, is older than it should be.
     """
     limits = LagLimits(config.most_rows, config.most_seconds, config.writer_seconds, config.rebuild_seconds)
-    return _checked(database, config.timeout_seconds, read_lag, lambda seen: judge_lag(seen, limits))
+    return _checked(
+        database,
+        config.timeout_seconds,
+        lambda connection: read_lag(connection, config.most_rows + 1),
+        lambda seen: judge_lag(seen, limits),
+    )
 
 
 @dg.asset_check(asset=campaign_template_stats, name="no_dead_letters", blocking=False)

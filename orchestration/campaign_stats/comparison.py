@@ -29,7 +29,7 @@ MOST_SNAPSHOTS = 6
 
 Templates = Mapping[str | None, Counters]
 
-_BEHIND = "SELECT coalesce(sum(rows_behind), 0)::bigint FROM headrace.stream_lag WHERE stream = %(stream)s"
+_BEHIND = "SELECT coalesce(sum(rows_behind + more_behind::integer), 0)::bigint FROM headrace.stream_lag WHERE stream = %(stream)s"
 _DEAD_LETTERS = "SELECT count(*) FROM headrace.dead_letter WHERE stream = %(stream)s"
 # A campaign that the source lacks but Headrace counts comes first: its numbers must be gone, unless they are frozen.
 _CANDIDATES = """

@@ -24,7 +24,7 @@ _WORKER = """
 """
 _LAG = """
     SELECT
-        count(*), coalesce(sum(rows_behind), 0)::bigint, coalesce(max(seconds_behind), 0),
+        count(*), coalesce(sum(rows_behind + more_behind::integer), 0)::bigint, coalesce(max(seconds_behind), 0),
         bool_or(state <> 'active')
     FROM headrace.stream_lag WHERE stream = %(stream)s
 """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from uuid import UUID
 
@@ -13,12 +13,17 @@ from orchestration.campaign_stats.findings import MOST_ROWS, Finding, Listing, a
 from orchestration.campaign_stats.progress import WORKER_SILENT_SECONDS
 from orchestration.campaign_stats.upkeep import STREAM
 from orchestration.capture import Fault, problems
+from orchestration.database import quoted_literal
 from orchestration.engine.stream import Work, blocked_message
 
 _LAG = """
-    SELECT shard, state, rows_behind, seconds_behind FROM headrace.stream_lag WHERE stream = %(stream)s ORDER BY shard
+    SELECT shard, state, rows_behind, seconds_behind, more_behind FROM headrace.stream_lag WHERE stream = %(stream)s ORDER BY shard
 """
-_WRITER = "SELECT pid, role_name, application_name, seconds FROM headrace.oldest_writer()"
+# What the view does not count up to.
+_ROWS = (
+    "SELECT shard, rows_behind, more_behind FROM headrace.changes_behind(%(most)s) WHERE stream = %(stream)s"
+)
+_WRITER = "SELECT pid, role_name, application_name, seconds, gid FROM headrace.oldest_writer()"
 _WORKERS = """
     SELECT count(*) FROM headrace.worker
     WHERE state = 'running' AND seen_at > clock_timestamp() - make_interval(secs => %(silent)s) AND streams && ARRAY[%(stream)s, '*']
@@ -36,9 +41,15 @@ _FAILED = """
 """
 _LETTERS = """
     SELECT
-        id, (change).source, (change).op::text, entity_id, status, attempts, first_failed_at, next_try_at, error_code || ' ' || error,
-        count(*) OVER (), count(*) FILTER (WHERE status = 'waiting') OVER ()
-    FROM headrace.dead_letter WHERE stream = %(stream)s ORDER BY first_failed_at, id LIMIT %(most)s
+        id, (change).source, (change).op::text, left(entity_id, 200), status, attempts, first_failed_at, next_try_at,
+        error_code || ' ' || left(error, 1000)
+    FROM headrace.dead_letter
+    WHERE id = ANY (ARRAY(SELECT id FROM headrace.dead_letter WHERE stream = %(stream)s ORDER BY first_failed_at, id LIMIT %(most)s))
+    ORDER BY first_failed_at, id
+"""
+_LETTERS_COUNTED = """
+    SELECT count(*), count(*) FILTER (WHERE status = 'waiting')
+    FROM (SELECT status FROM headrace.dead_letter WHERE stream = %(stream)s LIMIT 100000) l
 """
 _STRAY = "SELECT day, changes, sources, more FROM headrace.stray_changes()"
 
@@ -55,25 +66,35 @@ class LagLimits:
 
 @dataclass(frozen=True)
 class Shard:
-    """state: active, lost, or mismatch (another cluster's, or in the future)."""
+    """state: active, lost, or mismatch (another cluster's, or in the future). more_behind: than were counted."""
 
     shard: int
     state: str
     rows_behind: int
     seconds_behind: float
+    more_behind: bool = False
 
 
 @dataclass(frozen=True)
 class Writer:
-    """A transaction that writes. seconds: since it began; None where the owner of schema headrace may not know."""
+    """A transaction that writes. seconds: since it began; None where the owner of schema headrace may not know.
 
-    pid: int
+    gid: of a prepared one, which has no pid.
+    """
+
+    pid: int | None
     role: str
     application: str
     seconds: float | None
+    gid: str | None = None
 
     def __str__(self) -> str:
         since = "for an unknown time" if self.seconds is None else f"for {age(self.seconds)}"
+        if self.gid is not None:
+            return (
+                f"prepared transaction {self.gid} (role {self.role}) has been waiting {since} to be committed "
+                f"(forgotten? ROLLBACK PREPARED {quoted_literal(self.gid)})"
+            )
         return f"pid {self.pid} ({self.application or 'without a name'}, role {self.role}) has been writing {since}"
 
 
@@ -121,9 +142,17 @@ class StrayDay:
     more: bool = False
 
 
-def read_lag(connection: sa.Connection) -> Lag:
-    """The state of this domain's stream."""
-    shards = tuple(Shard(*row) for row in connection.exec_driver_sql(_LAG, {"stream": STREAM}))
+def read_lag(connection: sa.Connection, most_rows: int = 0) -> Lag:
+    """The state of this domain's stream, with its changes counted up to that many at least."""
+    shards = [Shard(*row) for row in connection.exec_driver_sql(_LAG, {"stream": STREAM})]
+    if any(shard.more_behind and shard.rows_behind < most_rows for shard in shards):
+        counted = connection.exec_driver_sql(_ROWS, {"most": most_rows, "stream": STREAM})
+        by_shard = {row.shard: row for row in counted}
+        shards = [
+            replace(shard, rows_behind=row.rows_behind, more_behind=row.more_behind)
+            for shard in shards
+            if (row := by_shard.get(shard.shard)) is not None
+        ]
     writer = connection.exec_driver_sql(_WRITER).first()
     workers = connection.exec_driver_sql(
         _WORKERS, {"stream": STREAM, "silent": WORKER_SILENT_SECONDS}
@@ -131,7 +160,7 @@ def read_lag(connection: sa.Connection) -> Lag:
     waiting, waiting_seconds, all_failed = connection.exec_driver_sql(_REBUILDS).one()
     failed = connection.exec_driver_sql(_FAILED, {"most": MOST_ROWS}) if all_failed else ()
     return Lag(
-        shards,
+        tuple(shards),
         None if writer is None else Writer(*writer),
         workers,
         waiting,
@@ -146,14 +175,16 @@ def judge_lag(seen: Lag, limits: LagLimits) -> Finding:
     severe: list[str] = []
     untidy: list[str] = []
     rows = sum(shard.rows_behind for shard in seen.shards)
+    more = any(shard.more_behind for shard in seen.shards)
+    counted = f"{rows:,}{'+' if more else ''}"
     seconds = max((shard.seconds_behind for shard in seen.shards), default=0.0)
     blocked = {shard.state for shard in seen.shards if shard.state != "active"}
     severe += [blocked_message(Work(STREAM, 0, state)) for state in sorted(blocked)]
     if not seen.shards:
         severe.append(f"stream {STREAM} is not there: headrace migrate")
-    if not blocked and (rows > limits.rows or seconds > limits.seconds):
+    if not blocked and (rows + more > limits.rows or seconds > limits.seconds):
         hint = "" if seen.workers else "; no worker is running: headrace worker"
-        severe.append(f"stream {STREAM} is {rows:,} changes and {age(seconds)} behind{hint}")
+        severe.append(f"stream {STREAM} is {counted} changes and {age(seconds)} behind{hint}")
     if seen.all_failed:
         failed = [f"campaign {i.campaign} ({i.error}; {i.tries} tries)" for i in seen.failed]
         severe.append(
@@ -171,7 +202,7 @@ def judge_lag(seen: Lag, limits: LagLimits) -> Finding:
     told = severe + untidy
     if severe and writer is not None and (writer.seconds or 0) <= limits.writer_seconds:
         told.append(f"oldest writer: {writer}")
-    passing = f"stream {STREAM} is {rows:,} changes and {age(seconds)} behind, {seen.waiting:,} campaigns wait for their rebuild"
+    passing = f"stream {STREAM} is {counted} changes and {age(seconds)} behind, {seen.waiting:,} campaigns wait for their rebuild"
     columns = {"campaign": "string", "tries": "int", "next_try": "string", "error": "string"}
     listed = [(str(i.campaign), i.tries, stamp(i.next_try), i.error) for i in seen.failed]
     return Finding(
@@ -192,10 +223,10 @@ def judge_lag(seen: Lag, limits: LagLimits) -> Finding:
 
 
 def read_letters(connection: sa.Connection) -> tuple[list[Letter], int, int]:
-    """The oldest dead letters of this domain's stream, how many there are, and how many of these only wait behind others."""
-    rows = connection.exec_driver_sql(_LETTERS, {"stream": STREAM, "most": MOST_ROWS}).all()
-    total, waiting = rows[0][9:] if rows else (0, 0)
-    return [Letter(*row[:9]) for row in rows], total, waiting
+    """The oldest dead letters of this domain's stream, how many there are up to 100,000, how many of these wait behind others."""
+    total, waiting = connection.exec_driver_sql(_LETTERS_COUNTED, {"stream": STREAM}).one()
+    rows = connection.exec_driver_sql(_LETTERS, {"stream": STREAM, "most": MOST_ROWS}) if total else ()
+    return [Letter(*row) for row in rows], total, waiting
 
 
 def judge_letters(letters: Sequence[Letter], total: int, waiting: int) -> Finding:

@@ -63,7 +63,7 @@ _STILL_BEHIND = """
     SELECT EXISTS (
         SELECT FROM headrace.stream_lag
         WHERE stream = %(stream)s AND (state <> 'active'
-            OR rows_behind > 0 AND clock_timestamp() - make_interval(secs => seconds_behind) <= %(began)s))
+            OR (rows_behind > 0 OR more_behind) AND clock_timestamp() - make_interval(secs => seconds_behind) <= %(began)s))
 """
 _REBUILD = "SELECT headrace.rebuild_campaign_stats(%(campaigns)s::uuid[])"
 # A document is written by who holds its campaign: between reading the counters and writing it, none may move.

@@ -22,7 +22,7 @@ from orchestration.database import connect, connection_problem
 from orchestration.demo.actions import Action, MessagesQueued, WebhookCame
 from orchestration.demo.actors import Actor, Application, cast, next_arrival
 from orchestration.demo.writes import Intake, Writer, require_example
-from orchestration.engine.stream import is_passing, retry_delay
+from orchestration.engine.failures import is_passing, retry_delay
 from orchestration.errors import HeadraceError
 
 LABEL = "Simulated"

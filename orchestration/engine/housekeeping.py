@@ -5,6 +5,9 @@ Here: which statements, in which order, what is put off. Not here: what each loc
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -12,12 +15,15 @@ from datetime import date, timedelta
 import psycopg
 
 from orchestration.database import connect
-from orchestration.engine.stream import explain, is_passing
+from orchestration.engine.failures import explain, is_passing
+from orchestration.engine.stream import Drained, drain
 from orchestration.errors import HeadraceError
 
 _ONE_DAY = timedelta(days=1)
 # What one round deletes of the DEFAULT partition at most, in portions of 10,000.
 _MOST_PORTIONS = 100
+# What one round tries again, in portions of a second.
+_MOST_PORTIONS_OF_LETTERS = 20
 
 
 @dataclass(frozen=True)
@@ -47,10 +53,9 @@ async def housekeep(
     added, not_added = await add_partitions(connection)
     dropped, not_dropped = await _drop_partitions(connection, retention, lost_after)
     expired = await _expire_changes(connection, retention, lost_after)
-    cursor = await connection.execute("SELECT applied + failed FROM headrace.dead_letter_retry(NULL, true)")
-    row = await cursor.fetchone()
+    retried = await _retry_letters(connection)
     await connection.execute("SELECT headrace.forget_old_workers()")
-    return Housekeeping(added, dropped, expired, row[0] if row else 0, not_added + not_dropped)
+    return Housekeeping(added, dropped, expired, retried, not_added + not_dropped)
 
 
 async def add_partitions(connection: psycopg.AsyncConnection) -> tuple[int, int]:
@@ -138,6 +143,21 @@ async def _expire_changes(
     return expired
 
 
+async def _retry_letters(connection: psycopg.AsyncConnection) -> int:
+    """In portions of a second, for each holds what it applies to until its end. What is left is due in the next round."""
+    retried = 0
+    rest: list[int] | None = None
+    for _ in range(_MOST_PORTIONS_OF_LETTERS):
+        cursor = await connection.execute(
+            "SELECT applied + failed, rest FROM headrace.dead_letter_retry(%s, true)", [rest]
+        )
+        done, rest = (await cursor.fetchone()) or (0, None)
+        retried += done
+        if rest is None:
+            break
+    return retried
+
+
 async def housekeep_once(database_url: str, retention: timedelta, lost_after: timedelta) -> Housekeeping:
     """One round on a connection of its own, for callers that do not stay.
 
@@ -153,6 +173,29 @@ async def housekeep_once(database_url: str, retention: timedelta, lost_after: ti
         raise HeadraceError(explain(error), exit_code=2) from error
     finally:
         await connection.close()
+
+
+async def catch_up(
+    database_url: str,
+    retention: timedelta,
+    lost_after: timedelta,
+    streams: Sequence[str] | None,
+    timeout_seconds: float | None,
+) -> Drained:
+    """A round of housekeeping, for half of that time at most, then all that the streams have.
+
+    Raises:
+        HeadraceError: as `drain`.
+    """
+    began = time.monotonic()
+    with contextlib.suppress(TimeoutError):  # whoever comes next goes on with it
+        await asyncio.wait_for(
+            housekeep_once(database_url, retention, lost_after),
+            None if timeout_seconds is None else timeout_seconds / 2,
+        )
+    return await drain(
+        database_url, streams, timeout_seconds=timeout_seconds, spent_seconds=time.monotonic() - began
+    )
 
 
 async def add_partitions_once(database_url: str) -> int:

@@ -10,7 +10,7 @@ whatever ended the statement, and can be noted in a transaction of its own.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import psycopg
@@ -56,10 +56,12 @@ async def rebuild_next(
     *,
     patient: bool,
     stopping: Callable[[], bool] = lambda: False,
+    picked: Callable[[str, Sequence[str]], None] = lambda stream, items: None,
 ) -> int:
     """Recomputes what is next, each unit in one transaction; how many things were tried.
 
-    What fails is put off with its error and does not raise. What failed together is tried one by one, now or by the next call.
+    picked is told the stream and what of it is about to be recomputed. What fails is put off with its error and does not raise.
+    What failed together is tried one by one, now or by the next call.
 
     Raises:
         psycopg.Error: the connection is lost, or the error is nobody's (`is_nobodys`).
@@ -70,15 +72,21 @@ async def rebuild_next(
         )
     waiting = suspects.alone.get(stream, [])
     if not waiting:
-        return await _attempt(connection, stream, suspects, None, patient=patient)
+        return await _attempt(connection, stream, suspects, None, picked, patient=patient)
     tried = 0
     while waiting and tried < MOST_ALONE and not stopping():
-        tried += await _attempt(connection, stream, suspects, waiting.pop(0), patient=patient)
+        tried += await _attempt(connection, stream, suspects, waiting.pop(0), picked, patient=patient)
     return tried
 
 
 async def _attempt(
-    connection: psycopg.AsyncConnection, stream: str, suspects: Suspects, alone: str | None, *, patient: bool
+    connection: psycopg.AsyncConnection,
+    stream: str,
+    suspects: Suspects,
+    alone: str | None,
+    picked: Callable[[str, Sequence[str]], None],
+    *,
+    patient: bool,
 ) -> int:
     """One transaction: what the stream picks, or the one that is to be tried alone."""
     items = [] if alone is None else [alone]
@@ -95,6 +103,7 @@ async def _attempt(
                 row = await cursor.fetchone()
                 items = [] if row is None else row[0]
             if items:
+                picked(stream, items)
                 await connection.execute("SELECT headrace.stream_rebuild_items(%s, %s)", [stream, items])
     except psycopg.Error as error:
         if connection.closed:

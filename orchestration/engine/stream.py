@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -11,6 +12,8 @@ from dataclasses import dataclass, replace
 import psycopg
 
 from orchestration.database import connect
+from orchestration.engine.failures import explain, is_data_error, is_passing, retry_delay
+from orchestration.engine.in_the_way import what_is_in_the_way
 from orchestration.engine.line import attend
 from orchestration.engine.rebuilds import Suspects, rebuild_next
 from orchestration.errors import HeadraceError
@@ -19,24 +22,17 @@ from orchestration.sessions import AsyncSession
 FIRST_BATCH = 2_500
 # In a backlog batches grow up to this: what changed several times is then looked at once.
 FULL_BATCH = 20_000
-# From here on down a batch is not halved again: its changes are applied one by one, the culprits put aside.
+# From here on down the changes of a batch are applied one by one, the culprits put aside.
 ISOLATED_BATCH = 16
 STEPS_PER_POLL = 20
+# Whoever has less time than this gets it all the same: for one look whether there is anything to do.
+LEAST_SECONDS = 0.5
 # How often one that polls every few milliseconds looks whether the application altered its tables.
 LOOK_SECONDS = 1.0
 # Kinds of work that nobody can do: blocked_message says what somebody is to do first.
 BLOCKED = ("mismatch", "lost", "paused")
 # Changes go first, for a rebuild then counts them all at once; but a steady stream must not starve rebuilds.
 MOST_ROUNDS_WITHOUT_REBUILD = 3
-
-# Classes that come again however often one tries; the same list as headrace.is_data_error (compared by a test).
-_DATA_ERROR_CLASSES = frozenset({"21", "22", "23", "2F", "38", "39", "44", "54", "P0"})
-# Of the moment: serialisation and deadlocks, resources, locks, operator intervention, lost connections.
-_PASSING_CLASSES = frozenset({"08", "40", "53", "57", "58"})
-_PASSING_CODES = frozenset({"55P03", "25006"})
-# What a statement meets whose tables or functions `migrate` or `uninstall` took away while it was planned: the next one
-# finds others, or says by name what is missing. These messages are the server's internal ones, never translated.
-_GONE_MEANWHILE = ("could not open relation with OID", "cache lookup failed for", "tuple concurrently ")
 
 
 @dataclass(frozen=True)
@@ -76,22 +72,8 @@ class Drained:
     dead_letters: int = 0
 
 
-def is_data_error(sqlstate: str | None) -> bool:
-    return sqlstate is not None and sqlstate[:2] in _DATA_ERROR_CLASSES and sqlstate != "P0002"
-
-
-def is_passing(error: psycopg.Error) -> bool:
-    """Whether trying the same again can succeed. A driver's error without a code is a lost connection."""
-    code = error.sqlstate
-    if code is None:
-        return isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
-    if code == "XX000":
-        return (error.diag.message_primary or "").startswith(_GONE_MEANWHILE)
-    return code[:2] in _PASSING_CLASSES or code in _PASSING_CODES
-
-
 def after_data_error(batch: Batch) -> Batch:
-    """Halves the batch; a small one is taken apart."""
+    """Halves the batch; a small one is taken apart, down to a single change."""
     limit = max(1, batch.limit // 2)
     return Batch(limit, isolate=limit <= ISOLATED_BATCH)
 
@@ -99,11 +81,6 @@ def after_data_error(batch: Batch) -> Batch:
 def after_success(batch: Batch) -> Batch:
     """Doubles the batch, up to the full size."""
     return Batch(min(FULL_BATCH, batch.limit * 2))
-
-
-def retry_delay(failures: int, uniform: Callable[[float, float], float] = random.uniform) -> float:
-    """Seconds to wait after so many failures in a row: exponential with full jitter, at most 5."""
-    return uniform(0.0, min(5.0, 0.05 * 2.0 ** min(failures, 10)))
 
 
 def blocked_message(work: Work) -> str:
@@ -115,6 +92,17 @@ def blocked_message(work: Work) -> str:
         else "was idle for too long and lost its place in the change log"
     )
     return f"stream {work.stream} {what}; run: headrace streams rebase {work.stream}"
+
+
+def described(work: Work) -> str:
+    """A step, as who waits for it reads it."""
+    match work.kind:
+        case "rebuild":
+            return f"a rebuild of stream {work.stream}"
+        case "altered":
+            return f"looking at table {work.what}, which was altered, for stream {work.stream}"
+        case _:
+            return f"changes of stream {work.stream} shard {work.shard}"
 
 
 async def poll(
@@ -155,6 +143,7 @@ async def step(connection: psycopg.AsyncConnection, work: Work, batch: Batch) ->
 class Drainer:
     """Steps through whatever polls find, on one connection, remembering per shard the batch to ask for next.
 
+    doing: the step under way, in words.
     patient: for one that stays; rebuilds that a stream would rather put off are left until they are due, and it looks once a
         second whether the source tables were altered, not at each poll.
     suspects: of a process whose connections come and go.
@@ -173,6 +162,7 @@ class Drainer:
         self.streams = streams
         self.patient = patient
         self.drained = Drained()
+        self.doing = ""
         self._suspects = Suspects() if suspects is None else suspects
         self._batches: dict[tuple[str, int], Batch] = {}
         self._rounds_without_rebuild = 0
@@ -190,7 +180,9 @@ class Drainer:
             psycopg.Error: all but data errors, which are bisected down to dead letters, and what fails a single rebuild.
         """
         look = self._is_time_to_look()
+        self.doing = "a look at what there is to do"
         found = await poll(self.connection, self.streams, patient=self.patient, look=look)
+        self.doing = ""
         if look:
             self._paused = {work.stream: work for work in found if work.kind == "paused"}
         elif self._paused:
@@ -198,7 +190,7 @@ class Drainer:
         moved = more = False
         for work in found:
             if work.kind == "altered" and not stopping():
-                await step(self.connection, work, Batch())
+                await self._step(work, Batch())
         changes = [work for work in found if work.kind == "change"]
         random.shuffle(changes)
         for work in changes:
@@ -210,12 +202,29 @@ class Drainer:
             self._rounds_without_rebuild = 0
             for work in found:
                 if work.kind == "rebuild" and not stopping():
+                    self.doing = described(work)
                     tried = await rebuild_next(
-                        self.connection, work.stream, self._suspects, patient=self.patient, stopping=stopping
+                        self.connection,
+                        work.stream,
+                        self._suspects,
+                        patient=self.patient,
+                        stopping=stopping,
+                        picked=self._rebuilding,
                     )
+                    self.doing = ""
                     moved |= tried > 0
                     self.drained = replace(self.drained, rebuilt=self.drained.rebuilt + tried)
         return found, moved
+
+    async def _step(self, work: Work, batch: Batch) -> Step:
+        self.doing = described(work)
+        done = await step(self.connection, work, batch)
+        self.doing = ""
+        return done
+
+    def _rebuilding(self, stream: str, items: Sequence[str]) -> None:
+        more = f" and {len(items) - 1} more" if len(items) > 1 else ""
+        self.doing = f"a rebuild of stream {stream}: {items[0]}{more}"
 
     def _is_time_to_look(self) -> bool:
         now = self._clock()
@@ -233,9 +242,11 @@ class Drainer:
                 break
             batch = self._batches.get(key, Batch())
             try:
-                done = await step(self.connection, work, batch)
+                done = await self._step(work, batch)
             except psycopg.Error as error:
-                if not is_data_error(error.sqlstate) or batch.isolate:
+                if not is_data_error(error.sqlstate, error.diag.message_primary) or (
+                    batch.isolate and batch.limit == 1
+                ):
                     raise
                 self._batches[key] = after_data_error(batch)
                 moved = True
@@ -259,26 +270,41 @@ async def drain(
     streams: Sequence[str] | None = None,
     *,
     timeout_seconds: float | None = None,
+    spent_seconds: float = 0.0,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     clock: Callable[[], float] = time.monotonic,
 ) -> Drained:
     """Applies everything that is there: until a poll finds every visible change applied and no rebuild queued.
 
+    Args:
+        timeout_seconds: after these, the step under way is cancelled.
+        spent_seconds: of the timeout, before.
+
     Raises:
         HeadraceError: a stream is blocked, a right is missing, the database is out of reach for good, or (exit code 3)
             the time is over; the message names what is in the way.
     """
-    deadline = None if timeout_seconds is None else clock() + timeout_seconds
+    deadline = None if timeout_seconds is None else clock() + timeout_seconds - spent_seconds
     connection = await connect(database_url, "headrace drain")
     drainer = Drainer(connection, streams)
     attending = asyncio.create_task(attend(connection, database_url))
     failures = 0
     last_problem = ""
+
+    async def time_is_over() -> HeadraceError:
+        said = await what_is_in_the_way(database_url, streams, drainer.doing)
+        said += [f"last error: {last_problem}"] if last_problem else []
+        return HeadraceError(
+            f"not idle after {timeout_seconds:g} s: " + ("; ".join(said) or "changes kept coming"),
+            exit_code=3,
+        )
+
     try:
         while True:
-            found: list[Work] = []
             try:
-                found, moved = await drainer.round()
+                found, moved = await _round_until(
+                    drainer, time_is_over, None if deadline is None else deadline - clock()
+                )
                 failures = 0
                 for work in found:
                     if work.kind in BLOCKED:
@@ -297,13 +323,36 @@ async def drain(
                     drainer.connection = connection = await _reconnected(database_url, deadline, sleep, clock)
                     attending = asyncio.create_task(attend(connection, database_url))
             if deadline is not None and clock() >= deadline:
-                raise HeadraceError(
-                    await _in_the_way(connection, found, timeout_seconds, last_problem), exit_code=3
-                )
+                raise await time_is_over()
             await sleep(pause)
     finally:
         attending.cancel()
         await connection.close()
+
+
+async def _round_until(
+    drainer: Drainer, time_is_over: Callable[[], Awaitable[HeadraceError]], seconds: float | None
+) -> tuple[list[Work], bool]:
+    """A round of the drainer's, cut off after so many seconds: a step may take longer, or wait for others.
+
+    Raises:
+        HeadraceError: what time_is_over says, asked while the step still waits.
+    """
+    if seconds is None:
+        return await drainer.round()
+    late = asyncio.Event()
+    task = asyncio.ensure_future(drainer.round(late.is_set))
+    try:
+        await asyncio.wait({task}, timeout=max(LEAST_SECONDS, seconds))
+        late.set()
+        if not task.done():
+            raise await time_is_over()
+        return task.result()
+    finally:
+        if not task.done():
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError, psycopg.Error):
+                await task
 
 
 async def _reconnected(
@@ -323,49 +372,3 @@ async def _reconnected(
                 raise
             failures += 1
             await sleep(retry_delay(failures))
-
-
-async def _in_the_way(
-    connection: psycopg.AsyncConnection,
-    found: Sequence[Work],
-    timeout_seconds: float | None,
-    last_problem: str,
-) -> str:
-    parts = []
-    try:
-        cursor = await connection.execute(
-            "SELECT stream, shard, rows_behind, seconds_behind, oldest_writer_pid, oldest_writer_seconds"
-            " FROM headrace.stream_lag WHERE rows_behind > 0 ORDER BY 1, 2"
-        )
-        for stream, shard, rows, seconds, pid, writer_seconds in await cursor.fetchall():
-            # Whose session it is decides whether the owner of schema headrace may know since when.
-            since = "" if writer_seconds is None else f", {writer_seconds:.0f} s"
-            writer = f"; oldest writer: pid {pid}{since}" if pid else ""
-            parts.append(f"stream {stream} shard {shard} is {rows} changes, {seconds:.0f} s behind{writer}")
-        cursor = await connection.execute(
-            "SELECT pid, left(query, 80), wait_event_type FROM pg_stat_activity WHERE pid = ANY ("
-            "SELECT unnest(pg_blocking_pids(pid)) FROM pg_stat_activity WHERE application_name LIKE 'headrace%')"
-        )
-        for pid, query, _ in await cursor.fetchall():
-            parts.append(f"pid {pid} holds a lock that is waited for: {query}")
-    except psycopg.Error as error:
-        parts.append(explain(error))
-    parts += [f"stream {work.stream} has rebuilds queued" for work in found if work.kind == "rebuild"]
-    if last_problem:
-        parts.append(f"last error: {last_problem}")
-    return f"not idle after {timeout_seconds:g} s: " + ("; ".join(parts) or "changes kept coming")
-
-
-def explain(error: psycopg.Error) -> str:
-    """A database error as a sentence that says what to do: the server's message, without the statement it ran."""
-    problem = " ".join((error.diag.message_primary or str(error)).split())
-    match error.sqlstate:
-        case "42501":
-            return (
-                f"the role of HEADRACE_DATABASE_URL may not do this ({problem}); a worker's needs "
-                "GRANT headrace_worker TO <role>; and this version's rights: headrace migrate"
-            )
-        case "3F000" | "42883" | "42P01" if "headrace" in problem:
-            return f"schema headrace is not installed, or older than this version ({problem}); run: headrace migrate"
-        case _:
-            return problem

@@ -1,4 +1,4 @@
-"""The resident worker: loops that drain streams, a loop for housekeeping, a heartbeat. Holds no state of its own."""
+"""The resident worker: loops that drain streams, one for housekeeping, one for the heartbeat. Holds no state of its own."""
 
 from __future__ import annotations
 
@@ -16,18 +16,11 @@ import psycopg
 import structlog
 
 from orchestration.database import connect
+from orchestration.engine.failures import explain, is_passing, retry_delay
 from orchestration.engine.housekeeping import housekeep
 from orchestration.engine.line import attend
 from orchestration.engine.rebuilds import Suspects
-from orchestration.engine.stream import (
-    BLOCKED,
-    Drainer,
-    Work,
-    blocked_message,
-    explain,
-    is_passing,
-    retry_delay,
-)
+from orchestration.engine.stream import BLOCKED, Drainer, Work, blocked_message
 from orchestration.errors import HeadraceError
 
 log = structlog.get_logger("headrace.worker")
@@ -95,6 +88,7 @@ class Worker:
             for number in range(self._concurrency):
                 group.create_task(self._keep(f"drain {number}", self._drain_loop))
             group.create_task(self._keep("housekeeping", self._housekeeping_loop))
+            group.create_task(self._keep("heartbeat", self._heartbeat_loop))
         log.info("worker stopped", worker=self._id, changes=self._changes())
 
     async def _first_contact(self) -> None:
@@ -180,7 +174,6 @@ class Worker:
     async def _housekeeping_loop(self, connection: psycopg.AsyncConnection) -> None:
         due = self._clock()
         while not self._stopping.is_set():
-            await self._heartbeat(connection, "running")
             if self._clock() >= due:
                 done = await housekeep(connection, self._retention, self._lost_after)
                 log.info(
@@ -192,6 +185,12 @@ class Worker:
                     postponed=done.postponed,
                 )
                 due = self._clock() + (HEARTBEAT_SECONDS if done.postponed else HOUSEKEEPING_SECONDS)
+            await self._pause(HEARTBEAT_SECONDS)
+
+    async def _heartbeat_loop(self, connection: psycopg.AsyncConnection) -> None:
+        """On a connection of its own: whatever the others wait for, this one says that the worker lives."""
+        while not self._stopping.is_set():
+            await self._heartbeat(connection, "running")
             await self._pause(HEARTBEAT_SECONDS)
         await self._heartbeat(connection, "stopped")
 

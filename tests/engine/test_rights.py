@@ -92,7 +92,7 @@ def test_every_role_calls_the_functions_that_serve(filled: str) -> None:
 @pytest.mark.parametrize(
     ("role", "more"),
     [
-        ("headrace_reader", {"stream_rebuilds", "oldest_writer"}),
+        ("headrace_reader", {"stream_rebuilds", "oldest_writer", "changes_behind"}),
         ("headrace_app", {"ingest_whatsapp_webhook", "ingest_whatsapp_webhook_text"}),
     ],
 )

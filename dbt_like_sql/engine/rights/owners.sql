@@ -34,7 +34,7 @@ WITH known AS (
         CASE
             WHEN p.proname ~ '^capture_.*_(insert|update|delete|truncate|watched)$' THEN 'headrace_capture'
             WHEN p.proname = 'store_webhook_items' THEN 'headrace_ingest'
-            WHEN p.proname = 'oldest_writer' THEN 'headrace_monitor'
+            WHEN p.proname IN ('oldest_writer', 'held_up') THEN 'headrace_monitor'
             ELSE 'headrace_owner'
         END,
         'ALTER ROUTINE ' || p.oid::regprocedure

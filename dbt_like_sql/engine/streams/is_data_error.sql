@@ -1,12 +1,18 @@
 -- purpose: tells errors of the data (which come again however often one tries) from those of the moment (retried whole)
--- grain:   one SQLSTATE; classes: https://www.postgresql.org/docs/current/errcodes-appendix.html
+-- grain:   one SQLSTATE and its message; classes: https://www.postgresql.org/docs/current/errcodes-appendix.html
 -- reads:   nothing
 -- writes:  nothing
 -- locks:   none
-CREATE OR REPLACE FUNCTION headrace.is_data_error(p_code text) RETURNS boolean
+--
+-- What does not fit into memory is taken as too much data: fewer changes at once may fit, and one that does not alone is put
+-- aside, to be tried again in a minute.
+CREATE OR REPLACE FUNCTION headrace.is_data_error(p_code text, p_message text DEFAULT NULL) RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
     -- 22 data exception, 23 integrity, 54 program limit, P0 raised by a trigger or function, 21 cardinality, 2F/38/39 routines, 44 WITH CHECK
-    SELECT left(p_code, 2) IN ('21', '22', '23', '2F', '38', '39', '44', '54', 'P0') AND p_code <> 'P0002'
+    SELECT
+        left(p_code, 2) IN ('21', '22', '23', '2F', '38', '39', '44', '54', 'P0') AND p_code <> 'P0002'
+        OR p_code = '53200'
+        OR p_code = 'XX000' AND coalesce(starts_with(p_message, 'invalid memory alloc request size'), false)
 $$;

@@ -35,7 +35,7 @@ BEGIN
         SELECT array_agg(b ORDER BY b.pos) FILTER (WHERE d.waits), coalesce(array_agg(b ORDER BY b.pos) FILTER (WHERE NOT d.waits), '{}')
         INTO v_waiting, v_batch
         FROM unnest(v_batch) b CROSS JOIN LATERAL (
-            SELECT EXISTS (SELECT FROM headrace.dead_letter d WHERE d.stream = p_stream AND d.entity_id = b.entity_id) AS waits
+            SELECT EXISTS (SELECT FROM headrace.dead_letter d WHERE d.stream = p_stream AND hashtextextended(d.entity_id, 0) = hashtextextended(b.entity_id, 0) AND d.entity_id = b.entity_id) AS waits
         ) d;
         INSERT INTO headrace.dead_letter (stream, shard, change, pos, entity_id, status, error_code, error, attempts)
         SELECT p_stream, p_shard, w, w.pos, w.entity_id, 'waiting', '00000', 'waits behind an earlier change of the same entity', 0
@@ -47,7 +47,9 @@ BEGIN
         RETURN;
     END IF;
     FOREACH v_change IN ARRAY v_batch LOOP
-        IF s.ordered AND EXISTS (SELECT FROM headrace.dead_letter d WHERE d.stream = p_stream AND d.entity_id = v_change.entity_id) THEN
+        IF s.ordered AND EXISTS (SELECT FROM headrace.dead_letter d 
+            WHERE d.stream = p_stream AND hashtextextended(d.entity_id, 0) = hashtextextended(v_change.entity_id, 0) AND d.entity_id = v_change.entity_id)
+        THEN
             INSERT INTO headrace.dead_letter (stream, shard, change, pos, entity_id, status, error_code, error, attempts)
             VALUES (p_stream, p_shard, v_change, v_change.pos, v_change.entity_id, 'waiting', '00000', 'waits behind an earlier change of the same entity', 0);
             CONTINUE;
@@ -56,11 +58,11 @@ BEGIN
             EXECUTE format('SELECT %s($1)', s.handler) USING ARRAY[v_change];
         EXCEPTION WHEN OTHERS THEN
             GET STACKED DIAGNOSTICS v_code = RETURNED_SQLSTATE, v_message = MESSAGE_TEXT;
-            IF NOT headrace.is_data_error(v_code) THEN
+            IF NOT headrace.is_data_error(v_code, v_message) THEN
                 RAISE;
             END IF;
             INSERT INTO headrace.dead_letter (stream, shard, change, pos, entity_id, error_code, error, next_try_at)
-            VALUES (p_stream, p_shard, v_change, v_change.pos, v_change.entity_id, v_code, v_message, headrace.dead_letter_next_try(1));
+            VALUES (p_stream, p_shard, v_change, v_change.pos, v_change.entity_id, v_code, left(v_message, 2000), headrace.dead_letter_next_try(1));
             dead_letters := dead_letters + 1;
         END;
     END LOOP;

@@ -1,0 +1,14 @@
+-- purpose: about how many bytes a change takes in memory, told without reading what lies outside of its row
+-- grain:   one change, by its columns; text by its length, JSON by what it takes where it lies, eight times that where compressed
+-- reads:   nothing
+-- writes:  nothing
+-- locks:   none
+--
+-- Inlined: no SET.
+CREATE OR REPLACE FUNCTION headrace.change_width(p_entity_id text, p_scope text, p_data jsonb, p_cause text) RETURNS bigint
+LANGUAGE sql STABLE PARALLEL SAFE
+AS $$
+    SELECT 100::bigint + coalesce(pg_catalog.octet_length(p_entity_id), 0) + coalesce(pg_catalog.octet_length(p_scope), 0)
+        + coalesce(pg_catalog.pg_column_size(p_data), 0) * CASE WHEN pg_catalog.pg_column_compression(p_data) IS NULL THEN 1 ELSE 8 END
+        + coalesce(pg_catalog.octet_length(p_cause), 0)
+$$;

@@ -1,0 +1,48 @@
+-- purpose: how many changes each shard of each stream has not applied, counted up to a limit, and since when the oldest of them waits
+-- grain:   one row per stream and shard; more_behind: there are more than were counted
+-- reads:   headrace.stream_cursor, headrace.stream, headrace.change_log (by xid, and one change by pos)
+-- writes:  nothing
+-- locks:   none
+--
+-- What is left of an open window stands in its cursor. Behind that at most p_most changes are looked at, the oldest transactions'
+-- first: the age is theirs. A stream that reads few of them may have fewer than p_most counted and more behind.
+CREATE OR REPLACE FUNCTION headrace.changes_behind(p_most bigint DEFAULT 100000)
+RETURNS TABLE (stream text, shard integer, rows_behind bigint, more_behind boolean, oldest_change timestamptz)
+LANGUAGE plpgsql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, headrace, pg_temp
+AS $$
+DECLARE
+    c record;
+    v_seen pg_snapshot;
+    v_low xid8;
+    v_late xid8[];
+    v_window timestamptz;
+BEGIN
+    FOR c IN SELECT k.*, s.sources, s.shards FROM headrace.stream_cursor k INNER JOIN headrace.stream s ON s.stream = k.stream ORDER BY k.stream, k.shard LOOP
+        v_seen := coalesce(c.cur, c.prev);
+        v_low := pg_snapshot_xmax(v_seen);
+        v_late := ARRAY(SELECT x FROM pg_snapshot_xip(v_seen) x WHERE pg_visible_in_snapshot(x, pg_current_snapshot()));
+        SELECT count(*) FILTER (WHERE b.ours), count(*) > p_most, min(b.changed_at) FILTER (WHERE b.ours)
+        INTO rows_behind, more_behind, oldest_change
+        FROM (
+            SELECT u.changed_at, u.source = ANY (c.sources)
+                AND (c.shards = 1 OR mod(hashtextextended(coalesce(u.entity_id, ''), 0) & 9223372036854775807, c.shards) = c.shard) AS ours
+            FROM (
+                (SELECT l.changed_at, l.source, l.entity_id FROM headrace.change_log l WHERE l.xid = ANY (v_late) LIMIT p_most + 1)
+                UNION ALL
+                (SELECT l.changed_at, l.source, l.entity_id FROM headrace.change_log l WHERE l.xid >= v_low ORDER BY l.xid LIMIT p_most + 1)
+            ) u
+            LIMIT p_most + 1
+        ) b;
+        rows_behind := least(rows_behind, p_most);
+        IF c.cur IS NOT NULL THEN
+            rows_behind := rows_behind + coalesce(c.window_left, c.window_rows);
+            SELECT l.changed_at INTO v_window FROM headrace.change_log l WHERE l.pos > c.pos AND l.pos <= c.last_pos ORDER BY l.pos LIMIT 1;
+            oldest_change := least(oldest_change, v_window);
+        END IF;
+        stream := c.stream;
+        shard := c.shard;
+        RETURN NEXT;
+    END LOOP;
+END
+$$;

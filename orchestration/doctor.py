@@ -140,6 +140,8 @@ def _diagnose(connection: sa.Connection, settings: Settings) -> Diagnosis:
         notes += _rebuilds(connection)
         notes += _amendments(connection)
         notes += _workers(connection)
+    if superuser := rights.superuser_note(connection, domains, settings.source_schema):
+        notes.append(superuser)
     notes += old_writers(connection, OLD_WRITER_SECONDS)
     notes += _encoding(connection)
     return Diagnosis(tuple(domain.name for domain in domains), server, tuple(errors), tuple(notes))

@@ -102,6 +102,29 @@ def roles_problem(connection: sa.Connection) -> Problem | None:
     )
 
 
+def superuser_note(
+    connection: sa.Connection, domains: Iterable[Domain], source_schema: str
+) -> Problem | None:
+    """Says that a superuser runs this on tables of somebody who is none, and so more of that one's than it should."""
+    owners = connection.execute(
+        sa.text("""
+            SELECT DISTINCT o.rolname FROM pg_class c
+            JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_roles o ON o.oid = c.relowner
+            WHERE n.nspname = :schema AND c.relname = ANY (:tables) AND NOT o.rolsuper
+                AND EXISTS (SELECT FROM pg_roles WHERE rolname = current_user AND rolsuper)
+            ORDER BY 1
+        """),
+        {"schema": source_schema, "tables": [table.name for domain in domains for table in domain.tables]},
+    )
+    names = ", ".join(owners.scalars())
+    if not names:
+        return None
+    return Problem(
+        f"this runs as a superuser, and the tables belong to {names}, who can have code run as headrace_owner",
+        f"run migrate and doctor as {names}: headrace migrate --roles as that role prints what is needed",
+    )
+
+
 def differences(connection: sa.Connection, domains: Iterable[Domain], source_schema: str) -> list[str]:
     """What a migrate would change of owners and of rights on the application's tables, in words."""
     found = []

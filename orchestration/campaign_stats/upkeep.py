@@ -67,7 +67,7 @@ _STILL_BEHIND = """
 """
 _REBUILD = "SELECT headrace.rebuild_campaign_stats(%(campaigns)s::uuid[])"
 # A document is written by who holds its campaign: between reading the counters and writing it, none may move.
-_REFRESH = ("SELECT headrace.refresh_documents(%(campaigns)s::uuid[])",)
+_REFRESH = ("SELECT headrace.refresh_unfrozen_documents(%(campaigns)s::uuid[])",)
 
 
 @dataclass(frozen=True)

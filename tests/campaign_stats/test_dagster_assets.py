@@ -228,7 +228,7 @@ def test_a_frozen_document_is_not_written_anew_by_mending(application: Applicati
     days = application.days()
     with dg.DagsterInstance.ephemeral() as instance:
         materialize(instance, between=(days[0], days[-1]))
-    assert application.rows("SELECT headrace.refresh_documents(ARRAY[%s])", [frozen]) == [(0,)]
+    assert application.rows("SELECT headrace.refresh_unfrozen_documents(ARRAY[%s])", [frozen]) == [(0,)]
     assert application.rows(DOCUMENTS) == before
 
 

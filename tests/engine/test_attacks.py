@@ -15,7 +15,9 @@ from orchestration.demo.load import create_schema
 from orchestration.doctor import diagnose
 from orchestration.engine.stream import drain
 from orchestration.migrate import check_migration, migrate
+from orchestration.rights import INTERNAL
 from orchestration.settings import Settings
+from tests.campaign_stats.oracle import assert_all_agree
 from tests.engine.sessions import as_role
 from tests.rows import a_history, insert
 
@@ -255,3 +257,34 @@ def test_the_printed_statement_is_all_that_a_migrating_role_needs_of_a_superuser
             ):
                 with pytest.raises(psycopg.errors.InsufficientPrivilege):
                     session.execute(attempt.encode())
+
+
+def test_an_installation_that_belongs_to_its_migrating_role_is_handed_over_and_nothing_is_counted_again(
+    migrating_role: str, new_database: Callable[[str | None], str], settings: Settings
+) -> None:
+    url = new_database(None)
+    documents = "SELECT campaign_id, version, checksum FROM headrace.campaign_computed_stats ORDER BY 1"
+    with psycopg.connect(url, autocommit=True) as admin:
+        for grant in (f"CREATE ON DATABASE {admin.info.dbname}", "CREATE ON SCHEMA public"):
+            admin.execute(f"GRANT {grant} TO {migrating_role}".encode())
+        own = as_login(url, migrating_role)
+        create_schema(own, "public")
+        migrate(own, settings)
+        a_history(admin)
+        asyncio.run(drain(own))
+        before = admin.execute(documents).fetchall()
+        assert len(before) == 2
+        # As the versions before left it: all of it one role's, which needs nothing of anybody.
+        inside = ", ".join(INTERNAL)
+        admin.execute(f"REASSIGN OWNED BY {inside} TO {migrating_role}".encode())
+        admin.execute(f"DROP OWNED BY {inside}".encode())
+        (owners, *_) = check_migration(own, settings)
+        assert owners.startswith("owners differ: schema headrace and ")
+        assert migrate(own, settings).rebuilds == 0
+        assert check_migration(own, settings) == []
+        insert(admin, "message_status_logs", whatsapp_message_id="wamid.0.4", status="read")
+        assert ingest(url)["statuses"]["stored"] == 1
+        assert admin.execute(documents).fetchall() == before
+        asyncio.run(drain(own))
+        assert diagnose(own, settings).errors == ()
+        assert_all_agree(admin)

@@ -267,6 +267,17 @@ def test_row_level_security_that_is_turned_on_later_is_an_error_and_migrate_mend
     assert examine().errors == ()
 
 
+def test_a_superuser_on_tables_of_somebody_else_is_told_to_be_that_one(
+    plain_role: str, database: str, settings: Settings
+) -> None:
+    assert "superuser" not in str(diagnose(database, settings).notes)
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute(f"ALTER TABLE messages OWNER TO {plain_role}".encode())
+        (note,) = (p for p in diagnose(database, settings).notes if "superuser" in p.what)
+        assert f"the tables belong to {plain_role}," in note.what
+        connection.execute("ALTER TABLE messages OWNER TO CURRENT_USER")
+
+
 def test_a_role_without_rights_gets_a_sentence(database: str, plain_role: str, settings: Settings) -> None:
     with pytest.raises(
         HeadraceError, match=r"^doctor: the role lacks a right .*run it as the role that migrates"

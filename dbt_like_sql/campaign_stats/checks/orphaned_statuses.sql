@@ -38,7 +38,7 @@ AS $$
         SELECT
             o.status, count(*) AS orphaned, count(*) FILTER (WHERE o.in_messages) AS in_messages,
             min(o.created_at) AS oldest, max(o.created_at) AS newest,
-            array_agg(o.id ORDER BY o.place) FILTER (WHERE o.place <= p_examples) AS examples
+            array_agg(o.id ORDER BY o.place) FILTER (WHERE o.place <= least(p_examples, 1000)) AS examples
         FROM placed o GROUP BY o.status
     ) p ON p.status IS NOT DISTINCT FROM a.status
     ORDER BY 3 DESC, 1

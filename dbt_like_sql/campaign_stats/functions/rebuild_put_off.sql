@@ -16,7 +16,7 @@ BEGIN
     IF left(p_code, 2) = '40' OR p_code = '55P03' THEN
         UPDATE headrace.campaign c SET
             rebuild_requested_at = coalesce(c.rebuild_requested_at, clock_timestamp()),
-            rebuild_not_before = clock_timestamp() + make_interval(secs => greatest(1, 10 * p_seconds))
+            rebuild_not_before = clock_timestamp() + make_interval(secs => least(greatest(1, 10 * p_seconds), 86400))
         FROM unnest(p_items) u (id) WHERE c.campaign_id = u.id::uuid;
         RETURN;
     END IF;
@@ -24,7 +24,7 @@ BEGIN
         rebuild_requested_at = coalesce(c.rebuild_requested_at, clock_timestamp()),
         rebuild_failures = c.rebuild_failures + 1, rebuild_error = left(p_code || ' ' || p_error, 1000),
         rebuild_not_before = clock_timestamp() + least(
-            greatest(interval '1 minute' * 2 ^ least(c.rebuild_failures, 20), make_interval(secs => 10 * p_seconds)), interval '1 day')
+            greatest(interval '1 minute' * 2 ^ least(c.rebuild_failures, 20), make_interval(secs => least(10 * p_seconds, 86400))), interval '1 day')
     FROM unnest(p_items) u (id) WHERE c.campaign_id = u.id::uuid;
 END
 $$;

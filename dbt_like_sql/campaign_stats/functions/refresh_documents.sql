@@ -7,7 +7,7 @@
 -- Totals are over all templates. Of more than most_listed_templates() those with the most messages are listed, by their keys, and
 -- the totals say how many there are and how many are left out.
 CREATE OR REPLACE FUNCTION headrace.refresh_documents(p_campaigns uuid[], p_frozen boolean DEFAULT false) RETURNS bigint
-LANGUAGE plpgsql SECURITY DEFINER
+LANGUAGE plpgsql
 SET search_path = pg_catalog, headrace, pg_temp
 AS $$
 DECLARE

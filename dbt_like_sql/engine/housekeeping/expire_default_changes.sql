@@ -21,7 +21,7 @@ DECLARE
     v_pos bigint[];
 BEGIN
     SELECT array_agg(l.pos ORDER BY l.pos) FILTER (WHERE l.changed_at < v_expired), max(l.pos) INTO v_pos, last_pos
-    FROM (SELECT d.pos, d.changed_at FROM headrace.change_log_default d WHERE d.pos > p_after ORDER BY d.pos LIMIT p_limit) l;
+    FROM (SELECT d.pos, d.changed_at FROM headrace.change_log_default d WHERE d.pos > p_after ORDER BY d.pos LIMIT least(greatest(p_limit, 0), 100000)) l;
     deleted := 0;
     IF v_pos IS NULL THEN
         last_pos := NULL;

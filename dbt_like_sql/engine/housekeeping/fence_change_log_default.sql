@@ -15,13 +15,14 @@ SET datestyle = 'ISO, YMD'
 AS $$
 DECLARE
     v_name constant text := 'fence_' || to_char(p_first, 'YYYYMMDD') || '_' || to_char(p_last + 1, 'YYYYMMDD');
+    v_today constant date := (clock_timestamp() AT TIME ZONE 'UTC')::date;
     v_from constant timestamptz := p_first::timestamp AT TIME ZONE 'UTC';
     v_to constant timestamptz := (p_last + 1)::timestamp AT TIME ZONE 'UTC';
 BEGIN
     IF NOT headrace.default_is_large() THEN
         RETURN 'small';
     END IF;
-    IF p_last < p_first OR p_last > p_first + 31 OR v_from < headrace.first_fenceable_moment() THEN
+    IF p_last < p_first OR p_last > p_first + 31 OR p_last > v_today + 62 OR v_from < headrace.first_fenceable_moment() THEN
         RAISE EXCEPTION 'DEFAULT cannot be fenced from % to %: only for days to come, at most 31', p_first, p_last
             USING ERRCODE = 'invalid_parameter_value';
     END IF;

@@ -10,7 +10,9 @@ LANGUAGE sql SECURITY DEFINER
 SET search_path = pg_catalog, headrace, pg_temp
 AS $$
     INSERT INTO headrace.worker AS w (worker_id, hostname, pid, state, streams, changes_applied, last_error)
-    VALUES (p_worker_id, p_hostname, p_pid, p_state, p_streams, p_changes_applied, p_last_error)
+    VALUES (
+        left(p_worker_id, 200), left(p_hostname, 200), p_pid, p_state, ARRAY(SELECT left(s, 200) FROM unnest(p_streams[1:100]) s),
+        p_changes_applied, left(p_last_error, 2000))
     ON CONFLICT (worker_id) DO UPDATE SET
         seen_at = clock_timestamp(), state = excluded.state, streams = excluded.streams,
         changes_applied = excluded.changes_applied, last_error = excluded.last_error

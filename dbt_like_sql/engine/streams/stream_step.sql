@@ -23,7 +23,7 @@ BEGIN
     IF NOT FOUND THEN
         RAISE EXCEPTION 'there is no stream %', p_stream USING ERRCODE = 'no_data_found';
     END IF;
-    v_batch := headrace.stream_read(p_stream, p_shard, p_limit);
+    v_batch := headrace.stream_read(p_stream, p_shard, least(greatest(p_limit, 1), 100000));
     status := CASE WHEN v_batch IS NULL THEN 'busy' WHEN v_batch = '{}' THEN 'idle' ELSE 'applied' END;
     changes := coalesce(cardinality(v_batch), 0);
     more := coalesce((SELECT k.cur IS NOT NULL FROM headrace.stream_cursor k WHERE k.stream = p_stream AND k.shard = p_shard), false);

@@ -32,7 +32,7 @@ SERVING = named("""
 """)
 # How far behind the streams are.
 WATCHING = named("""
-    oldest_writer stream_rebuilds
+    changes_behind oldest_writer stream_rebuilds
 """)
 # What an application hands over.
 TAKING_IN = named("""
@@ -47,7 +47,7 @@ DECIDING = named("""
 WORKING = named("""
     add_change_log_partition campaigns_created campaigns_named capture_faults capture_fingerprint
     counters_json drop_change_log_partition expire_default_changes expired_change_log_days
-    fence_change_log_default final_days forget_old_workers missing_change_log_days missing_source_rows
+    fence_change_log_default final_days forget_old_workers held_up missing_change_log_days missing_source_rows
     most_listed_templates note_altered_source orphaned_statuses rebuild_days rebuild_step
     refresh_unfrozen_documents remove_default_fence source_parts source_problems source_row_counts
     source_values stray_changes stream_poll stream_rebuild stream_rebuild_items stream_rebuild_pick
@@ -57,7 +57,7 @@ WORKING = named("""
 # For nobody but other functions, migrate, and members of headrace_owner.
 INTERNAL = named("""
     altered_sources amend_campaign apply_outcomes apply_times calendar_day campaign_stats_apply
-    capture_table check_frozen_rows clean_json dead_letter_discard dead_letter_next_try default_is_large
+    capture_table change_width changes_that_fit check_frozen_rows clean_json dead_letter_discard dead_letter_next_try default_is_large
     discard_webhook_rejects document_json first_fenceable_moment fold_messages freeze_campaign
     is_data_error is_other_webhook_field is_passing_error keep_before_fence keep_webhook_rejects
     latency_block latency_median latency_seconds lifecycle_state live_stats lock_campaigns
@@ -80,7 +80,7 @@ GRANTED = {
     # Those that act inside: what they own, and what that needs.
     "headrace_capture": {"log_change_anew"},
     "headrace_ingest": {"store_webhook_items"},
-    "headrace_monitor": {"oldest_writer"},
+    "headrace_monitor": {"oldest_writer", "held_up"},
 }
 _GENERATED = "p.proname !~ '^capture_.*_(insert|update|delete|truncate)$'"
 

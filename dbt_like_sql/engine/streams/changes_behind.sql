@@ -18,6 +18,7 @@ DECLARE
     v_late xid8[];
     v_window timestamptz;
 BEGIN
+    p_most := least(greatest(p_most, 0), 1000000);
     FOR c IN SELECT k.*, s.sources, s.shards FROM headrace.stream_cursor k INNER JOIN headrace.stream s ON s.stream = k.stream ORDER BY k.stream, k.shard LOOP
         v_seen := coalesce(c.cur, c.prev);
         v_low := pg_snapshot_xmax(v_seen);

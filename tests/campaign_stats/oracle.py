@@ -33,17 +33,23 @@ def outcomes(connection: psycopg.Connection[Any], window: timedelta = timedelta(
     Tables are found by the connection's search_path; ids may be of any type that the contract accepts.
     """
     campaigns = {row[0] for row in connection.execute("SELECT id FROM campaigns")}
+
+    def named(value: str | None) -> str | None:
+        """Whom or what an id, a phone or a number names: the empty one nothing, as null."""
+        return value or None
+
     # In UTC: Python subtracts the wall clocks of two times in one zone, whatever its clocks did in between.
     connection.execute("SET timezone = 'UTC'")
-    queue = connection.execute(
+    rows = connection.execute(
         "SELECT id, campaign_id, template_name, status, whatsapp_message_id, user_phone, whatsapp_number_id,"
         " coalesce(sent_at, created_at) FROM send_queue"
-    ).fetchall()
+    )
+    queue = [(*row[:4], *map(named, row[4:7]), row[7]) for row in rows]
     statuses: dict[str, dict[str, datetime]] = defaultdict(dict)
     for message_id, status, at in connection.execute(
         "SELECT whatsapp_message_id, status, created_at FROM message_status_logs"
     ):
-        if message_id is not None:
+        if named(message_id) is not None:
             statuses[message_id][status] = min(at, statuses[message_id].get(status, at))
     columns = connection.execute("SELECT * FROM messages LIMIT 0").description or ()
     reference_column = "context_message_id" if "context_message_id" in {c.name for c in columns} else "NULL"
@@ -72,7 +78,7 @@ def outcomes(connection: psycopg.Connection[Any], window: timedelta = timedelta(
         messages.sort()
     replies: dict[Any, list[datetime]] = defaultdict(list)
     for phone, number, at, reference in incoming:
-        if reference is not None:
+        if named(reference) is not None:
             for row_id in by_message_id.get(reference, ()):
                 replies[row_id].append(at)
             continue

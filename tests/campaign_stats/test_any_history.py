@@ -23,9 +23,9 @@ MESSAGES = [uuid.UUID(int=n) for n in range(201, 206)]
 LOGS = list(range(1, 9))
 
 maybe_campaign = st.sampled_from([*CAMPAIGNS * 3, None])
-phone = st.sampled_from(["5511"] * 6 + ["5522", None])
-number = st.sampled_from(["n1"] * 8 + ["n2", None])
-wamid = st.sampled_from(["w1", "w2", "w3", "w4", None])
+phone = st.sampled_from(["5511"] * 6 + ["5522", None, ""])
+number = st.sampled_from(["n1"] * 8 + ["n2", None, ""])
+wamid = st.sampled_from(["w1", "w2", "w3", "w4", None, ""])
 template = st.sampled_from(["hello", "offer", None])
 # Few moments, so that ties are normal; some beyond the reply window, one to the microsecond at its edge.
 moment = st.sampled_from(
@@ -50,7 +50,7 @@ message_columns = {
     "user_phone": phone,
     "whatsapp_number_id": number,
     "created_at": moment,
-    "context_message_id": st.sampled_from([None] * 5 + ["w1", "w2"]),
+    "context_message_id": st.sampled_from([None] * 4 + ["", "w1", "w2"]),
 }
 log_columns = {"whatsapp_message_id": wamid, "status": provider_status, "created_at": moment}
 campaign_columns = {"status": st.sampled_from(["draft", "running", "completed"]), "created_at": moment}
@@ -150,7 +150,9 @@ def _do(session: psycopg.Connection[Any], action: tuple[Any, ...]) -> None:
 
 
 def _step(worker: psycopg.Connection[Any], limit: int) -> None:
-    for stream, shard, kind in worker.execute("SELECT * FROM headrace.stream_poll()").fetchall():
+    for stream, shard, kind in worker.execute(
+        "SELECT stream, shard, work FROM headrace.stream_poll()"
+    ).fetchall():
         if kind == "rebuild":
             worker.execute("SELECT headrace.stream_rebuild(%s)", [stream])
         else:

@@ -19,14 +19,14 @@ AS $$
         SELECT l.id::text AS id, l.whatsapp_message_id, l.status, l.created_at
         FROM headrace.stg_message_status_logs() l
         WHERE (l.created_at < now() - p_older_than) IS NOT FALSE
-            AND NOT EXISTS (SELECT FROM headrace.stg_send_queue() q WHERE q.whatsapp_message_id = l.whatsapp_message_id)
+            AND NOT EXISTS (SELECT FROM headrace.stg_send_queue() q WHERE q.whatsapp_message_id = l.whatsapp_message_id AND q.whatsapp_message_id <> '')
     ), placed AS (
         SELECT
             o.id, o.status, o.created_at,
             {{ optional('messages', 'whatsapp_message_id', 'm.id IS NOT NULL', 'false') }} AS in_messages,
             row_number() OVER (PARTITION BY o.status ORDER BY o.created_at DESC NULLS LAST, o.id DESC) AS place
         FROM orphan o
-        {{ optional('messages', 'whatsapp_message_id', 'LEFT JOIN (SELECT DISTINCT x.whatsapp_message_id::text AS id FROM ' + source + ".messages x WHERE headrace.source_holds('messages others')) m ON m.id = o.whatsapp_message_id", '') }}
+        {{ optional('messages', 'whatsapp_message_id', 'LEFT JOIN (SELECT DISTINCT x.whatsapp_message_id::text AS id FROM ' + source + ".messages x WHERE x.whatsapp_message_id <> '' AND headrace.source_holds('messages others')) m ON m.id = o.whatsapp_message_id", '') }}
     )
     SELECT
         a.status, a.statuses, coalesce(p.orphaned, 0), coalesce(p.in_messages, 0), p.oldest, p.newest, coalesce(p.examples, '{}')

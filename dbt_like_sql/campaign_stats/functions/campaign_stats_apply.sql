@@ -23,12 +23,12 @@ BEGIN
         bool_or(c.op IN ('T', 'X')),
         array_agg(DISTINCT c.entity_id::uuid) FILTER (WHERE c.source = 'campaigns' AND c.op NOT IN ('T', 'X')),
         array_agg(DISTINCT c.entity_id::uuid) FILTER (WHERE c.source = 'campaigns' AND c.op IN ('I', 'D')),
-        -- but for what the archive takes away: that stays in the frozen documents
+        -- but for what the archive takes away (and only takes away): that stays in the frozen documents
         array_agg((c.data #>> '{old,campaign_id}')::uuid) FILTER (
-            WHERE c.source = 'send_queue' AND c.data IS NOT NULL AND c.cause IS DISTINCT FROM 'headrace.archive'),
+            WHERE c.source = 'send_queue' AND c.data IS NOT NULL AND (c.op = 'D' AND c.cause = 'headrace.archive') IS NOT TRUE),
         array_agg(c.entity_id) FILTER (
-            WHERE c.source = 'send_queue' AND c.data IS NOT NULL AND c.cause IS DISTINCT FROM 'headrace.archive'),
-        bool_or(c.cause = 'headrace.archive')
+            WHERE c.source = 'send_queue' AND c.data IS NOT NULL AND (c.op = 'D' AND c.cause = 'headrace.archive') IS NOT TRUE),
+        bool_or(c.op = 'D' AND c.cause = 'headrace.archive')
     INTO v_emptied, v_named, v_renewed, v_left, v_left_messages, v_archived FROM unnest(p_changes) c;
     IF v_emptied THEN
         v_all := ARRAY(SELECT campaign_id FROM headrace.campaign UNION SELECT campaign_id FROM headrace.stg_campaigns());
@@ -61,7 +61,7 @@ BEGIN
     v_touched.campaigns := v_touched.campaigns || v_left;
     IF v_archived THEN
         SELECT t.messages INTO v_late
-        FROM headrace.touched_messages(ARRAY(SELECT c FROM unnest(p_changes) c WHERE c.cause IS DISTINCT FROM 'headrace.archive')) t;
+        FROM headrace.touched_messages(ARRAY(SELECT c FROM unnest(p_changes) c WHERE (c.op = 'D' AND c.cause = 'headrace.archive') IS NOT TRUE)) t;
     END IF;
     v_counted := headrace.fold_messages(v_touched.messages, v_touched.campaigns, v_late);
     PERFORM headrace.request_amendments(v_left, v_left_messages);

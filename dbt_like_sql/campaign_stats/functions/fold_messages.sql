@@ -7,7 +7,8 @@
 -- The protocol that folds and rebuilds share: (a) lock the campaigns that the messages count for or will, (b) only then,
 -- in a new statement, read the truth and the stored outcomes, (c) make sure that the locks covered them, (d) apply the
 -- differences. Holding a message's campaign is what makes its outcome stable. Where a message turns out to belong to a
--- campaign that is not held, that one is locked too and the truth read again. p_recounted: see apply_outcomes.
+-- campaign that is not held, that one is locked too and the truth read again. p_recounted: see apply_outcomes. Empty ids,
+-- phones and numbers name nothing.
 CREATE OR REPLACE FUNCTION headrace.fold_messages(
     p_messages text[], p_campaigns uuid[], p_late text[] DEFAULT NULL, p_recounted uuid[] DEFAULT NULL
 ) RETURNS bigint
@@ -67,7 +68,7 @@ BEGIN
                         min(s.created_at) FILTER (WHERE s.bits & 2 > 0) AS delivered_at, min(s.created_at) FILTER (WHERE s.bits & 4 > 0) AS read_at
                     FROM (
                         SELECT headrace.status_bits(x.status) AS bits, x.created_at FROM headrace.stg_message_status_logs() x
-                        WHERE x.whatsapp_message_id = q.whatsapp_message_id
+                        WHERE x.whatsapp_message_id = q.whatsapp_message_id AND q.whatsapp_message_id <> ''
                     ) s
                 ) l
                 WHERE c.state IN ('live', 'settling')
@@ -76,11 +77,13 @@ BEGIN
             LEFT JOIN LATERAL (
                 SELECT count(*) > 0 AS replied, min(y.created_at) AS replied_at
                 FROM (
-                    SELECT x.created_at FROM headrace.stg_incoming_messages() x WHERE x.context_message_id = q.whatsapp_message_id
+                    SELECT x.created_at FROM headrace.stg_incoming_messages() x
+                    WHERE x.context_message_id = q.whatsapp_message_id AND q.whatsapp_message_id <> ''
                     UNION ALL
                     SELECT m.created_at FROM headrace.stg_incoming_messages() m
                     WHERE m.user_phone = q.user_phone AND m.whatsapp_number_id = q.whatsapp_number_id
-                        AND m.created_at > q.at AND m.context_message_id IS NULL
+                        AND q.user_phone <> '' AND q.whatsapp_number_id <> ''
+                        AND m.created_at > q.at AND coalesce(m.context_message_id, '') = ''
                         AND extract(EPOCH FROM m.created_at) - extract(EPOCH FROM q.at) <= headrace.reply_window()
                         AND NOT EXISTS (
                             SELECT FROM headrace.stg_send_queue() n
@@ -88,7 +91,8 @@ BEGIN
                                 AND (n.at, n.id) > (q.at, q.id) AND n.at < m.created_at
                                 AND (n.status = 'sent' OR EXISTS (
                                     SELECT FROM headrace.stg_message_status_logs() l
-                                    WHERE l.whatsapp_message_id = n.whatsapp_message_id AND headrace.status_bits(l.status) & 1 > 0)))
+                                    WHERE l.whatsapp_message_id = n.whatsapp_message_id AND n.whatsapp_message_id <> ''
+                                        AND headrace.status_bits(l.status) & 1 > 0)))
                 ) y
                 WHERE e.bits & 1 > 0
                 OFFSET 0

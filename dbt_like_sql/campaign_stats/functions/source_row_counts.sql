@@ -22,15 +22,20 @@ AS $$
         'send_queue', (SELECT count(*) FROM headrace.stg_send_queue() q WHERE q.campaign_id = p_campaign_id),
         'message_status_logs', (
             SELECT count(*) FROM headrace.stg_message_status_logs() l
-            WHERE l.whatsapp_message_id IN (SELECT q.whatsapp_message_id FROM headrace.stg_send_queue() q WHERE q.campaign_id = p_campaign_id)),
+            WHERE l.whatsapp_message_id IN (
+                SELECT q.whatsapp_message_id FROM headrace.stg_send_queue() q
+                WHERE q.campaign_id = p_campaign_id AND q.whatsapp_message_id <> '')),
         'messages', (
             SELECT count(*) FROM headrace.stg_incoming_messages() m
-            WHERE m.context_message_id IS NULL AND extract(EPOCH FROM m.created_at) BETWEEN s.since AND s.until
+            WHERE coalesce(m.context_message_id, '') = '' AND extract(EPOCH FROM m.created_at) BETWEEN s.since AND s.until
                 AND (m.user_phone, m.whatsapp_number_id) IN (
-                    SELECT q.user_phone, q.whatsapp_number_id FROM headrace.stg_send_queue() q WHERE q.campaign_id = p_campaign_id)
+                    SELECT q.user_phone, q.whatsapp_number_id FROM headrace.stg_send_queue() q
+                    WHERE q.campaign_id = p_campaign_id AND q.user_phone <> '' AND q.whatsapp_number_id <> '')
         ) + (
             SELECT count(*) FROM headrace.stg_incoming_messages() m
-            WHERE m.context_message_id IN (SELECT q.whatsapp_message_id FROM headrace.stg_send_queue() q WHERE q.campaign_id = p_campaign_id)),
+            WHERE m.context_message_id IN (
+                SELECT q.whatsapp_message_id FROM headrace.stg_send_queue() q
+                WHERE q.campaign_id = p_campaign_id AND q.whatsapp_message_id <> '')),
         'messages_from', s.since, 'messages_until', s.until))
     FROM stretch s
 $$;

@@ -8,7 +8,7 @@
 -- be moved: at the place it left (from the change), and at the place it is at now. A reply that left touches every message
 -- whose window reached it, because the change that came between them may have been applied when the reply was gone. A status
 -- touches the predecessor only where the queue row does not say sent: elsewhere the row had made it a campaign message
--- already, by a change of its own.
+-- already, by a change of its own. An empty message id, reference, phone or number names nothing, as null does.
 CREATE OR REPLACE FUNCTION headrace.touched_messages(
     p_changes headrace.change_log[], OUT messages text[], OUT campaigns uuid[]
 )
@@ -48,7 +48,7 @@ BEGIN
             array_agg(q.id::text), array_agg(q.id::text) FILTER (WHERE q.status IS DISTINCT FROM 'sent'),
             array_agg(DISTINCT q.campaign_id)
         INTO v_by_status, v_unsent, v_more
-        FROM (SELECT DISTINCT id FROM unnest(v_status_ids) id) k
+        FROM (SELECT DISTINCT id FROM unnest(v_status_ids) id WHERE id <> '') k
         INNER JOIN headrace.stg_send_queue() q ON q.whatsapp_message_id = k.id;
         campaigns := campaigns || v_more;
     END IF;
@@ -67,17 +67,18 @@ BEGIN
         CROSS JOIN LATERAL (
             SELECT n.id::text AS id, n.campaign_id, n.at FROM headrace.stg_send_queue() n
             WHERE n.user_phone = place.user_phone AND n.whatsapp_number_id = place.whatsapp_number_id
+                AND place.user_phone <> '' AND place.whatsapp_number_id <> ''
                 AND (n.at, n.id) < (place.at, place.id)
                 AND (n.status = 'sent' OR EXISTS (
                     SELECT FROM headrace.stg_message_status_logs() l
-                    WHERE l.whatsapp_message_id = n.whatsapp_message_id AND headrace.status_bits(l.status) & 1 > 0))
+                    WHERE l.whatsapp_message_id = n.whatsapp_message_id AND n.whatsapp_message_id <> '' AND headrace.status_bits(l.status) & 1 > 0))
             ORDER BY n.at DESC, n.id DESC LIMIT 1
         ) p
         -- What stands at a place takes only replies that are later than it, and in the predecessor's window.
         WHERE EXISTS (
             SELECT FROM headrace.stg_incoming_messages() m
             WHERE m.user_phone = place.user_phone AND m.whatsapp_number_id = place.whatsapp_number_id
-                AND m.created_at > place.at AND m.context_message_id IS NULL
+                AND m.created_at > place.at AND coalesce(m.context_message_id, '') = ''
                 AND extract(EPOCH FROM m.created_at) - extract(EPOCH FROM p.at) <= headrace.reply_window());
         campaigns := campaigns || v_more;
     END IF;
@@ -91,14 +92,14 @@ BEGIN
                 SELECT c.data #>> '{new,user_phone}' AS phone, c.data #>> '{new,whatsapp_number_id}' AS number,
                     (c.data #>> '{new,created_at}')::timestamptz AS at
             ) k
-            WHERE k.at IS NOT NULL
+            WHERE k.at IS NOT NULL AND k.phone <> '' AND k.number <> ''
         ) m
         CROSS JOIN LATERAL (
             SELECT n.id::text AS id, n.campaign_id FROM headrace.stg_send_queue() n
             WHERE n.user_phone = m.phone AND n.whatsapp_number_id = m.number AND n.at < m.at
                 AND (n.status = 'sent' OR EXISTS (
                     SELECT FROM headrace.stg_message_status_logs() l
-                    WHERE l.whatsapp_message_id = n.whatsapp_message_id AND headrace.status_bits(l.status) & 1 > 0))
+                    WHERE l.whatsapp_message_id = n.whatsapp_message_id AND n.whatsapp_message_id <> '' AND headrace.status_bits(l.status) & 1 > 0))
             ORDER BY n.at DESC, n.id DESC LIMIT 1
         ) o;
         campaigns := campaigns || v_more;
@@ -110,12 +111,13 @@ BEGIN
                 (c.data #>> '{old,created_at}')::timestamptz AS at
         ) m
         INNER JOIN headrace.stg_send_queue() n ON n.user_phone = m.phone AND n.whatsapp_number_id = m.number AND n.at < m.at
-        WHERE extract(EPOCH FROM m.at) - extract(EPOCH FROM n.at) <= headrace.reply_window();
+        WHERE m.phone <> '' AND m.number <> '' AND extract(EPOCH FROM m.at) - extract(EPOCH FROM n.at) <= headrace.reply_window();
         campaigns := campaigns || v_more;
         SELECT array_agg(q.id::text) INTO v_referred
         FROM unnest(v_messages) c
         CROSS JOIN LATERAL (VALUES (c.data #>> '{old,context_message_id}'), (c.data #>> '{new,context_message_id}')) k (id)
-        INNER JOIN headrace.stg_send_queue() q ON q.whatsapp_message_id = k.id;
+        INNER JOIN headrace.stg_send_queue() q ON q.whatsapp_message_id = k.id
+        WHERE k.id <> '';
     END IF;
 
     -- In the order of ids, in which the fold then goes through the indexes: a tenth less for it to do.

@@ -6,7 +6,8 @@
 --
 -- A time is that of the first evidence; null where it is not known. Statuses are folded per message before anything is
 -- counted, so that no join multiplies rows. Replies are searched from the incoming messages on: a conversation without one
--- costs nothing. campaign_id stands in both join conditions so that WHERE campaign_id = ... reaches every scan.
+-- costs nothing. An empty message id, reference, phone or number names nothing, as null does. campaign_id stands in both join
+-- conditions so that WHERE campaign_id = ... reaches every scan.
 CREATE OR REPLACE FUNCTION headrace.message_outcome_live()
 RETURNS TABLE (
     id {{ type('send_queue', 'id') }}, campaign_id uuid, template_name text, bits integer,
@@ -30,7 +31,7 @@ AS $$
             min(l.created_at) FILTER (WHERE headrace.status_bits(l.status) & 2 > 0) AS delivered_at,
             min(l.created_at) FILTER (WHERE headrace.status_bits(l.status) & 4 > 0) AS read_at
         FROM {{ source }}.send_queue q
-        LEFT JOIN headrace.stg_message_status_logs() l ON q.whatsapp_message_id::text = l.whatsapp_message_id
+        LEFT JOIN headrace.stg_message_status_logs() l ON q.whatsapp_message_id::text = l.whatsapp_message_id AND l.whatsapp_message_id <> ''
         WHERE headrace.source_holds('send_queue')
         GROUP BY q.id, q.campaign_id, q.template_name, q.status
     ) s
@@ -43,17 +44,19 @@ AS $$
             INNER JOIN headrace.stg_send_queue() q
                 ON m.user_phone = q.user_phone AND m.whatsapp_number_id = q.whatsapp_number_id AND m.created_at > q.at
                     AND extract(EPOCH FROM m.created_at) - extract(EPOCH FROM q.at) <= headrace.reply_window()
-            WHERE m.context_message_id IS NULL AND NOT EXISTS (
+            WHERE coalesce(m.context_message_id, '') = '' AND m.user_phone <> '' AND m.whatsapp_number_id <> '' AND NOT EXISTS (
                 SELECT FROM headrace.stg_send_queue() n
                 WHERE n.user_phone = q.user_phone AND n.whatsapp_number_id = q.whatsapp_number_id
                     AND (n.at, n.id) > (q.at, q.id) AND n.at < m.created_at
                     AND (n.status = 'sent' OR EXISTS (
                         SELECT FROM headrace.stg_message_status_logs() l
-                        WHERE l.whatsapp_message_id = n.whatsapp_message_id AND headrace.status_bits(l.status) & 1 > 0)))
+                        WHERE l.whatsapp_message_id = n.whatsapp_message_id AND n.whatsapp_message_id <> ''
+                            AND headrace.status_bits(l.status) & 1 > 0)))
             UNION ALL
             SELECT q.id, q.campaign_id, m.created_at
             FROM headrace.stg_incoming_messages() m
             INNER JOIN headrace.stg_send_queue() q ON m.context_message_id = q.whatsapp_message_id
+            WHERE m.context_message_id <> ''
         ) u
         GROUP BY u.id, u.campaign_id
     ) r ON s.id = r.id AND s.campaign_id = r.campaign_id

@@ -31,10 +31,12 @@ _ORPHANS = """
     FROM headrace.orphaned_statuses(make_interval(secs => %(older)s), %(examples)s)
 """
 _VALUES = "SELECT value, known, row_count, example FROM headrace.source_values(%(table)s)"
+# A check is no place to read millions of rows.
+MOST_COUNTED = 100_000
 _REJECTS = """
     SELECT reason, count(*), sum(times)::bigint, min(first_at), max(last_at), (array_agg(id ORDER BY last_at DESC))[1:%(examples)s]::text[],
         count(*) OVER (), sum(count(*)) OVER ()::bigint, sum(sum(times)) OVER ()::bigint
-    FROM headrace.webhook_reject WHERE NOT notice GROUP BY reason ORDER BY 2 DESC, 1 LIMIT %(most)s
+    FROM (SELECT * FROM headrace.webhook_reject WHERE NOT notice LIMIT 100000) r GROUP BY reason ORDER BY 2 DESC, 1 LIMIT %(most)s
 """
 
 
@@ -194,7 +196,7 @@ def read_rejects(connection: sa.Connection) -> tuple[list[Rejects], int, int, in
 def judge_rejects(seen: Sequence[Rejects], reasons: int, items: int, times: int) -> Finding:
     """Passed where there are none; notices of the provider are not among them."""
     sentence = (
-        f"{items:,} parts of webhooks were not taken in: "
+        f"{items:,}{'+' if items >= MOST_COUNTED else ''} parts of webhooks were not taken in: "
         + named([f"{item.reason} ({item.items:,})" for item in seen], reasons)
         + "; see headrace.webhook_reject: headrace webhooks rejects retry takes them in once the cause is mended, "
         "discard gives them up"

@@ -19,7 +19,7 @@ from orchestration.errors import HeadraceError
 from orchestration.migrate import migrate
 from orchestration.settings import Settings
 from tests.concurrency.items import make_items
-from tests.engine.sessions import InThread, open_transaction, wait_until
+from tests.engine.sessions import InThread, as_role, open_transaction, wait_until
 from tests.rows import insert
 
 WEEK, TWO_WEEKS = timedelta(days=7), timedelta(days=14)
@@ -177,7 +177,7 @@ def test_writers_beside_the_worker_that_comes_back_never_fail(
     try:
         wait_until(lambda: in_default(admin) > 15_010)
         while len(days(admin)) < PARTITIONS_AHEAD:
-            keep_house(database)
+            keep_house(as_role(database, "headrace_worker"))
     finally:
         stop.set()
     written = sum(writer.outcome() for writer in writers)

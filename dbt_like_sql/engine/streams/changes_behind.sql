@@ -5,11 +5,15 @@
 -- locks:   none
 --
 -- What is left of an open window stands in its cursor. Behind that at most p_most changes are looked at, the oldest transactions'
--- first: the age is theirs. A stream that reads few of them may have fewer than p_most counted and more behind.
+-- first: the age is theirs. A stream that reads few of them may have fewer than p_most counted and more behind. By the indexes, always:
+-- of a bulk load that nobody analyzed yet the planner would rather read and sort all.
 CREATE OR REPLACE FUNCTION headrace.changes_behind(p_most bigint DEFAULT 100000)
 RETURNS TABLE (stream text, shard integer, rows_behind bigint, more_behind boolean, oldest_change timestamptz)
 LANGUAGE plpgsql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, headrace, pg_temp
+SET enable_sort = off
+SET enable_seqscan = off
+SET enable_bitmapscan = off
 AS $$
 DECLARE
     c record;

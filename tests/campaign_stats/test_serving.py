@@ -13,6 +13,7 @@ from psycopg import sql
 from orchestration.migrate import migrate
 from orchestration.settings import Settings
 from tests.campaign_stats.oracle import drain
+from tests.rows import a_history, insert
 
 Connection = psycopg.Connection[Any]
 
@@ -229,3 +230,25 @@ def test_each_role_may_do_what_it_needs_and_no_more(app: Connection, role: str) 
                         app.execute(statement)
     finally:
         app.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(login)))
+
+
+def test_a_stored_document_is_served_where_the_applications_columns_cannot_be_read(database: str) -> None:
+    with psycopg.connect(database, autocommit=True) as connection:
+        counted, _ = a_history(connection)
+        drain(connection)
+        before = connection.execute("SELECT headrace.campaign_stats(%s)", [counted]).fetchall()[0][0]
+        new = insert(connection, "campaigns", name="new", status="running")
+        connection.execute("ALTER TABLE campaigns RENAME name TO title")
+        ((served,),) = connection.execute("SELECT headrace.campaign_stats(%s)", [counted]).fetchall()
+        assert served["totals"] == before["totals"]
+        assert served["template_stats"] == before["template_stats"]
+        assert served["age_seconds"] >= before["age_seconds"]
+        assert served["paused"] == (
+            "column name of table campaigns is now called title: what reads it is paused;"
+            " run: ALTER TABLE public.campaigns RENAME COLUMN title TO name;"
+        )
+        with pytest.raises(psycopg.Error, match="column"):
+            connection.execute("SELECT headrace.campaign_stats(%s)", [new])
+        connection.execute("ALTER TABLE campaigns RENAME title TO name")
+        ((again,),) = connection.execute("SELECT headrace.campaign_stats(%s)", [counted]).fetchall()
+        assert "paused" not in again

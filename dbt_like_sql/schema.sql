@@ -4,6 +4,15 @@
 
 CREATE SCHEMA headrace;
 
+-- Name: SCHEMA headrace; Type: COMMENT; Schema: -; Owner: -
+
+COMMENT ON SCHEMA headrace IS 'Headrace: belongs to role headrace_owner. Made, changed and removed by headrace migrate and headrace uninstall.';
+
+-- Name: missing; Type: TYPE; Schema: headrace; Owner: -
+
+CREATE TYPE headrace.missing AS ENUM (
+);
+
 -- Name: outcome_change; Type: TYPE; Schema: headrace; Owner: -
 
 CREATE TYPE headrace.outcome_change AS (
@@ -29,33 +38,69 @@ CREATE TYPE headrace.outcome_change AS (
 CREATE FUNCTION headrace.add_change_log_partition(p_day date) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
-    SET lock_timeout TO '100ms'
+    SET lock_timeout TO '80ms'
+    SET "TimeZone" TO 'UTC'
+    SET "DateStyle" TO 'ISO, YMD'
     AS $_$
 DECLARE
+    v_today constant date := (clock_timestamp() AT TIME ZONE 'UTC')::date;
     v_name constant text := 'change_log_' || to_char(p_day, 'YYYYMMDD');
     v_from constant timestamptz := p_day::timestamp AT TIME ZONE 'UTC';
     v_to constant timestamptz := (p_day + 1)::timestamp AT TIME ZONE 'UTC';
+    v_near constant boolean := v_from < headrace.first_fenceable_moment();
 BEGIN
+    IF p_day NOT BETWEEN v_today - 31 AND v_today + 31 THEN
+        RAISE EXCEPTION 'the change log has no partition for %: only for days at most 31 days from today', p_day
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
     -- What ATTACH takes below, but before looking: of two that make the partition at once, one waits and then finds it.
     LOCK TABLE ONLY headrace.change_log IN SHARE UPDATE EXCLUSIVE MODE;
     IF to_regclass('headrace.' || v_name) IS NOT NULL THEN
         RETURN false;
     END IF;
-    EXECUTE format('CREATE TABLE headrace.%I (LIKE headrace.change_log INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING INDEXES)', v_name);
-    -- Without a key: a publication of all tables would otherwise refuse to move or delete its rows.
-    EXECUTE format('ALTER TABLE headrace.%I REPLICA IDENTITY FULL', v_name);
-    EXECUTE format('ALTER TABLE headrace.%I ADD CONSTRAINT %I CHECK (changed_at >= %L AND changed_at < %L)', v_name, v_name || '_day', v_from, v_to);
-    IF EXISTS (SELECT FROM headrace.change_log_default WHERE changed_at >= v_from AND changed_at < v_to) THEN
-        LOCK TABLE headrace.change_log_default IN ACCESS EXCLUSIVE MODE;
-        EXECUTE format(
-            'WITH moved AS (DELETE FROM headrace.change_log_default WHERE changed_at >= $1 AND changed_at < $2 RETURNING *)'
-            || ' INSERT INTO headrace.%I SELECT * FROM moved', v_name) USING v_from, v_to;
+    IF headrace.default_is_large() AND (v_near OR NOT EXISTS (
+        SELECT FROM pg_constraint c
+        WHERE c.conrelid = 'headrace.change_log_default'::regclass AND c.conname ~ '^fence_[0-9]{8}_[0-9]{8}$' AND c.convalidated
+            AND to_date(split_part(c.conname, '_', 2), 'YYYYMMDD') <= p_day AND to_date(split_part(c.conname, '_', 3), 'YYYYMMDD') > p_day))
+    THEN
+        RETURN false;
     END IF;
-    EXECUTE format('ALTER TABLE headrace.change_log ATTACH PARTITION headrace.%I FOR VALUES FROM (%L) TO (%L)', v_name, v_from, v_to);
-    EXECUTE format('ALTER TABLE headrace.%I DROP CONSTRAINT %I', v_name, v_name || '_day');
+    BEGIN
+        EXECUTE format('CREATE TABLE headrace.%I (LIKE headrace.change_log INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING INDEXES)', v_name);
+        -- Without a key: a publication of all tables would otherwise refuse to move or delete its rows.
+        EXECUTE format('ALTER TABLE headrace.%I REPLICA IDENTITY FULL', v_name);
+        EXECUTE format('ALTER TABLE headrace.%I ADD CONSTRAINT %I CHECK (changed_at >= %L AND changed_at < %L)', v_name, v_name || '_day', v_from, v_to);
+        IF v_near THEN
+            LOCK TABLE ONLY headrace.change_log IN ACCESS EXCLUSIVE MODE;
+        END IF;
+        PERFORM set_config('lock_timeout', '20ms', true);
+        EXECUTE format('ALTER TABLE headrace.change_log ATTACH PARTITION headrace.%I FOR VALUES FROM (%L) TO (%L)', v_name, v_from, v_to);
+        EXECUTE format('ALTER TABLE headrace.%I DROP CONSTRAINT %I', v_name, v_name || '_day');
+    EXCEPTION WHEN check_violation THEN
+        RETURN false;  -- DEFAULT holds changes of that day
+    END;
     RETURN true;
 END
 $_$;
+
+-- Name: altered_sources(text[]); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.altered_sources(p_sources text[] DEFAULT NULL::text[]) RETURNS TABLE(source text, problem text)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    AS $$
+BEGIN
+    FOR source IN
+        SELECT s.source FROM headrace.source s
+        WHERE (p_sources IS NULL AND s.triggers <> '{}' OR s.source = ANY (p_sources))
+            AND s.mark <> coalesce(headrace.source_mark(s.schema_name, s.table_name, ARRAY(SELECT jsonb_object_keys(s.columns))), '')
+        ORDER BY s.source
+    LOOP
+        SELECT p.what || '; run: ' || p.remedy INTO problem FROM headrace.source_problems(ARRAY[altered_sources.source]) p LIMIT 1;
+        RETURN NEXT;
+    END LOOP;
+END
+$$;
 
 -- Name: amend_campaign(uuid, text, boolean, boolean); Type: FUNCTION; Schema: headrace; Owner: -
 
@@ -100,7 +145,7 @@ BEGIN
 
     v_series := ARRAY(
         SELECT ROW(h.*)::headrace.campaign_hour FROM headrace.campaign_hourly_stats h WHERE h.campaign_id = p_campaign_id);
-    v_wrong := headrace.store_counts(p_campaign_id, true);
+    v_wrong := headrace.store_counts(ARRAY[p_campaign_id], true);
     -- Rows that went after the first look at how many there are may be missing in this count: they were forgotten, not taken back.
     v_rows_after := headrace.source_row_counts(p_campaign_id);
     IF NOT p_accept_fewer_rows AND headrace.missing_source_rows(
@@ -181,7 +226,7 @@ BEGIN
         ARRAY(SELECT p.campaign_id FROM headrace.campaign_stats_pending_amendment p WHERE p.campaign_id = ANY (p_campaigns)));
     FOR v_campaign, v_status IN
         SELECT p.campaign_id, CASE WHEN c.campaign_id IS NOT NULL THEN coalesce(c.status, '') END
-        FROM headrace.campaign_stats_pending_amendment p LEFT JOIN headrace.stg_campaigns c ON c.campaign_id = p.campaign_id
+        FROM headrace.campaign_stats_pending_amendment p LEFT JOIN headrace.stg_campaigns() c ON c.campaign_id = p.campaign_id
         WHERE p.campaign_id = ANY (p_campaigns) ORDER BY p.campaign_id
     LOOP
         IF p_accept AND v_status IS NOT NULL THEN
@@ -198,9 +243,9 @@ BEGIN
 END
 $$;
 
--- Name: apply_outcomes(headrace.outcome_change[], uuid); Type: FUNCTION; Schema: headrace; Owner: -
+-- Name: apply_outcomes(headrace.outcome_change[], uuid[]); Type: FUNCTION; Schema: headrace; Owner: -
 
-CREATE FUNCTION headrace.apply_outcomes(p_changes headrace.outcome_change[], p_recounted uuid DEFAULT NULL::uuid) RETURNS bigint
+CREATE FUNCTION headrace.apply_outcomes(p_changes headrace.outcome_change[], p_recounted uuid[] DEFAULT NULL::uuid[]) RETURNS bigint
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
     AS $$
@@ -208,6 +253,9 @@ DECLARE
     v_expected bigint;
     v_inserted bigint;
     v_campaigns uuid[];
+    v_emptied uuid[];
+    v_emptied_md5 uuid[];
+    v_large uuid[];
     v_added headrace.outcome_change[] := p_changes;  -- what counters get
 BEGIN
     IF coalesce(cardinality(p_changes), 0) = 0 THEN
@@ -241,60 +289,83 @@ BEGIN
         v_added := ARRAY(
             SELECT ROW(
                 d.message_id,
-                nullif(d.old_campaign, p_recounted), d.old_template, d.old_bits, d.old_sent_at, d.old_delivered_at, d.old_read_at, d.old_replied_at,
-                nullif(d.new_campaign, p_recounted), d.new_template, d.new_bits, d.new_sent_at, d.new_delivered_at, d.new_read_at, d.new_replied_at
+                CASE WHEN d.old_campaign <> ALL (p_recounted) THEN d.old_campaign END,
+                d.old_template, d.old_bits, d.old_sent_at, d.old_delivered_at, d.old_read_at, d.old_replied_at,
+                CASE WHEN d.new_campaign <> ALL (p_recounted) THEN d.new_campaign END,
+                d.new_template, d.new_bits, d.new_sent_at, d.new_delivered_at, d.new_read_at, d.new_replied_at
             )::headrace.outcome_change
-            FROM unnest(p_changes) d WHERE d.old_campaign <> p_recounted OR d.new_campaign <> p_recounted);
+            FROM unnest(p_changes) d WHERE d.old_campaign <> ALL (p_recounted) OR d.new_campaign <> ALL (p_recounted));
     END IF;
-    WITH delta AS (
+    IF cardinality(v_added) > 0 THEN
+        WITH delta AS MATERIALIZED (
+            SELECT
+                x.campaign_id, x.template_name, headrace.template_md5(x.template_name) AS template_md5,
+                min(d.message_id) FILTER (WHERE x.sign = 1 AND octet_length(x.template_name) > 1000) AS message_id,
+                sum(x.sign) AS total,
+                sum(x.sign) FILTER (WHERE x.bits & 1 > 0) AS sent,
+                sum(x.sign) FILTER (WHERE x.bits & 2 > 0) AS delivered,
+                sum(x.sign) FILTER (WHERE x.bits & 4 > 0) AS read,
+                sum(x.sign) FILTER (WHERE x.bits & 32 > 0) AS replied,
+                sum(x.sign) FILTER (WHERE x.bits & 8 > 0) AS failed,
+                sum(x.sign) FILTER (WHERE x.bits & 16 > 0) AS failed_queue
+            FROM unnest(v_added) d
+            CROSS JOIN LATERAL (VALUES
+                (d.new_campaign, d.new_template, d.new_bits, 1), (d.old_campaign, d.old_template, d.old_bits, -1)
+            ) x (campaign_id, template_name, bits, sign)
+            WHERE x.campaign_id IS NOT NULL
+                AND (d.old_campaign, d.old_template, d.old_bits) IS DISTINCT FROM (d.new_campaign, d.new_template, d.new_bits)
+            GROUP BY x.campaign_id, x.template_name
+        ), added AS (
+            UPDATE headrace.campaign_template_stats s SET
+                total = s.total + d.total, sent = s.sent + coalesce(d.sent, 0), delivered = s.delivered + coalesce(d.delivered, 0),
+                read = s.read + coalesce(d.read, 0), replied = s.replied + coalesce(d.replied, 0),
+                failed = s.failed + coalesce(d.failed, 0), failed_queue = s.failed_queue + coalesce(d.failed_queue, 0),
+                updated_at = clock_timestamp()
+            FROM delta d
+            WHERE s.campaign_id = d.campaign_id AND s.template_md5 = d.template_md5
+            RETURNING s.campaign_id, s.template_md5, s.total
+        ), made AS (
+            INSERT INTO headrace.campaign_template_stats
+                (campaign_id, template_md5, template_name, total, sent, delivered, read, replied, failed, failed_queue)
+            SELECT
+                d.campaign_id, d.template_md5,
+                CASE WHEN d.message_id IS NULL THEN d.template_name ELSE headrace.whole_template_name(d.template_name, d.message_id) END,
+                d.total, coalesce(d.sent, 0), coalesce(d.delivered, 0), coalesce(d.read, 0),
+                coalesce(d.replied, 0), coalesce(d.failed, 0), coalesce(d.failed_queue, 0)
+            FROM delta d
+            WHERE NOT EXISTS (
+                SELECT FROM headrace.campaign_template_stats s
+                WHERE s.campaign_id = d.campaign_id AND s.template_md5 = d.template_md5)
+            RETURNING campaign_id, template_md5, total
+        )
         SELECT
-            x.campaign_id, x.template_name,
-            sum(x.sign) AS total,
-            sum(x.sign) FILTER (WHERE x.bits & 1 > 0) AS sent,
-            sum(x.sign) FILTER (WHERE x.bits & 2 > 0) AS delivered,
-            sum(x.sign) FILTER (WHERE x.bits & 4 > 0) AS read,
-            sum(x.sign) FILTER (WHERE x.bits & 32 > 0) AS replied,
-            sum(x.sign) FILTER (WHERE x.bits & 8 > 0) AS failed,
-            sum(x.sign) FILTER (WHERE x.bits & 16 > 0) AS failed_queue
-        FROM unnest(v_added) d
-        CROSS JOIN LATERAL (VALUES
-            (d.new_campaign, d.new_template, d.new_bits, 1), (d.old_campaign, d.old_template, d.old_bits, -1)
-        ) x (campaign_id, template_name, bits, sign)
-        WHERE x.campaign_id IS NOT NULL
-            AND (d.old_campaign, d.old_template, d.old_bits) IS DISTINCT FROM (d.new_campaign, d.new_template, d.new_bits)
-        GROUP BY x.campaign_id, x.template_name
-    ), added AS (
-        UPDATE headrace.campaign_template_stats s SET
-            total = s.total + d.total, sent = s.sent + coalesce(d.sent, 0), delivered = s.delivered + coalesce(d.delivered, 0),
-            read = s.read + coalesce(d.read, 0), replied = s.replied + coalesce(d.replied, 0),
-            failed = s.failed + coalesce(d.failed, 0), failed_queue = s.failed_queue + coalesce(d.failed_queue, 0),
-            updated_at = clock_timestamp()
-        FROM delta d
-        WHERE s.campaign_id = d.campaign_id AND s.template_name IS NOT DISTINCT FROM d.template_name
-        RETURNING s.campaign_id
-    ), made AS (
-        INSERT INTO headrace.campaign_template_stats
-            (campaign_id, template_name, total, sent, delivered, read, replied, failed, failed_queue)
-        SELECT
-            d.campaign_id, d.template_name, d.total, coalesce(d.sent, 0), coalesce(d.delivered, 0), coalesce(d.read, 0),
-            coalesce(d.replied, 0), coalesce(d.failed, 0), coalesce(d.failed_queue, 0)
-        FROM delta d
-        WHERE NOT EXISTS (
-            SELECT FROM headrace.campaign_template_stats s
-            WHERE s.campaign_id = d.campaign_id AND s.template_name IS NOT DISTINCT FROM d.template_name)
-        RETURNING campaign_id
-    )
-    SELECT array_agg(DISTINCT u.campaign_id) INTO v_campaigns
-    FROM (SELECT campaign_id FROM added UNION ALL SELECT campaign_id FROM made) u;
-    v_campaigns := v_campaigns || headrace.apply_times(v_added);
-    DELETE FROM headrace.campaign_template_stats s WHERE s.campaign_id = ANY (v_campaigns) AND s.total = 0;
+            array_agg(DISTINCT u.campaign_id), array_agg(u.campaign_id) FILTER (WHERE u.total = 0),
+            array_agg(u.template_md5) FILTER (WHERE u.total = 0)
+        INTO v_campaigns, v_emptied, v_emptied_md5
+        FROM (SELECT a.* FROM added a UNION ALL SELECT m.* FROM made m) u;
+        v_campaigns := v_campaigns || headrace.apply_times(v_added);
+        IF v_emptied IS NOT NULL THEN
+            DELETE FROM headrace.campaign_template_stats s USING unnest(v_emptied, v_emptied_md5) e (campaign_id, template_md5)
+            WHERE s.campaign_id = e.campaign_id AND s.template_md5 = e.template_md5 AND s.total = 0;
+        END IF;
+        SELECT array_agg(d.campaign_id) INTO v_large
+        FROM headrace.campaign_computed_stats d WHERE d.campaign_id = ANY (v_campaigns) AND d.totals ? 'templates';
+        IF v_large IS NOT NULL THEN
+            UPDATE headrace.campaign c SET
+                document_due_at = clock_timestamp() + least(interval '10 microseconds' * (d.totals ->> 'templates')::bigint, interval '1 minute')
+            FROM headrace.campaign_computed_stats d
+            WHERE d.campaign_id = ANY (v_large) AND c.campaign_id = d.campaign_id AND c.document_due_at IS NULL;
+            v_campaigns := ARRAY(SELECT unnest(v_campaigns) EXCEPT SELECT unnest(v_large));
+        END IF;
+        PERFORM headrace.refresh_documents(v_campaigns);
+    END IF;
 
-    PERFORM headrace.refresh_documents(v_campaigns);
     PERFORM headrace.record_activity(
         ARRAY['campaign_template_stats', 'campaign_computed_stats'], array_agg(a.day), array_agg(a.n))
     FROM (
-        SELECT (c.created_at AT TIME ZONE 'UTC')::date AS day, count(*) AS n
-        FROM unnest(p_changes) d INNER JOIN headrace.stg_campaigns c ON c.campaign_id = coalesce(d.new_campaign, d.old_campaign)
+        SELECT (c.created_at AT TIME ZONE 'UTC')::date AS day, sum(d.n)::bigint AS n
+        FROM (SELECT coalesce(u.new_campaign, u.old_campaign) AS campaign_id, count(*) AS n FROM unnest(p_changes) u GROUP BY 1) d
+        INNER JOIN headrace.stg_campaigns() c ON c.campaign_id = d.campaign_id
         -- days that are partitions can be, and that clients can read
         WHERE c.created_at >= '0001-01-02 UTC' AND c.created_at < '9999-12-31 UTC'
         GROUP BY 1
@@ -311,6 +382,7 @@ CREATE FUNCTION headrace.apply_times(p_changes headrace.outcome_change[]) RETURN
     AS $$
 DECLARE
     v_campaigns uuid[];
+    v_hours timestamptz[];
 BEGIN
     WITH change AS MATERIALIZED (
         SELECT d.*, d.old_campaign IS DISTINCT FROM d.new_campaign AS moved FROM unnest(p_changes) d
@@ -357,10 +429,11 @@ BEGIN
         SELECT d.campaign_id, d.hour, d.sent, d.delivered, d.read, d.replied FROM delta d
         WHERE NOT EXISTS (SELECT FROM headrace.campaign_hour h WHERE h.campaign_id = d.campaign_id AND h.hour = d.hour)
     )
-    SELECT array_agg(DISTINCT a.campaign_id) FILTER (WHERE (a.sent, a.delivered, a.read, a.replied) = (0, 0, 0, 0)) INTO v_campaigns FROM added a;
+    SELECT array_agg(a.campaign_id), array_agg(a.hour) INTO v_campaigns, v_hours
+    FROM added a WHERE (a.sent, a.delivered, a.read, a.replied) = (0, 0, 0, 0);
     IF v_campaigns IS NOT NULL THEN
-        DELETE FROM headrace.campaign_hour h
-        WHERE h.campaign_id = ANY (v_campaigns) AND (h.sent, h.delivered, h.read, h.replied) = (0, 0, 0, 0);
+        DELETE FROM headrace.campaign_hour h USING unnest(v_campaigns, v_hours) e (campaign_id, hour)
+        WHERE h.campaign_id = e.campaign_id AND h.hour = e.hour AND (h.sent, h.delivered, h.read, h.replied) = (0, 0, 0, 0);
     END IF;
 
     -- Not by VALUES: their expressions are prepared anew for every row.
@@ -404,6 +477,14 @@ BEGIN
 END
 $$;
 
+-- Name: calendar_day(timestamp with time zone); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.calendar_day(p_at timestamp with time zone) RETURNS date
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+    SELECT CASE WHEN p_at >= '0001-01-02 00:00+00' AND p_at < '9999-12-31 00:00+00' THEN (p_at AT TIME ZONE 'UTC')::date END
+$$;
+
 -- Name: campaign_contact_distribution(uuid); Type: FUNCTION; Schema: headrace; Owner: -
 
 CREATE FUNCTION headrace.campaign_contact_distribution(p_campaign_id uuid) RETURNS TABLE(template_name text, assigned bigint, queued bigint)
@@ -412,9 +493,9 @@ CREATE FUNCTION headrace.campaign_contact_distribution(p_campaign_id uuid) RETUR
     AS $$
     SELECT u.template_name, count(*) FILTER (WHERE u.assigned), count(*) FILTER (WHERE NOT u.assigned)
     FROM (
-        SELECT k.template_name, true AS assigned FROM headrace.stg_campaign_contacts k WHERE k.campaign_id = p_campaign_id
+        SELECT k.template_name, true AS assigned FROM headrace.stg_campaign_contacts() k WHERE k.campaign_id = p_campaign_id
         UNION ALL
-        SELECT q.template_name, false FROM headrace.stg_send_queue q WHERE q.campaign_id = p_campaign_id
+        SELECT q.template_name, false FROM headrace.stg_send_queue() q WHERE q.campaign_id = p_campaign_id
     ) u
     GROUP BY u.template_name
     ORDER BY u.template_name
@@ -432,14 +513,26 @@ DECLARE
     v_status text;
     v_state text;
     d headrace.campaign_computed_stats;
+    v_why text;
 BEGIN
-    SELECT
-        c.status, k.state,
-        jsonb_build_object(
-            'campaign_id', c.campaign_id, 'name', c.name, 'status', c.status, 'created_at', c.created_at, 'completed_at', c.completed_at)
-    INTO v_status, v_state, v_facts
-    FROM headrace.stg_campaigns c LEFT JOIN headrace.campaign k ON k.campaign_id = c.campaign_id
-    WHERE c.campaign_id = p_campaign_id;
+    BEGIN
+        SELECT
+            c.status, k.state,
+            jsonb_build_object(
+                'campaign_id', c.campaign_id, 'name', c.name, 'status', c.status, 'created_at', c.created_at, 'completed_at', c.completed_at)
+        INTO v_status, v_state, v_facts
+        FROM headrace.stg_campaigns() c LEFT JOIN headrace.campaign k ON k.campaign_id = c.campaign_id
+        WHERE c.campaign_id = p_campaign_id;
+    EXCEPTION WHEN SQLSTATE 'HR001' OR undefined_column OR undefined_table OR undefined_function OR datatype_mismatch OR insufficient_privilege THEN
+        SELECT p.what || '; run: ' || p.remedy INTO v_why FROM headrace.source_problems(ARRAY['campaigns']) p LIMIT 1;
+        SELECT * INTO d FROM headrace.campaign_computed_stats s WHERE s.campaign_id = p_campaign_id;
+        IF NOT FOUND OR v_why IS NULL THEN
+            RAISE;
+        END IF;
+        RETURN headrace.document_json(
+            coalesce(d.facts, jsonb_build_object('campaign_id', p_campaign_id, 'name', NULL, 'status', NULL, 'created_at', NULL, 'completed_at', NULL)), d)
+            || jsonb_build_object('paused', v_why);
+    END;
     IF NOT FOUND THEN
         SELECT * INTO d FROM headrace.campaign_computed_stats s WHERE s.campaign_id = p_campaign_id AND s.frozen_at IS NOT NULL;
         IF NOT FOUND THEN
@@ -487,7 +580,7 @@ COMMENT ON TABLE headrace.change_log IS 'One row per captured change of a source
 
 -- Name: COLUMN change_log.op; Type: COMMENT; Schema: headrace; Owner: -
 
-COMMENT ON COLUMN headrace.change_log.op IS 'I inserted, U updated, D deleted, T truncated: then the row stands for a whole table.';
+COMMENT ON COLUMN headrace.change_log.op IS 'I inserted, U updated, D deleted; T truncated, X not readable (a column was renamed or dropped): these two stand for a whole table.';
 
 -- Name: campaign_stats_apply(headrace.change_log[]); Type: FUNCTION; Schema: headrace; Owner: -
 
@@ -508,20 +601,20 @@ DECLARE
     v_counted bigint;
 BEGIN
     SELECT
-        bool_or(c.op = 'T'),
-        array_agg(DISTINCT c.entity_id::uuid) FILTER (WHERE c.source = 'campaigns' AND c.op <> 'T'),
+        bool_or(c.op IN ('T', 'X')),
+        array_agg(DISTINCT c.entity_id::uuid) FILTER (WHERE c.source = 'campaigns' AND c.op NOT IN ('T', 'X')),
         array_agg(DISTINCT c.entity_id::uuid) FILTER (WHERE c.source = 'campaigns' AND c.op IN ('I', 'D')),
-        -- but for what the archive takes away: that stays in the frozen documents
+        -- but for what the archive takes away (and only takes away): that stays in the frozen documents
         array_agg((c.data #>> '{old,campaign_id}')::uuid) FILTER (
-            WHERE c.source = 'send_queue' AND c.data IS NOT NULL AND c.cause IS DISTINCT FROM 'headrace.archive'),
+            WHERE c.source = 'send_queue' AND c.data IS NOT NULL AND (c.op = 'D' AND c.cause = 'headrace.archive') IS NOT TRUE),
         array_agg(c.entity_id) FILTER (
-            WHERE c.source = 'send_queue' AND c.data IS NOT NULL AND c.cause IS DISTINCT FROM 'headrace.archive'),
-        bool_or(c.cause = 'headrace.archive')
+            WHERE c.source = 'send_queue' AND c.data IS NOT NULL AND (c.op = 'D' AND c.cause = 'headrace.archive') IS NOT TRUE),
+        bool_or(c.op = 'D' AND c.cause = 'headrace.archive')
     INTO v_emptied, v_named, v_renewed, v_left, v_left_messages, v_archived FROM unnest(p_changes) c;
     IF v_emptied THEN
-        v_all := ARRAY(SELECT campaign_id FROM headrace.campaign UNION SELECT campaign_id FROM headrace.stg_campaigns);
+        v_all := ARRAY(SELECT campaign_id FROM headrace.campaign UNION SELECT campaign_id FROM headrace.stg_campaigns());
         PERFORM headrace.lock_campaigns(v_all);
-        UPDATE headrace.campaign SET rebuild_requested_at = clock_timestamp() WHERE campaign_id = ANY (v_all);
+        UPDATE headrace.campaign c SET rebuild_requested_at = clock_timestamp() FROM unnest(v_all) u (id) WHERE c.campaign_id = u.id;
     END IF;
     IF v_named IS NOT NULL THEN
         -- What came or went is counted by its rebuild; until then folds leave a campaign alone that is not live.
@@ -532,11 +625,13 @@ BEGIN
                 WHEN c.state IN ('frozen', 'amended') OR c.state IN ('live', 'settling') AND x.status IS NOT NULL THEN c.state ELSE 'pending'
             END
         FROM (
-            SELECT n.id, (SELECT coalesce(s.status, '') FROM headrace.stg_campaigns s WHERE s.campaign_id = n.id) AS status
-            FROM unnest(v_named) n (id)
+            SELECT
+                n.id, r.id IS NOT NULL AS renewed,
+                (SELECT coalesce(s.status, '') FROM headrace.stg_campaigns() s WHERE s.campaign_id = n.id) AS status
+            FROM unnest(v_named) n (id) LEFT JOIN unnest(v_renewed) r (id) ON r.id = n.id
         ) x
         WHERE c.campaign_id = x.id AND (
-            c.campaign_id = ANY (v_renewed) OR c.state IN ('pending', 'deleted') OR x.status IS NULL
+            x.renewed OR c.state IN ('pending', 'deleted') OR x.status IS NULL
             OR c.state IN ('frozen', 'amended') AND (
                 headrace.lifecycle_state(c.state, x.status, c.frozen_status, NULL, NULL) NOT IN ('frozen', 'amended')
                 -- gone until now: another campaign has taken its id
@@ -547,7 +642,7 @@ BEGIN
     v_touched.campaigns := v_touched.campaigns || v_left;
     IF v_archived THEN
         SELECT t.messages INTO v_late
-        FROM headrace.touched_messages(ARRAY(SELECT c FROM unnest(p_changes) c WHERE c.cause IS DISTINCT FROM 'headrace.archive')) t;
+        FROM headrace.touched_messages(ARRAY(SELECT c FROM unnest(p_changes) c WHERE (c.op = 'D' AND c.cause = 'headrace.archive') IS NOT TRUE)) t;
     END IF;
     v_counted := headrace.fold_messages(v_touched.messages, v_touched.campaigns, v_late);
     PERFORM headrace.request_amendments(v_left, v_left_messages);
@@ -555,75 +650,93 @@ BEGIN
 END
 $$;
 
+-- Name: campaigns_created(timestamp with time zone, timestamp with time zone); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.campaigns_created(p_from timestamp with time zone DEFAULT NULL::timestamp with time zone, p_to timestamp with time zone DEFAULT NULL::timestamp with time zone) RETURNS TABLE(campaign_id uuid, name text, status text, created_at timestamp with time zone, completed_at timestamp with time zone, day date)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    SET plan_cache_mode TO 'force_custom_plan'
+    SET jit TO 'off'
+    AS $$
+BEGIN
+    RETURN QUERY
+    SELECT c.campaign_id, c.name, c.status, c.created_at, c.completed_at, headrace.calendar_day(c.created_at)
+    FROM headrace.stg_campaigns() c
+    WHERE (p_from IS NULL OR c.created_at >= p_from) AND (p_to IS NULL OR c.created_at < p_to);
+END
+$$;
+
+-- Name: campaigns_named(uuid[]); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.campaigns_named(p_campaigns uuid[]) RETURNS TABLE(campaign_id uuid, name text, status text, created_at timestamp with time zone, completed_at timestamp with time zone, day date)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    SET jit TO 'off'
+    AS $$
+    SELECT c.campaign_id, c.name, c.status, c.created_at, c.completed_at, headrace.calendar_day(c.created_at)
+    FROM headrace.stg_campaigns() c WHERE c.campaign_id = ANY (p_campaigns)
+$$;
+
 -- Name: capture_campaigns_delete(); Type: FUNCTION; Schema: headrace; Owner: -
 
 CREATE FUNCTION headrace.capture_campaigns_delete() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
-    AS $$ BEGIN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) SELECT 'campaigns', 'D', r.id::text, NULL, NULL, NULLIF(current_setting('headrace.cause', true), '') FROM changed_rows r; RETURN NULL; END $$;
+    AS $$ BEGIN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) SELECT 'campaigns', CASE WHEN v.lacking THEN 'X' ELSE 'D' END::"char", v.entity, v.scope, v.data, left(NULLIF(current_setting('headrace.cause', true), ''), 200) FROM changed_rows r CROSS JOIN (SELECT NULL::headrace.missing AS id) absent CROSS JOIN LATERAL (SELECT pg_typeof(id) = 'headrace.missing'::regtype AS lacking, NULL::jsonb AS data, id::text AS entity, NULL AS scope FROM (SELECT r.*) x) v; RETURN NULL; END $$;
 
 -- Name: capture_campaigns_insert(); Type: FUNCTION; Schema: headrace; Owner: -
 
 CREATE FUNCTION headrace.capture_campaigns_insert() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
-    AS $$ BEGIN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) SELECT 'campaigns', 'I', r.id::text, NULL, NULL, NULLIF(current_setting('headrace.cause', true), '') FROM changed_rows r; RETURN NULL; END $$;
+    AS $$ BEGIN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) SELECT 'campaigns', CASE WHEN v.lacking THEN 'X' ELSE 'I' END::"char", v.entity, v.scope, v.data, left(NULLIF(current_setting('headrace.cause', true), ''), 200) FROM changed_rows r CROSS JOIN (SELECT NULL::headrace.missing AS id) absent CROSS JOIN LATERAL (SELECT pg_typeof(id) = 'headrace.missing'::regtype AS lacking, NULL::jsonb AS data, id::text AS entity, NULL AS scope FROM (SELECT r.*) x) v; RETURN NULL; END $$;
 
 -- Name: capture_campaigns_truncate(); Type: FUNCTION; Schema: headrace; Owner: -
 
 CREATE FUNCTION headrace.capture_campaigns_truncate() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
-    AS $$ BEGIN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) VALUES ('campaigns', 'T', NULL, NULL, NULL, NULLIF(current_setting('headrace.cause', true), '')); RETURN NULL; END $$;
+    AS $$ BEGIN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) VALUES ('campaigns', 'T', NULL, NULL, NULL, left(NULLIF(current_setting('headrace.cause', true), ''), 200)); RETURN NULL; END $$;
 
 -- Name: capture_campaigns_update(); Type: FUNCTION; Schema: headrace; Owner: -
 
 CREATE FUNCTION headrace.capture_campaigns_update() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
-    AS $$ BEGIN IF headrace.capture_campaigns_watched(OLD, NEW) THEN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) VALUES ('campaigns', 'U', NEW.id::text, NULL, NULL, NULLIF(current_setting('headrace.cause', true), '')); IF OLD.id IS DISTINCT FROM NEW.id THEN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) VALUES ('campaigns', 'U', OLD.id::text, NULL, NULL, NULLIF(current_setting('headrace.cause', true), '')); END IF; END IF; RETURN NULL; END $$;
-
--- Name: capture_campaigns_watched(public.campaigns, public.campaigns); Type: FUNCTION; Schema: headrace; Owner: -
-
-CREATE FUNCTION headrace.capture_campaigns_watched(o public.campaigns, n public.campaigns) RETURNS boolean
-    LANGUAGE sql IMMUTABLE
-    RETURN (((o).id IS DISTINCT FROM (n).id) OR ((o).status IS DISTINCT FROM (n).status) OR ((o).created_at IS DISTINCT FROM (n).created_at) OR ((o).completed_at IS DISTINCT FROM (n).completed_at));
+    AS $$ DECLARE v_entity text; v_scope text; v_data jsonb; v_moved boolean; v_old_entity text; v_old_scope text; BEGIN BEGIN IF NOT (OLD.id IS DISTINCT FROM NEW.id OR OLD.status IS DISTINCT FROM NEW.status OR OLD.created_at IS DISTINCT FROM NEW.created_at OR OLD.completed_at IS DISTINCT FROM NEW.completed_at) THEN RETURN NULL; END IF; v_entity := NEW.id::text; v_moved := OLD.id IS DISTINCT FROM NEW.id; IF v_moved THEN v_old_entity := OLD.id::text; END IF; EXCEPTION WHEN OTHERS THEN BEGIN PERFORM headrace.log_change_anew('campaigns', 'U', to_jsonb(OLD), to_jsonb(NEW), '{"keys": [], "left": [], "scope": null, "watch": ["id", "status", "created_at", "completed_at"], "entity": "id", "only_value": null, "only_column": null}', left(NULLIF(current_setting('headrace.cause', true), ''), 200)); EXCEPTION WHEN OTHERS THEN INSERT INTO headrace.change_log (source, op) VALUES ('campaigns', 'X'); END; RETURN NULL; END; INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) VALUES ('campaigns', 'U', v_entity, v_scope, v_data, left(NULLIF(current_setting('headrace.cause', true), ''), 200)); IF v_moved THEN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) VALUES ('campaigns', 'U', v_old_entity, v_old_scope, v_data, left(NULLIF(current_setting('headrace.cause', true), ''), 200)); END IF; RETURN NULL; END $$;
 
 -- Name: capture_faults(text[]); Type: FUNCTION; Schema: headrace; Owner: -
 
-CREATE FUNCTION headrace.capture_faults(p_sources text[] DEFAULT NULL::text[]) RETURNS TABLE(source text, fault text, op text, relation regclass, table_name text, place text, column_name text, found text, found_place text)
+CREATE FUNCTION headrace.capture_faults(p_sources text[] DEFAULT NULL::text[]) RETURNS TABLE(source text, fault text, op text, relation regclass, table_name text, found text, missed boolean)
     LANGUAGE sql STABLE
     SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
     SET jit TO 'off'
-    AS $_$
+    AS $$
     WITH root AS MATERIALIZED (
-        SELECT s.source, i.value::jsonb AS noted, (
+        SELECT s.source, n.source IS NOT NULL AS noted, n.triggers, n.functions, n.schema_name, n.table_name, (
             -- not by to_regclass, which demands a right on the application's schema
-            SELECT c.oid FROM pg_class c INNER JOIN pg_namespace n ON n.oid = c.relnamespace
-            WHERE n.nspname = i.value::jsonb ->> 'schema' AND c.relname = i.value::jsonb ->> 'table' AND c.relkind IN ('r', 'p')
+            SELECT c.oid FROM pg_class c INNER JOIN pg_namespace m ON m.oid = c.relnamespace
+            WHERE m.nspname = n.schema_name AND c.relname = n.table_name AND c.relkind IN ('r', 'p')
         ) AS relid
         FROM (
             SELECT unnest(p_sources) AS source
-            UNION SELECT substr(n.name, 9) FROM headrace.installation n WHERE n.name LIKE 'capture %' AND p_sources IS NULL
+            UNION SELECT k.source FROM headrace.source k WHERE p_sources IS NULL AND k.triggers <> '{}'
             UNION SELECT unnest(t.sources) FROM headrace.stream t WHERE p_sources IS NULL
         ) s
-        LEFT JOIN headrace.installation i ON i.name = 'capture ' || s.source
+        LEFT JOIN headrace.source n ON n.source = s.source
     ), target AS (
         SELECT
-            r.source, r.noted, r.relid AS root, u.relid,
+            r.source, r.triggers, r.relid AS root, u.relid,
             c.relkind = 'p' OR EXISTS (SELECT FROM pg_subscription_rel x WHERE x.srrelid = r.relid) AS by_row
         FROM root r
         INNER JOIN pg_class c ON c.oid = r.relid
         CROSS JOIN LATERAL (SELECT r.relid UNION SELECT t.relid FROM pg_partition_tree(r.relid) t) u
     ), operation AS (
-        SELECT r.source, o.op, o.type, p.oid AS function, p.prosrc, w.oid AS watched
+        SELECT r.source, o.op, o.type, p.oid AS function
         FROM root r
         CROSS JOIN (VALUES ('insert', 4), ('delete', 8), ('update', 16), ('truncate', 32)) o (op, type)
         LEFT JOIN pg_proc p
             ON p.pronamespace = 'headrace'::regnamespace AND p.proname = 'capture_' || r.source || '_' || o.op AND p.pronargs = 0
-        LEFT JOIN pg_proc w
-            ON w.pronamespace = 'headrace'::regnamespace AND w.proname = 'capture_' || r.source || '_watched' AND o.op = 'update'
-                AND w.proargtypes[0] = (SELECT c.reltype FROM pg_class c WHERE c.oid = r.relid)
     ), bearer AS (
         SELECT DISTINCT o.source, g.tgrelid AS relid
         FROM operation o INNER JOIN pg_trigger g ON g.tgfoid = o.function
@@ -636,208 +749,146 @@ CREATE FUNCTION headrace.capture_faults(p_sources text[] DEFAULT NULL::text[]) R
         WHERE NOT EXISTS (SELECT FROM bearer b WHERE b.source = r.source AND b.relid = r.relid)
     ), trigger_now AS (
         SELECT
-            t.source, t.noted, t.relid, t.relid = t.root AS is_root, o.op, g.oid AS trigger,
+            t.source, t.relid, o.op,
             CASE
                 WHEN g.oid IS NULL THEN 'missing'
                 WHEN g.tgenabled = 'D' THEN 'disabled'
                 WHEN g.tgenabled <> 'A' THEN 'not always'
-                WHEN g.tgfoid IS DISTINCT FROM o.function OR o.op = 'update' AND g.tgqual IS NOT NULL
+                WHEN g.tgfoid IS DISTINCT FROM o.function OR g.tgqual IS NOT NULL
                     OR g.tgtype <> o.type + (o.op = 'update' OR t.by_row AND o.op <> 'truncate')::integer
                     -- clones on partitions bear no comment
-                    OR g.tgparentid = 0 AND obj_description(g.oid, 'pg_trigger') IS DISTINCT FROM 'headrace ' || (t.noted -> 'triggers' ->> o.op)
+                    OR g.tgparentid = 0 AND obj_description(g.oid, 'pg_trigger') IS DISTINCT FROM 'headrace ' || (t.triggers ->> o.op)
                     THEN 'differs'
-            END AS fault
+            END AS fault,
+            -- as CREATE TABLE numbers it; TRUNCATE, like a rewrite, takes another number
+            g.oid IS NULL AND o.op = 'truncate' AND t.relid <> t.root AND (SELECT c.relfilenode = c.oid FROM pg_class c WHERE c.oid = t.relid) AS fresh
         FROM target t
         INNER JOIN operation o ON o.source = t.source
         LEFT JOIN pg_trigger g ON g.tgrelid = t.relid AND g.tgname = '!headrace_' || o.op
         WHERE NOT EXISTS (SELECT FROM bare b WHERE b.source = t.source)
-    ), watched AS (
-        SELECT w.source, w.relid, w.noted -> 'watches' AS noted, (
-            SELECT jsonb_agg(a.attname ORDER BY a.attnum)
-            FROM pg_depend d INNER JOIN pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
-            WHERE d.classid = 'pg_proc'::regclass AND d.objid = o.watched AND d.refclassid = 'pg_class'::regclass AND d.refobjsubid > 0
-        ) AS now
-        FROM trigger_now w
-        INNER JOIN operation o ON o.source = w.source AND o.op = w.op
-        WHERE w.is_root AND w.op = 'update' AND w.fault IS NULL
-    ), moved AS (
-        SELECT w.source, w.relid, n.name, w.now ->> (n.place - 1)::integer AS found
-        FROM watched w CROSS JOIN LATERAL jsonb_array_elements_text(w.noted) WITH ORDINALITY n (name, place)
-        WHERE jsonb_array_length(w.now) = jsonb_array_length(w.noted) AND w.now ->> (n.place - 1)::integer <> n.name
     ), fault AS (
-        SELECT r.source, 'not noted' AS fault, NULL AS op, NULL::oid AS relid, NULL AS column_name, NULL AS found, NULL::oid AS other
-        FROM root r WHERE r.noted IS NULL
+        SELECT r.source, 'not noted' AS fault, NULL AS op, NULL::oid AS relid, NULL::oid AS other, true AS missed
+        FROM root r WHERE NOT r.noted
         UNION ALL
-        SELECT r.source, 'gone', NULL, NULL, NULL, NULL, b.other FROM bare b INNER JOIN root r ON r.source = b.source
-        WHERE r.relid IS NULL AND r.noted IS NOT NULL
-        UNION ALL
-        SELECT b.source, 'bare', NULL, b.relid, NULL, NULL, b.other
+        SELECT b.source, 'bare', NULL, b.relid, b.other, true
         FROM bare b WHERE b.relid IS NOT NULL
         UNION ALL
-        SELECT t.source, t.fault, t.op, t.relid, NULL, NULL, NULL FROM trigger_now t WHERE t.fault IS NOT NULL
+        SELECT t.source, t.fault, t.op, t.relid, NULL, NOT t.fresh FROM trigger_now t
+        WHERE t.fault IS NOT NULL
         UNION ALL
-        SELECT w.source, 'differs', 'update', w.relid, NULL, NULL, NULL FROM watched w
-        WHERE jsonb_array_length(w.now) IS DISTINCT FROM jsonb_array_length(w.noted)
-        UNION ALL
-        SELECT
-            m.source,
-            CASE WHEN EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = m.relid AND a.attname = m.name AND NOT a.attisdropped)
-                THEN 'another column' ELSE 'renamed' END,
-            'update', m.relid, m.name, m.found, NULL
-        FROM moved m
-        UNION ALL
-        SELECT o.source, 'function', o.op, r.relid, NULL, NULL, NULL
+        SELECT o.source, 'function', o.op, r.relid, NULL, true
         FROM operation o INNER JOIN root r ON r.source = o.source
-        WHERE r.relid IS NOT NULL AND (
-            headrace.capture_fingerprint(o.function) <> r.noted -> 'functions' ->> o.op
-            OR headrace.capture_fingerprint(o.watched) <> r.noted -> 'functions' ->> 'watched')
-        UNION ALL
-        SELECT o.source, 'unreadable', o.op, r.relid, m.name, (SELECT v.found FROM moved v WHERE v.source = o.source AND v.name = m.name), NULL
-        FROM operation o
-        INNER JOIN root r ON r.source = o.source
-        CROSS JOIN LATERAL (
-            SELECT DISTINCT CASE WHEN x[1] LIKE '"%' THEN replace(substr(x[1], 2, length(x[1]) - 2), '""', '"') ELSE x[1] END AS name
-            FROM regexp_matches(o.prosrc, '\m(?:NEW|OLD|r)\.("(?:[^"]|"")+"|[a-z_][a-z0-9_$]*)', 'g') x
-        ) m
-        WHERE r.relid IS NOT NULL
-            AND NOT EXISTS (SELECT FROM bare b WHERE b.source = r.source)
-            AND NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = r.relid AND a.attname = m.name AND NOT a.attisdropped)
+        WHERE r.relid IS NOT NULL AND headrace.capture_fingerprint(o.function) <> r.functions ->> o.op
     )
     SELECT
         f.source, f.fault, f.op, f.relid::regclass,
         coalesce(CASE WHEN n.nspname <> own.schema THEN n.nspname || '.' END || c.relname, c.relname, f.source),
-        '"' || replace(coalesce(n.nspname, r.noted ->> 'schema'), '"', '""')
-            || '"."' || replace(coalesce(c.relname, r.noted ->> 'table'), '"', '""') || '"',
-        f.column_name,
-        coalesce(f.found, CASE WHEN x.nspname <> own.schema THEN x.nspname || '.' END || k.relname, k.relname),
-        '"' || replace(x.nspname, '"', '""') || '"."' || replace(k.relname, '"', '""') || '"'
+        coalesce(CASE WHEN x.nspname <> own.schema THEN x.nspname || '.' END || k.relname, k.relname),
+        f.missed
     FROM fault f
     INNER JOIN root r ON r.source = f.source
     LEFT JOIN pg_class c ON c.oid = f.relid LEFT JOIN pg_namespace n ON n.oid = c.relnamespace
     LEFT JOIN pg_class k ON k.oid = f.other LEFT JOIN pg_namespace x ON x.oid = k.relnamespace
     LEFT JOIN LATERAL (SELECT value AS schema FROM headrace.installation WHERE name = 'source_schema') own ON true
-    ORDER BY f.source, 5, f.fault, f.column_name, f.op
-$_$;
+    ORDER BY f.source, 5, f.fault, f.op
+$$;
 
 -- Name: capture_fingerprint(oid); Type: FUNCTION; Schema: headrace; Owner: -
 
 CREATE FUNCTION headrace.capture_fingerprint(p_function oid) RETURNS text
     LANGUAGE sql STABLE
     SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
-    AS $_$
-    SELECT md5(jsonb_build_array(
-        p.prosrc,
-        -- As text, for a parsed body is full of numbers that a restore changes; without column names, which follow a rename.
-        regexp_replace(pg_get_function_sqlbody(p.oid), '\(([on])\)\.("(?:[^"]|"")+"|[[:alnum:]_$]+)', '(\1)', 'g'),
-        p.prosecdef, p.proconfig)::text)
-    FROM pg_proc p WHERE p.oid = p_function
-$_$;
+    AS $$
+    SELECT md5(jsonb_build_array(p.prosrc, p.prosecdef, p.proconfig)::text) FROM pg_proc p WHERE p.oid = p_function
+$$;
 
 -- Name: capture_message_status_logs_delete(); Type: FUNCTION; Schema: headrace; Owner: -
 
 CREATE FUNCTION headrace.capture_message_status_logs_delete() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
-    AS $$ BEGIN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) SELECT 'message_status_logs', 'D', r.id::text, NULL, jsonb_build_object('old', jsonb_object(ARRAY['whatsapp_message_id', r.whatsapp_message_id::text])), NULLIF(current_setting('headrace.cause', true), '') FROM changed_rows r; RETURN NULL; END $$;
+    AS $$ BEGIN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) SELECT 'message_status_logs', CASE WHEN v.lacking THEN 'X' ELSE 'D' END::"char", v.entity, v.scope, v.data, left(NULLIF(current_setting('headrace.cause', true), ''), 200) FROM changed_rows r CROSS JOIN (SELECT NULL::headrace.missing AS id, NULL::headrace.missing AS whatsapp_message_id) absent CROSS JOIN LATERAL (SELECT pg_typeof(id) = 'headrace.missing'::regtype OR pg_typeof(whatsapp_message_id) = 'headrace.missing'::regtype AS lacking, jsonb_build_object('old', jsonb_object(ARRAY['whatsapp_message_id', whatsapp_message_id::text])) AS data, id::text AS entity, NULL AS scope FROM (SELECT r.*) x) v; RETURN NULL; END $$;
 
 -- Name: capture_message_status_logs_insert(); Type: FUNCTION; Schema: headrace; Owner: -
 
 CREATE FUNCTION headrace.capture_message_status_logs_insert() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
-    AS $$ BEGIN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) SELECT 'message_status_logs', 'I', r.id::text, NULL, jsonb_build_object('new', jsonb_object(ARRAY['whatsapp_message_id', r.whatsapp_message_id::text])), NULLIF(current_setting('headrace.cause', true), '') FROM changed_rows r; RETURN NULL; END $$;
+    AS $$ BEGIN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) SELECT 'message_status_logs', CASE WHEN v.lacking THEN 'X' ELSE 'I' END::"char", v.entity, v.scope, v.data, left(NULLIF(current_setting('headrace.cause', true), ''), 200) FROM changed_rows r CROSS JOIN (SELECT NULL::headrace.missing AS id, NULL::headrace.missing AS whatsapp_message_id) absent CROSS JOIN LATERAL (SELECT pg_typeof(id) = 'headrace.missing'::regtype OR pg_typeof(whatsapp_message_id) = 'headrace.missing'::regtype AS lacking, jsonb_build_object('new', jsonb_object(ARRAY['whatsapp_message_id', whatsapp_message_id::text])) AS data, id::text AS entity, NULL AS scope FROM (SELECT r.*) x) v; RETURN NULL; END $$;
 
 -- Name: capture_message_status_logs_truncate(); Type: FUNCTION; Schema: headrace; Owner: -
 
 CREATE FUNCTION headrace.capture_message_status_logs_truncate() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
-    AS $$ BEGIN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) VALUES ('message_status_logs', 'T', NULL, NULL, NULL, NULLIF(current_setting('headrace.cause', true), '')); RETURN NULL; END $$;
+    AS $$ BEGIN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) VALUES ('message_status_logs', 'T', NULL, NULL, NULL, left(NULLIF(current_setting('headrace.cause', true), ''), 200)); RETURN NULL; END $$;
 
 -- Name: capture_message_status_logs_update(); Type: FUNCTION; Schema: headrace; Owner: -
 
 CREATE FUNCTION headrace.capture_message_status_logs_update() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
-    AS $$ BEGIN IF headrace.capture_message_status_logs_watched(OLD, NEW) THEN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) VALUES ('message_status_logs', 'U', NEW.id::text, NULL, jsonb_build_object('old', jsonb_object(ARRAY['whatsapp_message_id', OLD.whatsapp_message_id::text]), 'new', jsonb_object(ARRAY['whatsapp_message_id', NEW.whatsapp_message_id::text])), NULLIF(current_setting('headrace.cause', true), '')); IF OLD.id IS DISTINCT FROM NEW.id THEN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) VALUES ('message_status_logs', 'U', OLD.id::text, NULL, jsonb_build_object('old', jsonb_object(ARRAY['whatsapp_message_id', OLD.whatsapp_message_id::text]), 'new', jsonb_object(ARRAY['whatsapp_message_id', NEW.whatsapp_message_id::text])), NULLIF(current_setting('headrace.cause', true), '')); END IF; END IF; RETURN NULL; END $$;
-
--- Name: capture_message_status_logs_watched(public.message_status_logs, public.message_status_logs); Type: FUNCTION; Schema: headrace; Owner: -
-
-CREATE FUNCTION headrace.capture_message_status_logs_watched(o public.message_status_logs, n public.message_status_logs) RETURNS boolean
-    LANGUAGE sql IMMUTABLE
-    RETURN (((o).id IS DISTINCT FROM (n).id) OR ((o).whatsapp_message_id IS DISTINCT FROM (n).whatsapp_message_id) OR ((o).status IS DISTINCT FROM (n).status) OR ((o).created_at IS DISTINCT FROM (n).created_at));
+    AS $$ DECLARE v_entity text; v_scope text; v_data jsonb; v_moved boolean; v_old_entity text; v_old_scope text; BEGIN BEGIN IF NOT (OLD.id IS DISTINCT FROM NEW.id OR OLD.whatsapp_message_id IS DISTINCT FROM NEW.whatsapp_message_id OR OLD.status IS DISTINCT FROM NEW.status OR OLD.created_at IS DISTINCT FROM NEW.created_at) THEN RETURN NULL; END IF; v_entity := NEW.id::text; v_data := jsonb_build_object('old', jsonb_object(ARRAY['whatsapp_message_id', OLD.whatsapp_message_id::text]), 'new', jsonb_object(ARRAY['whatsapp_message_id', NEW.whatsapp_message_id::text])); v_moved := OLD.id IS DISTINCT FROM NEW.id; IF v_moved THEN v_old_entity := OLD.id::text; END IF; EXCEPTION WHEN OTHERS THEN BEGIN PERFORM headrace.log_change_anew('message_status_logs', 'U', to_jsonb(OLD), to_jsonb(NEW), '{"keys": ["whatsapp_message_id"], "left": [], "scope": null, "watch": ["id", "whatsapp_message_id", "status", "created_at"], "entity": "id", "only_value": null, "only_column": null}', left(NULLIF(current_setting('headrace.cause', true), ''), 200)); EXCEPTION WHEN OTHERS THEN INSERT INTO headrace.change_log (source, op) VALUES ('message_status_logs', 'X'); END; RETURN NULL; END; INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) VALUES ('message_status_logs', 'U', v_entity, v_scope, v_data, left(NULLIF(current_setting('headrace.cause', true), ''), 200)); IF v_moved THEN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) VALUES ('message_status_logs', 'U', v_old_entity, v_old_scope, v_data, left(NULLIF(current_setting('headrace.cause', true), ''), 200)); END IF; RETURN NULL; END $$;
 
 -- Name: capture_messages_delete(); Type: FUNCTION; Schema: headrace; Owner: -
 
 CREATE FUNCTION headrace.capture_messages_delete() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
-    AS $$ BEGIN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) SELECT 'messages', 'D', r.id::text, NULL, jsonb_build_object('old', jsonb_object(ARRAY['user_phone', r.user_phone::text, 'whatsapp_number_id', r.whatsapp_number_id::text, 'created_at', to_jsonb(r.created_at) #>> '{}', 'context_message_id', r.context_message_id::text])), NULLIF(current_setting('headrace.cause', true), '') FROM changed_rows r WHERE (r).direction = 'incoming'; RETURN NULL; END $$;
+    AS $$ BEGIN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) SELECT 'messages', CASE WHEN v.lacking THEN 'X' ELSE 'D' END::"char", v.entity, v.scope, v.data, left(NULLIF(current_setting('headrace.cause', true), ''), 200) FROM changed_rows r CROSS JOIN (SELECT NULL::headrace.missing AS context_message_id, NULL::headrace.missing AS created_at, NULL::headrace.missing AS direction, NULL::headrace.missing AS id, NULL::headrace.missing AS user_phone, NULL::headrace.missing AS whatsapp_number_id) absent CROSS JOIN LATERAL (SELECT pg_typeof(context_message_id) = 'headrace.missing'::regtype OR pg_typeof(created_at) = 'headrace.missing'::regtype OR pg_typeof(direction) = 'headrace.missing'::regtype OR pg_typeof(id) = 'headrace.missing'::regtype OR pg_typeof(user_phone) = 'headrace.missing'::regtype OR pg_typeof(whatsapp_number_id) = 'headrace.missing'::regtype AS lacking, jsonb_build_object('old', jsonb_object(ARRAY['user_phone', user_phone::text, 'whatsapp_number_id', whatsapp_number_id::text, 'created_at', to_jsonb(created_at) #>> '{}', 'context_message_id', context_message_id::text])) AS data, id::text AS entity, NULL AS scope, direction::text = 'incoming' AS wanted FROM (SELECT r.*) x) v WHERE v.wanted OR v.lacking; RETURN NULL; END $$;
 
 -- Name: capture_messages_insert(); Type: FUNCTION; Schema: headrace; Owner: -
 
 CREATE FUNCTION headrace.capture_messages_insert() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
-    AS $$ BEGIN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) SELECT 'messages', 'I', r.id::text, NULL, jsonb_build_object('new', jsonb_object(ARRAY['user_phone', r.user_phone::text, 'whatsapp_number_id', r.whatsapp_number_id::text, 'created_at', to_jsonb(r.created_at) #>> '{}', 'context_message_id', r.context_message_id::text])), NULLIF(current_setting('headrace.cause', true), '') FROM changed_rows r WHERE (r).direction = 'incoming'; RETURN NULL; END $$;
+    AS $$ BEGIN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) SELECT 'messages', CASE WHEN v.lacking THEN 'X' ELSE 'I' END::"char", v.entity, v.scope, v.data, left(NULLIF(current_setting('headrace.cause', true), ''), 200) FROM changed_rows r CROSS JOIN (SELECT NULL::headrace.missing AS context_message_id, NULL::headrace.missing AS created_at, NULL::headrace.missing AS direction, NULL::headrace.missing AS id, NULL::headrace.missing AS user_phone, NULL::headrace.missing AS whatsapp_number_id) absent CROSS JOIN LATERAL (SELECT pg_typeof(context_message_id) = 'headrace.missing'::regtype OR pg_typeof(created_at) = 'headrace.missing'::regtype OR pg_typeof(direction) = 'headrace.missing'::regtype OR pg_typeof(id) = 'headrace.missing'::regtype OR pg_typeof(user_phone) = 'headrace.missing'::regtype OR pg_typeof(whatsapp_number_id) = 'headrace.missing'::regtype AS lacking, jsonb_build_object('new', jsonb_object(ARRAY['user_phone', user_phone::text, 'whatsapp_number_id', whatsapp_number_id::text, 'created_at', to_jsonb(created_at) #>> '{}', 'context_message_id', context_message_id::text])) AS data, id::text AS entity, NULL AS scope, direction::text = 'incoming' AS wanted FROM (SELECT r.*) x) v WHERE v.wanted OR v.lacking; RETURN NULL; END $$;
 
 -- Name: capture_messages_truncate(); Type: FUNCTION; Schema: headrace; Owner: -
 
 CREATE FUNCTION headrace.capture_messages_truncate() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
-    AS $$ BEGIN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) VALUES ('messages', 'T', NULL, NULL, NULL, NULLIF(current_setting('headrace.cause', true), '')); RETURN NULL; END $$;
+    AS $$ BEGIN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) VALUES ('messages', 'T', NULL, NULL, NULL, left(NULLIF(current_setting('headrace.cause', true), ''), 200)); RETURN NULL; END $$;
 
 -- Name: capture_messages_update(); Type: FUNCTION; Schema: headrace; Owner: -
 
 CREATE FUNCTION headrace.capture_messages_update() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
-    AS $$ BEGIN IF headrace.capture_messages_watched(OLD, NEW) THEN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) VALUES ('messages', 'U', NEW.id::text, NULL, jsonb_build_object('old', jsonb_object(ARRAY['user_phone', OLD.user_phone::text, 'whatsapp_number_id', OLD.whatsapp_number_id::text, 'created_at', to_jsonb(OLD.created_at) #>> '{}', 'context_message_id', OLD.context_message_id::text]), 'new', jsonb_object(ARRAY['user_phone', NEW.user_phone::text, 'whatsapp_number_id', NEW.whatsapp_number_id::text, 'created_at', to_jsonb(NEW.created_at) #>> '{}', 'context_message_id', NEW.context_message_id::text])), NULLIF(current_setting('headrace.cause', true), '')); IF OLD.id IS DISTINCT FROM NEW.id THEN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) VALUES ('messages', 'U', OLD.id::text, NULL, jsonb_build_object('old', jsonb_object(ARRAY['user_phone', OLD.user_phone::text, 'whatsapp_number_id', OLD.whatsapp_number_id::text, 'created_at', to_jsonb(OLD.created_at) #>> '{}', 'context_message_id', OLD.context_message_id::text]), 'new', jsonb_object(ARRAY['user_phone', NEW.user_phone::text, 'whatsapp_number_id', NEW.whatsapp_number_id::text, 'created_at', to_jsonb(NEW.created_at) #>> '{}', 'context_message_id', NEW.context_message_id::text])), NULLIF(current_setting('headrace.cause', true), '')); END IF; END IF; RETURN NULL; END $$;
-
--- Name: capture_messages_watched(public.messages, public.messages); Type: FUNCTION; Schema: headrace; Owner: -
-
-CREATE FUNCTION headrace.capture_messages_watched(o public.messages, n public.messages) RETURNS boolean
-    LANGUAGE sql IMMUTABLE
-    RETURN ((((o).id IS DISTINCT FROM (n).id) OR ((o).user_phone IS DISTINCT FROM (n).user_phone) OR ((o).whatsapp_number_id IS DISTINCT FROM (n).whatsapp_number_id) OR ((o).created_at IS DISTINCT FROM (n).created_at) OR ((o).direction IS DISTINCT FROM (n).direction) OR ((o).context_message_id IS DISTINCT FROM (n).context_message_id)) AND (((o).direction = 'incoming'::text) OR ((n).direction = 'incoming'::text)));
+    AS $$ DECLARE v_entity text; v_scope text; v_data jsonb; v_moved boolean; v_old_entity text; v_old_scope text; BEGIN BEGIN IF NOT (OLD.id IS DISTINCT FROM NEW.id OR OLD.user_phone IS DISTINCT FROM NEW.user_phone OR OLD.whatsapp_number_id IS DISTINCT FROM NEW.whatsapp_number_id OR OLD.created_at IS DISTINCT FROM NEW.created_at OR OLD.direction IS DISTINCT FROM NEW.direction OR OLD.context_message_id IS DISTINCT FROM NEW.context_message_id) OR (OLD.direction = 'incoming') IS NOT TRUE AND (NEW.direction = 'incoming') IS NOT TRUE THEN RETURN NULL; END IF; v_entity := NEW.id::text; v_data := jsonb_build_object('old', jsonb_object(ARRAY['user_phone', OLD.user_phone::text, 'whatsapp_number_id', OLD.whatsapp_number_id::text, 'created_at', to_jsonb(OLD.created_at) #>> '{}', 'context_message_id', OLD.context_message_id::text]), 'new', jsonb_object(ARRAY['user_phone', NEW.user_phone::text, 'whatsapp_number_id', NEW.whatsapp_number_id::text, 'created_at', to_jsonb(NEW.created_at) #>> '{}', 'context_message_id', NEW.context_message_id::text])); v_moved := OLD.id IS DISTINCT FROM NEW.id; IF v_moved THEN v_old_entity := OLD.id::text; END IF; EXCEPTION WHEN OTHERS THEN BEGIN PERFORM headrace.log_change_anew('messages', 'U', to_jsonb(OLD), to_jsonb(NEW), '{"keys": ["user_phone", "whatsapp_number_id", "created_at", "context_message_id"], "left": [], "scope": null, "watch": ["id", "user_phone", "whatsapp_number_id", "created_at", "direction", "context_message_id"], "entity": "id", "only_value": "incoming", "only_column": "direction"}', left(NULLIF(current_setting('headrace.cause', true), ''), 200)); EXCEPTION WHEN OTHERS THEN INSERT INTO headrace.change_log (source, op) VALUES ('messages', 'X'); END; RETURN NULL; END; INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) VALUES ('messages', 'U', v_entity, v_scope, v_data, left(NULLIF(current_setting('headrace.cause', true), ''), 200)); IF v_moved THEN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) VALUES ('messages', 'U', v_old_entity, v_old_scope, v_data, left(NULLIF(current_setting('headrace.cause', true), ''), 200)); END IF; RETURN NULL; END $$;
 
 -- Name: capture_send_queue_delete(); Type: FUNCTION; Schema: headrace; Owner: -
 
 CREATE FUNCTION headrace.capture_send_queue_delete() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
-    AS $$ BEGIN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) SELECT 'send_queue', 'D', r.id::text, r.campaign_id::text, jsonb_build_object('old', jsonb_object(ARRAY['id', r.id::text, 'campaign_id', r.campaign_id::text, 'user_phone', r.user_phone::text, 'whatsapp_number_id', r.whatsapp_number_id::text, 'sent_at', to_jsonb(r.sent_at) #>> '{}', 'created_at', to_jsonb(r.created_at) #>> '{}'])), NULLIF(current_setting('headrace.cause', true), '') FROM changed_rows r; RETURN NULL; END $$;
+    AS $$ BEGIN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) SELECT 'send_queue', CASE WHEN v.lacking THEN 'X' ELSE 'D' END::"char", v.entity, v.scope, v.data, left(NULLIF(current_setting('headrace.cause', true), ''), 200) FROM changed_rows r CROSS JOIN (SELECT NULL::headrace.missing AS campaign_id, NULL::headrace.missing AS created_at, NULL::headrace.missing AS id, NULL::headrace.missing AS sent_at, NULL::headrace.missing AS user_phone, NULL::headrace.missing AS whatsapp_number_id) absent CROSS JOIN LATERAL (SELECT pg_typeof(campaign_id) = 'headrace.missing'::regtype OR pg_typeof(created_at) = 'headrace.missing'::regtype OR pg_typeof(id) = 'headrace.missing'::regtype OR pg_typeof(sent_at) = 'headrace.missing'::regtype OR pg_typeof(user_phone) = 'headrace.missing'::regtype OR pg_typeof(whatsapp_number_id) = 'headrace.missing'::regtype AS lacking, jsonb_build_object('old', jsonb_object(ARRAY['id', id::text, 'campaign_id', campaign_id::text, 'user_phone', user_phone::text, 'whatsapp_number_id', whatsapp_number_id::text, 'sent_at', to_jsonb(sent_at) #>> '{}', 'created_at', to_jsonb(created_at) #>> '{}'])) AS data, id::text AS entity, campaign_id::text AS scope FROM (SELECT r.*) x) v; RETURN NULL; END $$;
 
 -- Name: capture_send_queue_insert(); Type: FUNCTION; Schema: headrace; Owner: -
 
 CREATE FUNCTION headrace.capture_send_queue_insert() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
-    AS $$ BEGIN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) SELECT 'send_queue', 'I', r.id::text, r.campaign_id::text, NULL, NULLIF(current_setting('headrace.cause', true), '') FROM changed_rows r; RETURN NULL; END $$;
+    AS $$ BEGIN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) SELECT 'send_queue', CASE WHEN v.lacking THEN 'X' ELSE 'I' END::"char", v.entity, v.scope, v.data, left(NULLIF(current_setting('headrace.cause', true), ''), 200) FROM changed_rows r CROSS JOIN (SELECT NULL::headrace.missing AS campaign_id, NULL::headrace.missing AS id) absent CROSS JOIN LATERAL (SELECT pg_typeof(campaign_id) = 'headrace.missing'::regtype OR pg_typeof(id) = 'headrace.missing'::regtype AS lacking, NULL::jsonb AS data, id::text AS entity, campaign_id::text AS scope FROM (SELECT r.*) x) v; RETURN NULL; END $$;
 
 -- Name: capture_send_queue_truncate(); Type: FUNCTION; Schema: headrace; Owner: -
 
 CREATE FUNCTION headrace.capture_send_queue_truncate() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
-    AS $$ BEGIN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) VALUES ('send_queue', 'T', NULL, NULL, NULL, NULLIF(current_setting('headrace.cause', true), '')); RETURN NULL; END $$;
+    AS $$ BEGIN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) VALUES ('send_queue', 'T', NULL, NULL, NULL, left(NULLIF(current_setting('headrace.cause', true), ''), 200)); RETURN NULL; END $$;
 
 -- Name: capture_send_queue_update(); Type: FUNCTION; Schema: headrace; Owner: -
 
 CREATE FUNCTION headrace.capture_send_queue_update() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
-    AS $$ BEGIN IF headrace.capture_send_queue_watched(OLD, NEW) THEN IF OLD.id IS DISTINCT FROM NEW.id OR OLD.campaign_id IS DISTINCT FROM NEW.campaign_id OR OLD.user_phone IS DISTINCT FROM NEW.user_phone OR OLD.whatsapp_number_id IS DISTINCT FROM NEW.whatsapp_number_id OR OLD.sent_at IS DISTINCT FROM NEW.sent_at OR OLD.created_at IS DISTINCT FROM NEW.created_at THEN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) VALUES ('send_queue', 'U', NEW.id::text, NEW.campaign_id::text, jsonb_build_object('old', jsonb_object(ARRAY['id', OLD.id::text, 'campaign_id', OLD.campaign_id::text, 'user_phone', OLD.user_phone::text, 'whatsapp_number_id', OLD.whatsapp_number_id::text, 'sent_at', to_jsonb(OLD.sent_at) #>> '{}', 'created_at', to_jsonb(OLD.created_at) #>> '{}'])), NULLIF(current_setting('headrace.cause', true), '')); IF OLD.id IS DISTINCT FROM NEW.id THEN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) VALUES ('send_queue', 'U', OLD.id::text, OLD.campaign_id::text, jsonb_build_object('old', jsonb_object(ARRAY['id', OLD.id::text, 'campaign_id', OLD.campaign_id::text, 'user_phone', OLD.user_phone::text, 'whatsapp_number_id', OLD.whatsapp_number_id::text, 'sent_at', to_jsonb(OLD.sent_at) #>> '{}', 'created_at', to_jsonb(OLD.created_at) #>> '{}'])), NULLIF(current_setting('headrace.cause', true), '')); END IF; ELSE INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) VALUES ('send_queue', 'U', NEW.id::text, NEW.campaign_id::text, NULL, NULLIF(current_setting('headrace.cause', true), '')); IF OLD.id IS DISTINCT FROM NEW.id THEN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) VALUES ('send_queue', 'U', OLD.id::text, OLD.campaign_id::text, NULL, NULLIF(current_setting('headrace.cause', true), '')); END IF; END IF; END IF; RETURN NULL; END $$;
+    AS $$ DECLARE v_entity text; v_scope text; v_data jsonb; v_moved boolean; v_old_entity text; v_old_scope text; BEGIN BEGIN IF NOT (OLD.id IS DISTINCT FROM NEW.id OR OLD.campaign_id IS DISTINCT FROM NEW.campaign_id OR OLD.template_name IS DISTINCT FROM NEW.template_name OR OLD.status IS DISTINCT FROM NEW.status OR OLD.whatsapp_message_id IS DISTINCT FROM NEW.whatsapp_message_id OR OLD.user_phone IS DISTINCT FROM NEW.user_phone OR OLD.whatsapp_number_id IS DISTINCT FROM NEW.whatsapp_number_id OR OLD.sent_at IS DISTINCT FROM NEW.sent_at OR OLD.created_at IS DISTINCT FROM NEW.created_at) THEN RETURN NULL; END IF; v_entity := NEW.id::text; v_scope := NEW.campaign_id::text; IF OLD.id IS DISTINCT FROM NEW.id OR OLD.campaign_id IS DISTINCT FROM NEW.campaign_id OR OLD.user_phone IS DISTINCT FROM NEW.user_phone OR OLD.whatsapp_number_id IS DISTINCT FROM NEW.whatsapp_number_id OR OLD.sent_at IS DISTINCT FROM NEW.sent_at OR OLD.created_at IS DISTINCT FROM NEW.created_at THEN v_data := jsonb_build_object('old', jsonb_object(ARRAY['id', OLD.id::text, 'campaign_id', OLD.campaign_id::text, 'user_phone', OLD.user_phone::text, 'whatsapp_number_id', OLD.whatsapp_number_id::text, 'sent_at', to_jsonb(OLD.sent_at) #>> '{}', 'created_at', to_jsonb(OLD.created_at) #>> '{}'])); END IF; v_moved := OLD.id IS DISTINCT FROM NEW.id; IF v_moved THEN v_old_entity := OLD.id::text; v_old_scope := OLD.campaign_id::text; END IF; EXCEPTION WHEN OTHERS THEN BEGIN PERFORM headrace.log_change_anew('send_queue', 'U', to_jsonb(OLD), to_jsonb(NEW), '{"keys": [], "left": ["id", "campaign_id", "user_phone", "whatsapp_number_id", "sent_at", "created_at"], "scope": "campaign_id", "watch": ["id", "campaign_id", "template_name", "status", "whatsapp_message_id", "user_phone", "whatsapp_number_id", "sent_at", "created_at"], "entity": "id", "only_value": null, "only_column": null}', left(NULLIF(current_setting('headrace.cause', true), ''), 200)); EXCEPTION WHEN OTHERS THEN INSERT INTO headrace.change_log (source, op) VALUES ('send_queue', 'X'); END; RETURN NULL; END; INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) VALUES ('send_queue', 'U', v_entity, v_scope, v_data, left(NULLIF(current_setting('headrace.cause', true), ''), 200)); IF v_moved THEN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) VALUES ('send_queue', 'U', v_old_entity, v_old_scope, v_data, left(NULLIF(current_setting('headrace.cause', true), ''), 200)); END IF; RETURN NULL; END $$;
 
--- Name: capture_send_queue_watched(public.send_queue, public.send_queue); Type: FUNCTION; Schema: headrace; Owner: -
+-- Name: capture_table(regclass, text, name, name, name[], name[], name, text, name[], name[], name[]); Type: FUNCTION; Schema: headrace; Owner: -
 
-CREATE FUNCTION headrace.capture_send_queue_watched(o public.send_queue, n public.send_queue) RETURNS boolean
-    LANGUAGE sql IMMUTABLE
-    RETURN (((o).id IS DISTINCT FROM (n).id) OR ((o).campaign_id IS DISTINCT FROM (n).campaign_id) OR ((o).template_name IS DISTINCT FROM (n).template_name) OR ((o).status IS DISTINCT FROM (n).status) OR ((o).whatsapp_message_id IS DISTINCT FROM (n).whatsapp_message_id) OR ((o).user_phone IS DISTINCT FROM (n).user_phone) OR ((o).whatsapp_number_id IS DISTINCT FROM (n).whatsapp_number_id) OR ((o).sent_at IS DISTINCT FROM (n).sent_at) OR ((o).created_at IS DISTINCT FROM (n).created_at));
-
--- Name: capture_table(regclass, text, name, name, name[], name[], name, text, name[]); Type: FUNCTION; Schema: headrace; Owner: -
-
-CREATE FUNCTION headrace.capture_table(p_table regclass, p_source text, p_entity name, p_scope name, p_keys name[], p_watch name[], p_only_column name DEFAULT NULL::name, p_only_value text DEFAULT NULL::text, p_left name[] DEFAULT '{}'::name[]) RETURNS integer
+CREATE FUNCTION headrace.capture_table(p_table regclass, p_source text, p_entity name, p_scope name, p_keys name[], p_watch name[], p_only_column name DEFAULT NULL::name, p_only_value text DEFAULT NULL::text, p_left name[] DEFAULT '{}'::name[], p_reads name[] DEFAULT '{}'::name[], p_others name[] DEFAULT '{}'::name[]) RETURNS integer
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
     AS $_$
@@ -845,122 +896,132 @@ DECLARE
     -- Statement triggers fire neither for logical apply nor for rows that an UPDATE moves between partitions.
     v_by_row boolean := (SELECT c.relkind = 'p' FROM pg_class c WHERE c.oid = p_table)
         OR EXISTS (SELECT FROM pg_subscription_rel s WHERE s.srrelid = p_table);
+    v_ops constant text[] := ARRAY['insert', 'update', 'delete', 'truncate'];
     v_columns constant text := 'source, op, entity_id, scope, data, cause';
-    v_cause constant text := 'NULLIF(current_setting(''headrace.cause'', true), '''')';
-    v_values constant text := '%1$L, %2$L, %3$s.%4$I::text, ' || CASE WHEN p_scope IS NULL THEN 'NULL' ELSE '%3$s.%5$I::text' END || ', %6$s, %7$s';
-    -- Times by way of JSON, which writes them in ISO whatever the session's DateStyle says.
+    -- Of bounded length, for any session may set it.
+    v_cause constant text := 'left(NULLIF(current_setting(''headrace.cause'', true), ''''), 200)';
+    v_read constant name[] := ARRAY(SELECT DISTINCT c FROM unnest(p_entity || p_keys || p_watch || p_left || p_reads || p_scope || p_only_column) c WHERE c IS NOT NULL);
+    -- $row$ is what a row is called. Times by way of JSON, which writes them in ISO whatever the session's DateStyle says.
     v_pairs constant text := (
-        SELECT string_agg(format(CASE t.typcategory WHEN 'D' THEN '%L, to_jsonb($row$.%I) #>> ''{}''' ELSE '%L, $row$.%I::text' END, k, k), ', ' ORDER BY n)
+        SELECT string_agg(format(CASE t.typcategory WHEN 'D' THEN '%L, to_jsonb($row$%I) #>> ''{}''' ELSE '%L, $row$%I::text' END, k, k), ', ' ORDER BY n)
         FROM unnest(p_keys || p_left) WITH ORDINALITY u (k, n)
         INNER JOIN pg_attribute a ON a.attrelid = p_table AND a.attname = k INNER JOIN pg_type t ON t.oid = a.atttypid);
+    v_watched constant text := (SELECT string_agg(format('OLD.%1$I IS DISTINCT FROM NEW.%1$I', w), ' OR ' ORDER BY n) FROM unnest(p_watch) WITH ORDINALITY u (w, n));
     v_left_changed constant text := (SELECT string_agg(format('OLD.%1$I IS DISTINCT FROM NEW.%1$I', k), ' OR ') FROM unnest(p_left) k);
-    v_watched constant name := 'capture_' || p_source || '_watched';
-    v_watch constant text := (SELECT string_agg(format('(o).%1$I IS DISTINCT FROM (n).%1$I', w), ' OR ') FROM unnest(p_watch) w);
-    v_only constant text := CASE WHEN p_only_column IS NOT NULL THEN format('($row$).%I = %L', p_only_column, p_only_value) END;
-    v_update text;  -- the INSERTs of an UPDATE, $data$ for what they carry; a row that changes its id is a change of two entities
-    v_ops constant text[] := ARRAY['insert', 'update', 'delete', 'truncate'];
+    v_only constant text := CASE WHEN p_only_column IS NOT NULL THEN format('$row$%I = %L', p_only_column, p_only_value) END;
+    v_spec constant jsonb := jsonb_build_object(
+        'entity', p_entity, 'scope', p_scope, 'keys', p_keys, 'left', p_left, 'watch', p_watch, 'only_column', p_only_column, 'only_value', p_only_value);
     v_op text;
-    v_row text;  -- what a row is called: NEW, OLD, or r, one of the transition table
+    v_row text;  -- NEW, OLD, or nothing, for a statement trigger's rows are read by bare names
+    v_used name[];
     v_data text;
     v_body text;
     v_trigger text;
     v_triggers jsonb := '{}';
     v_prints jsonb := '{}';  -- what each trigger, and what an UPDATE's watches, are known again by
-    v_functions jsonb;
-    v_noted jsonb;
+    v_functions jsonb := '{}';
     v_changed integer := 0;
     v_target regclass;
-    v_other regprocedure;
 BEGIN
     IF cardinality(p_keys) > 0 AND cardinality(p_left) > 0 THEN
         RAISE EXCEPTION 'capture of %: name either p_keys or p_left', p_source USING ERRCODE = 'invalid_parameter_value';
     END IF;
-    IF EXISTS (SELECT FROM unnest(p_keys || p_left) k WHERE NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = p_table AND a.attname = k)) THEN
-        RAISE EXCEPTION 'capture of %: table % lacks one of the columns %', p_source, p_table, p_keys || p_left USING ERRCODE = 'undefined_column';
+    IF EXISTS (SELECT FROM unnest(v_read) k WHERE NOT EXISTS (
+        SELECT FROM pg_attribute a WHERE a.attrelid = p_table AND a.attname = k AND NOT a.attisdropped))
+    THEN
+        RAISE EXCEPTION 'capture of %: table % lacks one of the columns %', p_source, p_table, v_read USING ERRCODE = 'undefined_column';
     END IF;
-    v_update := format(
-        'INSERT INTO headrace.change_log (%1$s) VALUES (%2$s); IF OLD.%3$I IS DISTINCT FROM NEW.%3$I THEN'
-        || ' INSERT INTO headrace.change_log (%1$s) VALUES (%4$s); END IF;',
-        v_columns, format(v_values, p_source, 'U', 'NEW', p_entity, p_scope, '$data$', v_cause), p_entity,
-        format(v_values, p_source, 'U', 'OLD', p_entity, p_scope, '$data$', v_cause));
-    EXECUTE format(
-        'CREATE OR REPLACE FUNCTION headrace.%1$I(o %2$s, n %2$s) RETURNS boolean LANGUAGE sql IMMUTABLE RETURN (%3$s)%4$s',
-        v_watched, p_table, v_watch,
-        coalesce(' AND (' || replace(v_only, '$row$', 'o') || ' OR ' || replace(v_only, '$row$', 'n') || ')', ''));
-    EXECUTE format('REVOKE ALL ON FUNCTION headrace.%1$I(%2$s, %2$s) FROM PUBLIC', v_watched, p_table);
-    v_functions := jsonb_build_object(
-        'watched', headrace.capture_fingerprint(format('headrace.%1$I(%2$s, %2$s)', v_watched, p_table)::regprocedure));
 
     FOREACH v_op IN ARRAY v_ops LOOP
-        v_row := CASE WHEN v_op <> 'update' AND NOT v_by_row THEN 'r' WHEN v_op = 'delete' THEN 'OLD' ELSE 'NEW' END;
+        v_row := CASE WHEN v_op <> 'update' AND NOT v_by_row THEN '' WHEN v_op = 'delete' THEN 'OLD.' ELSE 'NEW.' END;
         v_data := CASE
             WHEN v_op = 'update' AND cardinality(p_keys) > 0 THEN format(
                 'jsonb_build_object(''old'', jsonb_object(ARRAY[%s]), ''new'', jsonb_object(ARRAY[%s]))',
-                replace(v_pairs, '$row$', 'OLD'), replace(v_pairs, '$row$', 'NEW'))
+                replace(v_pairs, '$row$', 'OLD.'), replace(v_pairs, '$row$', 'NEW.'))
             WHEN v_op = 'delete' AND v_pairs IS NOT NULL OR v_op = 'update' AND cardinality(p_left) > 0 THEN format(
-                'jsonb_build_object(''old'', jsonb_object(ARRAY[%s]))', replace(v_pairs, '$row$', CASE v_op WHEN 'update' THEN 'OLD' ELSE v_row END))
+                'jsonb_build_object(''old'', jsonb_object(ARRAY[%s]))', replace(v_pairs, '$row$', CASE v_op WHEN 'update' THEN 'OLD.' ELSE v_row END))
             WHEN v_op = 'insert' AND cardinality(p_keys) > 0 THEN format(
                 'jsonb_build_object(''new'', jsonb_object(ARRAY[%s]))', replace(v_pairs, '$row$', v_row))
-            ELSE 'NULL'
         END;
+        v_used := ARRAY(
+            SELECT DISTINCT c FROM unnest(ARRAY[p_entity, p_scope, p_only_column] || CASE WHEN v_data IS NULL THEN '{}' ELSE p_keys || p_left END) c
+            WHERE c IS NOT NULL ORDER BY c);
         v_body := CASE
             WHEN v_op = 'truncate' THEN format(
                 'INSERT INTO headrace.change_log (%s) VALUES (%L, ''T'', NULL, NULL, NULL, %s);', v_columns, p_source, v_cause)
-            WHEN v_op = 'update' THEN format('IF headrace.%I(OLD, NEW) THEN ', v_watched) || CASE
-                -- told apart before the INSERT, which would set up the whole expression anew for every row
-                WHEN cardinality(p_left) > 0
-                    THEN format('IF %s THEN %s ELSE %s END IF;', v_left_changed, replace(v_update, '$data$', v_data), replace(v_update, '$data$', 'NULL'))
-                ELSE replace(v_update, '$data$', v_data)
-            END || ' END IF;'
-            WHEN v_by_row THEN format(
-                'INSERT INTO headrace.change_log (%s) VALUES (%s);',
-                v_columns, format(v_values, p_source, upper(left(v_op, 1)), v_row, p_entity, p_scope, v_data, v_cause))
+            WHEN v_op <> 'update' AND NOT v_by_row THEN format(
+                'INSERT INTO headrace.change_log (%s)'
+                || ' SELECT %L, CASE WHEN v.lacking THEN ''X'' ELSE %L END::"char", v.entity, v.scope, v.data, %s FROM changed_rows r'
+                || ' CROSS JOIN (SELECT %s) absent CROSS JOIN LATERAL (SELECT %s AS lacking, %s AS data, %I::text AS entity, %s AS scope%s FROM (SELECT r.*) x) v%s;',
+                v_columns, p_source, upper(left(v_op, 1)), v_cause,
+                (SELECT string_agg(format('NULL::headrace.missing AS %I', c), ', ') FROM unnest(v_used) c),
+                (SELECT string_agg(format('pg_typeof(%I) = ''headrace.missing''::regtype', c), ' OR ') FROM unnest(v_used) c),
+                coalesce(v_data, 'NULL::jsonb'), p_entity, coalesce(quote_ident(p_scope) || '::text', 'NULL'),
+                coalesce(', ' || quote_ident(p_only_column) || '::text = ' || quote_literal(p_only_value) || ' AS wanted', ''),
+                CASE WHEN p_only_column IS NULL THEN '' ELSE ' WHERE v.wanted OR v.lacking' END)
             ELSE format(
-                'INSERT INTO headrace.change_log (%s) SELECT %s FROM changed_rows r%s;',
-                v_columns, format(v_values, p_source, upper(left(v_op, 1)), v_row, p_entity, p_scope, v_data, v_cause),
-                coalesce(' WHERE ' || replace(v_only, '$row$', 'r'), ''))
+                'BEGIN %s EXCEPTION WHEN OTHERS THEN'
+                || ' BEGIN PERFORM headrace.log_change_anew(%L, %L, %s, %s, %L, %s);'
+                || ' EXCEPTION WHEN OTHERS THEN INSERT INTO headrace.change_log (source, op) VALUES (%L, ''X''); END;'
+                || ' RETURN NULL; END; INSERT INTO headrace.change_log (%s) VALUES (%L, %L, v_entity, v_scope, v_data, %s);%s',
+                CASE
+                    WHEN v_op = 'update' THEN format(
+                        'IF NOT (%s)%s THEN RETURN NULL; END IF; v_entity := NEW.%I::text;%s',
+                        v_watched,
+                        coalesce(' OR (' || replace(v_only, '$row$', 'OLD.') || ') IS NOT TRUE AND (' || replace(v_only, '$row$', 'NEW.') || ') IS NOT TRUE', ''),
+                        p_entity,
+                        coalesce(' v_scope := NEW.' || quote_ident(p_scope) || '::text;', '')
+                        || CASE
+                            WHEN cardinality(p_left) > 0 THEN format(' IF %s THEN v_data := %s; END IF;', v_left_changed, v_data)
+                            ELSE coalesce(' v_data := ' || v_data || ';', '') END
+                        || format(' v_moved := OLD.%1$I IS DISTINCT FROM NEW.%1$I;', p_entity)
+                        || format(' IF v_moved THEN v_old_entity := OLD.%I::text;%s END IF;', p_entity, coalesce(' v_old_scope := OLD.' || quote_ident(p_scope) || '::text;', '')))
+                    ELSE coalesce('IF (' || replace(v_only, '$row$', v_row) || ') IS NOT TRUE THEN RETURN NULL; END IF; ', '')
+                        || format('v_entity := %s%I::text;', v_row, p_entity) || coalesce(' v_scope := ' || v_row || quote_ident(p_scope) || '::text;', '')
+                        || coalesce(' v_data := ' || v_data || ';', '')
+                END,
+                p_source, upper(left(v_op, 1)), CASE v_op WHEN 'insert' THEN 'NULL' ELSE 'to_jsonb(OLD)' END,
+                CASE v_op WHEN 'delete' THEN 'NULL' ELSE 'to_jsonb(NEW)' END, v_spec, v_cause, p_source,
+                v_columns, p_source, upper(left(v_op, 1)), v_cause,
+                CASE v_op WHEN 'update' THEN format(
+                    ' IF v_moved THEN INSERT INTO headrace.change_log (%s) VALUES (%L, ''U'', v_old_entity, v_old_scope, v_data, %s); END IF;',
+                    v_columns, p_source, v_cause) ELSE '' END)
         END;
-
         EXECUTE format(
             'CREATE OR REPLACE FUNCTION headrace.%I() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER'
-            || ' SET search_path = pg_catalog, headrace, pg_temp AS $body$ BEGIN %s RETURN NULL; END $body$',
-            'capture_' || p_source || '_' || v_op, v_body);
+            || ' SET search_path = pg_catalog, headrace, pg_temp AS $body$ %sBEGIN %s RETURN NULL; END $body$',
+            'capture_' || p_source || '_' || v_op,
+            CASE WHEN v_op = 'truncate' OR v_op <> 'update' AND NOT v_by_row THEN ''
+                WHEN v_op = 'update' THEN 'DECLARE v_entity text; v_scope text; v_data jsonb; v_moved boolean; v_old_entity text; v_old_scope text; '
+                ELSE 'DECLARE v_entity text; v_scope text; v_data jsonb; ' END,
+            v_body);
         EXECUTE format('REVOKE ALL ON FUNCTION headrace.%I() FROM PUBLIC', 'capture_' || p_source || '_' || v_op);
 
-        -- %s stands for the table: whatever else bears a % is doubled.
+        -- %s stands for the table.
         v_trigger := CASE
             WHEN v_op = 'truncate' THEN 'AFTER TRUNCATE ON %s FOR EACH STATEMENT'
-            WHEN v_op = 'update' THEN 'AFTER UPDATE ON %s FOR EACH ROW'
-            WHEN v_by_row THEN 'AFTER ' || upper(v_op) || ' ON %s FOR EACH ROW'
-                || coalesce(' WHEN (' || replace(replace(v_only, '$row$', v_row), '%', '%%') || ')', '')
+            WHEN v_op = 'update' OR v_by_row THEN 'AFTER ' || upper(v_op) || ' ON %s FOR EACH ROW'
             ELSE 'AFTER ' || upper(v_op) || ' ON %s REFERENCING '
                 || CASE v_op WHEN 'delete' THEN 'OLD' ELSE 'NEW' END || ' TABLE AS changed_rows FOR EACH STATEMENT'
         END;
         v_triggers := v_triggers || jsonb_build_object(v_op, v_trigger);
-        v_prints := v_prints || jsonb_build_object(
-            v_op, md5(v_trigger || CASE v_op WHEN 'update' THEN v_watch || coalesce(v_only, '') ELSE '' END));
+        v_prints := v_prints || jsonb_build_object(v_op, md5(v_trigger || CASE v_op WHEN 'update' THEN v_watched || coalesce(v_only, '') ELSE '' END));
         v_functions := v_functions || jsonb_build_object(
             v_op, headrace.capture_fingerprint(format('headrace.%I()', 'capture_' || p_source || '_' || v_op)::regprocedure));
     END LOOP;
 
-    -- Noted, for capture_faults to compare with.
-    v_noted := jsonb_build_object(
-        'schema', (SELECT n.nspname FROM pg_class c INNER JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = p_table),
-        'table', (SELECT c.relname FROM pg_class c WHERE c.oid = p_table),
-        'functions', v_functions,
-        'triggers', v_prints,
-        'watches', (
-            SELECT jsonb_agg(a.attname ORDER BY a.attnum)
-            FROM pg_attribute a WHERE a.attrelid = p_table AND a.attname = ANY (p_watch || p_only_column)));
-    INSERT INTO headrace.installation AS i (name, value) VALUES ('capture ' || p_source, v_noted::text)
-    ON CONFLICT (name) DO UPDATE SET value = excluded.value WHERE i.value <> excluded.value;
+    PERFORM headrace.note_source(p_source, p_table, v_read::text[], v_prints, v_functions);
+    IF cardinality(p_others) > 0 THEN
+        PERFORM headrace.note_source(p_source || ' others', p_table, p_others::text[]);
+    ELSE
+        DELETE FROM headrace.source s WHERE s.source = p_source || ' others';
+    END IF;
 
     -- TRUNCATE of a partition does not fire its parent's trigger: every leaf bears its own. Row triggers reach the leaves by
     -- themselves, also when they are made anew because one of them was disabled there.
     FOR v_op, v_target IN
         WITH fault AS MATERIALIZED (
-            SELECT f.op, f.relation FROM headrace.capture_faults(ARRAY[p_source]) f
-            WHERE f.fault NOT IN ('function', 'unreadable')  -- mended by now, or for the trigger to fail on
+            SELECT f.op, f.relation FROM headrace.capture_faults(ARRAY[p_source]) f WHERE f.fault <> 'function'  -- mended by now
         )
         SELECT o.op, t.relid
         FROM unnest(v_ops) WITH ORDINALITY o (op, place)
@@ -986,16 +1047,140 @@ BEGIN
     LOOP
         EXECUTE format('DROP TRIGGER %I ON %s', v_op, v_target);
     END LOOP;
-    FOR v_other IN
-        SELECT p.oid::regprocedure FROM pg_proc p
-        WHERE p.pronamespace = 'headrace'::regnamespace AND p.proname = v_watched
-            AND p.proargtypes[0] <> (SELECT c.reltype FROM pg_class c WHERE c.oid = p_table)
-    LOOP
-        EXECUTE format('DROP FUNCTION %s', v_other);
-    END LOOP;
     RETURN v_changed;
 END
 $_$;
+
+-- Name: change_width(text, text, jsonb, text); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.change_width(p_entity_id text, p_scope text, p_data jsonb, p_cause text) RETURNS bigint
+    LANGUAGE sql STABLE PARALLEL SAFE
+    AS $$
+    SELECT 100::bigint + coalesce(pg_catalog.octet_length(p_entity_id), 0) + coalesce(pg_catalog.octet_length(p_scope), 0)
+        + coalesce(pg_catalog.pg_column_size(p_data), 0) * CASE WHEN pg_catalog.pg_column_compression(p_data) IS NULL THEN 1 ELSE 8 END
+        + coalesce(pg_catalog.octet_length(p_cause), 0)
+$$;
+
+-- Name: changes_behind(bigint); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.changes_behind(p_most bigint DEFAULT 100000) RETURNS TABLE(stream text, shard integer, rows_behind bigint, more_behind boolean, oldest_change timestamp with time zone)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    SET enable_sort TO 'off'
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    AS $$
+DECLARE
+    c record;
+    v_seen pg_snapshot;
+    v_low xid8;
+    v_late xid8[];
+    v_window timestamptz;
+BEGIN
+    p_most := least(greatest(p_most, 0), 1000000);
+    FOR c IN SELECT k.*, s.sources, s.shards FROM headrace.stream_cursor k INNER JOIN headrace.stream s ON s.stream = k.stream ORDER BY k.stream, k.shard LOOP
+        v_seen := coalesce(c.cur, c.prev);
+        v_low := pg_snapshot_xmax(v_seen);
+        v_late := ARRAY(SELECT x FROM pg_snapshot_xip(v_seen) x WHERE pg_visible_in_snapshot(x, pg_current_snapshot()));
+        SELECT count(*) FILTER (WHERE b.ours), count(*) > p_most, min(b.changed_at) FILTER (WHERE b.ours)
+        INTO rows_behind, more_behind, oldest_change
+        FROM (
+            SELECT u.changed_at, u.source = ANY (c.sources)
+                AND (c.shards = 1 OR mod(hashtextextended(coalesce(u.entity_id, ''), 0) & 9223372036854775807, c.shards) = c.shard) AS ours
+            FROM (
+                (SELECT l.changed_at, l.source, l.entity_id FROM headrace.change_log l WHERE l.xid = ANY (v_late) LIMIT p_most + 1)
+                UNION ALL
+                (SELECT l.changed_at, l.source, l.entity_id FROM headrace.change_log l WHERE l.xid >= v_low ORDER BY l.xid LIMIT p_most + 1)
+            ) u
+            LIMIT p_most + 1
+        ) b;
+        rows_behind := least(rows_behind, p_most);
+        IF c.cur IS NOT NULL THEN
+            rows_behind := rows_behind + coalesce(c.window_left, c.window_rows);
+            SELECT l.changed_at INTO v_window FROM headrace.change_log l WHERE l.pos > c.pos AND l.pos <= c.last_pos ORDER BY l.pos LIMIT 1;
+            oldest_change := least(oldest_change, v_window);
+        END IF;
+        stream := c.stream;
+        shard := c.shard;
+        RETURN NEXT;
+    END LOOP;
+END
+$$;
+
+-- Name: stream_cursor; Type: TABLE; Schema: headrace; Owner: -
+
+CREATE TABLE headrace.stream_cursor (
+    stream text NOT NULL,
+    shard integer NOT NULL,
+    prev pg_snapshot NOT NULL,
+    cur pg_snapshot,
+    pos bigint DEFAULT 0 NOT NULL,
+    last_pos bigint,
+    window_rows bigint,
+    state text DEFAULT 'active'::text NOT NULL,
+    system_identifier bigint NOT NULL,
+    database_name name NOT NULL,
+    changes_applied bigint DEFAULT 0 NOT NULL,
+    advanced_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    window_left bigint,
+    window_widest bigint,
+    CONSTRAINT stream_cursor_state_known CHECK ((state = ANY (ARRAY['active'::text, 'lost'::text]))),
+    CONSTRAINT stream_cursor_window_whole CHECK (((cur IS NULL) = (last_pos IS NULL)))
+)
+WITH (fillfactor='50');
+
+-- Name: TABLE stream_cursor; Type: COMMENT; Schema: headrace; Owner: -
+
+COMMENT ON TABLE headrace.stream_cursor IS 'Where a shard of a stream stands: everything visible in prev is applied; while cur is set, the window of what cur sees and prev did not is being applied, up to pos.';
+
+-- Name: COLUMN stream_cursor.window_left; Type: COMMENT; Schema: headrace; Owner: -
+
+COMMENT ON COLUMN headrace.stream_cursor.window_left IS 'How many changes of the open window are not applied yet; null: all of window_rows may be, for it was opened by an older version.';
+
+-- Name: COLUMN stream_cursor.window_widest; Type: COMMENT; Schema: headrace; Owner: -
+
+COMMENT ON COLUMN headrace.stream_cursor.window_widest IS 'Bytes of the widest change in the open window; null: unknown. Batches of wide changes are cut by their bytes.';
+
+-- Name: changes_that_fit(text[], integer, headrace.stream_cursor, xid8[], integer); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.changes_that_fit(p_sources text[], p_shards integer, c headrace.stream_cursor, p_committed xid8[], p_limit integer, OUT last_pos bigint, OUT first_width bigint) RETURNS record
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    AS $$
+DECLARE
+    v_low constant xid8 := pg_snapshot_xmax(c.prev);
+    v_high constant xid8 := pg_snapshot_xmax(c.cur);
+    v_pos bigint;
+    v_width bigint;
+    v_bytes bigint := 0;
+BEGIN
+    -- By pos, or by xid and sorted: as stream_read does. One by one, for the batch may be cut after a few.
+    FOR v_pos, v_width IN
+        SELECT u.pos, u.width FROM (
+            SELECT l.pos, l.xid, l.source, l.entity_id, headrace.change_width(l.entity_id, l.scope, l.data, l.cause) AS width
+            FROM headrace.change_log l WHERE c.window_rows <= 4 * p_limit AND l.xid = ANY (p_committed)
+            UNION ALL
+            SELECT l.pos, l.xid, l.source, l.entity_id, headrace.change_width(l.entity_id, l.scope, l.data, l.cause)
+            FROM headrace.change_log l WHERE c.window_rows <= 4 * p_limit AND l.xid >= v_low AND l.xid < v_high
+            UNION ALL
+            (SELECT l.pos, l.xid, l.source, l.entity_id, headrace.change_width(l.entity_id, l.scope, l.data, l.cause)
+            FROM headrace.change_log l
+            WHERE c.window_rows > 4 * p_limit AND l.pos > c.pos AND l.pos <= c.last_pos AND (l.xid = ANY (p_committed) OR l.xid >= v_low AND l.xid < v_high)
+                AND pg_visible_in_snapshot(l.xid, c.cur) AND l.source = ANY (p_sources)
+                AND (p_shards = 1 OR mod(hashtextextended(coalesce(l.entity_id, ''), 0) & 9223372036854775807, p_shards) = c.shard)
+            ORDER BY l.pos LIMIT p_limit)
+        ) u
+        WHERE u.pos > c.pos AND pg_visible_in_snapshot(u.xid, c.cur) AND u.source = ANY (p_sources)
+            AND (p_shards = 1 OR mod(hashtextextended(coalesce(u.entity_id, ''), 0) & 9223372036854775807, p_shards) = c.shard)
+        ORDER BY u.pos LIMIT p_limit
+    LOOP
+        v_bytes := v_bytes + v_width;
+        EXIT WHEN last_pos IS NOT NULL AND v_bytes > 67108864;
+        last_pos := v_pos;
+        first_width := coalesce(first_width, v_width);
+    END LOOP;
+END
+$$;
 
 -- Name: check_frozen_rows(uuid, jsonb); Type: FUNCTION; Schema: headrace; Owner: -
 
@@ -1012,19 +1197,40 @@ BEGIN
 END
 $$;
 
+-- Name: clean_json(text, boolean); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.clean_json(p_text text, p_ascii boolean) RETURNS text
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    SELECT replace(replace(
+        CASE WHEN p_ascii THEN regexp_replace(s.marked, E'(\\\\|\\x02)u(?!00[0-7])[0-9a-fA-F]{4}', '?', 'g') ELSE s.marked END,
+        chr(2), E'\\'), chr(1), E'\\\\')
+    FROM (
+        SELECT regexp_replace(
+            regexp_replace(
+                replace(p_text, E'\\\\', chr(1)),
+                E'\\\\(u[dD][89abAB][0-9a-fA-F]{2})\\\\(u[dD][c-fC-F][0-9a-fA-F]{2})', chr(2) || E'\\1' || chr(2) || E'\\2', 'g'),
+            E'\\\\u(0000|[dD][89a-fA-F][0-9a-fA-F]{2})', CASE getdatabaseencoding() WHEN 'UTF8' THEN E'\\\\ufffd' ELSE '?' END, 'g') AS marked
+    ) s
+$$;
+
 -- Name: counters_json(bigint, bigint, bigint, bigint, bigint, bigint, bigint); Type: FUNCTION; Schema: headrace; Owner: -
 
 CREATE FUNCTION headrace.counters_json(p_total bigint, p_sent bigint, p_delivered bigint, p_read bigint, p_replied bigint, p_failed bigint, p_failed_queue bigint) RETURNS jsonb
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
-    SELECT jsonb_build_object(
+BEGIN
+    -- An expression of plpgsql is kept ready: a third less than what a SQL function that cannot be inlined takes.
+    RETURN jsonb_build_object(
         'total', p_total, 'sent', p_sent, 'delivered', p_delivered, 'read', p_read, 'replied', p_replied, 'failed', p_failed,
         'failed_queue', p_failed_queue, 'failed_delivery', p_failed - p_failed_queue,
         'delivered_rate', round(p_delivered::numeric / nullif(p_sent, 0), 6),
         'read_rate', round(p_read::numeric / nullif(p_delivered, 0), 6),
         'replied_rate', round(p_replied::numeric / nullif(p_delivered, 0), 6)
-    )
+    );
+END
 $$;
 
 -- Name: dead_letter_discard(bigint[]); Type: FUNCTION; Schema: headrace; Owner: -
@@ -1048,36 +1254,50 @@ $$;
 
 -- Name: dead_letter_retry(bigint[], boolean); Type: FUNCTION; Schema: headrace; Owner: -
 
-CREATE FUNCTION headrace.dead_letter_retry(p_ids bigint[] DEFAULT NULL::bigint[], p_due boolean DEFAULT false, OUT applied integer, OUT failed integer) RETURNS record
+CREATE FUNCTION headrace.dead_letter_retry(p_ids bigint[] DEFAULT NULL::bigint[], p_due boolean DEFAULT false, OUT applied integer, OUT failed integer, OUT rest bigint[]) RETURNS record
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
     AS $_$
 DECLARE
+    v_until constant timestamptz := clock_timestamp() + interval '1 second';
+    v_ids bigint[];
     d record;
     v_code text;
     v_message text;
 BEGIN
     applied := 0;
     failed := 0;
-    FOR d IN
-        SELECT l.*, s.handler, s.ordered FROM headrace.dead_letter l JOIN headrace.stream s USING (stream)
+    v_ids := ARRAY(
+        SELECT l.id FROM headrace.dead_letter l
         WHERE (p_ids IS NULL OR l.id = ANY (p_ids)) AND (NOT p_due OR l.status = 'waiting' OR l.next_try_at <= now())
-        ORDER BY l.stream, l.pos
-        FOR UPDATE OF l SKIP LOCKED
-    LOOP
+        ORDER BY l.stream, l.pos LIMIT 1000000);
+    FOR i IN 1 .. cardinality(v_ids) LOOP
+        IF i > 1 AND (i > 1000 OR clock_timestamp() > v_until) THEN
+            rest := v_ids[i:];
+            RETURN;
+        END IF;
+        SELECT l.*, s.handler, s.ordered INTO d FROM headrace.dead_letter l INNER JOIN headrace.stream s ON s.stream = l.stream
+        WHERE l.id = v_ids[i] AND (NOT p_due OR l.status = 'waiting' OR l.next_try_at <= now())
+        FOR UPDATE OF l SKIP LOCKED;
+        CONTINUE WHEN NOT FOUND;
         CONTINUE WHEN d.ordered AND EXISTS (
-            SELECT FROM headrace.dead_letter e WHERE e.stream = d.stream AND e.entity_id = d.entity_id AND e.pos < d.pos);
+            SELECT FROM headrace.dead_letter e
+            WHERE e.stream = d.stream AND hashtextextended(e.entity_id, 0) = hashtextextended(d.entity_id, 0)
+                AND e.entity_id = d.entity_id AND e.pos < d.pos);
         BEGIN
+            IF d.error_code = 'P0H01' THEN  -- was cut when it was put aside (stream_read)
+                RAISE EXCEPTION USING ERRCODE = d.error_code, MESSAGE = d.error;
+            END IF;
             EXECUTE format('SELECT %s($1)', d.handler) USING ARRAY[d.change];
             DELETE FROM headrace.dead_letter l WHERE l.id = d.id;
             applied := applied + 1;
         EXCEPTION WHEN OTHERS THEN
             GET STACKED DIAGNOSTICS v_code = RETURNED_SQLSTATE, v_message = MESSAGE_TEXT;
-            IF NOT headrace.is_data_error(v_code) THEN
+            IF NOT headrace.is_data_error(v_code, v_message) THEN
                 RAISE;
             END IF;
             UPDATE headrace.dead_letter l SET
-                status = 'failed', error_code = v_code, error = v_message, attempts = l.attempts + 1,
+                status = 'failed', error_code = v_code, error = left(v_message, 2000), attempts = l.attempts + 1,
                 last_failed_at = clock_timestamp(), next_try_at = headrace.dead_letter_next_try(l.attempts + 1)
             WHERE l.id = d.id;
             failed := failed + 1;
@@ -1085,6 +1305,25 @@ BEGIN
     END LOOP;
 END
 $_$;
+
+-- Name: default_is_large(); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.default_is_large() RETURNS boolean
+    LANGUAGE sql
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    AS $$
+    SELECT pg_relation_size('headrace.change_log_default') > 1048576
+$$;
+
+-- Name: discard_webhook_rejects(bigint[]); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.discard_webhook_rejects(p_ids bigint[]) RETURNS bigint
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    AS $$
+    WITH gone AS (DELETE FROM headrace.webhook_reject WHERE id = ANY (p_ids) RETURNING 1)
+    SELECT count(*) FROM gone
+$$;
 
 -- Name: campaign_computed_stats; Type: TABLE; Schema: headrace; Owner: -
 
@@ -1126,26 +1365,33 @@ $$;
 CREATE FUNCTION headrace.drop_change_log_partition(p_day date, p_lost_after interval) RETURNS text
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
-    SET lock_timeout TO '100ms'
+    SET lock_timeout TO '80ms'
     AS $_$
 DECLARE
     v_name constant text := 'change_log_' || to_char(p_day, 'YYYYMMDD');
+    v_end constant timestamptz := (p_day + 1)::timestamp AT TIME ZONE 'UTC';
     v_needed boolean;
     c record;
 BEGIN
     IF to_regclass('headrace.' || v_name) IS NULL THEN
         RETURN 'gone';
     END IF;
+    IF v_end >= now() - headrace.noted_interval('change_retention_seconds') THEN
+        RETURN 'needed';
+    END IF;
     -- Cursors first, as a step does; then the log; then, in new statements, what is needed: a transaction from before
-    -- midnight may have committed into the partition while we waited.
+    -- midnight may have committed into the partition while we waited. With the log itself nobody has a partition of it
+    -- but autovacuum, and who read the partition by name: these are not waited for long, for now everybody waits for us.
     PERFORM FROM headrace.stream_cursor ORDER BY stream, shard FOR UPDATE;
-    LOCK TABLE headrace.change_log IN ACCESS EXCLUSIVE MODE;
+    LOCK TABLE ONLY headrace.change_log IN ACCESS EXCLUSIVE MODE;
+    PERFORM set_config('lock_timeout', '20ms', true);
+    EXECUTE format('LOCK TABLE headrace.%I IN ACCESS EXCLUSIVE MODE', v_name);
     FOR c IN SELECT * FROM headrace.stream_cursor WHERE state = 'active' LOOP
         EXECUTE format(
             'SELECT EXISTS (SELECT FROM headrace.%1$I WHERE xid >= pg_snapshot_xmax($1))'
             || ' OR EXISTS (SELECT FROM headrace.%1$I WHERE xid = ANY (ARRAY(SELECT pg_snapshot_xip($1))))', v_name)
         INTO v_needed USING c.prev;
-        IF v_needed AND (p_day + 1)::timestamp AT TIME ZONE 'UTC' >= now() - p_lost_after THEN
+        IF v_needed AND v_end >= now() - greatest(p_lost_after, headrace.noted_interval('stream_lost_after_seconds')) THEN
             RETURN 'needed';
         ELSIF v_needed THEN
             UPDATE headrace.stream_cursor SET state = 'lost' WHERE stream = c.stream AND shard = c.shard;
@@ -1156,6 +1402,37 @@ BEGIN
 END
 $_$;
 
+-- Name: expire_default_changes(interval, interval, bigint, integer); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.expire_default_changes(p_retention interval, p_lost_after interval, p_after bigint DEFAULT 0, p_limit integer DEFAULT 10000, OUT deleted bigint, OUT last_pos bigint) RETURNS record
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    SET lock_timeout TO '80ms'
+    AS $$
+DECLARE
+    -- Whole days, as with partitions.
+    v_expired constant timestamptz := date_trunc('day', now() - greatest(p_retention, headrace.noted_interval('change_retention_seconds')), 'UTC');
+    v_lost constant timestamptz := date_trunc('day', now() - greatest(p_lost_after, headrace.noted_interval('stream_lost_after_seconds')), 'UTC');
+    v_pos bigint[];
+BEGIN
+    SELECT array_agg(l.pos ORDER BY l.pos) FILTER (WHERE l.changed_at < v_expired), max(l.pos) INTO v_pos, last_pos
+    FROM (SELECT d.pos, d.changed_at FROM headrace.change_log_default d WHERE d.pos > p_after ORDER BY d.pos LIMIT least(greatest(p_limit, 0), 100000)) l;
+    deleted := 0;
+    IF v_pos IS NULL THEN
+        last_pos := NULL;
+        RETURN;
+    END IF;
+    UPDATE headrace.stream_cursor k SET state = 'lost'
+    WHERE k.state = 'active' AND EXISTS (
+        SELECT FROM headrace.change_log_default d
+        WHERE d.pos = ANY (v_pos) AND d.changed_at < v_lost AND NOT pg_visible_in_snapshot(d.xid, k.prev));
+    DELETE FROM headrace.change_log_default d
+    WHERE d.pos = ANY (v_pos)
+        AND NOT EXISTS (SELECT FROM headrace.stream_cursor k WHERE k.state = 'active' AND NOT pg_visible_in_snapshot(d.xid, k.prev));
+    GET DIAGNOSTICS deleted = ROW_COUNT;
+END
+$$;
+
 -- Name: expired_change_log_days(interval); Type: FUNCTION; Schema: headrace; Owner: -
 
 CREATE FUNCTION headrace.expired_change_log_days(p_retention interval) RETURNS SETOF date
@@ -1165,15 +1442,76 @@ CREATE FUNCTION headrace.expired_change_log_days(p_retention interval) RETURNS S
     SELECT d.day FROM (
         SELECT to_date(right(c.relname, 8), 'YYYYMMDD') AS day
         FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
-        WHERE i.inhparent = 'headrace.change_log'::regclass AND c.relname ~ '^change_log_\d{8}$'
+        WHERE i.inhparent = 'headrace.change_log'::regclass AND c.relname ~ '^change_log_[0-9]{8}$'
     ) d
     WHERE (d.day + 1)::timestamp AT TIME ZONE 'UTC' < now() - p_retention
     ORDER BY d.day
 $_$;
 
--- Name: fold_messages(text[], uuid[], text[]); Type: FUNCTION; Schema: headrace; Owner: -
+-- Name: fence_change_log_default(date, date); Type: FUNCTION; Schema: headrace; Owner: -
 
-CREATE FUNCTION headrace.fold_messages(p_messages text[], p_campaigns uuid[], p_late text[] DEFAULT NULL::text[]) RETURNS bigint
+CREATE FUNCTION headrace.fence_change_log_default(p_first date, p_last date) RETURNS text
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    SET lock_timeout TO '80ms'
+    SET "TimeZone" TO 'UTC'
+    SET "DateStyle" TO 'ISO, YMD'
+    AS $$
+DECLARE
+    v_name constant text := 'fence_' || to_char(p_first, 'YYYYMMDD') || '_' || to_char(p_last + 1, 'YYYYMMDD');
+    v_today constant date := (clock_timestamp() AT TIME ZONE 'UTC')::date;
+    v_from constant timestamptz := p_first::timestamp AT TIME ZONE 'UTC';
+    v_to constant timestamptz := (p_last + 1)::timestamp AT TIME ZONE 'UTC';
+BEGIN
+    IF NOT headrace.default_is_large() THEN
+        RETURN 'small';
+    END IF;
+    IF p_last < p_first OR p_last > p_first + 31 OR p_last > v_today + 62 OR v_from < headrace.first_fenceable_moment() THEN
+        RAISE EXCEPTION 'DEFAULT cannot be fenced from % to %: only for days to come, at most 31', p_first, p_last
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    LOCK TABLE headrace.change_log_default IN ACCESS EXCLUSIVE MODE;
+    IF EXISTS (SELECT FROM pg_constraint WHERE conrelid = 'headrace.change_log_default'::regclass AND starts_with(conname::text, 'fence_')) THEN
+        RETURN 'busy';  -- somebody else's
+    END IF;
+    EXECUTE format(
+        'CREATE TRIGGER fence BEFORE INSERT ON headrace.change_log_default FOR EACH ROW EXECUTE FUNCTION headrace.keep_before_fence(%s, %s)',
+        extract(EPOCH FROM v_from)::bigint, extract(EPOCH FROM v_to)::bigint);
+    ALTER TABLE headrace.change_log_default ENABLE ALWAYS TRIGGER fence;
+    EXECUTE format(
+        'ALTER TABLE headrace.change_log_default ADD CONSTRAINT %I CHECK (changed_at < %L OR changed_at >= %L) NOT VALID', v_name, v_from, v_to);
+    RETURN 'fenced';
+END
+$$;
+
+-- Name: final_days(text[], date, date); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.final_days(p_assets text[], p_first date, p_last date) RETURNS SETOF date
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    SET jit TO 'off'
+    AS $$
+    SELECT a.partition_day FROM headrace.activity a
+    WHERE a.asset = ANY (p_assets) AND a.partition_day BETWEEN p_first AND p_last
+    EXCEPT
+    SELECT headrace.calendar_day(c.created_at)
+    FROM headrace.campaign k
+    INNER JOIN headrace.stg_campaigns() c ON c.campaign_id = k.campaign_id
+    WHERE k.state NOT IN ('frozen', 'amended')
+$$;
+
+-- Name: first_fenceable_moment(); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.first_fenceable_moment() RETURNS timestamp with time zone
+    LANGUAGE sql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    SELECT clock_timestamp() + interval '10 minutes'
+$$;
+
+-- Name: fold_messages(text[], uuid[], text[], uuid[]); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.fold_messages(p_messages text[], p_campaigns uuid[], p_late text[] DEFAULT NULL::text[], p_recounted uuid[] DEFAULT NULL::uuid[]) RETURNS bigint
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
     SET enable_hashjoin TO 'off'
@@ -1184,6 +1522,7 @@ CREATE FUNCTION headrace.fold_messages(p_messages text[], p_campaigns uuid[], p_
     AS $$
 DECLARE
     v_campaigns uuid[] := array_remove(coalesce(p_campaigns, '{}'), NULL);
+    v_seen uuid[];
     v_unlocked uuid[];
     v_late text[];  -- of frozen campaigns: those are not folded, but asked to be amended
     v_late_campaigns uuid[];
@@ -1202,23 +1541,22 @@ BEGIN
             )::headrace.outcome_change) FILTER (
                 WHERE (d.old_campaign, d.old_template, d.old_bits, d.old_sent_at, d.old_delivered_at, d.old_read_at, d.old_replied_at)
                 IS DISTINCT FROM (d.new_campaign, d.new_template, d.new_bits, d.new_sent_at, d.new_delivered_at, d.new_read_at, d.new_replied_at)),
-            array_agg(DISTINCT d.old_campaign) FILTER (WHERE d.old_campaign IS NOT NULL AND d.old_campaign <> ALL (v_campaigns))
-                || array_agg(DISTINCT d.source_campaign) FILTER (WHERE d.source_campaign IS NOT NULL AND d.source_campaign <> ALL (v_campaigns)),
+            array_agg(DISTINCT d.old_campaign) || array_agg(DISTINCT d.source_campaign),
             array_agg(d.id) FILTER (WHERE d.frozen AND (p_late IS NULL OR d.id = ANY (p_late))),
             array_agg(d.source_campaign) FILTER (WHERE d.frozen AND (p_late IS NULL OR d.id = ANY (p_late)))
-        INTO v_changes, v_unlocked, v_late, v_late_campaigns
+        INTO v_changes, v_seen, v_late, v_late_campaigns
         FROM (
             SELECT
                 k.id, q.campaign_id AS source_campaign, c.state IN ('frozen', 'amended') AS frozen,
                 o.campaign_id AS old_campaign, o.template_name AS old_template, o.bits AS old_bits,
                 o.sent_at AS old_sent_at, o.delivered_at AS old_delivered_at, o.read_at AS old_read_at, o.replied_at AS old_replied_at,
                 CASE WHEN e.bits IS NOT NULL THEN q.campaign_id END AS new_campaign,
-                CASE WHEN e.bits IS NOT NULL THEN q.template_name END AS new_template,
+                CASE WHEN e.bits IS NOT NULL THEN headrace.template_key(q.template_name) END AS new_template,
                 (e.bits | CASE WHEN r.replied THEN 32 ELSE 0 END)::smallint AS new_bits,
                 e.sent_at AS new_sent_at, e.delivered_at AS new_delivered_at, e.read_at AS new_read_at, r.replied_at AS new_replied_at
             FROM unnest(p_messages) k (id)
             LEFT JOIN headrace.message_outcome o ON o.message_id = k.id
-            LEFT JOIN headrace.stg_send_queue q ON q.id = k.id::uuid
+            LEFT JOIN headrace.stg_send_queue() q ON q.id = k.id::uuid
             LEFT JOIN headrace.campaign c ON c.campaign_id = q.campaign_id
             LEFT JOIN LATERAL (
                 SELECT
@@ -1229,8 +1567,8 @@ BEGIN
                         bit_or(s.bits) AS evidence, min(s.created_at) FILTER (WHERE s.bits & 1 > 0) AS sent_at,
                         min(s.created_at) FILTER (WHERE s.bits & 2 > 0) AS delivered_at, min(s.created_at) FILTER (WHERE s.bits & 4 > 0) AS read_at
                     FROM (
-                        SELECT headrace.status_bits(x.status) AS bits, x.created_at FROM headrace.stg_message_status_logs x
-                        WHERE x.whatsapp_message_id = q.whatsapp_message_id
+                        SELECT headrace.status_bits(x.status) AS bits, x.created_at FROM headrace.stg_message_status_logs() x
+                        WHERE x.whatsapp_message_id = q.whatsapp_message_id AND q.whatsapp_message_id <> ''
                     ) s
                 ) l
                 WHERE c.state IN ('live', 'settling')
@@ -1239,32 +1577,37 @@ BEGIN
             LEFT JOIN LATERAL (
                 SELECT count(*) > 0 AS replied, min(y.created_at) AS replied_at
                 FROM (
-                    SELECT x.created_at FROM headrace.stg_incoming_messages x WHERE x.context_message_id = q.whatsapp_message_id
+                    SELECT x.created_at FROM headrace.stg_incoming_messages() x
+                    WHERE x.context_message_id = q.whatsapp_message_id AND q.whatsapp_message_id <> ''
                     UNION ALL
-                    SELECT m.created_at FROM headrace.stg_incoming_messages m
+                    SELECT m.created_at FROM headrace.stg_incoming_messages() m
                     WHERE m.user_phone = q.user_phone AND m.whatsapp_number_id = q.whatsapp_number_id
-                        AND m.created_at > q.at AND m.context_message_id IS NULL
+                        AND q.user_phone <> '' AND q.whatsapp_number_id <> ''
+                        AND m.created_at > q.at AND coalesce(m.context_message_id, '') = ''
                         AND extract(EPOCH FROM m.created_at) - extract(EPOCH FROM q.at) <= headrace.reply_window()
                         AND NOT EXISTS (
-                            SELECT FROM headrace.stg_send_queue n
+                            SELECT FROM headrace.stg_send_queue() n
                             WHERE n.user_phone = q.user_phone AND n.whatsapp_number_id = q.whatsapp_number_id
                                 AND (n.at, n.id) > (q.at, q.id) AND n.at < m.created_at
                                 AND (n.status = 'sent' OR EXISTS (
-                                    SELECT FROM headrace.stg_message_status_logs l
-                                    WHERE l.whatsapp_message_id = n.whatsapp_message_id AND headrace.status_bits(l.status) & 1 > 0)))
+                                    SELECT FROM headrace.stg_message_status_logs() l
+                                    WHERE l.whatsapp_message_id = n.whatsapp_message_id AND n.whatsapp_message_id <> ''
+                                        AND headrace.status_bits(l.status) & 1 > 0)))
                 ) y
                 WHERE e.bits & 1 > 0
                 OFFSET 0
             ) r ON true
             OFFSET 0
         ) d;
-        EXIT WHEN v_unlocked IS NULL;
+        -- As sets: there may be thousands of campaigns.
+        v_unlocked := ARRAY(SELECT u FROM unnest(v_seen) u WHERE u IS NOT NULL EXCEPT SELECT unnest(v_campaigns));
+        EXIT WHEN v_unlocked = '{}';
         v_campaigns := v_campaigns || v_unlocked;
     END LOOP;
     IF v_late IS NOT NULL THEN
         PERFORM headrace.request_amendments(v_late_campaigns, v_late);
     END IF;
-    RETURN headrace.apply_outcomes(v_changes);
+    RETURN headrace.apply_outcomes(v_changes, p_recounted);
 END
 $$;
 
@@ -1289,7 +1632,7 @@ DECLARE
 BEGIN
     SELECT jsonb_build_object(
         'campaign_id', c.campaign_id, 'name', c.name, 'status', c.status, 'created_at', c.created_at, 'completed_at', c.completed_at)
-    INTO v_facts FROM headrace.stg_campaigns c WHERE c.campaign_id = p_campaign_id;
+    INTO v_facts FROM headrace.stg_campaigns() c WHERE c.campaign_id = p_campaign_id;
     IF NOT FOUND THEN
         RETURN;  -- deleted since it was counted: a change of its own, which asks for a rebuild
     END IF;
@@ -1322,7 +1665,7 @@ DECLARE
     v_frozen bigint := 0;
 BEGIN
     SELECT id INTO v_missing FROM unnest(p_campaigns) id
-    WHERE NOT EXISTS (SELECT FROM headrace.stg_campaigns c WHERE c.campaign_id = id) ORDER BY id LIMIT 1;
+    WHERE NOT EXISTS (SELECT FROM headrace.stg_campaigns() c WHERE c.campaign_id = id) ORDER BY id LIMIT 1;
     IF FOUND THEN
         RAISE EXCEPTION 'there is no campaign %', v_missing USING ERRCODE = 'no_data_found';
     END IF;
@@ -1350,9 +1693,35 @@ CREATE FUNCTION headrace.get_campaign_template_stats(p_campaign_id uuid) RETURNS
     SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
     AS $$
     SELECT s.template_name, s.total, s.sent, s.delivered, s.read, s.replied, s.failed
-    FROM headrace.campaign_template_stats_live s
-    WHERE s.campaign_id = p_campaign_id
+    FROM headrace.live_counters(p_campaign_id) s
     ORDER BY s.template_name
+$$;
+
+-- Name: held_up(); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.held_up() RETURNS TABLE(pid integer, application_name text, holder_pid integer, holder_gid text, holder_name text, holder_seconds double precision)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    AS $$
+    SELECT
+        a.pid, a.application_name, nullif(h.pid, 0), p.gid, coalesce(nullif(o.application_name, ''), o.usename, p.owner),
+        extract(EPOCH FROM clock_timestamp() - coalesce(o.xact_start, p.prepared))::double precision
+    FROM pg_stat_activity a
+    CROSS JOIN LATERAL (SELECT DISTINCT unnest(pg_blocking_pids(a.pid)) AS pid) h
+    LEFT JOIN pg_stat_activity o ON o.pid = h.pid
+    LEFT JOIN LATERAL (
+        SELECT x.gid, x.owner, x.prepared
+        FROM pg_locks w
+        INNER JOIN pg_locks g ON g.granted AND g.locktype = w.locktype AND g.pid IS NULL
+            AND (g.database, g.relation, g.transactionid, g.page, g.tuple, g.classid, g.objid, g.objsubid)
+                IS NOT DISTINCT FROM (w.database, w.relation, w.transactionid, w.page, w.tuple, w.classid, w.objid, w.objsubid)
+        -- A prepared transaction has no session: it is known by the lock that it holds on its own id.
+        INNER JOIN pg_locks t ON t.virtualtransaction = g.virtualtransaction AND t.locktype = 'transactionid' AND t.pid IS NULL
+        INNER JOIN pg_prepared_xacts x ON x.transaction = t.transactionid
+        WHERE w.pid = a.pid AND NOT w.granted
+        LIMIT 1
+    ) p ON h.pid = 0
+    WHERE a.datname = current_database() AND a.application_name LIKE 'headrace%' AND a.wait_event_type = 'Lock'
 $$;
 
 -- Name: ingest_whatsapp_webhook(jsonb); Type: FUNCTION; Schema: headrace; Owner: -
@@ -1364,77 +1733,135 @@ CREATE FUNCTION headrace.ingest_whatsapp_webhook(p_body jsonb) RETURNS jsonb
     AS $$
 DECLARE
     v_items jsonb;  -- those without a problem
-    v_item jsonb;
+    v_statuses bigint;
+    v_messages bigint;
+    v_buckets smallint[];
     v_rejected jsonb;
-    v_stored jsonb;
-    v_code text;
-    v_error text;
-    v_found_statuses bigint;
-    v_found_messages bigint;
-    v_statuses bigint := 0;
-    v_messages bigint := 0;
-    v_refused_statuses bigint := 0;
-    v_refused_messages bigint := 0;
+    v_taken jsonb;
 BEGIN
     IF current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted') THEN
-        RAISE EXCEPTION 'ingest_whatsapp_webhook would store repeated deliveries twice in a % transaction',
-            upper(current_setting('transaction_isolation'))
-        USING ERRCODE = 'invalid_transaction_state', HINT = 'Call it in a READ COMMITTED transaction, PostgreSQL''s default.';
+        PERFORM headrace.refuse_webhook_isolation();
     END IF;
     SELECT
         coalesce(jsonb_agg(to_jsonb(i)) FILTER (WHERE i.problem IS NULL), '[]'),
-        coalesce(jsonb_agg(to_jsonb(i)) FILTER (WHERE i.problem IS NOT NULL), '[]'),
-        count(*) FILTER (WHERE i.problem IS NULL AND i.kind = 'status'), count(*) FILTER (WHERE i.problem IS NULL AND i.kind = 'message')
-    INTO v_items, v_rejected, v_found_statuses, v_found_messages
+        count(*) FILTER (WHERE i.problem IS NULL AND i.kind = 'status'), count(*) FILTER (WHERE i.problem IS NULL AND i.kind = 'message'),
+        array_agg(DISTINCT (hashtext(i.message_id) & 255)::smallint) FILTER (WHERE i.problem IS NULL),
+        coalesce(jsonb_agg(to_jsonb(i)) FILTER (WHERE i.problem IS NOT NULL), '[]')
+    INTO v_items, v_statuses, v_messages, v_buckets, v_rejected
     FROM headrace.webhook_items(p_body) i;
-
-    PERFORM pg_advisory_xact_lock(1752197741, b.bucket)
-    FROM (SELECT DISTINCT hashtext(i ->> 'message_id') & 255 AS bucket FROM jsonb_array_elements(v_items) i ORDER BY 1) b;
-    BEGIN
-        v_stored := headrace.store_webhook_items(v_items);
-        v_statuses := (v_stored ->> 'statuses')::bigint;
-        v_messages := (v_stored ->> 'messages')::bigint;
-    EXCEPTION WHEN data_exception OR integrity_constraint_violation OR raise_exception THEN
-        -- One of them is at fault, or several: the others are taken in one by one.
-        FOR v_item IN SELECT i FROM jsonb_array_elements(v_items) i LOOP
-            BEGIN
-                v_stored := headrace.store_webhook_items(jsonb_build_array(v_item));
-                v_statuses := v_statuses + (v_stored ->> 'statuses')::bigint;
-                v_messages := v_messages + (v_stored ->> 'messages')::bigint;
-            EXCEPTION WHEN data_exception OR integrity_constraint_violation OR raise_exception THEN
-                GET STACKED DIAGNOSTICS v_code = RETURNED_SQLSTATE, v_error = MESSAGE_TEXT;
-                v_rejected := v_rejected || (v_item || jsonb_build_object('problem', v_code || ' ' || v_error));
-                v_refused_statuses := v_refused_statuses + (v_item ->> 'kind' = 'status')::integer;
-                v_refused_messages := v_refused_messages + (v_item ->> 'kind' = 'message')::integer;
-            END;
-        END LOOP;
-    END;
-
-    INSERT INTO headrace.webhook_reject AS r (path, reason, item, whatsapp_number_id)
-    SELECT DISTINCT ON (md5((i -> 'item')::text), i ->> 'problem', i ->> 'path')
-        i ->> 'path', i ->> 'problem', i -> 'item', i ->> 'whatsapp_number_id'
-    FROM jsonb_array_elements(v_rejected) i
-    ORDER BY md5((i -> 'item')::text), i ->> 'problem', i ->> 'path'
-    ON CONFLICT (md5(item::text), reason, path) DO UPDATE SET times = r.times + 1, last_at = clock_timestamp();
-
-    RETURN jsonb_build_object(
-        'statuses', jsonb_build_object(
-            'stored', v_statuses, 'repeated', v_found_statuses - v_refused_statuses - v_statuses),
-        'messages', jsonb_build_object(
-            'stored', v_messages, 'repeated', v_found_messages - v_refused_messages - v_messages),
-        'rejected', coalesce((
-            SELECT jsonb_agg(jsonb_build_object('path', i -> 'path', 'reason', i -> 'problem')) FROM jsonb_array_elements(v_rejected) i), '[]'));
+    v_taken := headrace.take_webhook_items(v_items, v_statuses, v_messages, v_buckets);
+    v_rejected := v_rejected || (v_taken -> 'refused');
+    v_taken := v_taken - 'refused';
+    IF v_rejected = '[]' THEN
+        RETURN v_taken || '{"rejected": []}';
+    END IF;
+    PERFORM headrace.keep_webhook_rejects(v_rejected);
+    RETURN v_taken || jsonb_build_object('rejected', (
+        SELECT jsonb_agg(jsonb_build_object('path', i -> 'path', 'reason', i -> 'problem')) FROM jsonb_array_elements(v_rejected) i));
 END
 $$;
 
--- Name: is_data_error(text); Type: FUNCTION; Schema: headrace; Owner: -
+-- Name: ingest_whatsapp_webhook_text(text); Type: FUNCTION; Schema: headrace; Owner: -
 
-CREATE FUNCTION headrace.is_data_error(p_code text) RETURNS boolean
+CREATE FUNCTION headrace.ingest_whatsapp_webhook_text(p_body text) RETURNS jsonb
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    AS $$
+DECLARE
+    v_body jsonb;
+    v_replaced boolean := false;
+BEGIN
+    FOR v_try IN 0..3 LOOP
+        BEGIN
+            v_body := CASE v_try
+                WHEN 0 THEN p_body::jsonb
+                WHEN 1 THEN headrace.clean_json(p_body, false)::jsonb
+                WHEN 2 THEN headrace.clean_json(p_body, true)::jsonb
+                ELSE to_jsonb(p_body)
+            END;
+            v_replaced := v_try IN (1, 2);
+            EXIT;
+        EXCEPTION WHEN data_exception OR program_limit_exceeded OR feature_not_supported THEN
+            NULL;
+        END;
+    END LOOP;
+    RETURN headrace.ingest_whatsapp_webhook(v_body) || jsonb_build_object('replaced', v_replaced);
+END
+$$;
+
+-- Name: is_data_error(text, text); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.is_data_error(p_code text, p_message text DEFAULT NULL::text) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
     -- 22 data exception, 23 integrity, 54 program limit, P0 raised by a trigger or function, 21 cardinality, 2F/38/39 routines, 44 WITH CHECK
-    SELECT left(p_code, 2) IN ('21', '22', '23', '2F', '38', '39', '44', '54', 'P0') AND p_code <> 'P0002'
+    SELECT
+        left(p_code, 2) IN ('21', '22', '23', '2F', '38', '39', '44', '54', 'P0') AND p_code <> 'P0002'
+        OR p_code = '53200'
+        OR p_code = 'XX000' AND coalesce(starts_with(p_message, 'invalid memory alloc request size'), false)
+$$;
+
+-- Name: is_other_webhook_field(text); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.is_other_webhook_field(p_field text) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+    SELECT coalesce(p_field IN (
+        'account_alerts', 'account_offboarded', 'account_reconnected', 'account_review_update', 'account_settings_update', 'account_update',
+        'automatic_events', 'business_capability_update', 'business_status_update', 'business_username_update', 'calls', 'flows',
+        'group_lifecycle_update', 'group_participants_update', 'group_settings_update', 'group_status_update', 'history', 'message_echoes',
+        'message_template_components_update', 'message_template_quality_update', 'message_template_status_update', 'messaging_handovers',
+        'partner_solutions', 'payment_configuration_update', 'phone_number_name_update', 'phone_number_quality_update', 'security',
+        'smb_app_state_sync', 'smb_message_echoes', 'standby', 'template_category_update', 'template_correct_category_detection',
+        'tracking_events', 'user_id_update', 'user_preferences'), false)
+$$;
+
+-- Name: is_passing_error(text); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.is_passing_error(p_code text) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    -- 08 connection (of a trigger, to elsewhere), 40 rollback, 53 resources, 57 operator, 58 system; lock not available, object in use, read only
+    SELECT left(p_code, 2) IN ('08', '40', '53', '57', '58') OR p_code IN ('55P03', '55006', '25006')
+$$;
+
+-- Name: keep_before_fence(); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.keep_before_fence() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    IF NEW.changed_at >= to_timestamp(TG_ARGV[0]::double precision) AND NEW.changed_at < to_timestamp(TG_ARGV[1]::double precision) THEN
+        NEW.changed_at := to_timestamp(TG_ARGV[0]::double precision) - interval '1 microsecond';
+    END IF;
+    RETURN NEW;
+END
+$$;
+
+-- Name: keep_webhook_rejects(jsonb); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.keep_webhook_rejects(p_items jsonb) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    AS $$
+BEGIN
+    INSERT INTO headrace.webhook_reject AS r (path, reason, item, whatsapp_number_id, sender, notice)
+    SELECT DISTINCT ON (k.item_key, k.reason, k.path, k.number_key)
+        k.path, k.reason, k.item, k.number_id, k.sender, k.notice
+    FROM (
+        SELECT
+            i ->> 'path' AS path, i ->> 'problem' AS reason, i -> 'item' AS item, i ->> 'whatsapp_number_id' AS number_id,
+            i ->> 'user_phone' AS sender, coalesce((i -> 'notice')::boolean, false) AS notice,
+            md5((i -> 'item')::text) AS item_key, md5(coalesce(i ->> 'whatsapp_number_id', '')) AS number_key
+        FROM jsonb_array_elements(p_items) i
+    ) k
+    ORDER BY k.item_key, k.reason, k.path, k.number_key
+    ON CONFLICT (md5(item::text), md5(reason), path, md5(coalesce(whatsapp_number_id, '')))
+    DO UPDATE SET times = r.times + 1, last_at = clock_timestamp();
+END
 $$;
 
 -- Name: latency_block(integer); Type: FUNCTION; Schema: headrace; Owner: -
@@ -1452,27 +1879,34 @@ $$;
 -- Name: latency_median(uuid, "char"); Type: FUNCTION; Schema: headrace; Owner: -
 
 CREATE FUNCTION headrace.latency_median(p_campaign_id uuid, p_kind "char") RETURNS numeric
-    LANGUAGE sql STABLE
+    LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
     AS $$
-    WITH block AS (
-        SELECT l.block, l.messages, sum(l.messages) OVER (ORDER BY l.block) AS upto, sum(l.messages) OVER () AS total
-        FROM headrace.campaign_latency l WHERE l.campaign_id = p_campaign_id AND l.kind = p_kind AND l.messages > 0
-    )
-    SELECT trim_scale(avg(m.seconds))
-    FROM (SELECT b.total FROM block b LIMIT 1) t
-    CROSS JOIN LATERAL (VALUES (div(t.total + 1, 2)), (div(t.total, 2) + 1)) k (rank)
-    CROSS JOIN LATERAL (
-        SELECT min(x.seconds) AS seconds
-        FROM (
-            SELECT c.seconds, b.upto - b.messages + sum(c.n) OVER (ORDER BY c.seconds) AS upto
-            FROM block b
-            INNER JOIN headrace.campaign_latency l ON l.campaign_id = p_campaign_id AND l.kind = p_kind AND l.block = b.block
-            CROSS JOIN LATERAL unnest(l.seconds, l.counts) c (seconds, n)
-            WHERE b.upto >= k.rank AND b.upto - b.messages < k.rank
-        ) x
-        WHERE x.upto >= k.rank
-    ) m
+BEGIN
+    IF NOT EXISTS (SELECT FROM headrace.campaign_latency l WHERE l.campaign_id = p_campaign_id AND l.kind = p_kind AND l.messages > 0) THEN
+        RETURN NULL;
+    END IF;
+    RETURN (
+        WITH block AS (
+            SELECT l.block, l.messages, sum(l.messages) OVER (ORDER BY l.block) AS upto, sum(l.messages) OVER () AS total
+            FROM headrace.campaign_latency l WHERE l.campaign_id = p_campaign_id AND l.kind = p_kind AND l.messages > 0
+        )
+        SELECT trim_scale(avg(m.seconds))
+        FROM (SELECT b.total FROM block b LIMIT 1) t
+        CROSS JOIN LATERAL (VALUES (div(t.total + 1, 2)), (div(t.total, 2) + 1)) k (rank)
+        CROSS JOIN LATERAL (
+            SELECT min(x.seconds) AS seconds
+            FROM (
+                SELECT c.seconds, b.upto - b.messages + sum(c.n) OVER (ORDER BY c.seconds) AS upto
+                FROM block b
+                INNER JOIN headrace.campaign_latency l ON l.campaign_id = p_campaign_id AND l.kind = p_kind AND l.block = b.block
+                CROSS JOIN LATERAL unnest(l.seconds, l.counts) c (seconds, n)
+                WHERE b.upto >= k.rank AND b.upto - b.messages < k.rank
+            ) x
+            WHERE x.upto >= k.rank
+        ) m
+    );
+END
 $$;
 
 -- Name: latency_seconds(timestamp with time zone, timestamp with time zone); Type: FUNCTION; Schema: headrace; Owner: -
@@ -1526,9 +1960,16 @@ BEGIN
         RAISE EXCEPTION 'campaigns has no column user_id: there are no lists by user'
             USING ERRCODE = 'invalid_parameter_value', HINT = 'Leave p_user_id null.';
     END IF;
-    IF p_cursor IS NOT NULL THEN
+    -- What is longer is none of ours, and would be copied several times over to find out.
+    IF octet_length(p_user_id::text) > 2000 THEN
+        RAISE EXCEPTION 'p_user_id has % bytes, but no list is of a user whose id has more than 2000', octet_length(p_user_id::text)
+            USING ERRCODE = 'invalid_parameter_value';
+    ELSIF octet_length(p_cursor) > 400 THEN
+        RAISE EXCEPTION 'p_cursor is not a cursor of this list: it has % bytes', octet_length(p_cursor)
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'Pass next_cursor of the page before as it came, or null for the first page.';
+    ELSIF p_cursor IS NOT NULL THEN
         BEGIN
-            v_cursor := convert_from(decode(rpad(translate(left(p_cursor, 400), '-_', '+/'), (length(p_cursor) + 3) / 4 * 4, '='), 'base64'), 'UTF8')::jsonb;
+            v_cursor := convert_from(decode(rpad(translate(p_cursor, '-_', '+/'), (length(p_cursor) + 3) / 4 * 4, '='), 'base64'), 'UTF8')::jsonb;
             v_at := (v_cursor ->> 0)::timestamp AT TIME ZONE 'UTC';
             v_id := CASE WHEN jsonb_array_length(v_cursor) = 3 THEN (v_cursor ->> 1)::uuid END;
             v_last := v_id;
@@ -1563,7 +2004,7 @@ BEGIN
             c.*, s.shows_numbers, d.state AS stored, d.version, d.computed_at, d.frozen_at, d.deleted_at, d.totals, d.template_stats,
             row_number() OVER (ORDER BY c.created_at DESC, c.campaign_id DESC) AS n, count(*) OVER () AS found
         FROM (
-            SELECT c.* FROM headrace.stg_campaigns c
+            SELECT c.* FROM headrace.stg_campaigns() c
             WHERE (c.created_at, c.campaign_id) <= (v_at, v_id) AND c.campaign_id IS DISTINCT FROM v_last
                 AND (p_user_id IS NULL OR c.user_id = p_user_id)
             ORDER BY c.created_at DESC, c.campaign_id DESC LIMIT p_limit + 1
@@ -1579,6 +2020,32 @@ BEGIN
 END
 $$;
 
+-- Name: live_counters(uuid); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.live_counters(p_campaign_id uuid) RETURNS TABLE(template_name text, total bigint, sent bigint, delivered bigint, read bigint, replied bigint, failed bigint, failed_queue bigint)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    AS $$
+BEGIN
+    RETURN QUERY
+    SELECT
+        b.template_name, sum(b.messages)::bigint,
+        coalesce(sum(b.messages) FILTER (WHERE b.bits & 1 > 0), 0)::bigint,
+        coalesce(sum(b.messages) FILTER (WHERE b.bits & 2 > 0), 0)::bigint,
+        coalesce(sum(b.messages) FILTER (WHERE b.bits & 4 > 0), 0)::bigint,
+        coalesce(sum(b.messages) FILTER (WHERE b.bits & 32 > 0), 0)::bigint,
+        coalesce(sum(b.messages) FILTER (WHERE b.bits & 8 > 0), 0)::bigint,
+        coalesce(sum(b.messages) FILTER (WHERE b.bits & 16 > 0), 0)::bigint
+    FROM (
+        SELECT o.template_name, o.bits, count(*) AS messages
+        FROM headrace.message_outcome_live() o
+        WHERE o.campaign_id = p_campaign_id
+        GROUP BY o.template_name, o.bits
+    ) b
+    GROUP BY b.template_name;
+END
+$$;
+
 -- Name: live_stats(uuid); Type: FUNCTION; Schema: headrace; Owner: -
 
 CREATE FUNCTION headrace.live_stats(p_campaign_id uuid) RETURNS jsonb
@@ -1588,9 +2055,9 @@ CREATE FUNCTION headrace.live_stats(p_campaign_id uuid) RETURNS jsonb
     AS $$
     WITH outcome AS MATERIALIZED (
         SELECT
-            o.template_name, o.bits,
+            headrace.template_key(o.template_name) AS template_name, o.bits,
             headrace.latency_seconds(o.sent_at, o.delivered_at) AS delivered_after, headrace.latency_seconds(o.sent_at, o.read_at) AS read_after
-        FROM headrace.message_outcome_live o WHERE o.campaign_id = p_campaign_id
+        FROM headrace.message_outcome_live() o WHERE o.campaign_id = p_campaign_id
     ), template AS (
         SELECT
             o.template_name, count(*) AS total,
@@ -1598,6 +2065,8 @@ CREATE FUNCTION headrace.live_stats(p_campaign_id uuid) RETURNS jsonb
             count(*) FILTER (WHERE o.bits & 4 > 0) AS read, count(*) FILTER (WHERE o.bits & 32 > 0) AS replied,
             count(*) FILTER (WHERE o.bits & 8 > 0) AS failed, count(*) FILTER (WHERE o.bits & 16 > 0) AS failed_queue
         FROM outcome o GROUP BY o.template_name
+    ), listed AS (
+        SELECT t.* FROM template t ORDER BY t.total DESC, headrace.template_md5(t.template_name) LIMIT headrace.most_listed_templates()
     )
     SELECT jsonb_build_object(
         'totals', headrace.counters_json(
@@ -1608,11 +2077,14 @@ CREATE FUNCTION headrace.live_stats(p_campaign_id uuid) RETURNS jsonb
                 SELECT jsonb_build_object(
                     'median_seconds_to_delivered', trim_scale((percentile_cont(0.5) WITHIN GROUP (ORDER BY o.delivered_after))::numeric),
                     'median_seconds_to_read', trim_scale((percentile_cont(0.5) WITHIN GROUP (ORDER BY o.read_after))::numeric))
-                FROM outcome o),
-        'template_stats', coalesce(jsonb_agg(
-            jsonb_build_object('template_name', t.template_name)
-            || headrace.counters_json(t.total, t.sent, t.delivered, t.read, t.replied, t.failed, t.failed_queue)
-            ORDER BY t.template_name COLLATE "C"), '[]'))
+                FROM outcome o)
+            || headrace.templates_json(count(*)),
+        'template_stats', (
+            SELECT coalesce(jsonb_agg(
+                jsonb_build_object('template_name', l.template_name)
+                || headrace.counters_json(l.total, l.sent, l.delivered, l.read, l.replied, l.failed, l.failed_queue)
+                ORDER BY l.template_name COLLATE "C"), '[]')
+            FROM listed l))
     FROM template t
 $$;
 
@@ -1628,7 +2100,78 @@ BEGIN
     WHERE NOT EXISTS (SELECT FROM headrace.campaign c WHERE c.campaign_id = u.id)
     ORDER BY u.id
     ON CONFLICT (campaign_id) DO NOTHING;
-    PERFORM FROM headrace.campaign c WHERE c.campaign_id = ANY (p_campaigns) ORDER BY c.campaign_id FOR NO KEY UPDATE;
+    PERFORM FROM (SELECT DISTINCT id FROM unnest(p_campaigns) id) u INNER JOIN headrace.campaign c ON c.campaign_id = u.id
+    ORDER BY c.campaign_id FOR NO KEY UPDATE OF c;
+END
+$$;
+
+-- Name: lock_webhook_buckets(smallint[]); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.lock_webhook_buckets(p_buckets smallint[]) RETURNS integer
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    AS $$
+DECLARE
+    v_locked integer;
+BEGIN
+    PERFORM FROM headrace.webhook_lock l WHERE l.bucket = ANY (p_buckets) ORDER BY l.bucket FOR UPDATE;
+    GET DIAGNOSTICS v_locked = ROW_COUNT;
+    IF v_locked < cardinality(p_buckets) THEN
+        INSERT INTO headrace.webhook_lock (bucket) SELECT b FROM generate_series(0, 255) b ON CONFLICT DO NOTHING;
+        PERFORM FROM headrace.webhook_lock l WHERE l.bucket = ANY (p_buckets) ORDER BY l.bucket FOR UPDATE;
+        GET DIAGNOSTICS v_locked = ROW_COUNT;
+    END IF;
+    RETURN v_locked;
+END
+$$;
+
+-- Name: log_change_anew(text, "char", jsonb, jsonb, jsonb, text); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.log_change_anew(p_source text, p_op "char", p_old jsonb, p_new jsonb, p_spec jsonb, p_cause text) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    AS $$
+DECLARE
+    v_row constant jsonb := coalesce(p_new, p_old);
+    v_entity constant text := p_spec ->> 'entity';
+    v_scope constant text := p_spec ->> 'scope';
+    v_only constant text := p_spec ->> 'only_column';
+    v_keys constant text[] := ARRAY(SELECT jsonb_array_elements_text(p_spec -> 'keys'));
+    v_left constant text[] := ARRAY(SELECT jsonb_array_elements_text(p_spec -> 'left'));
+    v_watch constant text[] := ARRAY(SELECT jsonb_array_elements_text(p_spec -> 'watch'));
+    v_old jsonb;
+    v_new jsonb;
+    v_data jsonb;
+BEGIN
+    IF NOT v_row ?& (v_keys || v_left || v_watch || array_remove(ARRAY[v_entity, v_scope, v_only], NULL)) THEN
+        IF current_setting('headrace.not_readable', true) IS DISTINCT FROM p_source || ' ' || pg_current_xact_id() THEN
+            INSERT INTO headrace.change_log (source, op, cause) VALUES (p_source, 'X', p_cause);
+            PERFORM set_config('headrace.not_readable', p_source || ' ' || pg_current_xact_id(), true);
+        END IF;
+        RETURN;
+    END IF;
+    IF p_op = 'U' AND NOT EXISTS (SELECT FROM unnest(v_watch) w WHERE p_old -> w IS DISTINCT FROM p_new -> w) THEN
+        RETURN;
+    END IF;
+    IF v_only IS NOT NULL AND (coalesce(p_old ->> v_only = p_spec ->> 'only_value', false) OR coalesce(p_new ->> v_only = p_spec ->> 'only_value', false)) IS FALSE THEN
+        RETURN;
+    END IF;
+    v_old := (SELECT jsonb_object_agg(k, p_old ->> k) FROM unnest(v_keys || v_left) k WHERE p_old IS NOT NULL);
+    v_new := (SELECT jsonb_object_agg(k, p_new ->> k) FROM unnest(v_keys) k WHERE p_new IS NOT NULL);
+    v_data := CASE
+        WHEN p_op = 'U' AND cardinality(v_left) > 0
+            THEN CASE WHEN EXISTS (SELECT FROM unnest(v_left) k WHERE p_old -> k IS DISTINCT FROM p_new -> k) THEN jsonb_build_object('old', v_old) END
+        WHEN v_old IS NOT NULL AND v_new IS NOT NULL THEN jsonb_build_object('old', v_old, 'new', v_new)
+        WHEN v_old IS NOT NULL THEN jsonb_build_object('old', v_old)
+        WHEN v_new IS NOT NULL THEN jsonb_build_object('new', v_new)
+    END;
+    INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause)
+    SELECT p_source, p_op, r.entry ->> v_entity, r.entry ->> v_scope, v_data, p_cause
+    FROM (
+        SELECT v_row AS entry
+        UNION ALL
+        SELECT p_old WHERE p_op = 'U' AND p_old -> v_entity IS DISTINCT FROM p_new -> v_entity
+    ) r;
 END
 $$;
 
@@ -1667,17 +2210,76 @@ CREATE FUNCTION headrace.message_bits(p_queue_status text, p_evidence integer) R
     END
 $$;
 
+-- Name: message_outcome_live(); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.message_outcome_live() RETURNS TABLE(id uuid, campaign_id uuid, template_name text, bits integer, sent_at timestamp with time zone, delivered_at timestamp with time zone, read_at timestamp with time zone, replied_at timestamp with time zone)
+    LANGUAGE sql STABLE PARALLEL SAFE
+    AS $$
+    SELECT
+        s.id, s.campaign_id, s.template_name,
+        s.bits | CASE WHEN s.bits & 1 > 0 AND r.id IS NOT NULL THEN 32 ELSE 0 END,
+        s.sent_at, s.delivered_at, s.read_at,
+        CASE WHEN s.bits & 1 > 0 THEN r.replied_at END
+    FROM (
+        SELECT
+            q.id, q.campaign_id, q.template_name::text AS template_name,
+            headrace.message_bits(q.status::text, bit_or(headrace.status_bits(l.status))) AS bits,
+            least(
+                CASE WHEN q.status = 'sent' THEN min(coalesce(q.sent_at, q.created_at)) END,
+                min(l.created_at) FILTER (WHERE headrace.status_bits(l.status) & 1 > 0)
+            ) AS sent_at,
+            min(l.created_at) FILTER (WHERE headrace.status_bits(l.status) & 2 > 0) AS delivered_at,
+            min(l.created_at) FILTER (WHERE headrace.status_bits(l.status) & 4 > 0) AS read_at
+        FROM "public".send_queue q
+        LEFT JOIN headrace.stg_message_status_logs() l ON q.whatsapp_message_id::text = l.whatsapp_message_id AND l.whatsapp_message_id <> ''
+        WHERE headrace.source_holds('send_queue')
+        GROUP BY q.id, q.campaign_id, q.template_name, q.status
+    ) s
+    INNER JOIN headrace.stg_campaigns() c ON s.campaign_id = c.campaign_id
+    LEFT JOIN (
+        SELECT u.id, u.campaign_id, min(u.created_at) AS replied_at
+        FROM (
+            SELECT q.id, q.campaign_id, m.created_at
+            FROM headrace.stg_incoming_messages() m
+            INNER JOIN headrace.stg_send_queue() q
+                ON m.user_phone = q.user_phone AND m.whatsapp_number_id = q.whatsapp_number_id AND m.created_at > q.at
+                    AND extract(EPOCH FROM m.created_at) - extract(EPOCH FROM q.at) <= headrace.reply_window()
+            WHERE coalesce(m.context_message_id, '') = '' AND m.user_phone <> '' AND m.whatsapp_number_id <> '' AND NOT EXISTS (
+                SELECT FROM headrace.stg_send_queue() n
+                WHERE n.user_phone = q.user_phone AND n.whatsapp_number_id = q.whatsapp_number_id
+                    AND (n.at, n.id) > (q.at, q.id) AND n.at < m.created_at
+                    AND (n.status = 'sent' OR EXISTS (
+                        SELECT FROM headrace.stg_message_status_logs() l
+                        WHERE l.whatsapp_message_id = n.whatsapp_message_id AND n.whatsapp_message_id <> ''
+                            AND headrace.status_bits(l.status) & 1 > 0)))
+            UNION ALL
+            SELECT q.id, q.campaign_id, m.created_at
+            FROM headrace.stg_incoming_messages() m
+            INNER JOIN headrace.stg_send_queue() q ON m.context_message_id = q.whatsapp_message_id
+            WHERE m.context_message_id <> ''
+        ) u
+        GROUP BY u.id, u.campaign_id
+    ) r ON s.id = r.id AND s.campaign_id = r.campaign_id
+$$;
+
 -- Name: missing_change_log_days(integer); Type: FUNCTION; Schema: headrace; Owner: -
 
 CREATE FUNCTION headrace.missing_change_log_days(p_ahead integer DEFAULT 14) RETURNS SETOF date
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
     AS $$
-    SELECT d.day FROM (
-        SELECT (now() AT TIME ZONE 'UTC')::date + n AS day FROM generate_series(0, p_ahead) n
-        UNION SELECT DISTINCT (changed_at AT TIME ZONE 'UTC')::date FROM headrace.change_log_default
-    ) d
-    WHERE to_regclass('headrace.change_log_' || to_char(d.day, 'YYYYMMDD')) IS NULL
+    SELECT d.day
+    FROM (SELECT (now() AT TIME ZONE 'UTC')::date + n AS day FROM generate_series(0, least(p_ahead, 31)) n) d
+    WHERE
+        CASE
+            WHEN to_regclass('headrace.change_log_' || to_char(d.day, 'YYYYMMDD')) IS NOT NULL THEN false
+            -- Today's writers are being routed to a large DEFAULT at this moment.
+            WHEN d.day::timestamp AT TIME ZONE 'UTC' < headrace.first_fenceable_moment() AND headrace.default_is_large() THEN false
+            -- Read once for all days, and only where one is missing.
+            ELSE d.day NOT IN (
+                SELECT (l.changed_at AT TIME ZONE 'UTC')::date FROM headrace.change_log_default l
+                WHERE l.changed_at >= (now() AT TIME ZONE 'UTC')::date::timestamp AT TIME ZONE 'UTC')
+        END
     ORDER BY d.day
 $$;
 
@@ -1692,16 +2294,158 @@ CREATE FUNCTION headrace.missing_source_rows(p_then jsonb, p_now jsonb) RETURNS 
     WHERE (p_now ->> t.name)::bigint < (p_then ->> t.name)::bigint
 $$;
 
+-- Name: most_listed_templates(); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.most_listed_templates() RETURNS bigint
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+    SELECT 1000::bigint
+$$;
+
+-- Name: new_webhook_items(jsonb); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.new_webhook_items(p_items jsonb, OUT items jsonb, OUT statuses bigint, OUT messages bigint) RETURNS record
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    AS $$
+DECLARE
+    v_messages jsonb;
+BEGIN
+    items := '[]';
+    statuses := 0;
+    messages := 0;
+    IF p_items @> '[{"kind": "status"}]' THEN
+        SELECT coalesce(jsonb_agg(to_jsonb(s) ORDER BY s.n), '[]'), count(*) INTO items, statuses
+        FROM (
+            SELECT DISTINCT ON (i.message_id COLLATE "C", i.status COLLATE "C", i.at)
+                'status' AS kind, i.message_id, i.status, i.at, i.n,
+                (SELECT q.campaign_id::text FROM "public".send_queue q WHERE headrace.source_holds('send_queue') AND q.whatsapp_message_id = i.message_id LIMIT 1) AS campaign_id,
+                i.errors
+            FROM ROWS FROM (
+                jsonb_to_recordset(p_items) AS (kind text, message_id text, status text, at timestamptz, errors jsonb)
+            ) WITH ORDINALITY i (kind, message_id, status, at, errors, n)
+            WHERE i.kind = 'status' AND NOT EXISTS (
+                SELECT FROM "public".message_status_logs l
+                WHERE headrace.source_holds('message_status_logs') AND l.whatsapp_message_id = i.message_id AND l.status = i.status AND l.created_at = i.at
+                    AND l.whatsapp_message_id::text COLLATE "C" = i.message_id COLLATE "C" AND l.status::text COLLATE "C" = i.status COLLATE "C")
+            ORDER BY i.message_id COLLATE "C", i.status COLLATE "C", i.at, i.n
+        ) s;
+    END IF;
+
+    IF p_items @> '[{"kind": "message"}]' THEN
+        SELECT coalesce(jsonb_agg(to_jsonb(m) ORDER BY m.n), '[]'), count(*) INTO v_messages, messages
+        FROM (
+            SELECT DISTINCT ON (i.message_id COLLATE "C", i.user_phone COLLATE "C", i.whatsapp_number_id COLLATE "C", i.at) i.*
+            FROM ROWS FROM (
+                jsonb_to_recordset(p_items) AS (
+                    kind text, message_id text, user_phone text, whatsapp_number_id text, at timestamptz, reference text)
+            ) WITH ORDINALITY i (kind, message_id, user_phone, whatsapp_number_id, at, reference, n)
+            WHERE i.kind = 'message' AND NOT EXISTS (
+                -- by the contract's index of incoming messages
+                SELECT FROM "public".messages e
+                WHERE headrace.source_holds('messages') AND headrace.source_holds('messages others') AND e.user_phone = i.user_phone AND e.whatsapp_number_id = i.whatsapp_number_id AND e.created_at = i.at
+                    AND e.direction = 'incoming' AND e.whatsapp_message_id::text COLLATE "C" = i.message_id COLLATE "C")
+            ORDER BY i.message_id COLLATE "C", i.user_phone COLLATE "C", i.whatsapp_number_id COLLATE "C", i.at, i.n
+        ) m;
+        items := items || v_messages;
+    END IF;
+END
+$$;
+
+-- Name: note_altered_source(text); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.note_altered_source(p_source text) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    AS $_$
+DECLARE
+    s headrace.source;
+    t record;
+    v_columns text[];
+    v_parts oid[];
+    v_changed boolean;
+    v_left boolean;
+    v_queued bigint := 0;
+    v_more bigint;
+BEGIN
+    SELECT * INTO s FROM headrace.source x WHERE x.source = p_source FOR UPDATE SKIP LOCKED;
+    v_columns := ARRAY(SELECT jsonb_object_keys(s.columns));
+    IF NOT FOUND OR EXISTS (SELECT FROM headrace.source_problems(ARRAY[p_source])) THEN
+        RETURN 0;
+    END IF;
+    v_parts := headrace.source_parts(s.relid);
+    SELECT bool_or(k.now ->> 'number' <> n.noted ->> 'number'
+        OR k.now ->> 'version' <> n.noted ->> 'version' AND headrace.source_storage(s.relid) <> s.storage)
+    INTO v_changed
+    FROM jsonb_each(s.columns) n (name, noted)
+    INNER JOIN jsonb_each(headrace.source_columns(s.relid, v_columns)) k (name, now) ON k.name = n.name;
+    v_changed := coalesce(v_changed, false) OR EXISTS (
+        SELECT FROM unnest(v_parts) p INNER JOIN pg_class c ON c.oid = p
+        WHERE p <> ALL (s.parts) AND (pg_relation_size(p) > 0 OR c.relkind = 'f'));
+    v_left := EXISTS (SELECT FROM unnest(s.parts) p WHERE p <> ALL (v_parts));
+    FOR t IN SELECT m.* FROM headrace.stream m WHERE p_source = ANY (m.sources) ORDER BY m.stream LOOP
+        v_more := 0;
+        IF v_changed AND t.rebuild_all IS NOT NULL THEN
+            EXECUTE format('SELECT %s()', t.rebuild_all) INTO v_more;
+        ELSIF v_left AND t.rows_left IS NOT NULL THEN
+            EXECUTE format('SELECT %s($1)', t.rows_left) INTO v_more USING p_source;
+        END IF;
+        v_queued := v_queued + v_more;
+    END LOOP;
+    PERFORM headrace.note_source(p_source, s.relid, v_columns);
+    RETURN v_queued;
+END
+$_$;
+
+-- Name: note_source(text, oid, text[], jsonb, jsonb); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.note_source(p_source text, p_table oid, p_columns text[], p_triggers jsonb DEFAULT NULL::jsonb, p_functions jsonb DEFAULT NULL::jsonb) RETURNS void
+    LANGUAGE sql
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    AS $$
+    INSERT INTO headrace.source AS s (source, schema_name, table_name, relid, columns, parts, storage, mark, triggers, functions)
+    SELECT
+        p_source, n.nspname, c.relname, c.oid, headrace.source_columns(c.oid, p_columns), headrace.source_parts(c.oid),
+        headrace.source_storage(c.oid), headrace.source_mark(n.nspname, c.relname, p_columns), coalesce(p_triggers, '{}'), coalesce(p_functions, '{}')
+    FROM pg_class c INNER JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = p_table
+    ON CONFLICT (source) DO UPDATE SET
+        schema_name = excluded.schema_name, table_name = excluded.table_name, relid = excluded.relid, columns = excluded.columns,
+        parts = excluded.parts, storage = excluded.storage, mark = excluded.mark, noted_at = clock_timestamp(),
+        triggers = coalesce(p_triggers, s.triggers), functions = coalesce(p_functions, s.functions)
+    WHERE (s.mark, s.storage, s.triggers, s.functions) IS DISTINCT FROM (
+        excluded.mark, excluded.storage, coalesce(p_triggers, s.triggers), coalesce(p_functions, s.functions))
+$$;
+
+-- Name: noted_interval(text); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.noted_interval(p_name text) RETURNS interval
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    AS $$
+    SELECT coalesce((SELECT make_interval(secs => i.value::double precision) FROM headrace.installation i WHERE i.name = p_name), interval '0')
+$$;
+
 -- Name: oldest_writer(); Type: FUNCTION; Schema: headrace; Owner: -
 
-CREATE FUNCTION headrace.oldest_writer() RETURNS TABLE(pid integer, role_name name, application_name text, seconds double precision)
+CREATE FUNCTION headrace.oldest_writer() RETURNS TABLE(pid integer, role_name name, application_name text, seconds double precision, gid text)
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
     AS $$
-    SELECT a.pid, a.usename, coalesce(a.application_name, ''), extract(EPOCH FROM clock_timestamp() - a.xact_start)::double precision
-    FROM pg_stat_activity a
-    WHERE a.datname = current_database() AND a.backend_xid IS NOT NULL AND a.pid <> pg_backend_pid()
-    ORDER BY a.xact_start NULLS LAST, age(a.backend_xid) DESC
+    SELECT w.pid, w.role_name, w.application_name, extract(EPOCH FROM clock_timestamp() - w.since)::double precision, w.gid
+    FROM (
+        SELECT a.pid, a.usename AS role_name, coalesce(a.application_name, '') AS application_name, a.xact_start AS since,
+            age(a.backend_xid) AS xids, NULL::text AS gid
+        FROM pg_stat_activity a
+        WHERE a.datname = current_database() AND a.backend_xid IS NOT NULL AND a.pid <> pg_backend_pid()
+        UNION ALL
+        SELECT NULL, p.owner, '', p.prepared, age(p.transaction), p.gid
+        FROM pg_prepared_xacts p
+        WHERE p.database = current_database()
+    ) w
+    ORDER BY w.since NULLS LAST, w.xids DESC
     LIMIT 1
 $$;
 
@@ -1715,28 +2459,28 @@ CREATE FUNCTION headrace.orphaned_statuses(p_older_than interval, p_examples int
     AS $$
     WITH orphan AS MATERIALIZED (
         SELECT l.id::text AS id, l.whatsapp_message_id, l.status, l.created_at
-        FROM headrace.stg_message_status_logs l
+        FROM headrace.stg_message_status_logs() l
         WHERE (l.created_at < now() - p_older_than) IS NOT FALSE
-            AND NOT EXISTS (SELECT FROM headrace.stg_send_queue q WHERE q.whatsapp_message_id = l.whatsapp_message_id)
+            AND NOT EXISTS (SELECT FROM headrace.stg_send_queue() q WHERE q.whatsapp_message_id = l.whatsapp_message_id AND q.whatsapp_message_id <> '')
     ), placed AS (
         SELECT
             o.id, o.status, o.created_at,
             m.id IS NOT NULL AS in_messages,
             row_number() OVER (PARTITION BY o.status ORDER BY o.created_at DESC NULLS LAST, o.id DESC) AS place
         FROM orphan o
-        LEFT JOIN (SELECT DISTINCT x.whatsapp_message_id::text AS id FROM "public".messages x) m ON m.id = o.whatsapp_message_id
+        LEFT JOIN (SELECT DISTINCT x.whatsapp_message_id::text AS id FROM "public".messages x WHERE x.whatsapp_message_id <> '' AND headrace.source_holds('messages others')) m ON m.id = o.whatsapp_message_id
     )
     SELECT
         a.status, a.statuses, coalesce(p.orphaned, 0), coalesce(p.in_messages, 0), p.oldest, p.newest, coalesce(p.examples, '{}')
     FROM (
-        SELECT l.status, count(*) AS statuses FROM headrace.stg_message_status_logs l
+        SELECT l.status, count(*) AS statuses FROM headrace.stg_message_status_logs() l
         WHERE (l.created_at < now() - p_older_than) IS NOT FALSE GROUP BY l.status
     ) a
     LEFT JOIN (
         SELECT
             o.status, count(*) AS orphaned, count(*) FILTER (WHERE o.in_messages) AS in_messages,
             min(o.created_at) AS oldest, max(o.created_at) AS newest,
-            array_agg(o.id ORDER BY o.place) FILTER (WHERE o.place <= p_examples) AS examples
+            array_agg(o.id ORDER BY o.place) FILTER (WHERE o.place <= least(p_examples, 1000)) AS examples
         FROM placed o GROUP BY o.status
     ) p ON p.status IS NOT DISTINCT FROM a.status
     ORDER BY 3 DESC, 1
@@ -1754,6 +2498,22 @@ CREATE FUNCTION headrace.pack_hours(p_campaign_id uuid) RETURNS void
         array_agg(h.read ORDER BY h.hour), array_agg(h.replied ORDER BY h.hour)
     FROM headrace.campaign_hour h WHERE h.campaign_id = p_campaign_id GROUP BY h.campaign_id;
     DELETE FROM headrace.campaign_hour h WHERE h.campaign_id = p_campaign_id;
+$$;
+
+-- Name: queue_new_campaigns(); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.queue_new_campaigns() RETURNS bigint
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    AS $$
+    WITH queued AS (
+        INSERT INTO headrace.campaign (campaign_id, rebuild_requested_at)
+        SELECT s.campaign_id, clock_timestamp() FROM headrace.stg_campaigns() s
+        WHERE NOT EXISTS (SELECT FROM headrace.campaign c WHERE c.campaign_id = s.campaign_id)
+        ORDER BY s.created_at DESC
+        ON CONFLICT (campaign_id) DO NOTHING RETURNING 1
+    )
+    SELECT count(*) FROM queued
 $$;
 
 -- Name: rebase_stream(text, integer); Type: FUNCTION; Schema: headrace; Owner: -
@@ -1777,6 +2537,16 @@ BEGIN
     IF NOT EXISTS (SELECT FROM headrace.stream_cursor) THEN
         DELETE FROM headrace.change_log WHERE xid >= pg_snapshot_xmax(pg_current_snapshot());
     END IF;
+    -- A restore numbers tables and columns anew: those that have all columns as they were noted are noted again.
+    PERFORM headrace.note_source(s.source, c.oid, ARRAY(SELECT jsonb_object_keys(s.columns)))
+    FROM headrace.source s
+    INNER JOIN headrace.stream t ON t.stream = p_stream AND s.source = ANY (t.sources)
+    INNER JOIN pg_class c ON c.relname = s.table_name AND c.relkind IN ('r', 'p')
+    INNER JOIN pg_namespace n ON n.oid = c.relnamespace AND n.nspname = s.schema_name
+    WHERE c.oid <> s.relid AND NOT EXISTS (SELECT FROM pg_class g WHERE g.oid = s.relid AND g.relkind IN ('r', 'p'))
+        AND NOT EXISTS (
+            SELECT FROM jsonb_each(s.columns) k (name, noted)
+            WHERE headrace.source_columns(c.oid, ARRAY[k.name]) -> k.name ->> 'written' IS DISTINCT FROM k.noted ->> 'written');
     INSERT INTO headrace.stream_cursor (stream, shard, prev, system_identifier, database_name)
     SELECT p_stream, n, pg_current_snapshot(), (SELECT system_identifier FROM pg_control_system()), current_database()
     FROM generate_series(0, v_shards - 1) n;
@@ -1794,117 +2564,215 @@ CREATE FUNCTION headrace.rebuild_campaign_stats(p_campaigns uuid[]) RETURNS bigi
     SET jit TO 'off'
     AS $$
 DECLARE
-    v_locked uuid[];
+    -- From here on a pass over the campaign's rows takes less than looking up each message.
+    v_small_messages constant bigint := 250;
+    v_most_together constant bigint := 5000;
     v_campaign uuid;
-    v_status text;  -- null: the source has no such campaign
-    k headrace.campaign;
-    v_changes headrace.outcome_change[];
-    v_rows jsonb;  -- that there were before the count that is frozen
+    v_size bigint;
+    v_together uuid[] := '{}';
+    v_together_messages bigint := 0;
     v_wrong bigint;
     v_changed bigint := 0;
 BEGIN
-    -- Messages of these campaigns may still count for another one: their fold is to come. That one is held too.
-    v_locked := ARRAY(
-        SELECT id FROM unnest(p_campaigns) id WHERE id IS NOT NULL
-        UNION
-        SELECT o.campaign_id FROM headrace.stg_send_queue q
-        INNER JOIN headrace.message_outcome o ON o.message_id = q.id::text
-        WHERE q.campaign_id = ANY (p_campaigns) AND o.campaign_id <> q.campaign_id
-    );
-    PERFORM headrace.lock_campaigns(v_locked);
-
-    FOR v_campaign IN SELECT DISTINCT id FROM unnest(p_campaigns) id WHERE id IS NOT NULL ORDER BY id LOOP
-        -- Before the truth is read: what appears or goes after this has a change of its own, which asks for a rebuild.
-        SELECT coalesce(c.status, '') INTO v_status FROM headrace.stg_campaigns c WHERE c.campaign_id = v_campaign;
-        PERFORM headrace.settle_campaigns(ARRAY[v_campaign], false);
-        SELECT * INTO k FROM headrace.campaign c WHERE c.campaign_id = v_campaign;
-        IF k.state IN ('frozen', 'amended') AND v_status IS NULL THEN
-            UPDATE headrace.campaign_computed_stats d SET deleted_at = clock_timestamp()
-            WHERE d.campaign_id = v_campaign AND d.deleted_at IS NULL;
-            DELETE FROM headrace.campaign_stats_pending_amendment p WHERE p.campaign_id = v_campaign;
-            UPDATE headrace.campaign c SET rebuild_requested_at = NULL, late_messages = NULL WHERE c.campaign_id = v_campaign;
+    PERFORM headrace.lock_campaigns(p_campaigns);
+    FOR v_campaign IN
+        SELECT c.campaign_id FROM (SELECT DISTINCT id FROM unnest(p_campaigns) id) u INNER JOIN headrace.campaign c ON c.campaign_id = u.id
+        ORDER BY c.campaign_id
+    LOOP
+        IF EXISTS (SELECT FROM headrace.campaign c WHERE c.campaign_id = v_campaign AND c.state IN ('frozen', 'amended')) THEN
+            v_wrong := headrace.rebuild_frozen(v_campaign);
+            v_changed := v_changed + coalesce(v_wrong, 0);
+            CONTINUE WHEN v_wrong IS NULL
+                OR EXISTS (SELECT FROM headrace.campaign c WHERE c.campaign_id = v_campaign AND c.state IN ('frozen', 'amended'));
+        END IF;
+        v_size := (
+            SELECT count(*) FROM (
+                SELECT FROM headrace.stg_send_queue() q WHERE q.campaign_id = v_campaign
+                UNION ALL
+                SELECT FROM headrace.message_outcome o WHERE o.campaign_id = v_campaign
+                LIMIT 2 * v_small_messages + 1
+            ) u);
+        IF v_size > 2 * v_small_messages THEN
+            v_changed := v_changed + headrace.rebuild_unfrozen(ARRAY[v_campaign], true);
             CONTINUE;
-        ELSIF k.state IN ('frozen', 'amended') THEN
-            UPDATE headrace.campaign_computed_stats d SET deleted_at = NULL
-            WHERE d.campaign_id = v_campaign AND d.deleted_at IS NOT NULL;
-            v_wrong := headrace.amend_campaign(v_campaign, v_status, false, false);
-            CONTINUE WHEN v_wrong IS NULL;
-            v_changed := v_changed + v_wrong;
-            PERFORM headrace.settle_campaigns(ARRAY[v_campaign], false);
-            SELECT * INTO k FROM headrace.campaign c WHERE c.campaign_id = v_campaign;
-            IF k.state IN ('frozen', 'amended') THEN
-                UPDATE headrace.campaign SET
-                    rebuild_requested_at = NULL, rebuilt_at = clock_timestamp(),
-                    rebuild_failures = 0, rebuild_error = NULL, rebuild_not_before = NULL
-                WHERE campaign_id = v_campaign;
-                CONTINUE;
-            END IF;
         END IF;
-        v_rows := NULL;
-        IF headrace.lifecycle_state(k.state, v_status, k.frozen_status, k.settles_until, clock_timestamp()) = 'frozen' THEN
-            v_rows := headrace.source_row_counts(v_campaign);
-        END IF;
-        -- OFFSET 0: both sides are campaign-sized sets, to be hashed once each.
-        SELECT array_agg(ROW(
-                coalesce(o.message_id, t.message_id), o.campaign_id, o.template_name, o.bits,
-                o.sent_at, o.delivered_at, o.read_at, o.replied_at,
-                t.campaign_id, t.template_name, t.bits, t.sent_at, t.delivered_at, t.read_at, t.replied_at)::headrace.outcome_change)
-        INTO v_changes
-        FROM (
-            SELECT
-                v.id::text AS message_id, v.campaign_id, v.template_name, v.bits::smallint AS bits,
-                v.sent_at, v.delivered_at, v.read_at, v.replied_at
-            FROM headrace.message_outcome_live v WHERE v.campaign_id = v_campaign OFFSET 0
-        ) t
-        FULL JOIN (
-            SELECT s.* FROM headrace.message_outcome s WHERE s.campaign_id = v_campaign
-            UNION ALL
-            SELECT s.* FROM headrace.stg_send_queue q INNER JOIN headrace.message_outcome s ON s.message_id = q.id::text
-            WHERE q.campaign_id = v_campaign AND s.campaign_id <> v_campaign
-            OFFSET 0
-        ) o ON o.message_id = t.message_id
-        WHERE (o.campaign_id, o.template_name, o.bits, o.sent_at, o.delivered_at, o.read_at, o.replied_at)
-            IS DISTINCT FROM (t.campaign_id, t.template_name, t.bits, t.sent_at, t.delivered_at, t.read_at, t.replied_at)
-            -- without a campaign to count for, a message that counts elsewhere is left to its own fold
-            AND (t.message_id IS NOT NULL OR o.campaign_id = v_campaign);
-        IF EXISTS (SELECT FROM unnest(v_changes) d WHERE d.old_campaign <> ALL (v_locked)) THEN
-            RAISE EXCEPTION 'messages moved between campaigns while they were being counted; trying again' USING ERRCODE = 'serialization_failure';
-        END IF;
-        v_changed := v_changed + headrace.apply_outcomes(v_changes, v_campaign);
-        -- A rebuild trusts no counter: all are set to what the outcomes add up to. Wrong ones are told where no message was.
-        v_wrong := headrace.store_counts(v_campaign, false);
-        v_changed := v_changed + CASE WHEN v_changes IS NULL THEN v_wrong ELSE 0 END;
-
-        k.state := headrace.lifecycle_state(k.state, v_status, k.frozen_status, k.settles_until, clock_timestamp());
-        UPDATE headrace.campaign SET
-            state = CASE k.state WHEN 'frozen' THEN 'settling' ELSE k.state END, rebuild_requested_at = NULL, rebuilt_at = clock_timestamp(),
-            rebuild_failures = 0, rebuild_error = NULL, rebuild_not_before = NULL
-        WHERE campaign_id = v_campaign;
-        IF k.state = 'deleted' THEN
-            UPDATE headrace.campaign c SET last_version = greatest(c.last_version, d.version)
-            FROM headrace.campaign_computed_stats d WHERE c.campaign_id = v_campaign AND d.campaign_id = v_campaign;
-            DELETE FROM headrace.campaign_computed_stats WHERE campaign_id = v_campaign;
-        ELSE
-            PERFORM headrace.refresh_documents(ARRAY[v_campaign]);
-            -- One that was pending may have its document from an earlier life.
-            UPDATE headrace.campaign_computed_stats d SET state = k.state
-            WHERE d.campaign_id = v_campaign AND k.state <> 'frozen' AND d.state <> k.state;
-        END IF;
-        IF k.state = 'frozen' THEN
-            PERFORM headrace.freeze_campaign(v_campaign, v_status);
-            PERFORM headrace.check_frozen_rows(v_campaign, v_rows);
+        v_together := v_together || v_campaign;
+        v_together_messages := v_together_messages + v_size;
+        IF v_together_messages >= v_most_together THEN
+            v_changed := v_changed + headrace.rebuild_unfrozen(v_together, false);
+            v_together := '{}';
+            v_together_messages := 0;
         END IF;
     END LOOP;
+    IF v_together <> '{}' THEN
+        v_changed := v_changed + headrace.rebuild_unfrozen(v_together, false);
+    END IF;
     RETURN v_changed;
 END
 $$;
 
--- Name: rebuild_due(timestamp with time zone, text, boolean); Type: FUNCTION; Schema: headrace; Owner: -
+-- Name: rebuild_days(); Type: FUNCTION; Schema: headrace; Owner: -
 
-CREATE FUNCTION headrace.rebuild_due(p_not_before timestamp with time zone, p_error text, p_patient boolean) RETURNS boolean
-    LANGUAGE sql STABLE PARALLEL SAFE
+CREATE FUNCTION headrace.rebuild_days(OUT campaigns bigint, OUT first_day date, OUT last_day date) RETURNS record
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    SET jit TO 'off'
     AS $$
-    SELECT p_not_before IS NULL OR p_not_before <= clock_timestamp() OR NOT p_patient AND p_error IS NULL
+    SELECT count(*), min(headrace.calendar_day(c.created_at)), max(headrace.calendar_day(c.created_at))
+    FROM headrace.campaign k
+    LEFT JOIN headrace.stg_campaigns() c ON c.campaign_id = k.campaign_id
+    WHERE (k.rebuild_requested_at IS NOT NULL OR k.state = 'settling' AND k.settles_until <= clock_timestamp())
+        AND (k.rebuild_not_before IS NULL OR k.rebuild_not_before <= clock_timestamp())
+$$;
+
+-- Name: rebuild_frozen(uuid); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.rebuild_frozen(p_campaign_id uuid) RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    AS $$
+DECLARE
+    v_status text;  -- null: the source has no such campaign
+    v_wrong bigint;
+BEGIN
+    -- Before the truth is read: what appears or goes after this has a change of its own, which asks for a rebuild.
+    SELECT coalesce(c.status, '') INTO v_status FROM headrace.stg_campaigns() c WHERE c.campaign_id = p_campaign_id;
+    PERFORM headrace.settle_campaigns(ARRAY[p_campaign_id], false);
+    IF v_status IS NULL THEN
+        UPDATE headrace.campaign_computed_stats d SET deleted_at = clock_timestamp()
+        WHERE d.campaign_id = p_campaign_id AND d.deleted_at IS NULL;
+        DELETE FROM headrace.campaign_stats_pending_amendment p WHERE p.campaign_id = p_campaign_id;
+        UPDATE headrace.campaign c SET rebuild_requested_at = NULL, late_messages = NULL WHERE c.campaign_id = p_campaign_id;
+        RETURN NULL;
+    END IF;
+    UPDATE headrace.campaign_computed_stats d SET deleted_at = NULL
+    WHERE d.campaign_id = p_campaign_id AND d.deleted_at IS NOT NULL;
+    v_wrong := headrace.amend_campaign(p_campaign_id, v_status, false, false);
+    UPDATE headrace.campaign c SET
+        rebuild_requested_at = NULL, rebuilt_at = clock_timestamp(),
+        rebuild_failures = 0, rebuild_error = NULL, rebuild_not_before = NULL
+    WHERE c.campaign_id = p_campaign_id AND c.state IN ('frozen', 'amended') AND v_wrong IS NOT NULL;
+    RETURN v_wrong;
+END
+$$;
+
+-- Name: rebuild_items(text[]); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.rebuild_items(p_items text[]) RETURNS integer
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    AS $$
+DECLARE
+    v_rebuilds uuid[];
+    v_documents uuid[];
+BEGIN
+    SELECT
+        array_agg(c.campaign_id) FILTER (WHERE d.rebuild), array_agg(c.campaign_id) FILTER (WHERE NOT d.rebuild AND c.document_due_at IS NOT NULL)
+    INTO v_rebuilds, v_documents
+    FROM unnest(p_items) u (id) INNER JOIN headrace.campaign c ON c.campaign_id = u.id::uuid
+    CROSS JOIN LATERAL (
+        SELECT c.rebuild_requested_at IS NOT NULL OR coalesce(c.state = 'settling' AND c.settles_until <= clock_timestamp(), false) AS rebuild
+    ) d;
+    IF v_documents IS NOT NULL THEN
+        PERFORM headrace.refresh_documents(v_documents);
+        -- of a frozen campaign there is nothing to write
+        UPDATE headrace.campaign c SET document_due_at = NULL WHERE c.campaign_id = ANY (v_documents) AND c.document_due_at IS NOT NULL;
+    END IF;
+    IF v_rebuilds IS NOT NULL THEN
+        PERFORM headrace.rebuild_campaign_stats(v_rebuilds);
+    END IF;
+    RETURN cardinality(p_items);
+END
+$$;
+
+-- Name: rebuild_pick(bigint, boolean); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.rebuild_pick(p_messages bigint DEFAULT 5000, p_patient boolean DEFAULT false) RETURNS text[]
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    AS $$
+DECLARE
+    v_now constant timestamptz := clock_timestamp();
+    v_upto constant timestamptz := CASE WHEN p_patient THEN v_now ELSE 'infinity' END;
+    v_requested CURSOR FOR
+        SELECT c.campaign_id FROM headrace.campaign c
+        WHERE c.rebuild_requested_at IS NOT NULL AND c.rebuild_error IS NULL
+            AND coalesce(c.rebuild_not_before, c.rebuild_requested_at) <= v_upto
+        ORDER BY coalesce(c.rebuild_not_before, c.rebuild_requested_at) FOR NO KEY UPDATE SKIP LOCKED;
+    v_settled CURSOR FOR
+        SELECT c.campaign_id FROM headrace.campaign c
+        WHERE c.state = 'settling' AND c.rebuild_requested_at IS NULL AND c.settles_until <= v_now
+        ORDER BY c.settles_until FOR NO KEY UPDATE SKIP LOCKED;
+    v_most_requested constant integer := 200;
+    v_most_settled constant integer := 20;
+    v_picked text[] := '{}';
+    v_campaign uuid;
+    v_size bigint;
+    v_counted bigint := 0;
+BEGIN
+    SELECT c.campaign_id INTO v_campaign FROM headrace.campaign c WHERE c.document_due_at <= v_upto
+    ORDER BY c.document_due_at LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED;
+    IF FOUND THEN
+        v_picked := v_picked || v_campaign::text;
+    END IF;
+    OPEN v_settled;
+    LOOP
+        FETCH v_settled INTO v_campaign;
+        EXIT WHEN NOT FOUND;
+        v_size := (SELECT count(*) FROM (SELECT FROM headrace.stg_send_queue() q WHERE q.campaign_id = v_campaign LIMIT p_messages + 1) u);
+        EXIT WHEN v_counted > 0 AND v_counted + v_size > p_messages;
+        v_picked := v_picked || v_campaign::text;
+        v_counted := v_counted + greatest(v_size, 1);
+        EXIT WHEN v_counted >= p_messages OR cardinality(v_picked) >= v_most_settled;
+    END LOOP;
+    CLOSE v_settled;
+    IF v_counted < p_messages THEN
+        OPEN v_requested;
+        LOOP
+            FETCH v_requested INTO v_campaign;
+            EXIT WHEN NOT FOUND;
+            v_size := (SELECT count(*) FROM (SELECT FROM headrace.stg_send_queue() q WHERE q.campaign_id = v_campaign LIMIT p_messages + 1) u);
+            EXIT WHEN v_counted > 0 AND v_counted + v_size > p_messages;
+            v_picked := v_picked || v_campaign::text;
+            v_counted := v_counted + greatest(v_size, 1);
+            EXIT WHEN v_counted >= p_messages OR cardinality(v_picked) >= v_most_requested;
+        END LOOP;
+        CLOSE v_requested;
+    END IF;
+    IF v_picked = '{}' THEN
+        SELECT c.campaign_id INTO v_campaign FROM headrace.campaign c
+        WHERE c.rebuild_requested_at IS NOT NULL AND c.rebuild_error IS NOT NULL
+            AND coalesce(c.rebuild_not_before, c.rebuild_requested_at) <= v_now
+        ORDER BY coalesce(c.rebuild_not_before, c.rebuild_requested_at) LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED;
+        IF FOUND THEN
+            v_picked := v_picked || v_campaign::text;
+        END IF;
+    END IF;
+    RETURN v_picked;
+END
+$$;
+
+-- Name: rebuild_put_off(text[], text, text, double precision); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.rebuild_put_off(p_items text[], p_code text, p_error text, p_seconds double precision DEFAULT 0) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    AS $$
+BEGIN
+    IF left(p_code, 2) = '40' OR p_code = '55P03' THEN
+        UPDATE headrace.campaign c SET
+            rebuild_requested_at = coalesce(c.rebuild_requested_at, clock_timestamp()),
+            rebuild_not_before = clock_timestamp() + make_interval(secs => least(greatest(1, 10 * p_seconds), 86400))
+        FROM unnest(p_items) u (id) WHERE c.campaign_id = u.id::uuid;
+        RETURN;
+    END IF;
+    UPDATE headrace.campaign c SET
+        rebuild_requested_at = coalesce(c.rebuild_requested_at, clock_timestamp()),
+        rebuild_failures = c.rebuild_failures + 1, rebuild_error = left(p_code || ' ' || p_error, 1000),
+        rebuild_not_before = clock_timestamp() + least(
+            greatest(interval '1 minute' * 2 ^ least(c.rebuild_failures, 20), make_interval(secs => least(10 * p_seconds, 86400))), interval '1 day')
+    FROM unnest(p_items) u (id) WHERE c.campaign_id = u.id::uuid;
+END
 $$;
 
 -- Name: rebuild_step(bigint, boolean); Type: FUNCTION; Schema: headrace; Owner: -
@@ -1914,47 +2782,142 @@ CREATE FUNCTION headrace.rebuild_step(p_messages bigint DEFAULT 5000, p_patient 
     SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
     AS $$
 DECLARE
-    v_done integer := 0;
-    v_counted bigint := 0;
-    v_campaign uuid;
+    v_items text[] := headrace.rebuild_pick(p_messages, p_patient);
+    v_item text;
+    v_began timestamptz;
     v_code text;
     v_message text;
 BEGIN
-    LOOP
-        SELECT c.campaign_id INTO v_campaign FROM headrace.campaign c
-        WHERE (c.rebuild_requested_at IS NOT NULL OR c.state = 'settling' AND c.settles_until <= now())
-            AND headrace.rebuild_due(c.rebuild_not_before, c.rebuild_error, p_patient)
-        ORDER BY c.rebuild_requested_at LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED;
-        EXIT WHEN NOT FOUND;
+    IF v_items = '{}' THEN
+        RETURN 0;
+    END IF;
+    BEGIN
+        IF cardinality(v_items) > 1 THEN
+            RETURN headrace.rebuild_items(v_items);
+        END IF;
+    EXCEPTION WHEN OTHERS THEN
+        NULL;  -- each by itself
+    END;
+    FOREACH v_item IN ARRAY v_items LOOP
+        v_began := clock_timestamp();
         BEGIN
-            PERFORM headrace.rebuild_campaign_stats(ARRAY[v_campaign]);
+            PERFORM headrace.rebuild_items(ARRAY[v_item]);
         EXCEPTION WHEN OTHERS THEN
             GET STACKED DIAGNOSTICS v_code = RETURNED_SQLSTATE, v_message = MESSAGE_TEXT;
-            IF NOT headrace.is_data_error(v_code) THEN
-                RAISE;
-            END IF;
-            UPDATE headrace.campaign c SET
-                rebuild_failures = c.rebuild_failures + 1, rebuild_error = v_code || ' ' || v_message,
-                rebuild_not_before = clock_timestamp() + least(interval '1 minute' * 2 ^ least(c.rebuild_failures, 20), interval '1 day')
-            WHERE c.campaign_id = v_campaign;
+            PERFORM headrace.rebuild_put_off(ARRAY[v_item], v_code, v_message, extract(EPOCH FROM clock_timestamp() - v_began));
         END;
-        v_done := v_done + 1;
-        v_counted := v_counted + coalesce((SELECT sum(s.total) FROM headrace.campaign_template_stats s WHERE s.campaign_id = v_campaign), 0);
-        EXIT WHEN v_counted >= p_messages OR v_done >= 100;
     END LOOP;
-    RETURN v_done;
+    RETURN cardinality(v_items);
 END
 $$;
 
--- Name: rebuilds_pending(boolean); Type: FUNCTION; Schema: headrace; Owner: -
+-- Name: rebuild_unfrozen(uuid[], boolean); Type: FUNCTION; Schema: headrace; Owner: -
 
-CREATE FUNCTION headrace.rebuilds_pending(p_patient boolean DEFAULT false) RETURNS bigint
-    LANGUAGE sql STABLE
+CREATE FUNCTION headrace.rebuild_unfrozen(p_campaigns uuid[], p_large boolean) RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    SET jit TO 'off'
+    AS $$
+DECLARE
+    v_campaigns uuid[];
+    v_states text[];  -- that follow; deleted: the source has no such campaign
+    v_statuses text[];
+    v_freeze uuid[];
+    v_rows jsonb[];  -- that there were before the count that is frozen
+    v_messages text[];
+    v_wrong bigint;
+    v_changed bigint;
+BEGIN
+    PERFORM headrace.settle_campaigns(p_campaigns, false);
+    -- Before the truth is read: what appears or goes after this has a change of its own, which asks for a rebuild.
+    SELECT array_agg(n.campaign_id), array_agg(n.state), array_agg(n.status)
+    INTO v_campaigns, v_states, v_statuses
+    FROM (
+        SELECT
+            k.campaign_id, s.status,
+            headrace.lifecycle_state(k.state, s.status, k.frozen_status, k.settles_until, clock_timestamp()) AS state
+        FROM unnest(p_campaigns) u (id) INNER JOIN headrace.campaign k ON k.campaign_id = u.id
+        CROSS JOIN LATERAL (
+            SELECT (SELECT coalesce(c.status, '') FROM headrace.stg_campaigns() c WHERE c.campaign_id = k.campaign_id) AS status
+        ) s
+    ) n;
+    SELECT array_agg(u.id), array_agg(headrace.source_row_counts(u.id)) INTO v_freeze, v_rows
+    FROM unnest(v_campaigns, v_states) u (id, state) WHERE u.state = 'frozen';
+    UPDATE headrace.campaign c SET
+        state = CASE u.state WHEN 'frozen' THEN 'settling' ELSE u.state END, rebuild_requested_at = NULL, rebuilt_at = clock_timestamp(),
+        rebuild_failures = 0, rebuild_error = NULL, rebuild_not_before = NULL
+    FROM unnest(v_campaigns, v_states) u (id, state)
+    WHERE c.campaign_id = u.id;
+
+    IF p_large THEN
+        v_changed := headrace.recount_large(v_campaigns[1]);
+    ELSE
+        v_messages := ARRAY(
+            SELECT q.id::text COLLATE "C" FROM headrace.stg_send_queue() q WHERE q.campaign_id = ANY (v_campaigns)
+            UNION
+            SELECT o.message_id FROM headrace.message_outcome o WHERE o.campaign_id = ANY (v_campaigns)
+            ORDER BY 1);
+        v_changed := coalesce(headrace.fold_messages(v_messages, v_campaigns, '{}', v_campaigns), 0);
+    END IF;
+    -- A rebuild trusts no counter: all are set to what the outcomes add up to. Wrong ones are told where no message was.
+    v_wrong := headrace.store_counts(v_campaigns, false);
+
+    UPDATE headrace.campaign c SET last_version = greatest(c.last_version, d.version)
+    FROM headrace.campaign_computed_stats d
+    WHERE c.campaign_id = ANY (v_campaigns) AND c.state = 'deleted' AND d.campaign_id = c.campaign_id;
+    DELETE FROM headrace.campaign_computed_stats d USING headrace.campaign c
+    WHERE c.campaign_id = ANY (v_campaigns) AND c.state = 'deleted' AND d.campaign_id = c.campaign_id;
+    PERFORM headrace.refresh_documents(ARRAY(SELECT u.id FROM unnest(v_campaigns, v_states) u (id, state) WHERE u.state <> 'deleted'));
+    -- One that was pending may have its document from an earlier life.
+    UPDATE headrace.campaign_computed_stats d SET state = c.state
+    FROM headrace.campaign c
+    WHERE c.campaign_id = ANY (v_campaigns) AND d.campaign_id = c.campaign_id AND d.state <> c.state;
+    FOR i IN 1 .. coalesce(cardinality(v_freeze), 0) LOOP
+        PERFORM headrace.freeze_campaign(v_freeze[i], v_statuses[array_position(v_campaigns, v_freeze[i])]);
+        PERFORM headrace.check_frozen_rows(v_freeze[i], v_rows[i]);
+    END LOOP;
+    RETURN CASE WHEN v_changed > 0 THEN v_changed ELSE v_wrong END;
+END
+$$;
+
+-- Name: rebuilds_pending(boolean, bigint); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.rebuilds_pending(p_patient boolean DEFAULT false, p_most bigint DEFAULT NULL::bigint) RETURNS bigint
+    LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
     AS $$
-    SELECT count(*) FROM headrace.campaign c
-    WHERE (c.rebuild_requested_at IS NOT NULL OR c.state = 'settling' AND c.settles_until <= now())
-        AND headrace.rebuild_due(c.rebuild_not_before, c.rebuild_error, p_patient)
+DECLARE
+    v_now constant timestamptz := clock_timestamp();
+    v_upto constant timestamptz := CASE WHEN p_patient THEN v_now ELSE 'infinity' END;
+    v_found bigint;
+BEGIN
+    SELECT count(*) INTO v_found FROM (
+        SELECT FROM headrace.campaign c
+        WHERE c.rebuild_requested_at IS NOT NULL AND c.rebuild_error IS NULL
+            AND coalesce(c.rebuild_not_before, c.rebuild_requested_at) <= v_upto
+        LIMIT p_most
+    ) u;
+    IF p_most IS NULL OR v_found < p_most THEN
+        SELECT v_found + count(*) INTO v_found FROM (
+            SELECT FROM headrace.campaign c WHERE c.state = 'settling' AND c.rebuild_requested_at IS NULL AND c.settles_until <= v_now
+            LIMIT p_most - v_found
+        ) u;
+    END IF;
+    IF p_most IS NULL OR v_found < p_most THEN
+        SELECT v_found + count(*) INTO v_found FROM (
+            SELECT FROM headrace.campaign c WHERE c.document_due_at <= v_upto LIMIT p_most - v_found
+        ) u;
+    END IF;
+    IF p_most IS NULL OR v_found < p_most THEN
+        SELECT v_found + count(*) INTO v_found FROM (
+            SELECT FROM headrace.campaign c
+            WHERE c.rebuild_requested_at IS NOT NULL AND c.rebuild_error IS NOT NULL
+                AND coalesce(c.rebuild_not_before, c.rebuild_requested_at) <= v_now
+            LIMIT p_most - v_found
+        ) u;
+    END IF;
+    RETURN v_found;
+END
 $$;
 
 -- Name: record_activity(text[], date[], bigint[]); Type: FUNCTION; Schema: headrace; Owner: -
@@ -1971,32 +2934,119 @@ CREATE FUNCTION headrace.record_activity(p_assets text[], p_days date[], p_rows 
         rows_changed = a.rows_changed + excluded.rows_changed, changed_at = excluded.changed_at
 $$;
 
+-- Name: recount_large(uuid); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.recount_large(p_campaign_id uuid) RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    SET jit TO 'off'
+    AS $$
+DECLARE
+    v_changed bigint;
+    v_tries integer := 0;
+BEGIN
+    LOOP
+        BEGIN
+            IF NOT EXISTS (SELECT FROM headrace.message_outcome o WHERE o.campaign_id = p_campaign_id) THEN
+                INSERT INTO headrace.message_outcome (message_id, campaign_id, template_name, bits, sent_at, delivered_at, read_at, replied_at)
+                SELECT
+                    v.id::text COLLATE "C", v.campaign_id, headrace.template_key(v.template_name), v.bits::smallint,
+                    v.sent_at, v.delivered_at, v.read_at, v.replied_at
+                FROM headrace.message_outcome_live() v WHERE v.campaign_id = p_campaign_id
+                ORDER BY 1;  -- as the index is
+                GET DIAGNOSTICS v_changed = ROW_COUNT;
+            ELSE
+                -- OFFSET 0: both sides are campaign-sized sets, to be hashed once each.
+                WITH change AS MATERIALIZED (
+                    SELECT
+                        o.message_id AS old_id, t.message_id AS new_id, t.campaign_id, t.template_name, t.bits,
+                        t.sent_at, t.delivered_at, t.read_at, t.replied_at
+                    FROM (
+                        SELECT
+                            v.id::text AS message_id, v.campaign_id, headrace.template_key(v.template_name) AS template_name,
+                            v.bits::smallint AS bits, v.sent_at, v.delivered_at, v.read_at, v.replied_at
+                        FROM headrace.message_outcome_live() v WHERE v.campaign_id = p_campaign_id OFFSET 0
+                    ) t
+                    FULL JOIN (SELECT s.* FROM headrace.message_outcome s WHERE s.campaign_id = p_campaign_id OFFSET 0) o
+                        ON o.message_id = t.message_id
+                    WHERE (o.message_id, o.template_name, o.bits, o.sent_at, o.delivered_at, o.read_at, o.replied_at)
+                        IS DISTINCT FROM (t.message_id, t.template_name, t.bits, t.sent_at, t.delivered_at, t.read_at, t.replied_at)
+                ), gone AS (
+                    DELETE FROM headrace.message_outcome m USING change c WHERE m.message_id = c.old_id AND c.new_id IS NULL
+                ), other AS (
+                    UPDATE headrace.message_outcome m SET
+                        template_name = c.template_name, bits = c.bits, sent_at = c.sent_at, delivered_at = c.delivered_at,
+                        read_at = c.read_at, replied_at = c.replied_at
+                    FROM change c WHERE m.message_id = c.old_id AND c.new_id IS NOT NULL
+                ), made AS (
+                    INSERT INTO headrace.message_outcome (message_id, campaign_id, template_name, bits, sent_at, delivered_at, read_at, replied_at)
+                    SELECT c.new_id, c.campaign_id, c.template_name, c.bits, c.sent_at, c.delivered_at, c.read_at, c.replied_at
+                    FROM change c WHERE c.old_id IS NULL
+                )
+                SELECT count(*) INTO v_changed FROM change;
+            END IF;
+            EXIT;
+        EXCEPTION WHEN unique_violation THEN
+            v_tries := v_tries + 1;
+            IF EXISTS (SELECT FROM headrace.stg_send_queue() q WHERE q.campaign_id = p_campaign_id GROUP BY q.id HAVING count(*) > 1) THEN
+                RAISE EXCEPTION 'send_queue holds rows with the same id' USING ERRCODE = 'unique_violation';
+            ELSIF v_tries > 3 THEN
+                RAISE EXCEPTION 'messages were counted elsewhere at the same time; trying again' USING ERRCODE = 'serialization_failure';
+            END IF;
+            PERFORM headrace.take_moved_messages(p_campaign_id);
+        END;
+    END LOOP;
+    IF v_changed > 0 THEN
+        PERFORM headrace.touch_day(p_campaign_id, ARRAY['campaign_template_stats', 'campaign_computed_stats'], v_changed);
+    END IF;
+    RETURN v_changed;
+END
+$$;
+
 -- Name: refresh_documents(uuid[], boolean); Type: FUNCTION; Schema: headrace; Owner: -
 
 CREATE FUNCTION headrace.refresh_documents(p_campaigns uuid[], p_frozen boolean DEFAULT false) RETURNS bigint
-    LANGUAGE plpgsql SECURITY DEFINER
+    LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
     AS $$
 DECLARE
     v_written bigint;
 BEGIN
+    IF coalesce(cardinality(p_campaigns), 0) = 0 THEN
+        RETURN 0;
+    END IF;
     PERFORM headrace.lock_campaigns(p_campaigns);
-    WITH document AS (
+    WITH document AS MATERIALIZED (
         SELECT
-            k.id AS campaign_id,
-            coalesce(jsonb_agg(
-                jsonb_build_object('template_name', s.template_name)
-                || headrace.counters_json(s.total, s.sent, s.delivered, s.read, s.replied, s.failed, s.failed_queue)
-                ORDER BY s.template_name COLLATE "C") FILTER (WHERE s.campaign_id IS NOT NULL), '[]') AS template_stats,
-            headrace.counters_json(
-                coalesce(sum(s.total), 0)::bigint, coalesce(sum(s.sent), 0)::bigint, coalesce(sum(s.delivered), 0)::bigint,
-                coalesce(sum(s.read), 0)::bigint, coalesce(sum(s.replied), 0)::bigint, coalesce(sum(s.failed), 0)::bigint,
-                coalesce(sum(s.failed_queue), 0)::bigint)
+            k.id AS campaign_id, l.template_stats,
+            headrace.counters_json(a.total, a.sent, a.delivered, a.read, a.replied, a.failed, a.failed_queue)
                 || jsonb_build_object(
-                    'median_seconds_to_delivered', headrace.latency_median(k.id, 'd'), 'median_seconds_to_read', headrace.latency_median(k.id, 'r')) AS totals
+                    'median_seconds_to_delivered', headrace.latency_median(k.id, 'd'), 'median_seconds_to_read', headrace.latency_median(k.id, 'r'))
+                || CASE WHEN a.templates > headrace.most_listed_templates() THEN headrace.templates_json(a.templates) ELSE '{}' END AS totals
         FROM (SELECT DISTINCT id FROM unnest(p_campaigns) id) k
-        LEFT JOIN headrace.campaign_template_stats s ON s.campaign_id = k.id
-        GROUP BY k.id
+        CROSS JOIN LATERAL (
+            SELECT
+                count(*) AS templates,
+                coalesce(sum(s.total), 0)::bigint AS total, coalesce(sum(s.sent), 0)::bigint AS sent, coalesce(sum(s.delivered), 0)::bigint AS delivered,
+                coalesce(sum(s.read), 0)::bigint AS read, coalesce(sum(s.replied), 0)::bigint AS replied, coalesce(sum(s.failed), 0)::bigint AS failed,
+                coalesce(sum(s.failed_queue), 0)::bigint AS failed_queue
+            FROM headrace.campaign_template_stats s WHERE s.campaign_id = k.id
+        ) a
+        CROSS JOIN LATERAL (
+            SELECT
+                coalesce(jsonb_agg(
+                    jsonb_build_object('template_name', n.template_key)
+                    || headrace.counters_json(n.total, n.sent, n.delivered, n.read, n.replied, n.failed, n.failed_queue)
+                    ORDER BY n.template_key COLLATE "C"), '[]') AS template_stats
+            FROM (
+                SELECT s.*, headrace.template_key(s.template_name) AS template_key
+                FROM (
+                    SELECT s.* FROM headrace.campaign_template_stats s WHERE s.campaign_id = k.id
+                    ORDER BY s.total DESC, s.template_md5 LIMIT headrace.most_listed_templates()
+                ) s
+                OFFSET 0
+            ) n
+        ) l
     ), written AS (
         INSERT INTO headrace.campaign_computed_stats AS d (campaign_id, template_stats, totals, state, version, checksum)
         SELECT
@@ -2012,13 +3062,36 @@ BEGIN
         RETURNING 1
     )
     SELECT count(*) INTO v_written FROM written;
+    UPDATE headrace.campaign c SET document_due_at = NULL WHERE c.campaign_id = ANY (p_campaigns) AND c.document_due_at IS NOT NULL;
     RETURN v_written;
 END
 $$;
 
--- Name: register_stream(text, text[], text, integer, boolean, text, text, text); Type: FUNCTION; Schema: headrace; Owner: -
+-- Name: refresh_unfrozen_documents(uuid[]); Type: FUNCTION; Schema: headrace; Owner: -
 
-CREATE FUNCTION headrace.register_stream(p_stream text, p_sources text[], p_handler text, p_shards integer DEFAULT 1, p_ordered boolean DEFAULT false, p_rebuild_step text DEFAULT NULL::text, p_rebuilds_pending text DEFAULT NULL::text, p_rebuild_all text DEFAULT NULL::text) RETURNS void
+CREATE FUNCTION headrace.refresh_unfrozen_documents(p_campaigns uuid[]) RETURNS bigint
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    AS $$
+    SELECT headrace.refresh_documents(p_campaigns, false)
+$$;
+
+-- Name: refuse_webhook_isolation(); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.refuse_webhook_isolation() RETURNS void
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    AS $$
+BEGIN
+    RAISE EXCEPTION 'ingest_whatsapp_webhook would store repeated deliveries twice in a % transaction',
+        upper(current_setting('transaction_isolation'))
+    USING ERRCODE = 'invalid_transaction_state', HINT = 'Call it in a READ COMMITTED transaction, PostgreSQL''s default.';
+END
+$$;
+
+-- Name: register_stream(text, text[], text, integer, boolean, text, text, text, text, text, text, text); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.register_stream(p_stream text, p_sources text[], p_handler text, p_shards integer DEFAULT 1, p_ordered boolean DEFAULT false, p_rebuild_step text DEFAULT NULL::text, p_rebuilds_pending text DEFAULT NULL::text, p_rebuild_all text DEFAULT NULL::text, p_rows_left text DEFAULT NULL::text, p_rebuild_pick text DEFAULT NULL::text, p_rebuild_items text DEFAULT NULL::text, p_rebuild_put_off text DEFAULT NULL::text) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
     AS $$
@@ -2027,14 +3100,44 @@ BEGIN
         RAISE EXCEPTION 'stream %: there is no function %(headrace.change_log[]); create it first', p_stream, p_handler
             USING ERRCODE = 'undefined_function';
     END IF;
-    INSERT INTO headrace.stream AS s (stream, sources, handler, shards, ordered, rebuild_step, rebuilds_pending, rebuild_all)
-    VALUES (p_stream, p_sources, p_handler, p_shards, p_ordered, p_rebuild_step, p_rebuilds_pending, p_rebuild_all)
+    INSERT INTO headrace.stream AS s (
+        stream, sources, handler, shards, ordered, rebuild_step, rebuilds_pending, rebuild_all, rows_left,
+        rebuild_pick, rebuild_items, rebuild_put_off)
+    VALUES (
+        p_stream, p_sources, p_handler, p_shards, p_ordered, p_rebuild_step, p_rebuilds_pending, p_rebuild_all, p_rows_left,
+        p_rebuild_pick, p_rebuild_items, p_rebuild_put_off)
     ON CONFLICT (stream) DO UPDATE SET
         sources = excluded.sources, handler = excluded.handler, ordered = excluded.ordered,
-        rebuild_step = excluded.rebuild_step, rebuilds_pending = excluded.rebuilds_pending, rebuild_all = excluded.rebuild_all;
+        rebuild_step = excluded.rebuild_step, rebuilds_pending = excluded.rebuilds_pending, rebuild_all = excluded.rebuild_all,
+        rows_left = excluded.rows_left,
+        rebuild_pick = excluded.rebuild_pick, rebuild_items = excluded.rebuild_items, rebuild_put_off = excluded.rebuild_put_off;
     IF NOT EXISTS (SELECT FROM headrace.stream_cursor WHERE stream = p_stream) THEN
         PERFORM headrace.rebase_stream(p_stream, p_shards);
     END IF;
+END
+$$;
+
+-- Name: remove_default_fence(); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.remove_default_fence() RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    SET lock_timeout TO '80ms'
+    AS $$
+DECLARE
+    v_name text;
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_trigger WHERE tgrelid = 'headrace.change_log_default'::regclass AND tgname = 'fence') THEN
+        RETURN false;
+    END IF;
+    LOCK TABLE headrace.change_log_default IN ACCESS EXCLUSIVE MODE;
+    FOR v_name IN
+        SELECT conname FROM pg_constraint WHERE conrelid = 'headrace.change_log_default'::regclass AND starts_with(conname::text, 'fence_')
+    LOOP
+        EXECUTE format('ALTER TABLE headrace.change_log_default DROP CONSTRAINT %I', v_name);
+    END LOOP;
+    DROP TRIGGER IF EXISTS fence ON headrace.change_log_default;
+    RETURN true;
 END
 $$;
 
@@ -2051,13 +3154,13 @@ DECLARE
     v_reopened bigint := 0;
 BEGIN
     SELECT id INTO v_missing FROM unnest(p_campaigns) id
-    WHERE NOT EXISTS (SELECT FROM headrace.stg_campaigns c WHERE c.campaign_id = id) ORDER BY id LIMIT 1;
+    WHERE NOT EXISTS (SELECT FROM headrace.stg_campaigns() c WHERE c.campaign_id = id) ORDER BY id LIMIT 1;
     IF FOUND THEN
         RAISE EXCEPTION 'there is no campaign %', v_missing USING ERRCODE = 'no_data_found';
     END IF;
     PERFORM headrace.lock_campaigns(p_campaigns);
     FOR v_campaign, v_status IN
-        SELECT k.campaign_id, coalesce(c.status, '') FROM headrace.campaign k INNER JOIN headrace.stg_campaigns c ON c.campaign_id = k.campaign_id
+        SELECT k.campaign_id, coalesce(c.status, '') FROM headrace.campaign k INNER JOIN headrace.stg_campaigns() c ON c.campaign_id = k.campaign_id
         WHERE k.campaign_id = ANY (p_campaigns) AND k.state IN ('frozen', 'amended') ORDER BY k.campaign_id
     LOOP
         IF headrace.amend_campaign(v_campaign, v_status, coalesce(p_accept_fewer_rows, false), true) IS NULL THEN
@@ -2113,13 +3216,104 @@ CREATE FUNCTION headrace.request_rebuild(p_campaigns uuid[] DEFAULT NULL::uuid[]
     AS $$
 DECLARE
     v_campaigns constant uuid[] := coalesce(
-        p_campaigns, ARRAY(SELECT campaign_id FROM headrace.stg_campaigns UNION SELECT campaign_id FROM headrace.campaign WHERE state <> 'deleted'));
+        p_campaigns, ARRAY(SELECT campaign_id FROM headrace.stg_campaigns() UNION SELECT campaign_id FROM headrace.campaign WHERE state <> 'deleted'));
     v_count bigint;
 BEGIN
     PERFORM headrace.lock_campaigns(v_campaigns);
-    UPDATE headrace.campaign SET rebuild_requested_at = clock_timestamp(), rebuild_not_before = NULL WHERE campaign_id = ANY (v_campaigns);
+    UPDATE headrace.campaign c SET rebuild_requested_at = clock_timestamp(), rebuild_not_before = NULL
+    FROM (SELECT DISTINCT id FROM unnest(v_campaigns) id) u WHERE c.campaign_id = u.id;
     GET DIAGNOSTICS v_count = ROW_COUNT;
     RETURN v_count;
+END
+$$;
+
+-- Name: request_rebuild_of_unfrozen(text); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.request_rebuild_of_unfrozen(p_source text) RETURNS bigint
+    LANGUAGE sql
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    AS $$
+    SELECT headrace.request_rebuild(ARRAY(SELECT k.campaign_id FROM headrace.campaign k WHERE k.state NOT IN ('frozen', 'amended', 'deleted')))
+    WHERE p_source <> 'campaigns'
+$$;
+
+-- Name: retry_webhook_rejects(bigint[], boolean); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.retry_webhook_rejects(p_ids bigint[] DEFAULT NULL::bigint[], p_any_type boolean DEFAULT false) RETURNS TABLE(id bigint, stored bigint, repeated bigint, suppressed bigint, reason text)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    AS $$
+DECLARE
+    v_ids bigint[] := coalesce(p_ids, ARRAY(SELECT r.id FROM headrace.webhook_reject r WHERE NOT r.notice));
+    v_missing bigint;
+    v_items jsonb;
+    v_statuses bigint;
+    v_messages bigint;
+    v_left jsonb;
+    v_taken jsonb;
+    v_times bigint;
+    r record;
+BEGIN
+    IF current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted') THEN
+        PERFORM headrace.refuse_webhook_isolation();
+    END IF;
+    SELECT min(i) INTO v_missing FROM unnest(v_ids) i WHERE NOT EXISTS (SELECT FROM headrace.webhook_reject k WHERE k.id = i);
+    IF v_missing IS NOT NULL THEN
+        RAISE EXCEPTION 'there is no webhook reject %', v_missing USING ERRCODE = 'no_data_found';
+    END IF;
+    PERFORM headrace.lock_webhook_buckets(ARRAY(
+        SELECT DISTINCT (hashtext(i.message_id) & 255)::smallint
+        FROM headrace.webhook_reject k
+        CROSS JOIN headrace.webhook_items(
+            headrace.webhook_reject_body(k.path, k.item, k.whatsapp_number_id, k.sender), p_any_type) i
+        WHERE k.id = ANY (v_ids) AND i.problem IS NULL));
+    FOR r IN SELECT k.* FROM headrace.webhook_reject k WHERE k.id = ANY (v_ids) ORDER BY k.id FOR UPDATE LOOP
+        SELECT
+            coalesce(jsonb_agg(to_jsonb(i)) FILTER (WHERE i.problem IS NULL), '[]'),
+            count(*) FILTER (WHERE i.problem IS NULL AND i.kind = 'status'), count(*) FILTER (WHERE i.problem IS NULL AND i.kind = 'message'),
+            coalesce(jsonb_agg(to_jsonb(i)) FILTER (WHERE i.problem IS NOT NULL), '[]')
+        INTO v_items, v_statuses, v_messages, v_left
+        FROM headrace.webhook_items(headrace.webhook_reject_body(r.path, r.item, r.whatsapp_number_id, r.sender), p_any_type) i;
+        v_taken := headrace.take_webhook_items(v_items, v_statuses, v_messages, NULL);  -- locked above
+        v_left := v_left || (v_taken -> 'refused');
+        id := r.id;
+        stored := (v_taken #>> '{statuses,stored}')::bigint + (v_taken #>> '{messages,stored}')::bigint;
+        repeated := (v_taken #>> '{statuses,repeated}')::bigint + (v_taken #>> '{messages,repeated}')::bigint;
+        suppressed := (v_taken #>> '{statuses,suppressed}')::bigint + (v_taken #>> '{messages,suppressed}')::bigint;
+        reason := (v_left #>> '{0,problem}') || CASE WHEN jsonb_array_length(v_left) > 1 THEN '; ...' ELSE '' END;
+        IF jsonb_array_length(v_left) = 1 AND v_left #> '{0,item}' = r.item THEN
+            -- The same part, maybe for another reason, for which it may have come before.
+            IF reason <> r.reason THEN
+                DELETE FROM headrace.webhook_reject k
+                WHERE md5(k.item::text) = md5(r.item::text) AND md5(k.reason) = md5(retry_webhook_rejects.reason) AND k.path = r.path
+                    AND md5(coalesce(k.whatsapp_number_id, '')) = md5(coalesce(r.whatsapp_number_id, ''))
+                RETURNING k.times INTO v_times;
+                UPDATE headrace.webhook_reject k
+                SET reason = retry_webhook_rejects.reason, times = k.times + coalesce(v_times, 0),
+                    sender = coalesce(v_left #>> '{0,user_phone}', k.sender)
+                WHERE k.id = r.id;
+            END IF;
+        ELSE
+            -- It is gone, but for what a larger part fell into.
+            DELETE FROM headrace.webhook_reject k WHERE k.id = r.id;
+            PERFORM headrace.keep_webhook_rejects(v_left);
+        END IF;
+        RETURN NEXT;
+    END LOOP;
+END
+$$;
+
+-- Name: settle_anew(); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.settle_anew() RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    AS $$
+DECLARE
+    v_settling constant uuid[] := ARRAY(SELECT c.campaign_id FROM headrace.campaign c WHERE c.state = 'settling');
+BEGIN
+    PERFORM headrace.lock_campaigns(v_settling);
+    PERFORM headrace.settle_campaigns(v_settling, false);
 END
 $$;
 
@@ -2135,15 +3329,15 @@ BEGIN
             k.campaign_id, s.completed_at, k.state IN ('live', 'settling') AS counted,
             s.completed_at IS NOT NULL AND k.announced_at IS NULL
                 AND (p_noticed OR k.rebuilt_at IS NOT NULL AND k.completed_at IS NULL) AS announced
-        FROM headrace.campaign k
-        LEFT JOIN headrace.stg_campaigns c ON c.campaign_id = k.campaign_id
+        FROM (SELECT DISTINCT id FROM unnest(p_campaigns) id) u
+        INNER JOIN headrace.campaign k ON k.campaign_id = u.id
+        LEFT JOIN headrace.stg_campaigns() c ON c.campaign_id = k.campaign_id
         CROSS JOIN LATERAL (
             -- What was noticed is not in the future: a later time was the source's own, and was taken back.
             SELECT CASE
                 WHEN c.status = 'completed' THEN coalesce(c.completed_at, least(k.completed_at, k.announced_at, clock_timestamp()))
             END AS completed_at
         ) s
-        WHERE k.campaign_id = ANY (p_campaigns)
     ), announced AS (
         INSERT INTO headrace.campaign_completion (campaign_id, completed_at)
         SELECT f.campaign_id, f.completed_at FROM found f WHERE f.announced ORDER BY f.completed_at
@@ -2181,6 +3375,171 @@ CREATE FUNCTION headrace.settle_window() RETURNS interval
     SELECT make_interval(secs => 604800.0)
 $$;
 
+-- Name: source_campaign_ids(); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.source_campaign_ids() RETURNS SETOF uuid
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    AS $$
+    SELECT c.campaign_id FROM headrace.stg_campaigns() c
+$$;
+
+-- Name: source_columns(oid, text[]); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.source_columns(p_table oid, p_columns text[]) RETURNS jsonb
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    AS $$
+    SELECT coalesce(jsonb_object_agg(a.attname, jsonb_build_object(
+        'number', a.attnum, 'type', a.atttypid || ':' || a.attcollation || ':' || a.attgenerated::text,
+        'written', format_type(a.atttypid, NULL), 'version', a.xmin::text)), '{}')
+    FROM pg_attribute a WHERE a.attrelid = p_table AND a.attname = ANY (p_columns) AND a.attnum > 0 AND NOT a.attisdropped
+$$;
+
+-- Name: source_holds(text); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.source_holds(p_source text) RETURNS boolean
+    LANGUAGE plpgsql IMMUTABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    AS $$
+DECLARE
+    v_problem record;
+BEGIN
+    IF EXISTS (
+        SELECT FROM headrace.source s WHERE s.source = p_source
+            AND s.mark IS DISTINCT FROM headrace.source_mark(s.schema_name, s.table_name, ARRAY(SELECT jsonb_object_keys(s.columns))))
+    THEN
+        SELECT p.what, p.remedy INTO v_problem FROM headrace.source_problems(ARRAY[p_source]) p LIMIT 1;
+        IF FOUND THEN
+            RAISE EXCEPTION '%', v_problem.what || '; run: ' || v_problem.remedy USING ERRCODE = 'HR001';
+        END IF;
+    END IF;
+    RETURN true;
+END
+$$;
+
+-- Name: source_mark(name, name, text[]); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.source_mark(p_schema name, p_table name, p_columns text[]) RETURNS text
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    AS $$
+    SELECT concat_ws(
+        ' ', c.oid, c.relkind, hashtext(c.relacl::text),
+        CASE WHEN c.relrowsecurity THEN (
+            SELECT 'rls ' || string_agg(p.oid || ':' || p.xmin, ',' ORDER BY p.oid) FROM pg_policy p WHERE p.polrelid = c.oid
+        ) END, c.relrowsecurity,
+        (
+            SELECT string_agg(a.attnum || ':' || a.attname || ':' || a.xmin, ',' ORDER BY a.attnum)
+            FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attname = ANY (p_columns)
+        ),
+        CASE WHEN c.relhassubclass THEN nullif(headrace.source_parts(c.oid)::text, '{}') END)
+    FROM pg_class c INNER JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE n.nspname = p_schema AND c.relname = p_table AND c.relkind IN ('r', 'p')
+$$;
+
+-- Name: source_parts(oid); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.source_parts(p_table oid) RETURNS oid[]
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    AS $$
+    WITH RECURSIVE part AS (
+        SELECT i.inhrelid FROM pg_inherits i WHERE i.inhparent = p_table AND NOT i.inhdetachpending
+        UNION ALL
+        SELECT i.inhrelid FROM part p INNER JOIN pg_inherits i ON i.inhparent = p.inhrelid AND NOT i.inhdetachpending
+    )
+    SELECT coalesce(array_agg(p.inhrelid ORDER BY p.inhrelid), '{}') FROM part p
+$$;
+
+-- Name: source_problems(text[]); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.source_problems(p_sources text[] DEFAULT NULL::text[]) RETURNS TABLE(source text, column_name text, fault text, found text, what text, remedy text)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    AS $$
+    WITH noted AS (
+        SELECT s.*, (
+            SELECT c.oid FROM pg_class c INNER JOIN pg_namespace n ON n.oid = c.relnamespace
+            WHERE n.nspname = s.schema_name AND c.relname = s.table_name AND c.relkind IN ('r', 'p')
+        ) AS named
+        FROM headrace.source s
+        WHERE (p_sources IS NULL OR s.source = ANY (p_sources)) AND s.mark IS NOT NULL
+    ), place AS (
+        SELECT
+            n.*, format('%I.%I', n.schema_name, n.table_name) AS full_name,
+            m.nspname AS schema_now, m.oid AS namespace, c.relrowsecurity AS secured, c.relname AS table_now, c.oid IS NOT NULL AND m.nspname <> n.schema_name AS moved
+        FROM noted n
+        LEFT JOIN pg_class c ON c.oid = n.relid AND c.relkind IN ('r', 'p') LEFT JOIN pg_namespace m ON m.oid = c.relnamespace
+    ), owner AS (
+        SELECT r.oid, r.rolname, r.rolsuper OR r.rolbypassrls AS sees_all
+        FROM pg_namespace h INNER JOIN pg_roles r ON r.oid = h.nspowner WHERE h.nspname = 'headrace'
+    )
+    SELECT
+        p.source, NULL, 'gone', CASE WHEN p.moved THEN p.schema_now || '.' || p.table_now ELSE p.table_now END,
+        CASE
+            WHEN p.table_now IS NULL THEN format('table %s is gone: what reads it is paused', p.table_name)
+            ELSE format('table %s is now called %s: what reads it is paused', p.table_name,
+                CASE WHEN p.moved THEN p.schema_now || '.' || p.table_now ELSE p.table_now END)
+        END,
+        CASE
+            WHEN p.table_now IS NULL THEN 'headrace migrate'
+            WHEN p.moved THEN format('ALTER TABLE %I.%I SET SCHEMA %I;', p.schema_now, p.table_now, p.schema_name)
+            ELSE format('ALTER TABLE %I.%I RENAME TO %I;', p.schema_now, p.table_now, p.table_name)
+        END
+    FROM place p WHERE p.named IS NULL
+    UNION ALL
+    SELECT
+        p.source, NULL, 'replaced', p.table_now,
+        format('table %s is another one than when Headrace was installed: what reads it is paused', p.table_name), 'headrace migrate'
+    FROM place p WHERE p.named <> p.relid
+    UNION ALL
+    SELECT
+        p.source, NULL, 'denied', o.rolname,
+        format('role %s may not read table %s: what reads it is paused', o.rolname, p.table_name), 'headrace migrate'
+    FROM place p CROSS JOIN owner o
+    WHERE p.named = p.relid AND NOT (has_table_privilege(o.oid, p.relid, 'SELECT') AND has_schema_privilege(o.oid, p.namespace, 'USAGE'))
+    UNION ALL
+    -- To be seen whole, a table needs a policy that shows all rows and none that takes some away.
+    SELECT
+        p.source, NULL, 'hidden', o.rolname,
+        format('row-level security hides rows of table %s from role %s: what reads it is paused', p.table_name, o.rolname), 'headrace migrate'
+    FROM place p CROSS JOIN owner o
+    WHERE p.named = p.relid AND p.secured AND NOT o.sees_all AND NOT (
+        EXISTS (
+            SELECT FROM pg_policy x
+            WHERE x.polrelid = p.relid AND x.polpermissive AND x.polcmd IN ('*', 'r') AND x.polroles && ARRAY[o.oid, 0]
+                AND pg_get_expr(x.polqual, x.polrelid) = 'true')
+        AND NOT EXISTS (
+            SELECT FROM pg_policy x
+            WHERE x.polrelid = p.relid AND NOT x.polpermissive AND x.polcmd IN ('*', 'r') AND pg_get_expr(x.polqual, x.polrelid) <> 'true'
+                AND EXISTS (SELECT FROM unnest(x.polroles) r WHERE r = 0 OR pg_has_role(o.oid, r, 'USAGE'))))
+    UNION ALL
+    SELECT
+        p.source, k.name, 'no column', a.attname,
+        CASE
+            WHEN a.attname IS NULL THEN format('column %s of table %s is gone: what reads it is paused', k.name, p.table_name)
+            ELSE format('column %s of table %s is now called %s: what reads it is paused', k.name, p.table_name, a.attname)
+        END,
+        CASE WHEN a.attname IS NULL THEN 'headrace migrate'
+            ELSE format('ALTER TABLE %s RENAME COLUMN %I TO %I;', p.full_name, a.attname, k.name) END
+    FROM place p
+    CROSS JOIN LATERAL jsonb_each(p.columns) k (name, noted)
+    LEFT JOIN pg_attribute a ON a.attrelid = p.relid AND a.attnum = (k.noted ->> 'number')::smallint AND NOT a.attisdropped
+    WHERE p.named = p.relid AND NOT headrace.source_columns(p.relid, ARRAY[k.name]) ? k.name
+    UNION ALL
+    SELECT
+        p.source, k.name, 'type', c.now ->> 'written',
+        format('column %s of table %s was %s and is %s now%s: what reads it is paused', k.name, p.table_name, k.noted ->> 'written', c.now ->> 'written',
+            CASE WHEN k.noted ->> 'written' = c.now ->> 'written' THEN ', with another collation or generated otherwise' ELSE '' END),
+        'headrace migrate'
+    FROM place p
+    CROSS JOIN LATERAL jsonb_each(p.columns) k (name, noted)
+    CROSS JOIN LATERAL (SELECT headrace.source_columns(p.relid, ARRAY[k.name]) -> k.name AS now) c
+    WHERE p.named = p.relid AND c.now ->> 'type' <> k.noted ->> 'type'
+    ORDER BY 1, 2 NULLS FIRST
+$$;
+
 -- Name: source_row_counts(uuid, jsonb); Type: FUNCTION; Schema: headrace; Owner: -
 
 CREATE FUNCTION headrace.source_row_counts(p_campaign_id uuid, p_like jsonb DEFAULT NULL::jsonb) RETURNS jsonb
@@ -2192,23 +3551,38 @@ CREATE FUNCTION headrace.source_row_counts(p_campaign_id uuid, p_like jsonb DEFA
         SELECT
             coalesce((p_like ->> 'messages_from')::numeric, greatest(extract(EPOCH FROM min(q.at)), -1e12)) AS since,
             coalesce((p_like ->> 'messages_until')::numeric, least(extract(EPOCH FROM max(q.at)), 1e12) + headrace.reply_window()) AS until
-        FROM headrace.stg_send_queue q WHERE q.campaign_id = p_campaign_id
+        FROM headrace.stg_send_queue() q WHERE q.campaign_id = p_campaign_id
     )
     SELECT jsonb_strip_nulls(jsonb_build_object(
-        'send_queue', (SELECT count(*) FROM headrace.stg_send_queue q WHERE q.campaign_id = p_campaign_id),
+        'send_queue', (SELECT count(*) FROM headrace.stg_send_queue() q WHERE q.campaign_id = p_campaign_id),
         'message_status_logs', (
-            SELECT count(*) FROM headrace.stg_message_status_logs l
-            WHERE l.whatsapp_message_id IN (SELECT q.whatsapp_message_id FROM headrace.stg_send_queue q WHERE q.campaign_id = p_campaign_id)),
+            SELECT count(*) FROM headrace.stg_message_status_logs() l
+            WHERE l.whatsapp_message_id IN (
+                SELECT q.whatsapp_message_id FROM headrace.stg_send_queue() q
+                WHERE q.campaign_id = p_campaign_id AND q.whatsapp_message_id <> '')),
         'messages', (
-            SELECT count(*) FROM headrace.stg_incoming_messages m
-            WHERE m.context_message_id IS NULL AND extract(EPOCH FROM m.created_at) BETWEEN s.since AND s.until
+            SELECT count(*) FROM headrace.stg_incoming_messages() m
+            WHERE coalesce(m.context_message_id, '') = '' AND extract(EPOCH FROM m.created_at) BETWEEN s.since AND s.until
                 AND (m.user_phone, m.whatsapp_number_id) IN (
-                    SELECT q.user_phone, q.whatsapp_number_id FROM headrace.stg_send_queue q WHERE q.campaign_id = p_campaign_id)
+                    SELECT q.user_phone, q.whatsapp_number_id FROM headrace.stg_send_queue() q
+                    WHERE q.campaign_id = p_campaign_id AND q.user_phone <> '' AND q.whatsapp_number_id <> '')
         ) + (
-            SELECT count(*) FROM headrace.stg_incoming_messages m
-            WHERE m.context_message_id IN (SELECT q.whatsapp_message_id FROM headrace.stg_send_queue q WHERE q.campaign_id = p_campaign_id)),
+            SELECT count(*) FROM headrace.stg_incoming_messages() m
+            WHERE m.context_message_id IN (
+                SELECT q.whatsapp_message_id FROM headrace.stg_send_queue() q
+                WHERE q.campaign_id = p_campaign_id AND q.whatsapp_message_id <> '')),
         'messages_from', s.since, 'messages_until', s.until))
     FROM stretch s
+$$;
+
+-- Name: source_storage(oid); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.source_storage(p_table oid) RETURNS text
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    AS $$
+    SELECT md5(coalesce(string_agg(c.oid || ':' || c.relfilenode, ',' ORDER BY c.oid), ''))
+    FROM pg_class c WHERE c.oid = ANY (p_table || headrace.source_parts(p_table))
 $$;
 
 -- Name: source_values(text); Type: FUNCTION; Schema: headrace; Owner: -
@@ -2221,16 +3595,16 @@ CREATE FUNCTION headrace.source_values(p_table text) RETURNS TABLE(value text, k
     SELECT v.value, v.known, count(*), min(v.id::text) FILTER (WHERE NOT v.known)
     FROM (
         SELECT l.status AS value, l.status IS NOT NULL AND headrace.status_bits(l.status) > 0 AS known, l.id::text AS id
-        FROM headrace.stg_message_status_logs l WHERE p_table = 'message_status_logs'
+        FROM headrace.stg_message_status_logs() l WHERE p_table = 'message_status_logs'
         UNION ALL
         SELECT q.status, coalesce(q.status IN ('queued', 'sent', 'failed'), false), q.id::text
-        FROM headrace.stg_send_queue q WHERE p_table = 'send_queue'
+        FROM headrace.stg_send_queue() q WHERE p_table = 'send_queue'
         UNION ALL
         SELECT m.direction::text, coalesce(m.direction::text IN ('incoming', 'outgoing'), false), m.id::text
-        FROM "public".messages m WHERE p_table = 'messages'
+        FROM "public".messages m WHERE p_table = 'messages' AND headrace.source_holds('messages')
         UNION ALL
         SELECT c.status, coalesce(c.status IN ('draft', 'scheduled', 'running', 'paused', 'completed', 'failed'), false), c.campaign_id::text
-        FROM headrace.stg_campaigns c WHERE p_table = 'campaigns'
+        FROM headrace.stg_campaigns() c WHERE p_table = 'campaigns'
     ) v
     GROUP BY v.value, v.known
     ORDER BY 3 DESC, 1
@@ -2241,7 +3615,7 @@ $$;
 CREATE FUNCTION headrace.stats_differences(p_old_templates jsonb, p_old_totals jsonb, p_new_templates jsonb, p_new_totals jsonb) RETURNS jsonb
     LANGUAGE sql IMMUTABLE
     SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
-    AS $$
+    AS $_$
     WITH old AS (
         SELECT t -> 'template_name' AS template, c.key, c.value FROM jsonb_array_elements(p_old_templates) t CROSS JOIN jsonb_each(t - 'template_name') c
         UNION ALL SELECT '"*"', c.key, c.value FROM jsonb_each(p_old_totals) c
@@ -2253,8 +3627,8 @@ CREATE FUNCTION headrace.stats_differences(p_old_templates jsonb, p_old_totals j
         jsonb_build_object('template_name', coalesce(o.template, n.template), 'counter', coalesce(o.key, n.key), 'from', o.value, 'to', n.value)
         ORDER BY coalesce(o.template, n.template), coalesce(o.key, n.key)), '[]')
     FROM old o FULL JOIN new n ON o.template = n.template AND o.key = n.key
-    WHERE o.value IS DISTINCT FROM n.value AND coalesce(o.key, n.key) NOT LIKE '%\_rate'
-$$;
+    WHERE o.value IS DISTINCT FROM n.value AND coalesce(o.key, n.key) !~ '_rate$'
+$_$;
 
 -- Name: status_bits(text); Type: FUNCTION; Schema: headrace; Owner: -
 
@@ -2266,98 +3640,170 @@ CREATE FUNCTION headrace.status_bits(p_status text) RETURNS integer
     END
 $$;
 
--- Name: store_counts(uuid, boolean); Type: FUNCTION; Schema: headrace; Owner: -
+-- Name: stg_campaign_contacts(); Type: FUNCTION; Schema: headrace; Owner: -
 
-CREATE FUNCTION headrace.store_counts(p_campaign_id uuid, p_live boolean) RETURNS bigint
+CREATE FUNCTION headrace.stg_campaign_contacts() RETURNS TABLE(campaign_id uuid, template_name text)
+    LANGUAGE sql STABLE PARALLEL SAFE
+    AS $$
+    SELECT k.campaign_id, k.template_name::text
+    FROM "public".campaign_contacts k
+$$;
+
+-- Name: stg_campaigns(); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.stg_campaigns() RETURNS TABLE(campaign_id uuid, name text, status text, user_id uuid, created_at timestamp with time zone, completed_at timestamp with time zone)
+    LANGUAGE sql STABLE PARALLEL SAFE
+    AS $$
+    SELECT
+        c.id, c.name::text, c.status::text,
+        c.user_id,
+        c.created_at,
+        c.completed_at
+    FROM "public".campaigns c
+    WHERE headrace.source_holds('campaigns')
+$$;
+
+-- Name: stg_incoming_messages(); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.stg_incoming_messages() RETURNS TABLE(id uuid, user_phone text, whatsapp_number_id text, created_at timestamp with time zone, context_message_id text)
+    LANGUAGE sql STABLE PARALLEL SAFE
+    AS $$
+    SELECT
+        m.id, m.user_phone::text, m.whatsapp_number_id::text, m.created_at,
+        m.context_message_id::text
+    FROM "public".messages m
+    WHERE headrace.source_holds('messages') AND m.direction = 'incoming'
+$$;
+
+-- Name: stg_message_status_logs(); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.stg_message_status_logs() RETURNS TABLE(id bigint, whatsapp_message_id text, status text, created_at timestamp with time zone)
+    LANGUAGE sql STABLE PARALLEL SAFE
+    AS $$
+    SELECT l.id, l.whatsapp_message_id::text, l.status::text, l.created_at
+    FROM "public".message_status_logs l
+    WHERE headrace.source_holds('message_status_logs')
+$$;
+
+-- Name: stg_send_queue(); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.stg_send_queue() RETURNS TABLE(id uuid, campaign_id uuid, template_name text, status text, whatsapp_message_id text, user_phone text, whatsapp_number_id text, at timestamp with time zone)
+    LANGUAGE sql STABLE PARALLEL SAFE
+    AS $$
+    SELECT
+        q.id, q.campaign_id, q.template_name::text, q.status::text,
+        q.whatsapp_message_id::text, q.user_phone::text, q.whatsapp_number_id::text, coalesce(q.sent_at, q.created_at)
+    FROM "public".send_queue q
+    WHERE headrace.source_holds('send_queue')
+$$;
+
+-- Name: store_counts(uuid[], boolean); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.store_counts(p_campaigns uuid[], p_live boolean) RETURNS bigint
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
     SET jit TO 'off'
     AS $$
 DECLARE
+    v_live constant uuid := CASE WHEN p_live THEN p_campaigns[1] END;
     v_wrong bigint;
 BEGIN
-    PERFORM headrace.unpack_hours(p_campaign_id) WHERE p_live;
+    IF p_live THEN
+        PERFORM headrace.unpack_hours(v_live);
+    END IF;
     -- One statement, so that counters, series and latencies are of one moment.
     WITH outcome AS MATERIALIZED (
-        SELECT o.template_name, o.bits::integer AS bits, o.sent_at, o.delivered_at, o.read_at, o.replied_at
-        FROM headrace.message_outcome o WHERE o.campaign_id = p_campaign_id AND NOT p_live
+        SELECT
+            o.campaign_id, o.template_name, CASE WHEN octet_length(o.template_name) > 1000 THEN o.message_id END AS message_id,
+            o.bits::integer AS bits, o.sent_at, o.delivered_at, o.read_at, o.replied_at
+        FROM headrace.message_outcome o WHERE o.campaign_id = ANY (p_campaigns) AND NOT p_live
         UNION ALL
-        SELECT o.template_name, o.bits, o.sent_at, o.delivered_at, o.read_at, o.replied_at
-        FROM headrace.message_outcome_live o WHERE o.campaign_id = p_campaign_id AND p_live
+        SELECT
+            o.campaign_id, headrace.template_key(o.template_name), CASE WHEN octet_length(o.template_name) > 1000 THEN o.id::text END,
+            o.bits, o.sent_at, o.delivered_at, o.read_at, o.replied_at
+        FROM headrace.message_outcome_live() o WHERE o.campaign_id = v_live AND p_live
     ), counted AS (
         SELECT
-            b.template_name, sum(b.n) AS total,
+            b.campaign_id, b.template_name, headrace.template_md5(b.template_name) AS template_md5, min(b.message_id) AS message_id, sum(b.n) AS total,
             coalesce(sum(b.n) FILTER (WHERE b.bits & 1 > 0), 0) AS sent, coalesce(sum(b.n) FILTER (WHERE b.bits & 2 > 0), 0) AS delivered,
             coalesce(sum(b.n) FILTER (WHERE b.bits & 4 > 0), 0) AS read, coalesce(sum(b.n) FILTER (WHERE b.bits & 32 > 0), 0) AS replied,
             coalesce(sum(b.n) FILTER (WHERE b.bits & 8 > 0), 0) AS failed, coalesce(sum(b.n) FILTER (WHERE b.bits & 16 > 0), 0) AS failed_queue
-        FROM (SELECT o.template_name, o.bits, count(*) AS n FROM outcome o GROUP BY 1, 2) b GROUP BY b.template_name
+        FROM (
+            SELECT o.campaign_id, o.template_name, o.bits, count(*) AS n, min(o.message_id) AS message_id FROM outcome o GROUP BY 1, 2, 3
+        ) b
+        GROUP BY b.campaign_id, b.template_name
     ), gone AS (
         DELETE FROM headrace.campaign_template_stats s
-        WHERE s.campaign_id = p_campaign_id
-            AND NOT EXISTS (SELECT FROM counted k WHERE k.template_name IS NOT DISTINCT FROM s.template_name)
+        WHERE s.campaign_id = ANY (p_campaigns)
+            AND NOT EXISTS (SELECT FROM counted k WHERE k.campaign_id = s.campaign_id AND k.template_md5 = s.template_md5)
         RETURNING 1
     ), healed AS (
         UPDATE headrace.campaign_template_stats s SET
             total = k.total, sent = k.sent, delivered = k.delivered, read = k.read, replied = k.replied,
             failed = k.failed, failed_queue = k.failed_queue, updated_at = clock_timestamp()
         FROM counted k
-        WHERE s.campaign_id = p_campaign_id AND s.template_name IS NOT DISTINCT FROM k.template_name
+        WHERE s.campaign_id = k.campaign_id AND s.template_md5 = k.template_md5
             AND (s.total, s.sent, s.delivered, s.read, s.replied, s.failed, s.failed_queue)
             IS DISTINCT FROM (k.total, k.sent, k.delivered, k.read, k.replied, k.failed, k.failed_queue)
         RETURNING 1
     ), made AS (
         INSERT INTO headrace.campaign_template_stats
-            (campaign_id, template_name, total, sent, delivered, read, replied, failed, failed_queue)
-        SELECT p_campaign_id, k.template_name, k.total, k.sent, k.delivered, k.read, k.replied, k.failed, k.failed_queue FROM counted k
+            (campaign_id, template_md5, template_name, total, sent, delivered, read, replied, failed, failed_queue)
+        SELECT
+            k.campaign_id, k.template_md5,
+            CASE WHEN k.message_id IS NULL THEN k.template_name ELSE headrace.whole_template_name(k.template_name, k.message_id) END,
+            k.total, k.sent, k.delivered, k.read, k.replied, k.failed, k.failed_queue
+        FROM counted k
         WHERE NOT EXISTS (
-            SELECT FROM headrace.campaign_template_stats s
-            WHERE s.campaign_id = p_campaign_id AND s.template_name IS NOT DISTINCT FROM k.template_name)
+            SELECT FROM headrace.campaign_template_stats s WHERE s.campaign_id = k.campaign_id AND s.template_md5 = k.template_md5)
         RETURNING 1
     ), together AS (
         -- few, so that what follows is cheap: most messages share their hours with many others
         SELECT
+            o.campaign_id,
             date_bin('1 hour', o.sent_at, '2000-01-01 00:00+00') AS sent, date_bin('1 hour', o.delivered_at, '2000-01-01 00:00+00') AS delivered,
             date_bin('1 hour', o.read_at, '2000-01-01 00:00+00') AS read, date_bin('1 hour', o.replied_at, '2000-01-01 00:00+00') AS replied,
             count(*) AS n
-        FROM outcome o GROUP BY 1, 2, 3, 4
+        FROM outcome o GROUP BY 1, 2, 3, 4, 5
     ), hours AS (
         SELECT
-            v.hour, sum(t.n) FILTER (WHERE v.kind = 's') AS sent, sum(t.n) FILTER (WHERE v.kind = 'd') AS delivered,
+            t.campaign_id, v.hour, sum(t.n) FILTER (WHERE v.kind = 's') AS sent, sum(t.n) FILTER (WHERE v.kind = 'd') AS delivered,
             sum(t.n) FILTER (WHERE v.kind = 'r') AS read, sum(t.n) FILTER (WHERE v.kind = 'a') AS replied
         FROM together t
         CROSS JOIN LATERAL (VALUES ('s', t.sent), ('d', t.delivered), ('r', t.read), ('a', t.replied)) v (kind, hour)
-        WHERE isfinite(v.hour) GROUP BY v.hour
+        WHERE isfinite(v.hour) GROUP BY t.campaign_id, v.hour
     ), hours_gone AS (
         DELETE FROM headrace.campaign_hour h
-        WHERE h.campaign_id = p_campaign_id AND NOT EXISTS (SELECT FROM hours k WHERE k.hour = h.hour)
+        WHERE h.campaign_id = ANY (p_campaigns) AND NOT EXISTS (SELECT FROM hours k WHERE k.campaign_id = h.campaign_id AND k.hour = h.hour)
         RETURNING 1
     ), hours_set AS (
         INSERT INTO headrace.campaign_hour AS h (campaign_id, hour, sent, delivered, read, replied)
-        SELECT p_campaign_id, k.hour, coalesce(k.sent, 0), coalesce(k.delivered, 0), coalesce(k.read, 0), coalesce(k.replied, 0) FROM hours k
+        SELECT k.campaign_id, k.hour, coalesce(k.sent, 0), coalesce(k.delivered, 0), coalesce(k.read, 0), coalesce(k.replied, 0) FROM hours k
         ON CONFLICT (campaign_id, hour) DO UPDATE SET
             sent = excluded.sent, delivered = excluded.delivered, read = excluded.read, replied = excluded.replied
         WHERE (h.sent, h.delivered, h.read, h.replied) <> (excluded.sent, excluded.delivered, excluded.read, excluded.replied)
         RETURNING 1
     ), latencies AS (
         SELECT
-            u.kind, headrace.latency_block(u.seconds) AS block, sum(u.n) AS messages,
+            u.campaign_id, u.kind, headrace.latency_block(u.seconds) AS block, sum(u.n) AS messages,
             array_agg(u.seconds ORDER BY u.seconds) AS seconds, array_agg(u.n ORDER BY u.seconds) AS counts
         FROM (
-            SELECT 'd'::"char" AS kind, headrace.latency_seconds(o.sent_at, o.delivered_at) AS seconds, count(*)::integer AS n
-            FROM outcome o WHERE o.delivered_at IS NOT NULL GROUP BY 2
+            SELECT o.campaign_id, 'd'::"char" AS kind, headrace.latency_seconds(o.sent_at, o.delivered_at) AS seconds, count(*)::integer AS n
+            FROM outcome o WHERE o.delivered_at IS NOT NULL GROUP BY 1, 3
             UNION ALL
-            SELECT 'r', headrace.latency_seconds(o.sent_at, o.read_at), count(*)::integer
-            FROM outcome o WHERE o.read_at IS NOT NULL GROUP BY 2
+            SELECT o.campaign_id, 'r', headrace.latency_seconds(o.sent_at, o.read_at), count(*)::integer
+            FROM outcome o WHERE o.read_at IS NOT NULL GROUP BY 1, 3
         ) u
         WHERE u.seconds IS NOT NULL
-        GROUP BY 1, 2
+        GROUP BY 1, 2, 3
     ), latencies_gone AS (
         DELETE FROM headrace.campaign_latency l
-        WHERE l.campaign_id = p_campaign_id AND NOT EXISTS (SELECT FROM latencies k WHERE k.kind = l.kind AND k.block = l.block)
+        WHERE l.campaign_id = ANY (p_campaigns)
+            AND NOT EXISTS (SELECT FROM latencies k WHERE k.campaign_id = l.campaign_id AND k.kind = l.kind AND k.block = l.block)
         RETURNING l.messages
     ), latencies_set AS (
         INSERT INTO headrace.campaign_latency AS l (campaign_id, kind, block, messages, seconds, counts)
-        SELECT p_campaign_id, k.kind, k.block, k.messages, k.seconds, k.counts FROM latencies k
+        SELECT k.campaign_id, k.kind, k.block, k.messages, k.seconds, k.counts FROM latencies k
         ON CONFLICT (campaign_id, kind, block) DO UPDATE SET
             messages = excluded.messages, seconds = excluded.seconds, counts = excluded.counts
         WHERE (l.messages, l.seconds, l.counts) <> (excluded.messages, excluded.seconds, excluded.counts)
@@ -2375,84 +3821,71 @@ $$;
 
 -- Name: store_webhook_items(jsonb); Type: FUNCTION; Schema: headrace; Owner: -
 
-CREATE FUNCTION headrace.store_webhook_items(p_items jsonb) RETURNS jsonb
-    LANGUAGE plpgsql
-    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
-    SET enable_hashjoin TO 'off'
-    SET enable_mergejoin TO 'off'
-    SET enable_seqscan TO 'off'
+CREATE FUNCTION headrace.store_webhook_items(p_items jsonb, OUT statuses bigint, OUT messages bigint) RETURNS record
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
     AS $$
 DECLARE
-    v_statuses bigint := 0;
-    v_messages bigint := 0;
+    v_tables pg_catalog.oid[] := ARRAY['"public"."message_status_logs"', '"public"."messages"']::pg_catalog.regclass[]::pg_catalog.oid[];
+    v_deferred pg_catalog.text;
 BEGIN
-    IF p_items @> '[{"kind": "status"}]' THEN
+    statuses := 0;
+    messages := 0;
+    IF p_items OPERATOR(pg_catalog.@>) '[{"kind": "status"}]'::pg_catalog.jsonb THEN
         INSERT INTO "public".message_status_logs (
             whatsapp_message_id, status, created_at, campaign_id, errors)
         SELECT
-            s.message_id, s.status, s.at, s.campaign_id, s.errors
-        FROM (
-            SELECT DISTINCT ON (i.message_id, i.status, i.at)
-                i.message_id, i.status, i.at, i.n,
-                (
-                    SELECT q.campaign_id::text::uuid FROM headrace.stg_send_queue q
-                    WHERE q.whatsapp_message_id = i.message_id LIMIT 1
-                ) AS campaign_id,
-                i.errors
-            FROM ROWS FROM (
-                jsonb_to_recordset(p_items) AS (kind text, message_id text, status text, at timestamptz, errors jsonb)
-            ) WITH ORDINALITY i (kind, message_id, status, at, errors, n)
-            WHERE i.kind = 'status' AND NOT EXISTS (
-                SELECT FROM "public".message_status_logs l
-                WHERE l.whatsapp_message_id = i.message_id AND l.status = i.status AND l.created_at = i.at)
-            ORDER BY i.message_id, i.status, i.at, i.n
-        ) s
-        ORDER BY s.n;
-        GET DIAGNOSTICS v_statuses = ROW_COUNT;
+            i.message_id, i.status, i.at, i.campaign_id, i.errors
+        FROM pg_catalog.jsonb_to_recordset(p_items) AS i (
+            kind pg_catalog.text, message_id pg_catalog.text, status pg_catalog.text, at pg_catalog.timestamptz, errors pg_catalog.jsonb, campaign_id uuid)
+        WHERE i.kind OPERATOR(pg_catalog.=) 'status'::pg_catalog.text;
+        GET DIAGNOSTICS statuses = ROW_COUNT;
     END IF;
-
-    IF p_items @> '[{"kind": "message"}]' THEN
+    IF p_items OPERATOR(pg_catalog.@>) '[{"kind": "message"}]'::pg_catalog.jsonb THEN
         INSERT INTO "public".messages (
             whatsapp_message_id, user_phone, whatsapp_number_id, direction, created_at, context_message_id)
         SELECT
-            m.message_id, m.user_phone, m.whatsapp_number_id, 'incoming', m.at, m.reference
-        FROM (
-            SELECT DISTINCT ON (i.message_id, i.user_phone, i.whatsapp_number_id, i.at) i.*
-            FROM ROWS FROM (
-                jsonb_to_recordset(p_items) AS (
-                    kind text, message_id text, user_phone text, whatsapp_number_id text, at timestamptz, reference text)
-            ) WITH ORDINALITY i (kind, message_id, user_phone, whatsapp_number_id, at, reference, n)
-            WHERE i.kind = 'message' AND NOT EXISTS (
-                -- by the contract's index of incoming messages
-                SELECT FROM "public".messages e
-                WHERE e.user_phone = i.user_phone AND e.whatsapp_number_id = i.whatsapp_number_id AND e.created_at = i.at
-                    AND e.direction = 'incoming' AND e.whatsapp_message_id = i.message_id)
-            ORDER BY i.message_id, i.user_phone, i.whatsapp_number_id, i.at, i.n
-        ) m
-        ORDER BY m.n;
-        GET DIAGNOSTICS v_messages = ROW_COUNT;
+            i.message_id, i.user_phone, i.whatsapp_number_id, 'incoming', i.at, i.reference
+        FROM pg_catalog.jsonb_to_recordset(p_items) AS i (
+            kind pg_catalog.text, message_id pg_catalog.text, user_phone pg_catalog.text, whatsapp_number_id pg_catalog.text,
+            at pg_catalog.timestamptz, reference pg_catalog.text)
+        WHERE i.kind OPERATOR(pg_catalog.=) 'message'::pg_catalog.text;
+        GET DIAGNOSTICS messages = ROW_COUNT;
     END IF;
-    RETURN jsonb_build_object('statuses', v_statuses, 'messages', v_messages);
+    IF EXISTS (SELECT FROM pg_catalog.pg_constraint c WHERE c.conrelid OPERATOR(pg_catalog.=) v_tables[1] AND c.condeferred)
+        OR EXISTS (SELECT FROM pg_catalog.pg_constraint c WHERE c.conrelid OPERATOR(pg_catalog.=) v_tables[2] AND c.condeferred)
+    THEN
+        SELECT pg_catalog.string_agg(pg_catalog.format('%I.%I', n.nspname, c.conname), ', ') INTO v_deferred
+        FROM pg_catalog.pg_constraint c JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.connamespace
+        WHERE c.condeferred AND c.conrelid OPERATOR(pg_catalog.=) ANY (v_tables);
+        EXECUTE pg_catalog.concat('SET CONSTRAINTS ', v_deferred, ' IMMEDIATE');
+        EXECUTE pg_catalog.concat('SET CONSTRAINTS ', v_deferred, ' DEFERRED');
+    END IF;
 END
 $$;
 
 -- Name: stray_changes(); Type: FUNCTION; Schema: headrace; Owner: -
 
-CREATE FUNCTION headrace.stray_changes() RETURNS TABLE(day date, changes bigint, sources text[])
+CREATE FUNCTION headrace.stray_changes() RETURNS TABLE(day date, changes bigint, sources text[], more boolean)
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
     AS $$
-    SELECT d.day, count(*), array_agg(DISTINCT d.source ORDER BY d.source)
-    FROM (SELECT (l.changed_at AT TIME ZONE 'UTC')::date AS day, l.source FROM headrace.change_log_default l) d
+    SELECT
+        d.day, count(*), array_agg(DISTINCT d.source ORDER BY d.source),
+        EXISTS (SELECT FROM headrace.change_log_default l OFFSET 100000)
+    FROM (
+        SELECT (l.changed_at AT TIME ZONE 'UTC')::date AS day, l.source
+        FROM headrace.change_log_default l ORDER BY l.pos LIMIT 100000
+    ) d
     GROUP BY d.day ORDER BY d.day
 $$;
 
--- Name: stream_poll(text[], boolean); Type: FUNCTION; Schema: headrace; Owner: -
+-- Name: stream_poll(text[], boolean, boolean); Type: FUNCTION; Schema: headrace; Owner: -
 
-CREATE FUNCTION headrace.stream_poll(p_streams text[] DEFAULT NULL::text[], p_patient boolean DEFAULT false) RETURNS TABLE(stream text, shard integer, work text)
+CREATE FUNCTION headrace.stream_poll(p_streams text[] DEFAULT NULL::text[], p_patient boolean DEFAULT false, p_look boolean DEFAULT true) RETURNS TABLE(stream text, shard integer, work text, what text)
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
-    AS $$
+    AS $_$
 DECLARE
     v_now constant pg_snapshot := pg_current_snapshot();
     v_xmax constant xid8 := pg_snapshot_xmax(v_now);
@@ -2461,10 +3894,28 @@ DECLARE
     v_low xid8;
     v_high xid8;
     v_first boolean;
+    v_paused text[] := '{}';
+    v_pending text;
+    v_waiting bigint;
     c record;
 BEGIN
+    IF p_look THEN
+        FOR stream, shard, work, what IN
+            SELECT
+                s.stream, -1, CASE WHEN a.problem IS NULL THEN 'altered' ELSE 'paused' END, coalesce(a.problem, a.source)
+            FROM headrace.altered_sources() a INNER JOIN headrace.stream s ON a.source = ANY (s.sources)
+            WHERE p_streams IS NULL OR s.stream = ANY (p_streams) ORDER BY s.stream, a.source
+        LOOP
+            IF work = 'paused' THEN
+                v_paused := v_paused || stream;
+            END IF;
+            RETURN NEXT;
+        END LOOP;
+        what := NULL;
+    END IF;
     FOR c IN
-        SELECT k.* FROM headrace.stream_cursor k WHERE p_streams IS NULL OR k.stream = ANY (p_streams) ORDER BY k.stream, k.shard
+        SELECT k.* FROM headrace.stream_cursor k WHERE (p_streams IS NULL OR k.stream = ANY (p_streams)) AND k.stream <> ALL (v_paused)
+        ORDER BY k.stream, k.shard
     LOOP
         stream := c.stream;
         shard := c.shard;
@@ -2502,9 +3953,21 @@ BEGIN
             RETURN NEXT;
         END IF;
     END LOOP;
-    RETURN QUERY SELECT r.stream, -1, 'rebuild' FROM headrace.stream_rebuilds(p_streams, p_patient) r WHERE r.waiting > 0;
+    shard := -1;
+    work := 'rebuild';
+    FOR stream, v_pending IN
+        SELECT s.stream, s.rebuilds_pending FROM headrace.stream s
+        WHERE s.rebuilds_pending IS NOT NULL AND (p_streams IS NULL OR s.stream = ANY (p_streams)) AND s.stream <> ALL (v_paused)
+        ORDER BY s.stream
+    LOOP
+        -- whether there is one; how many, stream_rebuilds counts
+        EXECUTE format('SELECT %s(p_patient => $1, p_most => 1)', v_pending) INTO v_waiting USING p_patient;
+        IF v_waiting > 0 THEN
+            RETURN NEXT;
+        END IF;
+    END LOOP;
 END
-$$;
+$_$;
 
 -- Name: stream_read(text, integer, integer); Type: FUNCTION; Schema: headrace; Owner: -
 
@@ -2521,6 +3984,10 @@ DECLARE
     v_low xid8;
     v_high xid8;
     v_batch headrace.change_log[];
+    v_cut bigint;
+    v_width bigint;
+    v_passed bigint;
+    v_last bigint;
 BEGIN
     IF current_setting('transaction_isolation') <> 'read committed' THEN
         RAISE EXCEPTION 'streams are read in READ COMMITTED transactions, not %', current_setting('transaction_isolation')
@@ -2551,32 +4018,52 @@ BEGIN
 
     IF v_opened THEN
         -- OFFSET 0 keeps the planner from answering min and max by walking the index on pos through the whole log.
-        SELECT count(*), count(*) FILTER (WHERE w.ours), coalesce(min(w.pos) FILTER (WHERE w.ours) - 1, 0), coalesce(max(w.pos) FILTER (WHERE w.ours), 0)
-        INTO v_scanned, c.window_rows, c.pos, c.last_pos
+        SELECT count(*), count(*) FILTER (WHERE w.ours), coalesce(min(w.pos) FILTER (WHERE w.ours) - 1, 0), coalesce(max(w.pos) FILTER (WHERE w.ours), 0), max(w.width) FILTER (WHERE w.ours)
+        INTO v_scanned, c.window_rows, c.pos, c.last_pos, c.window_widest
         FROM (
-            SELECT u.pos, u.source = ANY (s.sources)
+            SELECT u.pos, u.width, u.source = ANY (s.sources)
                 AND (s.shards = 1 OR mod(hashtextextended(coalesce(u.entity_id, ''), 0) & 9223372036854775807, s.shards) = p_shard) AS ours
             FROM (
-                SELECT l.pos, l.xid, l.source, l.entity_id FROM headrace.change_log l WHERE l.xid = ANY (v_committed)
+                SELECT l.pos, l.xid, l.source, l.entity_id, headrace.change_width(l.entity_id, l.scope, l.data, l.cause) AS width
+                FROM headrace.change_log l WHERE l.xid = ANY (v_committed)
                 UNION ALL
-                SELECT l.pos, l.xid, l.source, l.entity_id FROM headrace.change_log l WHERE l.xid >= v_low AND l.xid < v_high
+                SELECT l.pos, l.xid, l.source, l.entity_id, headrace.change_width(l.entity_id, l.scope, l.data, l.cause)
+                FROM headrace.change_log l WHERE l.xid >= v_low AND l.xid < v_high
             ) u
             WHERE pg_visible_in_snapshot(u.xid, c.cur)
             OFFSET 0
         ) w;
     END IF;
 
+    c.window_left := CASE WHEN v_opened THEN c.window_rows ELSE coalesce(c.window_left, c.window_rows) END;
+    IF c.window_rows > 0 AND coalesce(c.window_widest, 67108864) * p_limit > 67108864 THEN
+        SELECT t.last_pos, t.first_width INTO v_cut, v_width FROM headrace.changes_that_fit(s.sources, s.shards, c, v_committed, p_limit) t;
+    END IF;
+    v_last := coalesce(v_cut, c.last_pos);
+
     IF c.window_rows = 0 THEN
         v_batch := '{}';
         IF v_scanned = 0 THEN
             RETURN v_batch;  -- nothing was there at all: leave the cursor, write no WAL
         END IF;
+    ELSIF v_width > 134217728 THEN
+        -- Whatever would be done with it takes as much again; kept without what makes it so wide.
+        INSERT INTO headrace.dead_letter (stream, shard, change, pos, entity_id, error_code, error)
+        SELECT
+            p_stream, p_shard, ROW(l.pos, l.xid, l.changed_at, l.source, l.op, left(l.entity_id, 200), left(l.scope, 200), NULL, left(l.cause, 200))::headrace.change_log,
+            l.pos, left(l.entity_id, 200), 'P0H01',
+            format('the change takes %s bytes, more than can be handed on; it is kept cut: count again what it is of, then discard it', v_width)
+        FROM headrace.change_log l WHERE l.pos = v_cut;
+        v_batch := '{}';
     ELSIF c.window_rows <= 4 * p_limit THEN
         SELECT array_agg(w.change ORDER BY w.pos) INTO v_batch FROM (
             SELECT u.pos, u.change FROM (
-                SELECT l.pos, l.xid, l.source, l.entity_id, l AS change FROM headrace.change_log l WHERE l.xid = ANY (v_committed)
+                -- The cut must be here, before changes are copied whole; + 0 keeps the planner from going by pos for it.
+                SELECT l.pos, l.xid, l.source, l.entity_id, l AS change FROM headrace.change_log l
+                WHERE l.xid = ANY (v_committed) AND l.pos + 0 <= v_last
                 UNION ALL
-                SELECT l.pos, l.xid, l.source, l.entity_id, l AS change FROM headrace.change_log l WHERE l.xid >= v_low AND l.xid < v_high
+                SELECT l.pos, l.xid, l.source, l.entity_id, l AS change FROM headrace.change_log l
+                WHERE l.xid >= v_low AND l.xid < v_high AND l.pos + 0 <= v_last
                 OFFSET 0
             ) u
             WHERE u.pos > c.pos AND pg_visible_in_snapshot(u.xid, c.cur) AND u.source = ANY (s.sources)
@@ -2587,7 +4074,7 @@ BEGIN
         -- A large window is mostly one bulk transaction: dense in pos, so that pos is the way through it.
         SELECT array_agg(w.change ORDER BY w.pos) INTO v_batch FROM (
             SELECT l.pos, l AS change FROM headrace.change_log l
-            WHERE l.pos > c.pos AND l.pos <= c.last_pos
+            WHERE l.pos > c.pos AND l.pos <= v_last
                 AND (l.xid = ANY (v_committed) OR l.xid >= v_low AND l.xid < v_high)
                 AND pg_visible_in_snapshot(l.xid, c.cur) AND l.source = ANY (s.sources)
                 AND (s.shards = 1 OR mod(hashtextextended(coalesce(l.entity_id, ''), 0) & 9223372036854775807, s.shards) = p_shard)
@@ -2596,15 +4083,19 @@ BEGIN
     END IF;
     v_batch := coalesce(v_batch, '{}');
 
-    IF cardinality(v_batch) < p_limit OR (v_batch[cardinality(v_batch)]).pos >= c.last_pos THEN
+    v_passed := CASE WHEN v_width > 134217728 THEN 1 ELSE cardinality(v_batch) END;
+    v_last := CASE WHEN v_cut IS NULL THEN (v_batch[cardinality(v_batch)]).pos ELSE v_cut END;
+
+    IF v_cut IS NULL AND cardinality(v_batch) < p_limit OR v_last >= c.last_pos THEN
         UPDATE headrace.stream_cursor k SET
-            prev = c.cur, cur = NULL, pos = 0, last_pos = NULL, window_rows = NULL,
-            changes_applied = k.changes_applied + cardinality(v_batch), advanced_at = clock_timestamp()
+            prev = c.cur, cur = NULL, pos = 0, last_pos = NULL, window_rows = NULL, window_left = NULL, window_widest = NULL,
+            changes_applied = k.changes_applied + v_passed, advanced_at = clock_timestamp()
         WHERE k.stream = p_stream AND k.shard = p_shard;
     ELSE
         UPDATE headrace.stream_cursor k SET
-            cur = c.cur, pos = (v_batch[cardinality(v_batch)]).pos, last_pos = c.last_pos, window_rows = c.window_rows,
-            changes_applied = k.changes_applied + cardinality(v_batch), advanced_at = clock_timestamp()
+            cur = c.cur, pos = v_last, last_pos = c.last_pos, window_rows = c.window_rows,
+            window_left = greatest(c.window_left - v_passed, 0), window_widest = c.window_widest,
+            changes_applied = k.changes_applied + v_passed, advanced_at = clock_timestamp()
         WHERE k.stream = p_stream AND k.shard = p_shard;
     END IF;
     RETURN v_batch;
@@ -2627,6 +4118,60 @@ BEGIN
     END IF;
     EXECUTE format('SELECT %s(p_patient => $1)', v_step) INTO v_done USING p_patient;
     RETURN v_done;
+END
+$_$;
+
+-- Name: stream_rebuild_items(text, text[]); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.stream_rebuild_items(p_stream text, p_items text[]) RETURNS integer
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    AS $_$
+DECLARE
+    v_rebuild text;
+    v_done integer;
+BEGIN
+    SELECT s.rebuild_items INTO v_rebuild FROM headrace.stream s WHERE s.stream = p_stream;
+    IF v_rebuild IS NULL THEN
+        RETURN 0;
+    END IF;
+    EXECUTE format('SELECT %s($1)', v_rebuild) INTO v_done USING p_items;
+    RETURN v_done;
+END
+$_$;
+
+-- Name: stream_rebuild_pick(text, boolean); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.stream_rebuild_pick(p_stream text, p_patient boolean DEFAULT false) RETURNS text[]
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    AS $_$
+DECLARE
+    v_pick text;
+    v_items text[];
+BEGIN
+    SELECT s.rebuild_pick INTO v_pick FROM headrace.stream s WHERE s.stream = p_stream;
+    IF v_pick IS NULL THEN
+        RETURN '{}';
+    END IF;
+    EXECUTE format('SELECT %s(p_patient => $1)', v_pick) INTO v_items USING p_patient;
+    RETURN coalesce(v_items, '{}');
+END
+$_$;
+
+-- Name: stream_rebuild_put_off(text, text[], text, text, double precision); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.stream_rebuild_put_off(p_stream text, p_items text[], p_code text, p_error text, p_seconds double precision DEFAULT 0) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    AS $_$
+DECLARE
+    v_put_off text;
+BEGIN
+    SELECT s.rebuild_put_off INTO v_put_off FROM headrace.stream s WHERE s.stream = p_stream;
+    IF v_put_off IS NOT NULL THEN
+        EXECUTE format('SELECT %s($1, $2, $3, $4)', v_put_off) USING p_items, p_code, p_error, p_seconds;
+    END IF;
 END
 $_$;
 
@@ -2668,7 +4213,7 @@ BEGIN
     IF NOT FOUND THEN
         RAISE EXCEPTION 'there is no stream %', p_stream USING ERRCODE = 'no_data_found';
     END IF;
-    v_batch := headrace.stream_read(p_stream, p_shard, p_limit);
+    v_batch := headrace.stream_read(p_stream, p_shard, least(greatest(p_limit, 1), 100000));
     status := CASE WHEN v_batch IS NULL THEN 'busy' WHEN v_batch = '{}' THEN 'idle' ELSE 'applied' END;
     changes := coalesce(cardinality(v_batch), 0);
     more := coalesce((SELECT k.cur IS NOT NULL FROM headrace.stream_cursor k WHERE k.stream = p_stream AND k.shard = p_shard), false);
@@ -2680,7 +4225,7 @@ BEGIN
         SELECT array_agg(b ORDER BY b.pos) FILTER (WHERE d.waits), coalesce(array_agg(b ORDER BY b.pos) FILTER (WHERE NOT d.waits), '{}')
         INTO v_waiting, v_batch
         FROM unnest(v_batch) b CROSS JOIN LATERAL (
-            SELECT EXISTS (SELECT FROM headrace.dead_letter d WHERE d.stream = p_stream AND d.entity_id = b.entity_id) AS waits
+            SELECT EXISTS (SELECT FROM headrace.dead_letter d WHERE d.stream = p_stream AND hashtextextended(d.entity_id, 0) = hashtextextended(b.entity_id, 0) AND d.entity_id = b.entity_id) AS waits
         ) d;
         INSERT INTO headrace.dead_letter (stream, shard, change, pos, entity_id, status, error_code, error, attempts)
         SELECT p_stream, p_shard, w, w.pos, w.entity_id, 'waiting', '00000', 'waits behind an earlier change of the same entity', 0
@@ -2692,7 +4237,9 @@ BEGIN
         RETURN;
     END IF;
     FOREACH v_change IN ARRAY v_batch LOOP
-        IF s.ordered AND EXISTS (SELECT FROM headrace.dead_letter d WHERE d.stream = p_stream AND d.entity_id = v_change.entity_id) THEN
+        IF s.ordered AND EXISTS (SELECT FROM headrace.dead_letter d
+            WHERE d.stream = p_stream AND hashtextextended(d.entity_id, 0) = hashtextextended(v_change.entity_id, 0) AND d.entity_id = v_change.entity_id)
+        THEN
             INSERT INTO headrace.dead_letter (stream, shard, change, pos, entity_id, status, error_code, error, attempts)
             VALUES (p_stream, p_shard, v_change, v_change.pos, v_change.entity_id, 'waiting', '00000', 'waits behind an earlier change of the same entity', 0);
             CONTINUE;
@@ -2701,16 +4248,124 @@ BEGIN
             EXECUTE format('SELECT %s($1)', s.handler) USING ARRAY[v_change];
         EXCEPTION WHEN OTHERS THEN
             GET STACKED DIAGNOSTICS v_code = RETURNED_SQLSTATE, v_message = MESSAGE_TEXT;
-            IF NOT headrace.is_data_error(v_code) THEN
+            IF NOT headrace.is_data_error(v_code, v_message) THEN
                 RAISE;
             END IF;
             INSERT INTO headrace.dead_letter (stream, shard, change, pos, entity_id, error_code, error, next_try_at)
-            VALUES (p_stream, p_shard, v_change, v_change.pos, v_change.entity_id, v_code, v_message, headrace.dead_letter_next_try(1));
+            VALUES (p_stream, p_shard, v_change, v_change.pos, v_change.entity_id, v_code, left(v_message, 2000), headrace.dead_letter_next_try(1));
             dead_letters := dead_letters + 1;
         END;
     END LOOP;
 END
 $_$;
+
+-- Name: take_moved_messages(uuid); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.take_moved_messages(p_campaign_id uuid) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    AS $$
+DECLARE
+    v_held constant uuid[] := ARRAY(
+        SELECT DISTINCT o.campaign_id FROM headrace.stg_send_queue() q INNER JOIN headrace.message_outcome o ON o.message_id = q.id::text
+        WHERE q.campaign_id = p_campaign_id AND o.campaign_id <> p_campaign_id);
+BEGIN
+    PERFORM headrace.lock_campaigns(v_held);
+    DELETE FROM headrace.message_outcome o USING headrace.stg_send_queue() q
+    WHERE q.campaign_id = p_campaign_id AND o.message_id = q.id::text AND o.campaign_id <> p_campaign_id AND o.campaign_id = ANY (v_held);
+    PERFORM headrace.store_counts(v_held, false);
+    PERFORM headrace.refresh_documents(v_held);
+END
+$$;
+
+-- Name: take_webhook_items(jsonb, bigint, bigint, smallint[]); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.take_webhook_items(p_items jsonb, p_statuses bigint, p_messages bigint, p_buckets smallint[]) RETURNS jsonb
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    AS $$
+DECLARE
+    v_locked integer;
+    v_new record;
+    v_item jsonb;
+    v_stored record;
+    v_code text;
+    v_error text;
+    v_statuses bigint := 0;
+    v_messages bigint := 0;
+    v_new_statuses bigint := 0;
+    v_new_messages bigint := 0;
+    v_refused jsonb := '[]';
+    v_refused_statuses bigint := 0;
+    v_refused_messages bigint := 0;
+BEGIN
+    v_locked := headrace.lock_webhook_buckets(p_buckets);
+    BEGIN
+        v_new := headrace.new_webhook_items(p_items);
+        v_stored := headrace.store_webhook_items(v_new.items);
+        IF pg_catalog.current_setting('search_path') OPERATOR(pg_catalog.<>) 'pg_catalog, headrace, pg_temp' THEN
+            PERFORM pg_catalog.set_config('search_path', 'pg_catalog, headrace, pg_temp', false);
+        END IF;
+        v_statuses := v_stored.statuses;
+        v_messages := v_stored.messages;
+        v_new_statuses := v_new.statuses;
+        v_new_messages := v_new.messages;
+    EXCEPTION WHEN OTHERS OR assert_failure THEN
+        GET STACKED DIAGNOSTICS v_code = RETURNED_SQLSTATE;
+        IF headrace.is_passing_error(v_code) THEN
+            RAISE;
+        END IF;
+        -- One of them is at fault, or several: the others are taken in one by one.
+        FOR v_item IN SELECT i FROM jsonb_array_elements(p_items) i LOOP
+            BEGIN
+                v_new := headrace.new_webhook_items(jsonb_build_array(v_item));
+                v_stored := headrace.store_webhook_items(v_new.items);
+                IF pg_catalog.current_setting('search_path') OPERATOR(pg_catalog.<>) 'pg_catalog, headrace, pg_temp' THEN
+                    PERFORM pg_catalog.set_config('search_path', 'pg_catalog, headrace, pg_temp', false);
+                END IF;
+                v_statuses := v_statuses + v_stored.statuses;
+                v_messages := v_messages + v_stored.messages;
+                v_new_statuses := v_new_statuses + v_new.statuses;
+                v_new_messages := v_new_messages + v_new.messages;
+            EXCEPTION WHEN OTHERS OR assert_failure THEN
+                GET STACKED DIAGNOSTICS v_code = RETURNED_SQLSTATE, v_error = MESSAGE_TEXT;
+                IF headrace.is_passing_error(v_code) THEN
+                    RAISE;
+                END IF;
+                v_refused := v_refused || (v_item || jsonb_build_object('problem', v_code || ' ' || left(v_error, 400)));
+                v_refused_statuses := v_refused_statuses + (v_item ->> 'kind' = 'status')::integer;
+                v_refused_messages := v_refused_messages + (v_item ->> 'kind' = 'message')::integer;
+            END;
+        END LOOP;
+    END;
+    RETURN jsonb_build_object(
+        'statuses', jsonb_build_object(
+            'stored', v_statuses, 'repeated', p_statuses - v_refused_statuses - v_new_statuses, 'suppressed', v_new_statuses - v_statuses),
+        'messages', jsonb_build_object(
+            'stored', v_messages, 'repeated', p_messages - v_refused_messages - v_new_messages, 'suppressed', v_new_messages - v_messages),
+        'refused', v_refused);
+END
+$$;
+
+-- Name: template_key(text); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.template_key(p_name text) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+    SELECT CASE WHEN octet_length(p_name) > 1000 THEN substr(p_name, 1, 1000) || '...' || md5(p_name) ELSE p_name END
+$$;
+
+-- Name: template_md5(text); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.template_md5(p_key text) RETURNS uuid
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+    SELECT CASE
+        WHEN p_key IS NULL THEN '00000000-0000-0000-0000-000000000000'
+        WHEN octet_length(p_key) > 1000 THEN right(p_key, 32)::uuid
+        ELSE md5(p_key)::uuid
+    END
+$$;
 
 -- Name: template_stats(text, timestamp with time zone, timestamp with time zone); Type: FUNCTION; Schema: headrace; Owner: -
 
@@ -2733,7 +4388,7 @@ BEGIN
         round(t.delivered::numeric / nullif(t.sent, 0), 6), round(t.read::numeric / nullif(t.delivered, 0), 6),
         round(t.replied::numeric / nullif(t.delivered, 0), 6), w.pending
     FROM (
-        SELECT count(*) AS pending FROM headrace.stg_campaigns c LEFT JOIN headrace.campaign k ON k.campaign_id = c.campaign_id
+        SELECT count(*) AS pending FROM headrace.stg_campaigns() c LEFT JOIN headrace.campaign k ON k.campaign_id = c.campaign_id
         WHERE (p_from IS NULL OR c.created_at >= p_from) AND (p_to IS NULL OR c.created_at < p_to)
             AND coalesce(k.state, 'pending') NOT IN ('live', 'settling', 'frozen', 'amended')
     ) w
@@ -2741,7 +4396,7 @@ BEGIN
         SELECT
             s.template_name, count(*) AS campaigns, sum(s.total)::bigint AS total, sum(s.sent)::bigint AS sent, sum(s.delivered)::bigint AS delivered,
             sum(s.read)::bigint AS read, sum(s.replied)::bigint AS replied, sum(s.failed)::bigint AS failed, sum(s.failed_queue)::bigint AS failed_queue
-        FROM headrace.stg_campaigns c
+        FROM headrace.stg_campaigns() c
         INNER JOIN headrace.campaign k ON k.campaign_id = c.campaign_id AND k.state IN ('live', 'settling', 'frozen', 'amended')
         INNER JOIN headrace.campaign_template_stats s ON s.campaign_id = c.campaign_id
         WHERE (p_from IS NULL OR c.created_at >= p_from) AND (p_to IS NULL OR c.created_at < p_to)
@@ -2752,14 +4407,27 @@ BEGIN
 END
 $$;
 
--- Name: touch_day(uuid, text[]); Type: FUNCTION; Schema: headrace; Owner: -
+-- Name: templates_json(bigint); Type: FUNCTION; Schema: headrace; Owner: -
 
-CREATE FUNCTION headrace.touch_day(p_campaign_id uuid, p_assets text[]) RETURNS void
+CREATE FUNCTION headrace.templates_json(p_templates bigint) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    AS $$
+    SELECT CASE
+        WHEN p_templates > headrace.most_listed_templates()
+            THEN jsonb_build_object('templates', p_templates, 'templates_left_out', p_templates - headrace.most_listed_templates())
+        ELSE '{}'
+    END
+$$;
+
+-- Name: touch_day(uuid, text[], bigint); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.touch_day(p_campaign_id uuid, p_assets text[], p_rows bigint DEFAULT 1) RETURNS void
     LANGUAGE sql
     SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
     AS $$
-    SELECT headrace.record_activity(p_assets, ARRAY[(c.created_at AT TIME ZONE 'UTC')::date], ARRAY[1::bigint])
-    FROM headrace.stg_campaigns c
+    SELECT headrace.record_activity(p_assets, ARRAY[(c.created_at AT TIME ZONE 'UTC')::date], ARRAY[p_rows])
+    FROM headrace.stg_campaigns() c
     WHERE c.campaign_id = p_campaign_id AND c.created_at >= '0001-01-02 UTC' AND c.created_at < '9999-12-31 UTC'
 $$;
 
@@ -2788,11 +4456,11 @@ DECLARE
 BEGIN
     -- One pass over the batch; each search below then runs only on what concerns it.
     SELECT
-        array_agg(c.entity_id) FILTER (WHERE c.source = 'send_queue' AND c.op <> 'T'),
+        array_agg(c.entity_id) FILTER (WHERE c.source = 'send_queue' AND c.op NOT IN ('T', 'X')),
         array_agg(c) FILTER (WHERE c.source = 'send_queue' AND c.op IN ('U', 'D')),
         array_agg(c.data -> 'new' ->> 'whatsapp_message_id') FILTER (WHERE c.source = 'message_status_logs' AND c.op IN ('I', 'U'))
             || array_agg(c.data -> 'old' ->> 'whatsapp_message_id') FILTER (WHERE c.source = 'message_status_logs' AND c.op IN ('U', 'D')),
-        array_agg(c) FILTER (WHERE c.source = 'messages' AND c.op <> 'T'),
+        array_agg(c) FILTER (WHERE c.source = 'messages' AND c.op NOT IN ('T', 'X')),
         array_agg(DISTINCT c.scope::uuid) FILTER (WHERE c.source = 'send_queue' AND c.scope IS NOT NULL)
     INTO v_queue, v_left, v_status_ids, v_messages, campaigns
     FROM unnest(p_changes) c;
@@ -2802,8 +4470,8 @@ BEGIN
             array_agg(q.id::text), array_agg(q.id::text) FILTER (WHERE q.status IS DISTINCT FROM 'sent'),
             array_agg(DISTINCT q.campaign_id)
         INTO v_by_status, v_unsent, v_more
-        FROM (SELECT DISTINCT id FROM unnest(v_status_ids) id) k
-        INNER JOIN headrace.stg_send_queue q ON q.whatsapp_message_id = k.id;
+        FROM (SELECT DISTINCT id FROM unnest(v_status_ids) id WHERE id <> '') k
+        INNER JOIN headrace.stg_send_queue() q ON q.whatsapp_message_id = k.id;
         campaigns := campaigns || v_more;
     END IF;
 
@@ -2811,7 +4479,7 @@ BEGIN
         SELECT array_agg(p.id), array_agg(DISTINCT p.campaign_id) INTO v_neighbours, v_more
         FROM (
             SELECT q.user_phone, q.whatsapp_number_id, q.at, q.id
-            FROM unnest(v_queue || v_unsent) k (id) INNER JOIN headrace.stg_send_queue q ON q.id = k.id::uuid
+            FROM unnest(v_queue || v_unsent) k (id) INNER JOIN headrace.stg_send_queue() q ON q.id = k.id::uuid
             UNION
             SELECT
                 c.data #>> '{old,user_phone}', c.data #>> '{old,whatsapp_number_id}',
@@ -2819,19 +4487,20 @@ BEGIN
             FROM unnest(v_left) c
         ) place
         CROSS JOIN LATERAL (
-            SELECT n.id::text AS id, n.campaign_id, n.at FROM headrace.stg_send_queue n
+            SELECT n.id::text AS id, n.campaign_id, n.at FROM headrace.stg_send_queue() n
             WHERE n.user_phone = place.user_phone AND n.whatsapp_number_id = place.whatsapp_number_id
+                AND place.user_phone <> '' AND place.whatsapp_number_id <> ''
                 AND (n.at, n.id) < (place.at, place.id)
                 AND (n.status = 'sent' OR EXISTS (
-                    SELECT FROM headrace.stg_message_status_logs l
-                    WHERE l.whatsapp_message_id = n.whatsapp_message_id AND headrace.status_bits(l.status) & 1 > 0))
+                    SELECT FROM headrace.stg_message_status_logs() l
+                    WHERE l.whatsapp_message_id = n.whatsapp_message_id AND n.whatsapp_message_id <> '' AND headrace.status_bits(l.status) & 1 > 0))
             ORDER BY n.at DESC, n.id DESC LIMIT 1
         ) p
         -- What stands at a place takes only replies that are later than it, and in the predecessor's window.
         WHERE EXISTS (
-            SELECT FROM headrace.stg_incoming_messages m
+            SELECT FROM headrace.stg_incoming_messages() m
             WHERE m.user_phone = place.user_phone AND m.whatsapp_number_id = place.whatsapp_number_id
-                AND m.created_at > place.at AND m.context_message_id IS NULL
+                AND m.created_at > place.at AND coalesce(m.context_message_id, '') = ''
                 AND extract(EPOCH FROM m.created_at) - extract(EPOCH FROM p.at) <= headrace.reply_window());
         campaigns := campaigns || v_more;
     END IF;
@@ -2845,14 +4514,14 @@ BEGIN
                 SELECT c.data #>> '{new,user_phone}' AS phone, c.data #>> '{new,whatsapp_number_id}' AS number,
                     (c.data #>> '{new,created_at}')::timestamptz AS at
             ) k
-            WHERE k.at IS NOT NULL
+            WHERE k.at IS NOT NULL AND k.phone <> '' AND k.number <> ''
         ) m
         CROSS JOIN LATERAL (
-            SELECT n.id::text AS id, n.campaign_id FROM headrace.stg_send_queue n
+            SELECT n.id::text AS id, n.campaign_id FROM headrace.stg_send_queue() n
             WHERE n.user_phone = m.phone AND n.whatsapp_number_id = m.number AND n.at < m.at
                 AND (n.status = 'sent' OR EXISTS (
-                    SELECT FROM headrace.stg_message_status_logs l
-                    WHERE l.whatsapp_message_id = n.whatsapp_message_id AND headrace.status_bits(l.status) & 1 > 0))
+                    SELECT FROM headrace.stg_message_status_logs() l
+                    WHERE l.whatsapp_message_id = n.whatsapp_message_id AND n.whatsapp_message_id <> '' AND headrace.status_bits(l.status) & 1 > 0))
             ORDER BY n.at DESC, n.id DESC LIMIT 1
         ) o;
         campaigns := campaigns || v_more;
@@ -2863,13 +4532,14 @@ BEGIN
             SELECT c.data #>> '{old,user_phone}' AS phone, c.data #>> '{old,whatsapp_number_id}' AS number,
                 (c.data #>> '{old,created_at}')::timestamptz AS at
         ) m
-        INNER JOIN headrace.stg_send_queue n ON n.user_phone = m.phone AND n.whatsapp_number_id = m.number AND n.at < m.at
-        WHERE extract(EPOCH FROM m.at) - extract(EPOCH FROM n.at) <= headrace.reply_window();
+        INNER JOIN headrace.stg_send_queue() n ON n.user_phone = m.phone AND n.whatsapp_number_id = m.number AND n.at < m.at
+        WHERE m.phone <> '' AND m.number <> '' AND extract(EPOCH FROM m.at) - extract(EPOCH FROM n.at) <= headrace.reply_window();
         campaigns := campaigns || v_more;
         SELECT array_agg(q.id::text) INTO v_referred
         FROM unnest(v_messages) c
         CROSS JOIN LATERAL (VALUES (c.data #>> '{old,context_message_id}'), (c.data #>> '{new,context_message_id}')) k (id)
-        INNER JOIN headrace.stg_send_queue q ON q.whatsapp_message_id = k.id;
+        INNER JOIN headrace.stg_send_queue() q ON q.whatsapp_message_id = k.id
+        WHERE k.id <> '';
     END IF;
 
     -- In the order of ids, in which the fold then goes through the indexes: a tenth less for it to do.
@@ -2893,108 +4563,339 @@ CREATE FUNCTION headrace.unpack_hours(p_campaign_id uuid) RETURNS void
     FROM packed p CROSS JOIN LATERAL unnest(p.hours, p.sent, p.delivered, p.read, p.replied) u (hour, sent, delivered, read, replied);
 $$;
 
--- Name: webhook_items(jsonb); Type: FUNCTION; Schema: headrace; Owner: -
+-- Name: validate_default_fence(); Type: FUNCTION; Schema: headrace; Owner: -
 
-CREATE FUNCTION headrace.webhook_items(p_body jsonb) RETURNS TABLE(path text, kind text, item jsonb, whatsapp_number_id text, problem text, message_id text, status text, at timestamp with time zone, user_phone text, reference text, errors jsonb)
+CREATE FUNCTION headrace.validate_default_fence() RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    SET lock_timeout TO '80ms'
+    AS $$
+DECLARE
+    v_name text;
+BEGIN
+    SELECT conname INTO v_name FROM pg_constraint
+    WHERE conrelid = 'headrace.change_log_default'::regclass AND starts_with(conname::text, 'fence_');
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    EXECUTE format('ALTER TABLE headrace.change_log_default VALIDATE CONSTRAINT %I', v_name);
+    RETURN true;
+EXCEPTION WHEN check_violation THEN
+    RETURN false;
+END
+$$;
+
+-- Name: webhook_items(jsonb, boolean); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.webhook_items(p_body jsonb, p_any_type boolean DEFAULT false) RETURNS TABLE(path text, kind text, item jsonb, whatsapp_number_id text, problem text, notice boolean, message_id text, status text, at timestamp with time zone, user_phone text, reference text, errors jsonb)
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    AS $$
+DECLARE
+    v_ours boolean := coalesce(p_body ->> 'object' = 'whatsapp_business_account', true);
+    v_entries jsonb;  -- each with its changes
+    v_entry jsonb;
+    v_changes jsonb;
+    v_enveloped boolean;
+    v_first integer;  -- -2: a change alone is the body; -1: an entry alone is
+    v_found boolean := false;
+BEGIN
+    kind := 'part';
+    path := '';
+    item := coalesce(p_body, 'null');
+    notice := false;
+    problem := CASE
+        WHEN jsonb_typeof(p_body) IS DISTINCT FROM 'object' THEN 'the body is not a JSON object'
+        WHEN NOT v_ours THEN format('object is %s, not "whatsapp_business_account"', left((p_body -> 'object')::text, 80))
+        WHEN jsonb_typeof(p_body -> 'entry') <> 'array' THEN 'no envelope: entry is not an array'
+        WHEN p_body -> 'entry' = '[]' THEN 'no envelope: entry is empty'
+    END;
+    IF problem IS NOT NULL THEN
+        RETURN NEXT;
+        v_entries := '[]';
+    ELSE
+        v_entries := coalesce(p_body -> 'entry', '[]');
+    END IF;
+
+    v_first := CASE WHEN p_body ? 'value' THEN -2 WHEN p_body ? 'changes' THEN -1 ELSE 0 END;
+    FOR n IN v_first .. jsonb_array_length(v_entries) - 1 LOOP
+        CONTINUE WHEN n = -1 AND NOT p_body ? 'changes';
+        v_enveloped := n >= 0;
+        v_entry := CASE WHEN v_enveloped THEN v_entries -> n ELSE p_body END;
+        v_changes := CASE
+            WHEN n = -2 THEN jsonb_build_array(p_body)
+            WHEN jsonb_typeof(v_entry -> 'changes') = 'array' THEN v_entry -> 'changes'
+            ELSE '[]'
+        END;
+        IF v_changes = '[]' THEN
+            path := CASE WHEN v_enveloped THEN format('entry[%s]', n) ELSE '' END;
+            item := v_entry;
+            notice := false;
+            problem := 'no envelope: changes is not an array with something in it';
+            RETURN NEXT;
+        END IF;
+        FOR m IN 0 .. jsonb_array_length(v_changes) - 1 LOOP
+            path := CASE WHEN v_enveloped THEN format('entry[%s].changes[%s]', n, m) WHEN n = -1 THEN format('changes[%s]', m) ELSE '' END;
+            item := v_changes -> m;
+            problem := CASE
+                WHEN jsonb_typeof(item) <> 'object' THEN 'a change that is not a JSON object'
+                WHEN item ->> 'field' <> 'messages' THEN format('field is %s, not "messages"', left((item -> 'field')::text, 80))
+                WHEN jsonb_typeof(item -> 'value') IS DISTINCT FROM 'object' THEN 'no envelope: value is not a JSON object'
+            END;
+            IF problem IS NULL THEN
+                RETURN QUERY SELECT * FROM headrace.webhook_value_items(
+                    CASE WHEN path = '' THEN 'value' ELSE path || '.value' END, item -> 'value', v_enveloped, p_any_type);
+                v_found := v_found OR FOUND;
+            ELSE
+                notice := v_enveloped AND headrace.is_other_webhook_field(item ->> 'field');
+                RETURN NEXT;
+            END IF;
+        END LOOP;
+    END LOOP;
+
+    IF p_body ?| ARRAY['statuses', 'messages', 'errors'] THEN
+        RETURN QUERY SELECT * FROM headrace.webhook_value_items('', p_body, false, p_any_type);
+        v_found := v_found OR EXISTS (
+            SELECT FROM unnest(ARRAY['statuses', 'messages', 'errors']) k (name)
+            WHERE jsonb_typeof(p_body -> k.name) = 'array' AND p_body -> k.name <> '[]');
+    END IF;
+    IF v_ours AND NOT v_found AND jsonb_typeof(p_body) = 'object' AND NOT p_body ? 'entry' THEN
+        path := '';
+        item := p_body;
+        notice := false;
+        problem := 'no envelope: entry[].changes[].value is missing';
+        RETURN NEXT;
+    END IF;
+END
+$$;
+
+-- Name: webhook_notice(jsonb); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.webhook_notice(p_item jsonb) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+    SELECT CASE p_item ->> 'type'
+        WHEN 'system' THEN 'a notice of the system, not a message of the contact'
+        WHEN 'request_welcome' THEN 'the contact opened the chat and wrote nothing yet'
+        WHEN 'edit' THEN 'an edit of an earlier message'
+        WHEN 'revoke' THEN 'an earlier message was deleted'
+        WHEN 'reaction' THEN CASE WHEN coalesce(p_item #>> '{reaction,emoji}', '') = '' THEN 'a reaction was taken back' END
+        WHEN 'interactive' THEN CASE
+            WHEN p_item #>> '{interactive,type}' = 'call_permission_reply'
+                AND p_item #>> '{interactive,call_permission_reply,response_source}' <> 'user_action'
+                THEN 'permission to call, given by itself'
+        END
+    END
+$$;
+
+-- Name: webhook_reject_body(text, jsonb, text, text); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.webhook_reject_body(p_path text, p_item jsonb, p_number_id text, p_sender text) RETURNS jsonb
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $_$
-    WITH entry AS (
-        SELECT format('entry[%s]', e.n - 1) AS path, e.entry, true AS enveloped, e.n AS place
-        FROM jsonb_array_elements(CASE WHEN jsonb_typeof(p_body -> 'entry') = 'array' THEN p_body -> 'entry' ELSE '[]' END)
-            WITH ORDINALITY e (entry, n)
-        WHERE coalesce(p_body ->> 'object', 'whatsapp_business_account') = 'whatsapp_business_account'
-        UNION ALL
-        SELECT '', p_body, false, 0 WHERE p_body ? 'changes'
-    ), change AS (
-        SELECT concat_ws('.', nullif(e.path, ''), format('changes[%s]', c.n - 1)) AS path, c.change, e.enveloped, ARRAY[e.place, c.n] AS place
-        FROM entry e
-        CROSS JOIN jsonb_array_elements(CASE WHEN jsonb_typeof(e.entry -> 'changes') = 'array' THEN e.entry -> 'changes' ELSE '[]' END)
-            WITH ORDINALITY c (change, n)
-        UNION ALL
-        SELECT '', p_body, false, ARRAY[-1, 0]::bigint[] WHERE p_body ? 'value'
-    ), part AS (
-        SELECT concat_ws('.', nullif(c.path, ''), 'value') AS path, c.change -> 'value' AS value, c.enveloped, c.place
-        FROM change c
-        WHERE jsonb_typeof(c.change -> 'value') = 'object' AND coalesce(c.change ->> 'field', 'messages') = 'messages'
-        UNION ALL
-        SELECT '', p_body, false, ARRAY[0]::bigint[] WHERE p_body ?| ARRAY['statuses', 'messages', 'errors']
-    ), found AS (
-        SELECT
-            concat_ws('.', nullif(v.path, ''), format('%s[%s]', k.name, i.n - 1)) AS path, k.kind, i.item,
-            v.value #>> '{metadata,phone_number_id}' AS number_id, v.enveloped, v.place || k.n || i.n AS place
-        FROM part v
-        CROSS JOIN (VALUES ('statuses', 'status', 1), ('messages', 'message', 2), ('errors', 'error', 3)) k (name, kind, n)
-        CROSS JOIN LATERAL jsonb_array_elements(CASE WHEN jsonb_typeof(v.value -> k.name) = 'array' THEN v.value -> k.name ELSE '[]' END)
-            WITH ORDINALITY i (item, n)
-    ), misshapen AS (
-        SELECT '' AS path, p_body AS item, '{}'::bigint[] AS place, b.problem
-        FROM (
-            SELECT CASE
-                WHEN jsonb_typeof(p_body) IS DISTINCT FROM 'object' THEN 'the body is not a JSON object'
-                WHEN p_body ->> 'object' <> 'whatsapp_business_account' THEN format('object is %s, not "whatsapp_business_account"', p_body -> 'object')
-                WHEN jsonb_typeof(p_body -> 'entry') <> 'array' THEN 'no envelope: entry is not an array'
-                WHEN p_body -> 'entry' = '[]' THEN 'no envelope: entry is empty'
-                WHEN NOT p_body ? 'entry' AND NOT EXISTS (SELECT FROM found) THEN 'no envelope: entry[].changes[].value is missing'
-            END AS problem
-        ) b
-        WHERE b.problem IS NOT NULL
-        UNION ALL
-        SELECT e.path, e.entry, ARRAY[e.place], 'no envelope: changes is not an array with something in it'
-        FROM entry e WHERE NOT EXISTS (SELECT FROM change c WHERE c.place[1] = e.place)
-        UNION ALL
-        SELECT
-            c.path, c.change, c.place,
-            CASE
-                WHEN jsonb_typeof(c.change) <> 'object' THEN 'a change that is not a JSON object'
-                WHEN c.change ->> 'field' <> 'messages' THEN format('field is %s, not "messages"', c.change -> 'field')
-                ELSE 'no envelope: value is not a JSON object'
-            END
-        FROM change c WHERE NOT EXISTS (SELECT FROM part v WHERE v.place = c.place)
-        UNION ALL
-        SELECT concat_ws('.', nullif(v.path, ''), k.name), v.value -> k.name, v.place, format('%s is not an array', k.name)
-        FROM part v CROSS JOIN (VALUES ('statuses'), ('messages'), ('errors')) k (name)
-        WHERE jsonb_typeof(v.value -> k.name) <> 'array'
-        UNION ALL
-        SELECT v.path, v.value, v.place, 'neither statuses nor messages'
-        FROM part v WHERE NOT v.value ?| ARRAY['statuses', 'messages', 'errors']
-    ), checked AS (
-        SELECT
-            f.*, CASE WHEN f.item ->> 'timestamp' ~ '^[0-9]{1,10}$' THEN to_timestamp((f.item ->> 'timestamp')::bigint) END AS at,
-            concat_ws('; ',
-                CASE WHEN NOT f.enveloped THEN 'no envelope: entry[].changes[].value is missing' END,
-                CASE
-                    WHEN jsonb_typeof(f.item) <> 'object' THEN 'not a JSON object'
-                    WHEN f.kind = 'error' THEN 'an error of the account, not of a message'
-                    WHEN f.kind = 'status' AND f.item ->> 'type' <> 'message' THEN format('the status of a %s, not of a message', f.item ->> 'type')
-                    WHEN f.kind = 'message' AND f.item ->> 'type' = 'system' THEN 'a notice of the system, not a message of the contact'
-                END,
-                CASE WHEN jsonb_typeof(f.item) = 'object' AND f.kind <> 'error' THEN nullif(concat_ws('; ',
-                    CASE WHEN jsonb_typeof(f.item -> 'id') IS DISTINCT FROM 'string' OR f.item ->> 'id' = '' THEN 'no message id (id)' END,
-                    CASE WHEN f.kind = 'status' AND (jsonb_typeof(f.item -> 'status') IS DISTINCT FROM 'string' OR f.item ->> 'status' = '')
-                        THEN 'no status' END,
-                    CASE
-                        WHEN coalesce(f.item ->> 'timestamp', '') = '' THEN 'no timestamp'
-                        WHEN jsonb_typeof(f.item -> 'timestamp') NOT IN ('string', 'number') OR f.item ->> 'timestamp' !~ '^[0-9]{1,10}$'
-                            THEN format('timestamp %s is not in unix seconds', f.item -> 'timestamp')
-                    END,
-                    CASE WHEN f.kind = 'message' AND (jsonb_typeof(f.item -> 'from') IS DISTINCT FROM 'string' OR f.item ->> 'from' = '')
-                        THEN 'no sender (from)' END,
-                    CASE WHEN f.kind = 'message' AND coalesce(f.number_id, '') = '' THEN 'no number (metadata.phone_number_id)' END
-                ), '') END) AS problems
-        FROM found f
-    )
-    SELECT
-        u.path, u.kind, u.item, u.number_id, u.problem,
-        u.item ->> 'id', u.item ->> 'status', u.at, u.item ->> 'from',
-        coalesce(u.item #>> '{context,id}', u.item #>> '{reaction,message_id}'), u.item -> 'errors'
+    SELECT CASE
+        WHEN p_path = '' THEN p_item
+        WHEN p_path ~ E'^entry\\[\\d+\\]$' THEN jsonb_build_object('entry', jsonb_build_array(p_item))
+        WHEN p_path ~ E'^entry\\[\\d+\\]\\.changes\\[\\d+\\]$'
+            THEN jsonb_build_object('entry', jsonb_build_array(jsonb_build_object('changes', jsonb_build_array(p_item))))
+        WHEN p_path LIKE 'entry[%' THEN jsonb_build_object('entry', jsonb_build_array(jsonb_build_object(
+            'changes', jsonb_build_array(jsonb_build_object('field', 'messages', 'value', v.value)))))
+        ELSE v.value
+    END
     FROM (
-        SELECT path, kind, item, number_id, nullif(problems, '') AS problem, at, place FROM checked
-        UNION ALL
-        SELECT path, 'part', coalesce(item, 'null'), NULL, problem, NULL, place FROM misshapen
-    ) u
-    ORDER BY u.place
+        SELECT CASE
+            WHEN p_path ~ E'\\.value$' THEN p_item
+            ELSE '{"statuses": []}' || jsonb_build_object(
+                regexp_replace(p_path, E'^.*\\.|\\[\\d+\\]$', '', 'g'),
+                CASE WHEN p_path ~ E'\\]$' THEN jsonb_build_array(p_item) ELSE p_item END,
+                'metadata', jsonb_build_object('phone_number_id', p_number_id))
+                || CASE WHEN p_sender IS NULL THEN '{}' ELSE jsonb_build_object('contacts', jsonb_build_array(jsonb_build_object('wa_id', p_sender))) END
+        END AS value
+    ) v
 $_$;
+
+-- Name: webhook_sender(jsonb, jsonb); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.webhook_sender(p_item jsonb, p_contacts jsonb) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    SELECT CASE
+        WHEN jsonb_typeof(p_item -> 'group_id') = 'string' AND p_item ->> 'group_id' <> '' THEN p_item ->> 'group_id'
+        WHEN jsonb_typeof(p_item -> 'from') = 'string' AND p_item ->> 'from' <> '' THEN p_item ->> 'from'
+        ELSE (
+            SELECT s.name
+            FROM (
+                SELECT c.contact, count(*) OVER () AS contacts
+                FROM jsonb_array_elements(CASE WHEN jsonb_typeof(p_contacts) = 'array' THEN p_contacts ELSE '[]' END) c (contact)
+                UNION ALL
+                SELECT NULL, 0
+            ) c
+            CROSS JOIN LATERAL (VALUES
+                (1, c.contact -> 'wa_id'), (2, p_item -> 'from_user_id'), (3, c.contact -> 'user_id'),
+                (4, p_item -> 'from_parent_user_id'), (5, c.contact -> 'parent_user_id')
+            ) v (rank, value)
+            CROSS JOIN LATERAL (SELECT CASE WHEN jsonb_typeof(v.value) = 'string' THEN nullif(v.value #>> '{}', '') END AS name) s
+            WHERE s.name IS NOT NULL AND (
+                c.contact IS NULL OR c.contact -> 'user_id' = p_item -> 'from_user_id'
+                OR (c.contacts = 1 AND NOT coalesce((p_item -> 'from_user_id') <> (c.contact -> 'user_id'), false)))
+            ORDER BY v.rank LIMIT 1
+        )
+    END
+$$;
+
+-- Name: webhook_time_problem(jsonb); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.webhook_time_problem(p_timestamp jsonb) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $_$
+    SELECT CASE
+        WHEN coalesce(p_timestamp #>> '{}', '') = '' THEN 'no timestamp'
+        WHEN jsonb_typeof(p_timestamp) NOT IN ('string', 'number') OR p_timestamp #>> '{}' !~ '^[0-9]{1,10}$'
+            THEN 'timestamp ' || left(p_timestamp::text, 80) || ' is not in unix seconds'
+    END
+$_$;
+
+-- Name: webhook_unknown_type(jsonb); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.webhook_unknown_type(p_item jsonb) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+    SELECT CASE
+        WHEN p_item ->> 'type' IN (
+            'text', 'image', 'audio', 'voice', 'video', 'document', 'sticker', 'location', 'contacts', 'button', 'interactive', 'order',
+            'reaction') THEN NULL
+        WHEN coalesce(p_item ->> 'type', '') = '' THEN CASE
+            WHEN p_item ?| ARRAY[
+                'text', 'image', 'audio', 'voice', 'video', 'document', 'sticker', 'location', 'contacts', 'button', 'interactive', 'order',
+                'reaction'] AND NOT p_item ? 'system' THEN NULL
+            ELSE 'no type'
+        END
+        WHEN p_item ->> 'type' = 'unsupported' THEN CASE
+            WHEN p_item #>> '{unsupported,type}' IN (
+                'gif', 'group_invite', 'image', 'audio', 'video', 'document', 'sticker', 'link_preview', 'location', 'order', 'poll_creation',
+                'product') THEN NULL
+            ELSE 'type "unsupported"' || coalesce(' (' || left(p_item #>> '{unsupported,type}', 80) || ')', '') || ': it is not said that the contact wrote something'
+        END
+        ELSE 'type ' || left((p_item -> 'type')::text, 80) || ' is not known to be a message of the contact'
+    END
+$$;
+
+-- Name: webhook_value_items(text, jsonb, boolean, boolean); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.webhook_value_items(p_path text, p_value jsonb, p_enveloped boolean, p_any_type boolean) RETURNS TABLE(path text, kind text, item jsonb, whatsapp_number_id text, problem text, notice boolean, message_id text, status text, at timestamp with time zone, user_phone text, reference text, errors jsonb)
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    AS $_$
+#variable_conflict use_column
+DECLARE
+    v_prefix text := CASE WHEN p_path = '' THEN '' ELSE p_path || '.' END;
+    v_number text := p_value #>> '{metadata,phone_number_id}';
+    v_outside text := CASE WHEN NOT p_enveloped THEN 'no envelope: entry[].changes[].value is missing' END;
+    v_lists integer := 0;
+    v_name text;
+BEGIN
+    kind := 'part';
+    notice := false;
+    FOREACH v_name IN ARRAY ARRAY['statuses', 'messages', 'errors'] LOOP
+        v_lists := v_lists + (p_value ? v_name)::integer;
+        IF jsonb_typeof(p_value -> v_name) <> 'array' THEN
+            path := v_prefix || v_name;
+            item := p_value -> v_name;
+            problem := v_name || ' is not an array';
+            RETURN NEXT;
+        END IF;
+    END LOOP;
+    IF v_lists = 0 THEN
+        path := p_path;
+        item := p_value;
+        problem := 'neither statuses nor messages';
+        RETURN NEXT;
+    ELSIF p_enveloped AND p_value - ARRAY['statuses', 'messages', 'errors', 'contacts', 'metadata', 'messaging_product'] <> '{}' THEN
+        RETURN QUERY
+        SELECT
+            v_prefix || left(k.name, 80), 'part', k.list, NULL::text, left(k.name, 80) || ' is neither statuses nor messages', false,
+            NULL::text, NULL::text, NULL::timestamptz, NULL::text, NULL::text, NULL::jsonb
+        FROM jsonb_each(p_value - ARRAY['statuses', 'messages', 'errors', 'contacts', 'metadata', 'messaging_product']) k (name, list)
+        WHERE jsonb_typeof(k.list) = 'array';
+    END IF;
+
+    IF jsonb_typeof(p_value -> 'statuses') = 'array' THEN
+        RETURN QUERY
+        SELECT
+            format('%sstatuses[%s]', v_prefix, i.n - 1), 'status', i.item, v_number,
+            nullif(concat_ws('; ', v_outside, CASE
+                WHEN jsonb_typeof(i.item) <> 'object' THEN 'not a JSON object'
+                ELSE nullif(concat_ws('; ',
+                    CASE WHEN i.item ->> 'type' <> 'message' THEN format('the status of a %s, not of a message', left(i.item ->> 'type', 80)) END,
+                    CASE WHEN jsonb_typeof(i.item -> 'id') IS DISTINCT FROM 'string' OR i.item ->> 'id' = '' THEN 'no message id (id)' END,
+                    CASE WHEN jsonb_typeof(i.item -> 'status') IS DISTINCT FROM 'string' OR i.item ->> 'status' = '' THEN 'no status' END,
+                    headrace.webhook_time_problem(i.item -> 'timestamp')), '')
+            END), ''),
+            false, i.item ->> 'id', i.item ->> 'status',
+            CASE WHEN i.item ->> 'timestamp' ~ '^[0-9]{1,10}$' THEN to_timestamp((i.item ->> 'timestamp')::bigint) END,
+            NULL::text, NULL::text, i.item -> 'errors'
+        FROM jsonb_array_elements(p_value -> 'statuses') WITH ORDINALITY i (item, n);
+    END IF;
+    IF jsonb_typeof(p_value -> 'messages') = 'array' THEN
+        RETURN QUERY
+        SELECT
+            format('%smessages[%s]', v_prefix, i.n - 1), 'message', i.item, v_number,
+            nullif(concat_ws('; ', v_outside, CASE
+                WHEN jsonb_typeof(i.item) <> 'object' THEN 'not a JSON object'
+                ELSE nullif(concat_ws('; ',
+                    coalesce(k.notice, CASE WHEN NOT p_any_type THEN headrace.webhook_unknown_type(i.item) END),
+                    CASE WHEN jsonb_typeof(i.item -> 'id') IS DISTINCT FROM 'string' OR i.item ->> 'id' = '' THEN 'no message id (id)' END,
+                    headrace.webhook_time_problem(i.item -> 'timestamp'),
+                    CASE WHEN k.notice IS NULL AND k.sender IS NULL THEN 'no sender (from)' END,
+                    CASE WHEN coalesce(v_number, '') = '' THEN 'no number (metadata.phone_number_id)' END), '')
+            END), ''),
+            p_enveloped AND k.notice IS NOT NULL, i.item ->> 'id', NULL::text,
+            CASE WHEN i.item ->> 'timestamp' ~ '^[0-9]{1,10}$' THEN to_timestamp((i.item ->> 'timestamp')::bigint) END,
+            k.sender,
+            coalesce(
+                CASE WHEN jsonb_typeof(i.item #> '{reaction,message_id}') = 'string' THEN nullif(i.item #>> '{reaction,message_id}', '') END,
+                CASE WHEN jsonb_typeof(i.item #> '{context,id}') = 'string' THEN nullif(i.item #>> '{context,id}', '') END),
+            NULL::jsonb
+        FROM jsonb_array_elements(p_value -> 'messages') WITH ORDINALITY i (item, n)
+        CROSS JOIN LATERAL (
+            SELECT
+                headrace.webhook_notice(i.item) AS notice,
+                CASE
+                    WHEN jsonb_typeof(i.item -> 'from') = 'string' AND i.item ->> 'from' <> '' AND NOT i.item ? 'group_id' THEN i.item ->> 'from'
+                    ELSE headrace.webhook_sender(i.item, p_value -> 'contacts')
+                END AS sender
+            OFFSET 0
+        ) k;
+    END IF;
+    IF jsonb_typeof(p_value -> 'errors') = 'array' THEN
+        RETURN QUERY
+        SELECT
+            format('%serrors[%s]', v_prefix, i.n - 1), 'error', i.item, v_number,
+            concat_ws('; ', v_outside, CASE WHEN jsonb_typeof(i.item) = 'object' THEN 'an error of the account, not of a message' ELSE 'not a JSON object' END),
+            false, NULL::text, NULL::text, NULL::timestamptz, NULL::text, NULL::text, NULL::jsonb
+        FROM jsonb_array_elements(p_value -> 'errors') WITH ORDINALITY i (item, n);
+    END IF;
+END
+$_$;
+
+-- Name: whole_template_name(text, text); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.whole_template_name(p_key text, p_message_id text) RETURNS text
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    AS $$
+DECLARE
+    v_name text;
+BEGIN
+    SELECT q.template_name INTO v_name FROM headrace.stg_send_queue() q WHERE q.id = p_message_id::uuid;
+    IF headrace.template_key(v_name) IS DISTINCT FROM p_key THEN
+        RAISE EXCEPTION 'message % got another template while it was being counted; trying again', p_message_id USING ERRCODE = 'serialization_failure';
+    END IF;
+    RETURN v_name;
+END
+$$;
 
 -- Name: worker_heartbeat(text, text, integer, text, text[], bigint, text); Type: FUNCTION; Schema: headrace; Owner: -
 
@@ -3003,7 +4904,9 @@ CREATE FUNCTION headrace.worker_heartbeat(p_worker_id text, p_hostname text, p_p
     SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
     AS $$
     INSERT INTO headrace.worker AS w (worker_id, hostname, pid, state, streams, changes_applied, last_error)
-    VALUES (p_worker_id, p_hostname, p_pid, p_state, p_streams, p_changes_applied, p_last_error)
+    VALUES (
+        left(p_worker_id, 200), left(p_hostname, 200), p_pid, p_state, ARRAY(SELECT left(s, 200) FROM unnest(p_streams[1:100]) s),
+        p_changes_applied, left(p_last_error, 2000))
     ON CONFLICT (worker_id) DO UPDATE SET
         seen_at = clock_timestamp(), state = excluded.state, streams = excluded.streams,
         changes_applied = excluded.changes_applied, last_error = excluded.last_error
@@ -3041,13 +4944,14 @@ CREATE TABLE headrace.campaign (
     source_rows jsonb,
     late_messages text[],
     last_version bigint DEFAULT 0 NOT NULL,
+    document_due_at timestamp with time zone,
     CONSTRAINT campaign_state_known CHECK ((state = ANY (ARRAY['pending'::text, 'live'::text, 'settling'::text, 'frozen'::text, 'amended'::text, 'deleted'::text])))
 )
 WITH (fillfactor='70');
 
 -- Name: TABLE campaign; Type: COMMENT; Schema: headrace; Owner: -
 
-COMMENT ON TABLE headrace.campaign IS 'Headrace''s own row of a campaign: the lock that folds, rebuilds and freezes share. pending: not computed yet, served live. rebuild_error: why its last rebuild failed; tried again from rebuild_not_before on. completed_at: by the source, else when it was noticed; settles_until: when it is to be frozen; source_rows: how many there were at the last freeze or amendment; late_messages: some of those whose changes asked for an amendment.';
+COMMENT ON TABLE headrace.campaign IS 'Headrace''s own row of a campaign: the lock that folds, rebuilds and freezes share. pending: not computed yet, served live. rebuild_error: why its last rebuild failed; tried again from rebuild_not_before on. completed_at: by the source, else when it was noticed; settles_until: when it is to be frozen; source_rows: how many there were at the last freeze or amendment; late_messages: some of those whose changes asked for an amendment; document_due_at: when the document of a campaign with very many templates is to be written anew, null while it says what the counters say.';
 
 -- Name: campaign_completion; Type: TABLE; Schema: headrace; Owner: -
 
@@ -3204,6 +5108,7 @@ CREATE TABLE headrace.campaign_template_stats (
     failed bigint NOT NULL,
     failed_queue bigint NOT NULL,
     updated_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    template_md5 uuid NOT NULL,
     CONSTRAINT campaign_template_stats_failed CHECK (((failed >= 0) AND (failed <= (total - delivered)))),
     CONSTRAINT campaign_template_stats_failed_queue CHECK (((failed_queue >= 0) AND (failed_queue <= failed))),
     CONSTRAINT campaign_template_stats_funnel CHECK (((total >= sent) AND (sent >= delivered) AND (delivered >= read) AND (read >= 0))),
@@ -3217,123 +5122,24 @@ ALTER TABLE ONLY headrace.campaign_template_stats REPLICA IDENTITY FULL;
 
 COMMENT ON TABLE headrace.campaign_template_stats IS 'Messages per campaign and template, kept incrementally. failed_queue: the part of failed that the queue row says.';
 
--- Name: stg_campaigns; Type: VIEW; Schema: headrace; Owner: -
+-- Name: COLUMN campaign_template_stats.template_md5; Type: COMMENT; Schema: headrace; Owner: -
 
-CREATE VIEW headrace.stg_campaigns AS
- SELECT id AS campaign_id,
-    name,
-    status,
-    user_id,
-    created_at,
-    completed_at
-   FROM public.campaigns c;
-
--- Name: stg_incoming_messages; Type: VIEW; Schema: headrace; Owner: -
-
-CREATE VIEW headrace.stg_incoming_messages AS
- SELECT id,
-    user_phone,
-    whatsapp_number_id,
-    created_at,
-    context_message_id
-   FROM public.messages m
-  WHERE (direction = 'incoming'::text);
-
--- Name: stg_message_status_logs; Type: VIEW; Schema: headrace; Owner: -
-
-CREATE VIEW headrace.stg_message_status_logs AS
- SELECT id,
-    whatsapp_message_id,
-    status,
-    created_at
-   FROM public.message_status_logs l;
-
--- Name: stg_send_queue; Type: VIEW; Schema: headrace; Owner: -
-
-CREATE VIEW headrace.stg_send_queue AS
- SELECT id,
-    campaign_id,
-    template_name,
-    status,
-    whatsapp_message_id,
-    user_phone,
-    whatsapp_number_id,
-    COALESCE(sent_at, created_at) AS at
-   FROM public.send_queue q;
-
--- Name: message_outcome_live; Type: VIEW; Schema: headrace; Owner: -
-
-CREATE VIEW headrace.message_outcome_live AS
- SELECT s.id,
-    s.campaign_id,
-    s.template_name,
-    (s.bits |
-        CASE
-            WHEN (((s.bits & 1) > 0) AND (r.id IS NOT NULL)) THEN 32
-            ELSE 0
-        END) AS bits,
-    s.sent_at,
-    s.delivered_at,
-    s.read_at,
-        CASE
-            WHEN ((s.bits & 1) > 0) THEN r.replied_at
-            ELSE NULL::timestamp with time zone
-        END AS replied_at
-   FROM ((( SELECT q.id,
-            q.campaign_id,
-            q.template_name,
-            headrace.message_bits(q.status, bit_or(headrace.status_bits(l.status))) AS bits,
-            LEAST(
-                CASE
-                    WHEN (q.status = 'sent'::text) THEN min(COALESCE(q.sent_at, q.created_at))
-                    ELSE NULL::timestamp with time zone
-                END, min(l.created_at) FILTER (WHERE ((headrace.status_bits(l.status) & 1) > 0))) AS sent_at,
-            min(l.created_at) FILTER (WHERE ((headrace.status_bits(l.status) & 2) > 0)) AS delivered_at,
-            min(l.created_at) FILTER (WHERE ((headrace.status_bits(l.status) & 4) > 0)) AS read_at
-           FROM (public.send_queue q
-             LEFT JOIN headrace.stg_message_status_logs l ON ((q.whatsapp_message_id = l.whatsapp_message_id)))
-          GROUP BY q.id, q.campaign_id, q.template_name, q.status) s
-     JOIN headrace.stg_campaigns c ON ((s.campaign_id = c.campaign_id)))
-     LEFT JOIN ( SELECT u.id,
-            u.campaign_id,
-            min(u.created_at) AS replied_at
-           FROM ( SELECT q.id,
-                    q.campaign_id,
-                    m.created_at
-                   FROM (headrace.stg_incoming_messages m
-                     JOIN headrace.stg_send_queue q ON (((m.user_phone = q.user_phone) AND (m.whatsapp_number_id = q.whatsapp_number_id) AND (m.created_at > q.at) AND ((EXTRACT(epoch FROM m.created_at) - EXTRACT(epoch FROM q.at)) <= headrace.reply_window()))))
-                  WHERE ((m.context_message_id IS NULL) AND (NOT (EXISTS ( SELECT
-                           FROM headrace.stg_send_queue n
-                          WHERE ((n.user_phone = q.user_phone) AND (n.whatsapp_number_id = q.whatsapp_number_id) AND (ROW(n.at, n.id) > ROW(q.at, q.id)) AND (n.at < m.created_at) AND ((n.status = 'sent'::text) OR (EXISTS ( SELECT
-                                   FROM headrace.stg_message_status_logs l
-                                  WHERE ((l.whatsapp_message_id = n.whatsapp_message_id) AND ((headrace.status_bits(l.status) & 1) > 0))))))))))
-                UNION ALL
-                 SELECT q.id,
-                    q.campaign_id,
-                    m.created_at
-                   FROM (headrace.stg_incoming_messages m
-                     JOIN headrace.stg_send_queue q ON ((m.context_message_id = q.whatsapp_message_id)))) u
-          GROUP BY u.id, u.campaign_id) r ON (((s.id = r.id) AND (s.campaign_id = r.campaign_id))));
+COMMENT ON COLUMN headrace.campaign_template_stats.template_md5 IS 'md5 of template_name, zeros for null: a key of fixed size, for names may have megabytes.';
 
 -- Name: campaign_template_stats_live; Type: VIEW; Schema: headrace; Owner: -
 
 CREATE VIEW headrace.campaign_template_stats_live AS
- SELECT campaign_id,
-    template_name,
-    (sum(messages))::bigint AS total,
-    (COALESCE(sum(messages) FILTER (WHERE ((bits & 1) > 0)), (0)::numeric))::bigint AS sent,
-    (COALESCE(sum(messages) FILTER (WHERE ((bits & 2) > 0)), (0)::numeric))::bigint AS delivered,
-    (COALESCE(sum(messages) FILTER (WHERE ((bits & 4) > 0)), (0)::numeric))::bigint AS read,
-    (COALESCE(sum(messages) FILTER (WHERE ((bits & 32) > 0)), (0)::numeric))::bigint AS replied,
-    (COALESCE(sum(messages) FILTER (WHERE ((bits & 8) > 0)), (0)::numeric))::bigint AS failed,
-    (COALESCE(sum(messages) FILTER (WHERE ((bits & 16) > 0)), (0)::numeric))::bigint AS failed_queue
-   FROM ( SELECT o.campaign_id,
-            o.template_name,
-            o.bits,
-            count(*) AS messages
-           FROM headrace.message_outcome_live o
-          GROUP BY o.campaign_id, o.template_name, o.bits) b
-  GROUP BY campaign_id, template_name;
+ SELECT i.campaign_id,
+    s.template_name,
+    s.total,
+    s.sent,
+    s.delivered,
+    s.read,
+    s.replied,
+    s.failed,
+    s.failed_queue
+   FROM (headrace.source_campaign_ids() i(campaign_id)
+     CROSS JOIN LATERAL headrace.live_counters(i.campaign_id) s(template_name, total, sent, delivered, read, replied, failed, failed_queue));
 
 -- Name: change_log_default; Type: TABLE; Schema: headrace; Owner: -
 
@@ -3353,7 +5159,7 @@ ALTER TABLE ONLY headrace.change_log_default REPLICA IDENTITY FULL;
 
 -- Name: TABLE change_log_default; Type: COMMENT; Schema: headrace; Owner: -
 
-COMMENT ON TABLE headrace.change_log_default IS 'Changes of days that have no partition; normally empty. headrace migrate moves what it holds.';
+COMMENT ON TABLE headrace.change_log_default IS 'Changes of days that have no partition; normally empty. They are applied like all others, and deleted when past their retention.';
 
 -- Name: change_log_pos_seq; Type: SEQUENCE; Schema: headrace; Owner: -
 
@@ -3405,7 +5211,7 @@ ALTER TABLE headrace.dead_letter ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTIT
 CREATE VIEW headrace.document_agreement AS
  SELECT k.campaign_id,
     (k.state = ANY (ARRAY['frozen'::text, 'amended'::text])) AS frozen,
-    COALESCE(((d.template_stats @> c.templates) AND (jsonb_array_length(d.template_stats) = jsonb_array_length(c.templates)) AND (d.totals @> (to_jsonb(c.*) - 'templates'::text)) AND ((k.state <> ALL (ARRAY['frozen'::text, 'amended'::text])) OR ((d.state = k.state) AND (d.frozen_at IS NOT NULL) AND (d.checksum = md5(((d.template_stats)::text || (d.totals)::text)))))), false) AS agrees
+    COALESCE(((d.template_stats @> c.templates) AND (jsonb_array_length(d.template_stats) = jsonb_array_length(c.templates)) AND (d.totals @> ((to_jsonb(c.*) - 'templates'::text) - 'all_templates'::text)) AND (COALESCE(((d.totals ->> 'templates'::text))::bigint, (jsonb_array_length(d.template_stats))::bigint) = c.all_templates) AND ((k.state <> ALL (ARRAY['frozen'::text, 'amended'::text])) OR ((d.state = k.state) AND (d.frozen_at IS NOT NULL) AND (d.checksum = md5(((d.template_stats)::text || (d.totals)::text)))))), false) AS agrees
    FROM ((headrace.campaign k
      LEFT JOIN headrace.campaign_computed_stats d ON ((k.campaign_id = d.campaign_id)))
      CROSS JOIN LATERAL ( SELECT COALESCE(sum(s.total), (0)::numeric) AS total,
@@ -3415,9 +5221,22 @@ CREATE VIEW headrace.document_agreement AS
             COALESCE(sum(s.replied), (0)::numeric) AS replied,
             COALESCE(sum(s.failed), (0)::numeric) AS failed,
             COALESCE(sum(s.failed_queue), (0)::numeric) AS failed_queue,
-            COALESCE(jsonb_agg(jsonb_build_object('template_name', s.template_name, 'total', s.total, 'sent', s.sent, 'delivered', s.delivered, 'read', s.read, 'replied', s.replied, 'failed', s.failed, 'failed_queue', s.failed_queue)) FILTER (WHERE (s.campaign_id IS NOT NULL)), '[]'::jsonb) AS templates
-           FROM headrace.campaign_template_stats s
-          WHERE (s.campaign_id = k.campaign_id)) c);
+            count(s.place) AS all_templates,
+            COALESCE(jsonb_agg(jsonb_build_object('template_name', headrace.template_key(s.template_name), 'total', s.total, 'sent', s.sent, 'delivered', s.delivered, 'read', s.read, 'replied', s.replied, 'failed', s.failed, 'failed_queue', s.failed_queue)) FILTER (WHERE (s.place <= headrace.most_listed_templates())), '[]'::jsonb) AS templates
+           FROM ( SELECT t.campaign_id,
+                    t.template_name,
+                    t.total,
+                    t.sent,
+                    t.delivered,
+                    t.read,
+                    t.replied,
+                    t.failed,
+                    t.failed_queue,
+                    t.updated_at,
+                    t.template_md5,
+                    row_number() OVER (ORDER BY t.total DESC, t.template_md5) AS place
+                   FROM headrace.campaign_template_stats t
+                  WHERE (t.campaign_id = k.campaign_id)) s) c);
 
 -- Name: document_faults; Type: VIEW; Schema: headrace; Owner: -
 
@@ -3457,19 +5276,35 @@ CREATE VIEW headrace.document_faults AS
                 UNION ALL
                  SELECT s.campaign_id,
                     false AS is_total,
-                    s.template_name,
+                    headrace.template_key(s.template_name) AS template_name,
                     NULL::jsonb AS said,
                     headrace.counters_json(s.total, s.sent, s.delivered, s.read, s.replied, s.failed, s.failed_queue) AS counted
-                   FROM headrace.campaign_template_stats s
+                   FROM ( SELECT t.campaign_id,
+                            t.template_name,
+                            t.total,
+                            t.sent,
+                            t.delivered,
+                            t.read,
+                            t.replied,
+                            t.failed,
+                            t.failed_queue,
+                            t.updated_at,
+                            t.template_md5,
+                            row_number() OVER (PARTITION BY t.campaign_id ORDER BY t.total DESC, t.template_md5) AS place
+                           FROM headrace.campaign_template_stats t) s
+                  WHERE (s.place <= headrace.most_listed_templates())
                 UNION ALL
                  SELECT d.campaign_id,
                     true AS is_total,
                     NULL::text AS template_name,
                     NULL::jsonb AS said,
-                    headrace.counters_json((COALESCE(sum(s.total), (0)::numeric))::bigint, (COALESCE(sum(s.sent), (0)::numeric))::bigint, (COALESCE(sum(s.delivered), (0)::numeric))::bigint, (COALESCE(sum(s.read), (0)::numeric))::bigint, (COALESCE(sum(s.replied), (0)::numeric))::bigint, (COALESCE(sum(s.failed), (0)::numeric))::bigint, (COALESCE(sum(s.failed_queue), (0)::numeric))::bigint) AS counted
+                    (headrace.counters_json((COALESCE(sum(s.total), (0)::numeric))::bigint, (COALESCE(sum(s.sent), (0)::numeric))::bigint, (COALESCE(sum(s.delivered), (0)::numeric))::bigint, (COALESCE(sum(s.read), (0)::numeric))::bigint, (COALESCE(sum(s.replied), (0)::numeric))::bigint, (COALESCE(sum(s.failed), (0)::numeric))::bigint, (COALESCE(sum(s.failed_queue), (0)::numeric))::bigint) || headrace.templates_json(count(s.campaign_id))) AS counted
                    FROM (headrace.campaign_computed_stats d
                      LEFT JOIN headrace.campaign_template_stats s ON ((d.campaign_id = s.campaign_id)))
                   GROUP BY d.campaign_id) u
+          WHERE (NOT (u.campaign_id IN ( SELECT k.campaign_id
+                   FROM headrace.campaign k
+                  WHERE (k.document_due_at IS NOT NULL))))
           GROUP BY u.campaign_id, u.is_total, u.template_name
          HAVING ((count(u.said) <> 1) OR (count(u.counted) <> 1) OR (min((u.said)::text) <> min((u.counted)::text)))
         ), doubtful AS (
@@ -3576,7 +5411,7 @@ CREATE TABLE headrace.installation (
 
 -- Name: TABLE installation; Type: COMMENT; Schema: headrace; Owner: -
 
-COMMENT ON TABLE headrace.installation IS 'What the last migrate rendered into the replaceable objects: their fingerprint, source schema, settings.';
+COMMENT ON TABLE headrace.installation IS 'What the last migrate rendered into the replaceable objects: their fingerprint, source schema, settings. Retention and the time after which a stream is lost hold for every worker, whatever its own settings say.';
 
 -- Name: message_outcome; Type: TABLE; Schema: headrace; Owner: -
 
@@ -3594,7 +5429,7 @@ WITH (fillfactor='85');
 
 -- Name: TABLE message_outcome; Type: COMMENT; Schema: headrace; Owner: -
 
-COMMENT ON TABLE headrace.message_outcome IS 'What each queued message of an unfrozen campaign counts as. bits: 1 sent, 2 delivered, 4 read, 8 failed, 16 failed in the queue, 32 replied; the times: first evidence of each. message_id: send_queue.id as text.';
+COMMENT ON TABLE headrace.message_outcome IS 'What each queued message of an unfrozen campaign counts as. bits: 1 sent, 2 delivered, 4 read, 8 failed, 16 failed in the queue, 32 replied; the times: first evidence of each. message_id: send_queue.id as text. template_name: one of more than 1,000 bytes is cut, with its md5 at the end.';
 
 -- Name: schema_version; Type: TABLE; Schema: headrace; Owner: -
 
@@ -3602,12 +5437,25 @@ CREATE TABLE headrace.schema_version (
     version_num character varying(32) NOT NULL
 );
 
--- Name: stg_campaign_contacts; Type: VIEW; Schema: headrace; Owner: -
+-- Name: source; Type: TABLE; Schema: headrace; Owner: -
 
-CREATE VIEW headrace.stg_campaign_contacts AS
- SELECT campaign_id,
-    template_name
-   FROM public.campaign_contacts k;
+CREATE TABLE headrace.source (
+    source text NOT NULL,
+    schema_name name NOT NULL,
+    table_name name NOT NULL,
+    relid oid NOT NULL,
+    columns jsonb NOT NULL,
+    parts oid[] NOT NULL,
+    storage text NOT NULL,
+    mark text,
+    triggers jsonb NOT NULL,
+    functions jsonb NOT NULL,
+    noted_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
+);
+
+-- Name: TABLE source; Type: COMMENT; Schema: headrace; Owner: -
+
+COMMENT ON TABLE headrace.source IS 'A captured table as it was when it was noted last: the columns that are read (number, type, version), its partitions, where its rows lie. mark: all of it in one text, to be compared at a glance. triggers, functions: what capture made.';
 
 -- Name: stream; Type: TABLE; Schema: headrace; Owner: -
 
@@ -3620,6 +5468,10 @@ CREATE TABLE headrace.stream (
     rebuild_step text,
     rebuilds_pending text,
     rebuild_all text,
+    rows_left text,
+    rebuild_pick text,
+    rebuild_items text,
+    rebuild_put_off text,
     CONSTRAINT stream_shards_positive CHECK (((shards >= 1) AND (shards <= 1024)))
 );
 
@@ -3627,29 +5479,9 @@ CREATE TABLE headrace.stream (
 
 COMMENT ON TABLE headrace.stream IS 'A consumer of the change log: its sources and the SQL function (change_log[]) -> bigint that applies a batch. ordered: behind a dead letter, later changes of the same entity wait. rebuild_step() -> integer and rebuilds_pending() -> bigint: what the stream derives and is queued to be recomputed; rebuild_all(): queues it all.';
 
--- Name: stream_cursor; Type: TABLE; Schema: headrace; Owner: -
+-- Name: COLUMN stream.rows_left; Type: COMMENT; Schema: headrace; Owner: -
 
-CREATE TABLE headrace.stream_cursor (
-    stream text NOT NULL,
-    shard integer NOT NULL,
-    prev pg_snapshot NOT NULL,
-    cur pg_snapshot,
-    pos bigint DEFAULT 0 NOT NULL,
-    last_pos bigint,
-    window_rows bigint,
-    state text DEFAULT 'active'::text NOT NULL,
-    system_identifier bigint NOT NULL,
-    database_name name NOT NULL,
-    changes_applied bigint DEFAULT 0 NOT NULL,
-    advanced_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
-    CONSTRAINT stream_cursor_state_known CHECK ((state = ANY (ARRAY['active'::text, 'lost'::text]))),
-    CONSTRAINT stream_cursor_window_whole CHECK (((cur IS NULL) = (last_pos IS NULL)))
-)
-WITH (fillfactor='50');
-
--- Name: TABLE stream_cursor; Type: COMMENT; Schema: headrace; Owner: -
-
-COMMENT ON TABLE headrace.stream_cursor IS 'Where a shard of a stream stands: everything visible in prev is applied; while cur is set, the window of what cur sees and prev did not is being applied, up to pos.';
+COMMENT ON COLUMN headrace.stream.rows_left IS 'rows_left(source text) -> bigint: queues what may count differently because rows went from a source without a trigger: a partition was detached or dropped. Where rows came or changed that way, rebuild_all queues everything.';
 
 -- Name: stream_lag; Type: VIEW; Schema: headrace; Owner: -
 
@@ -3661,35 +5493,27 @@ CREATE VIEW headrace.stream_lag AS
                FROM pg_control_system() pg_control_system(pg_control_version, catalog_version_no, system_identifier, pg_control_last_modified))) OR (k.database_name <> current_database()) OR (pg_snapshot_xmax(k.prev) > pg_snapshot_xmax(pg_current_snapshot()))) THEN 'mismatch'::text
             ELSE k.state
         END AS state,
-    p.rows_behind,
-    (COALESCE(EXTRACT(epoch FROM (clock_timestamp() - p.oldest_change)), (0)::numeric))::double precision AS seconds_behind,
+    b.rows_behind,
+    (COALESCE(EXTRACT(epoch FROM (clock_timestamp() - b.oldest_change)), (0)::numeric))::double precision AS seconds_behind,
     w.pid AS oldest_writer_pid,
     w.seconds AS oldest_writer_seconds,
     k.changes_applied,
-    k.advanced_at
-   FROM (((headrace.stream_cursor k
-     JOIN headrace.stream s ON ((k.stream = s.stream)))
-     CROSS JOIN LATERAL ( SELECT count(*) AS rows_behind,
-            min(u.changed_at) AS oldest_change
-           FROM ( SELECT l.pos,
-                    l.xid,
-                    l.source,
-                    l.entity_id,
-                    l.changed_at
-                   FROM headrace.change_log l
-                  WHERE (l.xid = ANY (ARRAY( SELECT x.x
-                           FROM pg_snapshot_xip(k.prev) x(x))))
-                UNION ALL
-                 SELECT l.pos,
-                    l.xid,
-                    l.source,
-                    l.entity_id,
-                    l.changed_at
-                   FROM headrace.change_log l
-                  WHERE (l.xid >= pg_snapshot_xmax(k.prev))
-         OFFSET 0) u
-          WHERE ((u.source = ANY (s.sources)) AND ((k.cur IS NULL) OR (u.pos > k.pos) OR (NOT pg_visible_in_snapshot(u.xid, k.cur))) AND ((s.shards = 1) OR (mod((hashtextextended(COALESCE(u.entity_id, ''::text), (0)::bigint) & '9223372036854775807'::bigint), (s.shards)::bigint) = k.shard)))) p)
-     LEFT JOIN LATERAL headrace.oldest_writer() w(pid, role_name, application_name, seconds) ON (true));
+    k.advanced_at,
+    b.more_behind,
+    w.gid AS oldest_writer_gid
+   FROM ((headrace.stream_cursor k
+     JOIN headrace.changes_behind() b(stream, shard, rows_behind, more_behind, oldest_change) ON (((k.stream = b.stream) AND (k.shard = b.shard))))
+     LEFT JOIN headrace.oldest_writer() w(pid, role_name, application_name, seconds, gid) ON (true));
+
+-- Name: webhook_lock; Type: TABLE; Schema: headrace; Owner: -
+
+CREATE TABLE headrace.webhook_lock (
+    bucket smallint NOT NULL
+);
+
+-- Name: TABLE webhook_lock; Type: COMMENT; Schema: headrace; Owner: -
+
+COMMENT ON TABLE headrace.webhook_lock IS 'One row for each 256th of message ids, locked while webhooks with such ids are taken in: two deliveries of one item wait for each other. Rows, and not advisory locks, which any login may hold.';
 
 -- Name: webhook_reject; Type: TABLE; Schema: headrace; Owner: -
 
@@ -3701,12 +5525,14 @@ CREATE TABLE headrace.webhook_reject (
     whatsapp_number_id text,
     times bigint DEFAULT 1 NOT NULL,
     first_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
-    last_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
+    last_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    sender text,
+    notice boolean DEFAULT false NOT NULL
 );
 
 -- Name: TABLE webhook_reject; Type: COMMENT; Schema: headrace; Owner: -
 
-COMMENT ON TABLE headrace.webhook_reject IS 'A part of a webhook that ingest_whatsapp_webhook did not take, with the reason and where in the body it stood; once however often it is delivered (times). Kept until an operator deletes it.';
+COMMENT ON TABLE headrace.webhook_reject IS 'A part of a webhook that ingest_whatsapp_webhook did not take, with the reason and where in the body it stood; once however often it is delivered (times). notice: of a kind that is known, and nobody needs to look at it. Kept until it is taken in by retry_webhook_rejects, or an operator discards it.';
 
 -- Name: webhook_reject_id_seq; Type: SEQUENCE; Schema: headrace; Owner: -
 
@@ -3812,6 +5638,11 @@ ALTER TABLE ONLY headrace.message_outcome
 ALTER TABLE ONLY headrace.schema_version
     ADD CONSTRAINT schema_version_pkc PRIMARY KEY (version_num);
 
+-- Name: source source_pkey; Type: CONSTRAINT; Schema: headrace; Owner: -
+
+ALTER TABLE ONLY headrace.source
+    ADD CONSTRAINT source_pkey PRIMARY KEY (source);
+
 -- Name: stream_cursor stream_cursor_pkey; Type: CONSTRAINT; Schema: headrace; Owner: -
 
 ALTER TABLE ONLY headrace.stream_cursor
@@ -3821,6 +5652,11 @@ ALTER TABLE ONLY headrace.stream_cursor
 
 ALTER TABLE ONLY headrace.stream
     ADD CONSTRAINT stream_pkey PRIMARY KEY (stream);
+
+-- Name: webhook_lock webhook_lock_pkey; Type: CONSTRAINT; Schema: headrace; Owner: -
+
+ALTER TABLE ONLY headrace.webhook_lock
+    ADD CONSTRAINT webhook_lock_pkey PRIMARY KEY (bucket);
 
 -- Name: webhook_reject webhook_reject_pkey; Type: CONSTRAINT; Schema: headrace; Owner: -
 
@@ -3840,13 +5676,21 @@ CREATE INDEX activity_changed ON headrace.activity USING btree (changed_at);
 
 CREATE INDEX campaign_completion_xid ON headrace.campaign_completion USING btree (xid);
 
--- Name: campaign_rebuild_queue; Type: INDEX; Schema: headrace; Owner: -
+-- Name: campaign_document_due; Type: INDEX; Schema: headrace; Owner: -
 
-CREATE INDEX campaign_rebuild_queue ON headrace.campaign USING btree (rebuild_requested_at) WHERE (rebuild_requested_at IS NOT NULL);
+CREATE INDEX campaign_document_due ON headrace.campaign USING btree (document_due_at) WHERE (document_due_at IS NOT NULL);
 
--- Name: campaign_settling; Type: INDEX; Schema: headrace; Owner: -
+-- Name: campaign_rebuild_due; Type: INDEX; Schema: headrace; Owner: -
 
-CREATE INDEX campaign_settling ON headrace.campaign USING btree (settles_until) WHERE (settles_until IS NOT NULL);
+CREATE INDEX campaign_rebuild_due ON headrace.campaign USING btree (COALESCE(rebuild_not_before, rebuild_requested_at)) WHERE ((rebuild_requested_at IS NOT NULL) AND (rebuild_error IS NULL));
+
+-- Name: campaign_rebuild_failed; Type: INDEX; Schema: headrace; Owner: -
+
+CREATE INDEX campaign_rebuild_failed ON headrace.campaign USING btree (COALESCE(rebuild_not_before, rebuild_requested_at)) WHERE ((rebuild_requested_at IS NOT NULL) AND (rebuild_error IS NOT NULL));
+
+-- Name: campaign_settled; Type: INDEX; Schema: headrace; Owner: -
+
+CREATE INDEX campaign_settled ON headrace.campaign USING btree (settles_until) WHERE ((state = 'settling'::text) AND (rebuild_requested_at IS NULL));
 
 -- Name: campaign_stats_amendment_campaign; Type: INDEX; Schema: headrace; Owner: -
 
@@ -3854,7 +5698,7 @@ CREATE INDEX campaign_stats_amendment_campaign ON headrace.campaign_stats_amendm
 
 -- Name: campaign_template_stats_key; Type: INDEX; Schema: headrace; Owner: -
 
-CREATE UNIQUE INDEX campaign_template_stats_key ON headrace.campaign_template_stats USING btree (campaign_id, md5(template_name)) NULLS NOT DISTINCT;
+CREATE UNIQUE INDEX campaign_template_stats_key ON headrace.campaign_template_stats USING btree (campaign_id, template_md5);
 
 -- Name: change_log_pos; Type: INDEX; Schema: headrace; Owner: -
 
@@ -3874,7 +5718,7 @@ CREATE INDEX change_log_default_xid_idx ON headrace.change_log_default USING btr
 
 -- Name: dead_letter_entity; Type: INDEX; Schema: headrace; Owner: -
 
-CREATE INDEX dead_letter_entity ON headrace.dead_letter USING btree (stream, entity_id, pos);
+CREATE INDEX dead_letter_entity ON headrace.dead_letter USING btree (stream, hashtextextended(entity_id, (0)::bigint), pos);
 
 -- Name: message_outcome_campaign; Type: INDEX; Schema: headrace; Owner: -
 
@@ -3882,7 +5726,11 @@ CREATE INDEX message_outcome_campaign ON headrace.message_outcome USING btree (c
 
 -- Name: webhook_reject_once; Type: INDEX; Schema: headrace; Owner: -
 
-CREATE UNIQUE INDEX webhook_reject_once ON headrace.webhook_reject USING btree (md5((item)::text), reason, path);
+CREATE UNIQUE INDEX webhook_reject_once ON headrace.webhook_reject USING btree (md5((item)::text), md5(reason), path, md5(COALESCE(whatsapp_number_id, ''::text)));
+
+-- Name: webhook_reject_to_look_at; Type: INDEX; Schema: headrace; Owner: -
+
+CREATE INDEX webhook_reject_to_look_at ON headrace.webhook_reject USING btree (id) WHERE (NOT notice);
 
 -- Name: change_log_default_pos_idx; Type: INDEX ATTACH; Schema: headrace; Owner: -
 
@@ -3902,11 +5750,16 @@ ALTER TABLE ONLY headrace.stream_cursor
 GRANT USAGE ON SCHEMA headrace TO headrace_reader;
 GRANT USAGE ON SCHEMA headrace TO headrace_app;
 GRANT USAGE ON SCHEMA headrace TO headrace_worker;
+GRANT USAGE ON SCHEMA headrace TO headrace_capture;
 
 -- Name: FUNCTION add_change_log_partition(p_day date); Type: ACL; Schema: headrace; Owner: -
 
 REVOKE ALL ON FUNCTION headrace.add_change_log_partition(p_day date) FROM PUBLIC;
 GRANT ALL ON FUNCTION headrace.add_change_log_partition(p_day date) TO headrace_worker;
+
+-- Name: FUNCTION altered_sources(p_sources text[]); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.altered_sources(p_sources text[]) FROM PUBLIC;
 
 -- Name: FUNCTION amend_campaign(p_campaign_id uuid, p_status text, p_accept_fewer_rows boolean, p_reopen boolean); Type: ACL; Schema: headrace; Owner: -
 
@@ -3917,13 +5770,17 @@ REVOKE ALL ON FUNCTION headrace.amend_campaign(p_campaign_id uuid, p_status text
 REVOKE ALL ON FUNCTION headrace.amend_campaigns(p_campaigns uuid[], p_accept boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION headrace.amend_campaigns(p_campaigns uuid[], p_accept boolean) TO headrace_worker;
 
--- Name: FUNCTION apply_outcomes(p_changes headrace.outcome_change[], p_recounted uuid); Type: ACL; Schema: headrace; Owner: -
+-- Name: FUNCTION apply_outcomes(p_changes headrace.outcome_change[], p_recounted uuid[]); Type: ACL; Schema: headrace; Owner: -
 
-REVOKE ALL ON FUNCTION headrace.apply_outcomes(p_changes headrace.outcome_change[], p_recounted uuid) FROM PUBLIC;
+REVOKE ALL ON FUNCTION headrace.apply_outcomes(p_changes headrace.outcome_change[], p_recounted uuid[]) FROM PUBLIC;
 
 -- Name: FUNCTION apply_times(p_changes headrace.outcome_change[]); Type: ACL; Schema: headrace; Owner: -
 
 REVOKE ALL ON FUNCTION headrace.apply_times(p_changes headrace.outcome_change[]) FROM PUBLIC;
+
+-- Name: FUNCTION calendar_day(p_at timestamp with time zone); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.calendar_day(p_at timestamp with time zone) FROM PUBLIC;
 
 -- Name: FUNCTION campaign_contact_distribution(p_campaign_id uuid); Type: ACL; Schema: headrace; Owner: -
 
@@ -3939,9 +5796,23 @@ GRANT ALL ON FUNCTION headrace.campaign_stats(p_campaign_id uuid) TO headrace_re
 GRANT ALL ON FUNCTION headrace.campaign_stats(p_campaign_id uuid) TO headrace_app;
 GRANT ALL ON FUNCTION headrace.campaign_stats(p_campaign_id uuid) TO headrace_worker;
 
+-- Name: TABLE change_log; Type: ACL; Schema: headrace; Owner: -
+
+GRANT INSERT ON TABLE headrace.change_log TO headrace_capture;
+
 -- Name: FUNCTION campaign_stats_apply(p_changes headrace.change_log[]); Type: ACL; Schema: headrace; Owner: -
 
 REVOKE ALL ON FUNCTION headrace.campaign_stats_apply(p_changes headrace.change_log[]) FROM PUBLIC;
+
+-- Name: FUNCTION campaigns_created(p_from timestamp with time zone, p_to timestamp with time zone); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.campaigns_created(p_from timestamp with time zone, p_to timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION headrace.campaigns_created(p_from timestamp with time zone, p_to timestamp with time zone) TO headrace_worker;
+
+-- Name: FUNCTION campaigns_named(p_campaigns uuid[]); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.campaigns_named(p_campaigns uuid[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION headrace.campaigns_named(p_campaigns uuid[]) TO headrace_worker;
 
 -- Name: FUNCTION capture_campaigns_delete(); Type: ACL; Schema: headrace; Owner: -
 
@@ -3958,10 +5829,6 @@ REVOKE ALL ON FUNCTION headrace.capture_campaigns_truncate() FROM PUBLIC;
 -- Name: FUNCTION capture_campaigns_update(); Type: ACL; Schema: headrace; Owner: -
 
 REVOKE ALL ON FUNCTION headrace.capture_campaigns_update() FROM PUBLIC;
-
--- Name: FUNCTION capture_campaigns_watched(o public.campaigns, n public.campaigns); Type: ACL; Schema: headrace; Owner: -
-
-REVOKE ALL ON FUNCTION headrace.capture_campaigns_watched(o public.campaigns, n public.campaigns) FROM PUBLIC;
 
 -- Name: FUNCTION capture_faults(p_sources text[]); Type: ACL; Schema: headrace; Owner: -
 
@@ -3989,10 +5856,6 @@ REVOKE ALL ON FUNCTION headrace.capture_message_status_logs_truncate() FROM PUBL
 
 REVOKE ALL ON FUNCTION headrace.capture_message_status_logs_update() FROM PUBLIC;
 
--- Name: FUNCTION capture_message_status_logs_watched(o public.message_status_logs, n public.message_status_logs); Type: ACL; Schema: headrace; Owner: -
-
-REVOKE ALL ON FUNCTION headrace.capture_message_status_logs_watched(o public.message_status_logs, n public.message_status_logs) FROM PUBLIC;
-
 -- Name: FUNCTION capture_messages_delete(); Type: ACL; Schema: headrace; Owner: -
 
 REVOKE ALL ON FUNCTION headrace.capture_messages_delete() FROM PUBLIC;
@@ -4008,10 +5871,6 @@ REVOKE ALL ON FUNCTION headrace.capture_messages_truncate() FROM PUBLIC;
 -- Name: FUNCTION capture_messages_update(); Type: ACL; Schema: headrace; Owner: -
 
 REVOKE ALL ON FUNCTION headrace.capture_messages_update() FROM PUBLIC;
-
--- Name: FUNCTION capture_messages_watched(o public.messages, n public.messages); Type: ACL; Schema: headrace; Owner: -
-
-REVOKE ALL ON FUNCTION headrace.capture_messages_watched(o public.messages, n public.messages) FROM PUBLIC;
 
 -- Name: FUNCTION capture_send_queue_delete(); Type: ACL; Schema: headrace; Owner: -
 
@@ -4029,17 +5888,35 @@ REVOKE ALL ON FUNCTION headrace.capture_send_queue_truncate() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION headrace.capture_send_queue_update() FROM PUBLIC;
 
--- Name: FUNCTION capture_send_queue_watched(o public.send_queue, n public.send_queue); Type: ACL; Schema: headrace; Owner: -
+-- Name: FUNCTION capture_table(p_table regclass, p_source text, p_entity name, p_scope name, p_keys name[], p_watch name[], p_only_column name, p_only_value text, p_left name[], p_reads name[], p_others name[]); Type: ACL; Schema: headrace; Owner: -
 
-REVOKE ALL ON FUNCTION headrace.capture_send_queue_watched(o public.send_queue, n public.send_queue) FROM PUBLIC;
+REVOKE ALL ON FUNCTION headrace.capture_table(p_table regclass, p_source text, p_entity name, p_scope name, p_keys name[], p_watch name[], p_only_column name, p_only_value text, p_left name[], p_reads name[], p_others name[]) FROM PUBLIC;
 
--- Name: FUNCTION capture_table(p_table regclass, p_source text, p_entity name, p_scope name, p_keys name[], p_watch name[], p_only_column name, p_only_value text, p_left name[]); Type: ACL; Schema: headrace; Owner: -
+-- Name: FUNCTION change_width(p_entity_id text, p_scope text, p_data jsonb, p_cause text); Type: ACL; Schema: headrace; Owner: -
 
-REVOKE ALL ON FUNCTION headrace.capture_table(p_table regclass, p_source text, p_entity name, p_scope name, p_keys name[], p_watch name[], p_only_column name, p_only_value text, p_left name[]) FROM PUBLIC;
+REVOKE ALL ON FUNCTION headrace.change_width(p_entity_id text, p_scope text, p_data jsonb, p_cause text) FROM PUBLIC;
+
+-- Name: FUNCTION changes_behind(p_most bigint); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.changes_behind(p_most bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION headrace.changes_behind(p_most bigint) TO headrace_reader;
+GRANT ALL ON FUNCTION headrace.changes_behind(p_most bigint) TO headrace_worker;
+
+-- Name: TABLE stream_cursor; Type: ACL; Schema: headrace; Owner: -
+
+GRANT SELECT ON TABLE headrace.stream_cursor TO headrace_worker;
+
+-- Name: FUNCTION changes_that_fit(p_sources text[], p_shards integer, c headrace.stream_cursor, p_committed xid8[], p_limit integer, OUT last_pos bigint, OUT first_width bigint); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.changes_that_fit(p_sources text[], p_shards integer, c headrace.stream_cursor, p_committed xid8[], p_limit integer, OUT last_pos bigint, OUT first_width bigint) FROM PUBLIC;
 
 -- Name: FUNCTION check_frozen_rows(p_campaign_id uuid, p_before jsonb); Type: ACL; Schema: headrace; Owner: -
 
 REVOKE ALL ON FUNCTION headrace.check_frozen_rows(p_campaign_id uuid, p_before jsonb) FROM PUBLIC;
+
+-- Name: FUNCTION clean_json(p_text text, p_ascii boolean); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.clean_json(p_text text, p_ascii boolean) FROM PUBLIC;
 
 -- Name: FUNCTION counters_json(p_total bigint, p_sent bigint, p_delivered bigint, p_read bigint, p_replied bigint, p_failed bigint, p_failed_queue bigint); Type: ACL; Schema: headrace; Owner: -
 
@@ -4054,10 +5931,18 @@ REVOKE ALL ON FUNCTION headrace.dead_letter_discard(p_ids bigint[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION headrace.dead_letter_next_try(p_attempts integer) FROM PUBLIC;
 
--- Name: FUNCTION dead_letter_retry(p_ids bigint[], p_due boolean, OUT applied integer, OUT failed integer); Type: ACL; Schema: headrace; Owner: -
+-- Name: FUNCTION dead_letter_retry(p_ids bigint[], p_due boolean, OUT applied integer, OUT failed integer, OUT rest bigint[]); Type: ACL; Schema: headrace; Owner: -
 
-REVOKE ALL ON FUNCTION headrace.dead_letter_retry(p_ids bigint[], p_due boolean, OUT applied integer, OUT failed integer) FROM PUBLIC;
-GRANT ALL ON FUNCTION headrace.dead_letter_retry(p_ids bigint[], p_due boolean, OUT applied integer, OUT failed integer) TO headrace_worker;
+REVOKE ALL ON FUNCTION headrace.dead_letter_retry(p_ids bigint[], p_due boolean, OUT applied integer, OUT failed integer, OUT rest bigint[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION headrace.dead_letter_retry(p_ids bigint[], p_due boolean, OUT applied integer, OUT failed integer, OUT rest bigint[]) TO headrace_worker;
+
+-- Name: FUNCTION default_is_large(); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.default_is_large() FROM PUBLIC;
+
+-- Name: FUNCTION discard_webhook_rejects(p_ids bigint[]); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.discard_webhook_rejects(p_ids bigint[]) FROM PUBLIC;
 
 -- Name: TABLE campaign_computed_stats; Type: ACL; Schema: headrace; Owner: -
 
@@ -4074,14 +5959,33 @@ REVOKE ALL ON FUNCTION headrace.document_json(p_facts jsonb, p_document headrace
 REVOKE ALL ON FUNCTION headrace.drop_change_log_partition(p_day date, p_lost_after interval) FROM PUBLIC;
 GRANT ALL ON FUNCTION headrace.drop_change_log_partition(p_day date, p_lost_after interval) TO headrace_worker;
 
+-- Name: FUNCTION expire_default_changes(p_retention interval, p_lost_after interval, p_after bigint, p_limit integer, OUT deleted bigint, OUT last_pos bigint); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.expire_default_changes(p_retention interval, p_lost_after interval, p_after bigint, p_limit integer, OUT deleted bigint, OUT last_pos bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION headrace.expire_default_changes(p_retention interval, p_lost_after interval, p_after bigint, p_limit integer, OUT deleted bigint, OUT last_pos bigint) TO headrace_worker;
+
 -- Name: FUNCTION expired_change_log_days(p_retention interval); Type: ACL; Schema: headrace; Owner: -
 
 REVOKE ALL ON FUNCTION headrace.expired_change_log_days(p_retention interval) FROM PUBLIC;
 GRANT ALL ON FUNCTION headrace.expired_change_log_days(p_retention interval) TO headrace_worker;
 
--- Name: FUNCTION fold_messages(p_messages text[], p_campaigns uuid[], p_late text[]); Type: ACL; Schema: headrace; Owner: -
+-- Name: FUNCTION fence_change_log_default(p_first date, p_last date); Type: ACL; Schema: headrace; Owner: -
 
-REVOKE ALL ON FUNCTION headrace.fold_messages(p_messages text[], p_campaigns uuid[], p_late text[]) FROM PUBLIC;
+REVOKE ALL ON FUNCTION headrace.fence_change_log_default(p_first date, p_last date) FROM PUBLIC;
+GRANT ALL ON FUNCTION headrace.fence_change_log_default(p_first date, p_last date) TO headrace_worker;
+
+-- Name: FUNCTION final_days(p_assets text[], p_first date, p_last date); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.final_days(p_assets text[], p_first date, p_last date) FROM PUBLIC;
+GRANT ALL ON FUNCTION headrace.final_days(p_assets text[], p_first date, p_last date) TO headrace_worker;
+
+-- Name: FUNCTION first_fenceable_moment(); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.first_fenceable_moment() FROM PUBLIC;
+
+-- Name: FUNCTION fold_messages(p_messages text[], p_campaigns uuid[], p_late text[], p_recounted uuid[]); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.fold_messages(p_messages text[], p_campaigns uuid[], p_late text[], p_recounted uuid[]) FROM PUBLIC;
 
 -- Name: FUNCTION forget_old_workers(); Type: ACL; Schema: headrace; Owner: -
 
@@ -4104,15 +6008,42 @@ GRANT ALL ON FUNCTION headrace.get_campaign_template_stats(p_campaign_id uuid) T
 GRANT ALL ON FUNCTION headrace.get_campaign_template_stats(p_campaign_id uuid) TO headrace_app;
 GRANT ALL ON FUNCTION headrace.get_campaign_template_stats(p_campaign_id uuid) TO headrace_worker;
 
+-- Name: FUNCTION held_up(); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.held_up() FROM PUBLIC;
+GRANT ALL ON FUNCTION headrace.held_up() TO headrace_worker;
+
 -- Name: FUNCTION ingest_whatsapp_webhook(p_body jsonb); Type: ACL; Schema: headrace; Owner: -
 
 REVOKE ALL ON FUNCTION headrace.ingest_whatsapp_webhook(p_body jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION headrace.ingest_whatsapp_webhook(p_body jsonb) TO headrace_app;
 GRANT ALL ON FUNCTION headrace.ingest_whatsapp_webhook(p_body jsonb) TO headrace_worker;
 
--- Name: FUNCTION is_data_error(p_code text); Type: ACL; Schema: headrace; Owner: -
+-- Name: FUNCTION ingest_whatsapp_webhook_text(p_body text); Type: ACL; Schema: headrace; Owner: -
 
-REVOKE ALL ON FUNCTION headrace.is_data_error(p_code text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION headrace.ingest_whatsapp_webhook_text(p_body text) FROM PUBLIC;
+GRANT ALL ON FUNCTION headrace.ingest_whatsapp_webhook_text(p_body text) TO headrace_app;
+GRANT ALL ON FUNCTION headrace.ingest_whatsapp_webhook_text(p_body text) TO headrace_worker;
+
+-- Name: FUNCTION is_data_error(p_code text, p_message text); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.is_data_error(p_code text, p_message text) FROM PUBLIC;
+
+-- Name: FUNCTION is_other_webhook_field(p_field text); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.is_other_webhook_field(p_field text) FROM PUBLIC;
+
+-- Name: FUNCTION is_passing_error(p_code text); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.is_passing_error(p_code text) FROM PUBLIC;
+
+-- Name: FUNCTION keep_before_fence(); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.keep_before_fence() FROM PUBLIC;
+
+-- Name: FUNCTION keep_webhook_rejects(p_items jsonb); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.keep_webhook_rejects(p_items jsonb) FROM PUBLIC;
 
 -- Name: FUNCTION latency_block(p_seconds integer); Type: ACL; Schema: headrace; Owner: -
 
@@ -4125,9 +6056,6 @@ REVOKE ALL ON FUNCTION headrace.latency_median(p_campaign_id uuid, p_kind "char"
 -- Name: FUNCTION latency_seconds(p_from timestamp with time zone, p_to timestamp with time zone); Type: ACL; Schema: headrace; Owner: -
 
 REVOKE ALL ON FUNCTION headrace.latency_seconds(p_from timestamp with time zone, p_to timestamp with time zone) FROM PUBLIC;
-GRANT ALL ON FUNCTION headrace.latency_seconds(p_from timestamp with time zone, p_to timestamp with time zone) TO headrace_reader;
-GRANT ALL ON FUNCTION headrace.latency_seconds(p_from timestamp with time zone, p_to timestamp with time zone) TO headrace_app;
-GRANT ALL ON FUNCTION headrace.latency_seconds(p_from timestamp with time zone, p_to timestamp with time zone) TO headrace_worker;
 
 -- Name: FUNCTION lifecycle_state(p_state text, p_status text, p_frozen_status text, p_settles_until timestamp with time zone, p_now timestamp with time zone); Type: ACL; Schema: headrace; Owner: -
 
@@ -4140,6 +6068,13 @@ GRANT ALL ON FUNCTION headrace.list_campaign_stats(p_user_id uuid, p_cursor text
 GRANT ALL ON FUNCTION headrace.list_campaign_stats(p_user_id uuid, p_cursor text, p_limit integer) TO headrace_app;
 GRANT ALL ON FUNCTION headrace.list_campaign_stats(p_user_id uuid, p_cursor text, p_limit integer) TO headrace_worker;
 
+-- Name: FUNCTION live_counters(p_campaign_id uuid); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.live_counters(p_campaign_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION headrace.live_counters(p_campaign_id uuid) TO headrace_reader;
+GRANT ALL ON FUNCTION headrace.live_counters(p_campaign_id uuid) TO headrace_app;
+GRANT ALL ON FUNCTION headrace.live_counters(p_campaign_id uuid) TO headrace_worker;
+
 -- Name: FUNCTION live_stats(p_campaign_id uuid); Type: ACL; Schema: headrace; Owner: -
 
 REVOKE ALL ON FUNCTION headrace.live_stats(p_campaign_id uuid) FROM PUBLIC;
@@ -4148,6 +6083,15 @@ REVOKE ALL ON FUNCTION headrace.live_stats(p_campaign_id uuid) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION headrace.lock_campaigns(p_campaigns uuid[]) FROM PUBLIC;
 
+-- Name: FUNCTION lock_webhook_buckets(p_buckets smallint[]); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.lock_webhook_buckets(p_buckets smallint[]) FROM PUBLIC;
+
+-- Name: FUNCTION log_change_anew(p_source text, p_op "char", p_old jsonb, p_new jsonb, p_spec jsonb, p_cause text); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.log_change_anew(p_source text, p_op "char", p_old jsonb, p_new jsonb, p_spec jsonb, p_cause text) FROM PUBLIC;
+GRANT ALL ON FUNCTION headrace.log_change_anew(p_source text, p_op "char", p_old jsonb, p_new jsonb, p_spec jsonb, p_cause text) TO headrace_capture;
+
 -- Name: FUNCTION merge_counts(INOUT vals integer[], INOUT counts integer[], p_more_values integer[], p_more_counts integer[]); Type: ACL; Schema: headrace; Owner: -
 
 REVOKE ALL ON FUNCTION headrace.merge_counts(INOUT vals integer[], INOUT counts integer[], p_more_values integer[], p_more_counts integer[]) FROM PUBLIC;
@@ -4155,9 +6099,10 @@ REVOKE ALL ON FUNCTION headrace.merge_counts(INOUT vals integer[], INOUT counts 
 -- Name: FUNCTION message_bits(p_queue_status text, p_evidence integer); Type: ACL; Schema: headrace; Owner: -
 
 REVOKE ALL ON FUNCTION headrace.message_bits(p_queue_status text, p_evidence integer) FROM PUBLIC;
-GRANT ALL ON FUNCTION headrace.message_bits(p_queue_status text, p_evidence integer) TO headrace_reader;
-GRANT ALL ON FUNCTION headrace.message_bits(p_queue_status text, p_evidence integer) TO headrace_app;
-GRANT ALL ON FUNCTION headrace.message_bits(p_queue_status text, p_evidence integer) TO headrace_worker;
+
+-- Name: FUNCTION message_outcome_live(); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.message_outcome_live() FROM PUBLIC;
 
 -- Name: FUNCTION missing_change_log_days(p_ahead integer); Type: ACL; Schema: headrace; Owner: -
 
@@ -4169,9 +6114,32 @@ GRANT ALL ON FUNCTION headrace.missing_change_log_days(p_ahead integer) TO headr
 REVOKE ALL ON FUNCTION headrace.missing_source_rows(p_then jsonb, p_now jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION headrace.missing_source_rows(p_then jsonb, p_now jsonb) TO headrace_worker;
 
+-- Name: FUNCTION most_listed_templates(); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.most_listed_templates() FROM PUBLIC;
+GRANT ALL ON FUNCTION headrace.most_listed_templates() TO headrace_worker;
+
+-- Name: FUNCTION new_webhook_items(p_items jsonb, OUT items jsonb, OUT statuses bigint, OUT messages bigint); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.new_webhook_items(p_items jsonb, OUT items jsonb, OUT statuses bigint, OUT messages bigint) FROM PUBLIC;
+
+-- Name: FUNCTION note_altered_source(p_source text); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.note_altered_source(p_source text) FROM PUBLIC;
+GRANT ALL ON FUNCTION headrace.note_altered_source(p_source text) TO headrace_worker;
+
+-- Name: FUNCTION note_source(p_source text, p_table oid, p_columns text[], p_triggers jsonb, p_functions jsonb); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.note_source(p_source text, p_table oid, p_columns text[], p_triggers jsonb, p_functions jsonb) FROM PUBLIC;
+
+-- Name: FUNCTION noted_interval(p_name text); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.noted_interval(p_name text) FROM PUBLIC;
+
 -- Name: FUNCTION oldest_writer(); Type: ACL; Schema: headrace; Owner: -
 
 REVOKE ALL ON FUNCTION headrace.oldest_writer() FROM PUBLIC;
+GRANT ALL ON FUNCTION headrace.oldest_writer() TO headrace_owner;
 GRANT ALL ON FUNCTION headrace.oldest_writer() TO headrace_reader;
 GRANT ALL ON FUNCTION headrace.oldest_writer() TO headrace_worker;
 
@@ -4184,6 +6152,10 @@ GRANT ALL ON FUNCTION headrace.orphaned_statuses(p_older_than interval, p_exampl
 
 REVOKE ALL ON FUNCTION headrace.pack_hours(p_campaign_id uuid) FROM PUBLIC;
 
+-- Name: FUNCTION queue_new_campaigns(); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.queue_new_campaigns() FROM PUBLIC;
+
 -- Name: FUNCTION rebase_stream(p_stream text, p_shards integer); Type: ACL; Schema: headrace; Owner: -
 
 REVOKE ALL ON FUNCTION headrace.rebase_stream(p_stream text, p_shards integer) FROM PUBLIC;
@@ -4193,31 +6165,69 @@ REVOKE ALL ON FUNCTION headrace.rebase_stream(p_stream text, p_shards integer) F
 REVOKE ALL ON FUNCTION headrace.rebuild_campaign_stats(p_campaigns uuid[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION headrace.rebuild_campaign_stats(p_campaigns uuid[]) TO headrace_worker;
 
--- Name: FUNCTION rebuild_due(p_not_before timestamp with time zone, p_error text, p_patient boolean); Type: ACL; Schema: headrace; Owner: -
+-- Name: FUNCTION rebuild_days(OUT campaigns bigint, OUT first_day date, OUT last_day date); Type: ACL; Schema: headrace; Owner: -
 
-REVOKE ALL ON FUNCTION headrace.rebuild_due(p_not_before timestamp with time zone, p_error text, p_patient boolean) FROM PUBLIC;
+REVOKE ALL ON FUNCTION headrace.rebuild_days(OUT campaigns bigint, OUT first_day date, OUT last_day date) FROM PUBLIC;
+GRANT ALL ON FUNCTION headrace.rebuild_days(OUT campaigns bigint, OUT first_day date, OUT last_day date) TO headrace_worker;
+
+-- Name: FUNCTION rebuild_frozen(p_campaign_id uuid); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.rebuild_frozen(p_campaign_id uuid) FROM PUBLIC;
+
+-- Name: FUNCTION rebuild_items(p_items text[]); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.rebuild_items(p_items text[]) FROM PUBLIC;
+
+-- Name: FUNCTION rebuild_pick(p_messages bigint, p_patient boolean); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.rebuild_pick(p_messages bigint, p_patient boolean) FROM PUBLIC;
+
+-- Name: FUNCTION rebuild_put_off(p_items text[], p_code text, p_error text, p_seconds double precision); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.rebuild_put_off(p_items text[], p_code text, p_error text, p_seconds double precision) FROM PUBLIC;
 
 -- Name: FUNCTION rebuild_step(p_messages bigint, p_patient boolean); Type: ACL; Schema: headrace; Owner: -
 
 REVOKE ALL ON FUNCTION headrace.rebuild_step(p_messages bigint, p_patient boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION headrace.rebuild_step(p_messages bigint, p_patient boolean) TO headrace_worker;
 
--- Name: FUNCTION rebuilds_pending(p_patient boolean); Type: ACL; Schema: headrace; Owner: -
+-- Name: FUNCTION rebuild_unfrozen(p_campaigns uuid[], p_large boolean); Type: ACL; Schema: headrace; Owner: -
 
-REVOKE ALL ON FUNCTION headrace.rebuilds_pending(p_patient boolean) FROM PUBLIC;
+REVOKE ALL ON FUNCTION headrace.rebuild_unfrozen(p_campaigns uuid[], p_large boolean) FROM PUBLIC;
+
+-- Name: FUNCTION rebuilds_pending(p_patient boolean, p_most bigint); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.rebuilds_pending(p_patient boolean, p_most bigint) FROM PUBLIC;
 
 -- Name: FUNCTION record_activity(p_assets text[], p_days date[], p_rows bigint[]); Type: ACL; Schema: headrace; Owner: -
 
 REVOKE ALL ON FUNCTION headrace.record_activity(p_assets text[], p_days date[], p_rows bigint[]) FROM PUBLIC;
 
+-- Name: FUNCTION recount_large(p_campaign_id uuid); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.recount_large(p_campaign_id uuid) FROM PUBLIC;
+
 -- Name: FUNCTION refresh_documents(p_campaigns uuid[], p_frozen boolean); Type: ACL; Schema: headrace; Owner: -
 
 REVOKE ALL ON FUNCTION headrace.refresh_documents(p_campaigns uuid[], p_frozen boolean) FROM PUBLIC;
-GRANT ALL ON FUNCTION headrace.refresh_documents(p_campaigns uuid[], p_frozen boolean) TO headrace_worker;
 
--- Name: FUNCTION register_stream(p_stream text, p_sources text[], p_handler text, p_shards integer, p_ordered boolean, p_rebuild_step text, p_rebuilds_pending text, p_rebuild_all text); Type: ACL; Schema: headrace; Owner: -
+-- Name: FUNCTION refresh_unfrozen_documents(p_campaigns uuid[]); Type: ACL; Schema: headrace; Owner: -
 
-REVOKE ALL ON FUNCTION headrace.register_stream(p_stream text, p_sources text[], p_handler text, p_shards integer, p_ordered boolean, p_rebuild_step text, p_rebuilds_pending text, p_rebuild_all text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION headrace.refresh_unfrozen_documents(p_campaigns uuid[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION headrace.refresh_unfrozen_documents(p_campaigns uuid[]) TO headrace_worker;
+
+-- Name: FUNCTION refuse_webhook_isolation(); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.refuse_webhook_isolation() FROM PUBLIC;
+
+-- Name: FUNCTION register_stream(p_stream text, p_sources text[], p_handler text, p_shards integer, p_ordered boolean, p_rebuild_step text, p_rebuilds_pending text, p_rebuild_all text, p_rows_left text, p_rebuild_pick text, p_rebuild_items text, p_rebuild_put_off text); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.register_stream(p_stream text, p_sources text[], p_handler text, p_shards integer, p_ordered boolean, p_rebuild_step text, p_rebuilds_pending text, p_rebuild_all text, p_rows_left text, p_rebuild_pick text, p_rebuild_items text, p_rebuild_put_off text) FROM PUBLIC;
+
+-- Name: FUNCTION remove_default_fence(); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.remove_default_fence() FROM PUBLIC;
+GRANT ALL ON FUNCTION headrace.remove_default_fence() TO headrace_worker;
 
 -- Name: FUNCTION reopen_campaigns(p_campaigns uuid[], p_accept_fewer_rows boolean); Type: ACL; Schema: headrace; Owner: -
 
@@ -4227,9 +6237,6 @@ GRANT ALL ON FUNCTION headrace.reopen_campaigns(p_campaigns uuid[], p_accept_few
 -- Name: FUNCTION reply_window(); Type: ACL; Schema: headrace; Owner: -
 
 REVOKE ALL ON FUNCTION headrace.reply_window() FROM PUBLIC;
-GRANT ALL ON FUNCTION headrace.reply_window() TO headrace_reader;
-GRANT ALL ON FUNCTION headrace.reply_window() TO headrace_app;
-GRANT ALL ON FUNCTION headrace.reply_window() TO headrace_worker;
 
 -- Name: FUNCTION request_amendments(p_campaigns uuid[], p_messages text[]); Type: ACL; Schema: headrace; Owner: -
 
@@ -4240,6 +6247,19 @@ REVOKE ALL ON FUNCTION headrace.request_amendments(p_campaigns uuid[], p_message
 REVOKE ALL ON FUNCTION headrace.request_rebuild(p_campaigns uuid[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION headrace.request_rebuild(p_campaigns uuid[]) TO headrace_worker;
 
+-- Name: FUNCTION request_rebuild_of_unfrozen(p_source text); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.request_rebuild_of_unfrozen(p_source text) FROM PUBLIC;
+
+-- Name: FUNCTION retry_webhook_rejects(p_ids bigint[], p_any_type boolean); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.retry_webhook_rejects(p_ids bigint[], p_any_type boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION headrace.retry_webhook_rejects(p_ids bigint[], p_any_type boolean) TO headrace_worker;
+
+-- Name: FUNCTION settle_anew(); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.settle_anew() FROM PUBLIC;
+
 -- Name: FUNCTION settle_campaigns(p_campaigns uuid[], p_noticed boolean); Type: ACL; Schema: headrace; Owner: -
 
 REVOKE ALL ON FUNCTION headrace.settle_campaigns(p_campaigns uuid[], p_noticed boolean) FROM PUBLIC;
@@ -4248,10 +6268,43 @@ REVOKE ALL ON FUNCTION headrace.settle_campaigns(p_campaigns uuid[], p_noticed b
 
 REVOKE ALL ON FUNCTION headrace.settle_window() FROM PUBLIC;
 
+-- Name: FUNCTION source_campaign_ids(); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.source_campaign_ids() FROM PUBLIC;
+GRANT ALL ON FUNCTION headrace.source_campaign_ids() TO headrace_reader;
+GRANT ALL ON FUNCTION headrace.source_campaign_ids() TO headrace_app;
+GRANT ALL ON FUNCTION headrace.source_campaign_ids() TO headrace_worker;
+
+-- Name: FUNCTION source_columns(p_table oid, p_columns text[]); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.source_columns(p_table oid, p_columns text[]) FROM PUBLIC;
+
+-- Name: FUNCTION source_holds(p_source text); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.source_holds(p_source text) FROM PUBLIC;
+
+-- Name: FUNCTION source_mark(p_schema name, p_table name, p_columns text[]); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.source_mark(p_schema name, p_table name, p_columns text[]) FROM PUBLIC;
+
+-- Name: FUNCTION source_parts(p_table oid); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.source_parts(p_table oid) FROM PUBLIC;
+GRANT ALL ON FUNCTION headrace.source_parts(p_table oid) TO headrace_worker;
+
+-- Name: FUNCTION source_problems(p_sources text[]); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.source_problems(p_sources text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION headrace.source_problems(p_sources text[]) TO headrace_worker;
+
 -- Name: FUNCTION source_row_counts(p_campaign_id uuid, p_like jsonb); Type: ACL; Schema: headrace; Owner: -
 
 REVOKE ALL ON FUNCTION headrace.source_row_counts(p_campaign_id uuid, p_like jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION headrace.source_row_counts(p_campaign_id uuid, p_like jsonb) TO headrace_worker;
+
+-- Name: FUNCTION source_storage(p_table oid); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.source_storage(p_table oid) FROM PUBLIC;
 
 -- Name: FUNCTION source_values(p_table text); Type: ACL; Schema: headrace; Owner: -
 
@@ -4265,27 +6318,45 @@ REVOKE ALL ON FUNCTION headrace.stats_differences(p_old_templates jsonb, p_old_t
 -- Name: FUNCTION status_bits(p_status text); Type: ACL; Schema: headrace; Owner: -
 
 REVOKE ALL ON FUNCTION headrace.status_bits(p_status text) FROM PUBLIC;
-GRANT ALL ON FUNCTION headrace.status_bits(p_status text) TO headrace_reader;
-GRANT ALL ON FUNCTION headrace.status_bits(p_status text) TO headrace_app;
-GRANT ALL ON FUNCTION headrace.status_bits(p_status text) TO headrace_worker;
 
--- Name: FUNCTION store_counts(p_campaign_id uuid, p_live boolean); Type: ACL; Schema: headrace; Owner: -
+-- Name: FUNCTION stg_campaign_contacts(); Type: ACL; Schema: headrace; Owner: -
 
-REVOKE ALL ON FUNCTION headrace.store_counts(p_campaign_id uuid, p_live boolean) FROM PUBLIC;
+REVOKE ALL ON FUNCTION headrace.stg_campaign_contacts() FROM PUBLIC;
 
--- Name: FUNCTION store_webhook_items(p_items jsonb); Type: ACL; Schema: headrace; Owner: -
+-- Name: FUNCTION stg_campaigns(); Type: ACL; Schema: headrace; Owner: -
 
-REVOKE ALL ON FUNCTION headrace.store_webhook_items(p_items jsonb) FROM PUBLIC;
+REVOKE ALL ON FUNCTION headrace.stg_campaigns() FROM PUBLIC;
+
+-- Name: FUNCTION stg_incoming_messages(); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.stg_incoming_messages() FROM PUBLIC;
+
+-- Name: FUNCTION stg_message_status_logs(); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.stg_message_status_logs() FROM PUBLIC;
+
+-- Name: FUNCTION stg_send_queue(); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.stg_send_queue() FROM PUBLIC;
+
+-- Name: FUNCTION store_counts(p_campaigns uuid[], p_live boolean); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.store_counts(p_campaigns uuid[], p_live boolean) FROM PUBLIC;
+
+-- Name: FUNCTION store_webhook_items(p_items jsonb, OUT statuses bigint, OUT messages bigint); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.store_webhook_items(p_items jsonb, OUT statuses bigint, OUT messages bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION headrace.store_webhook_items(p_items jsonb, OUT statuses bigint, OUT messages bigint) TO headrace_owner;
 
 -- Name: FUNCTION stray_changes(); Type: ACL; Schema: headrace; Owner: -
 
 REVOKE ALL ON FUNCTION headrace.stray_changes() FROM PUBLIC;
 GRANT ALL ON FUNCTION headrace.stray_changes() TO headrace_worker;
 
--- Name: FUNCTION stream_poll(p_streams text[], p_patient boolean); Type: ACL; Schema: headrace; Owner: -
+-- Name: FUNCTION stream_poll(p_streams text[], p_patient boolean, p_look boolean); Type: ACL; Schema: headrace; Owner: -
 
-REVOKE ALL ON FUNCTION headrace.stream_poll(p_streams text[], p_patient boolean) FROM PUBLIC;
-GRANT ALL ON FUNCTION headrace.stream_poll(p_streams text[], p_patient boolean) TO headrace_worker;
+REVOKE ALL ON FUNCTION headrace.stream_poll(p_streams text[], p_patient boolean, p_look boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION headrace.stream_poll(p_streams text[], p_patient boolean, p_look boolean) TO headrace_worker;
 
 -- Name: FUNCTION stream_read(p_stream text, p_shard integer, p_limit integer); Type: ACL; Schema: headrace; Owner: -
 
@@ -4295,6 +6366,21 @@ REVOKE ALL ON FUNCTION headrace.stream_read(p_stream text, p_shard integer, p_li
 
 REVOKE ALL ON FUNCTION headrace.stream_rebuild(p_stream text, p_patient boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION headrace.stream_rebuild(p_stream text, p_patient boolean) TO headrace_worker;
+
+-- Name: FUNCTION stream_rebuild_items(p_stream text, p_items text[]); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.stream_rebuild_items(p_stream text, p_items text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION headrace.stream_rebuild_items(p_stream text, p_items text[]) TO headrace_worker;
+
+-- Name: FUNCTION stream_rebuild_pick(p_stream text, p_patient boolean); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.stream_rebuild_pick(p_stream text, p_patient boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION headrace.stream_rebuild_pick(p_stream text, p_patient boolean) TO headrace_worker;
+
+-- Name: FUNCTION stream_rebuild_put_off(p_stream text, p_items text[], p_code text, p_error text, p_seconds double precision); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.stream_rebuild_put_off(p_stream text, p_items text[], p_code text, p_error text, p_seconds double precision) FROM PUBLIC;
+GRANT ALL ON FUNCTION headrace.stream_rebuild_put_off(p_stream text, p_items text[], p_code text, p_error text, p_seconds double precision) TO headrace_worker;
 
 -- Name: FUNCTION stream_rebuilds(p_streams text[], p_patient boolean); Type: ACL; Schema: headrace; Owner: -
 
@@ -4307,6 +6393,23 @@ GRANT ALL ON FUNCTION headrace.stream_rebuilds(p_streams text[], p_patient boole
 REVOKE ALL ON FUNCTION headrace.stream_step(p_stream text, p_shard integer, p_limit integer, p_isolate boolean, OUT status text, OUT changes integer, OUT dead_letters integer, OUT more boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION headrace.stream_step(p_stream text, p_shard integer, p_limit integer, p_isolate boolean, OUT status text, OUT changes integer, OUT dead_letters integer, OUT more boolean) TO headrace_worker;
 
+-- Name: FUNCTION take_moved_messages(p_campaign_id uuid); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.take_moved_messages(p_campaign_id uuid) FROM PUBLIC;
+
+-- Name: FUNCTION take_webhook_items(p_items jsonb, p_statuses bigint, p_messages bigint, p_buckets smallint[]); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.take_webhook_items(p_items jsonb, p_statuses bigint, p_messages bigint, p_buckets smallint[]) FROM PUBLIC;
+
+-- Name: FUNCTION template_key(p_name text); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.template_key(p_name text) FROM PUBLIC;
+GRANT ALL ON FUNCTION headrace.template_key(p_name text) TO headrace_worker;
+
+-- Name: FUNCTION template_md5(p_key text); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.template_md5(p_key text) FROM PUBLIC;
+
 -- Name: FUNCTION template_stats(p_template_name text, p_from timestamp with time zone, p_to timestamp with time zone); Type: ACL; Schema: headrace; Owner: -
 
 REVOKE ALL ON FUNCTION headrace.template_stats(p_template_name text, p_from timestamp with time zone, p_to timestamp with time zone) FROM PUBLIC;
@@ -4314,9 +6417,14 @@ GRANT ALL ON FUNCTION headrace.template_stats(p_template_name text, p_from times
 GRANT ALL ON FUNCTION headrace.template_stats(p_template_name text, p_from timestamp with time zone, p_to timestamp with time zone) TO headrace_app;
 GRANT ALL ON FUNCTION headrace.template_stats(p_template_name text, p_from timestamp with time zone, p_to timestamp with time zone) TO headrace_worker;
 
--- Name: FUNCTION touch_day(p_campaign_id uuid, p_assets text[]); Type: ACL; Schema: headrace; Owner: -
+-- Name: FUNCTION templates_json(p_templates bigint); Type: ACL; Schema: headrace; Owner: -
 
-REVOKE ALL ON FUNCTION headrace.touch_day(p_campaign_id uuid, p_assets text[]) FROM PUBLIC;
+REVOKE ALL ON FUNCTION headrace.templates_json(p_templates bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION headrace.templates_json(p_templates bigint) TO headrace_worker;
+
+-- Name: FUNCTION touch_day(p_campaign_id uuid, p_assets text[], p_rows bigint); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.touch_day(p_campaign_id uuid, p_assets text[], p_rows bigint) FROM PUBLIC;
 
 -- Name: FUNCTION touched_messages(p_changes headrace.change_log[], OUT messages text[], OUT campaigns uuid[]); Type: ACL; Schema: headrace; Owner: -
 
@@ -4326,9 +6434,42 @@ REVOKE ALL ON FUNCTION headrace.touched_messages(p_changes headrace.change_log[]
 
 REVOKE ALL ON FUNCTION headrace.unpack_hours(p_campaign_id uuid) FROM PUBLIC;
 
--- Name: FUNCTION webhook_items(p_body jsonb); Type: ACL; Schema: headrace; Owner: -
+-- Name: FUNCTION validate_default_fence(); Type: ACL; Schema: headrace; Owner: -
 
-REVOKE ALL ON FUNCTION headrace.webhook_items(p_body jsonb) FROM PUBLIC;
+REVOKE ALL ON FUNCTION headrace.validate_default_fence() FROM PUBLIC;
+GRANT ALL ON FUNCTION headrace.validate_default_fence() TO headrace_worker;
+
+-- Name: FUNCTION webhook_items(p_body jsonb, p_any_type boolean); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.webhook_items(p_body jsonb, p_any_type boolean) FROM PUBLIC;
+
+-- Name: FUNCTION webhook_notice(p_item jsonb); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.webhook_notice(p_item jsonb) FROM PUBLIC;
+
+-- Name: FUNCTION webhook_reject_body(p_path text, p_item jsonb, p_number_id text, p_sender text); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.webhook_reject_body(p_path text, p_item jsonb, p_number_id text, p_sender text) FROM PUBLIC;
+
+-- Name: FUNCTION webhook_sender(p_item jsonb, p_contacts jsonb); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.webhook_sender(p_item jsonb, p_contacts jsonb) FROM PUBLIC;
+
+-- Name: FUNCTION webhook_time_problem(p_timestamp jsonb); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.webhook_time_problem(p_timestamp jsonb) FROM PUBLIC;
+
+-- Name: FUNCTION webhook_unknown_type(p_item jsonb); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.webhook_unknown_type(p_item jsonb) FROM PUBLIC;
+
+-- Name: FUNCTION webhook_value_items(p_path text, p_value jsonb, p_enveloped boolean, p_any_type boolean); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.webhook_value_items(p_path text, p_value jsonb, p_enveloped boolean, p_any_type boolean) FROM PUBLIC;
+
+-- Name: FUNCTION whole_template_name(p_key text, p_message_id text); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.whole_template_name(p_key text, p_message_id text) FROM PUBLIC;
 
 -- Name: FUNCTION worker_heartbeat(p_worker_id text, p_hostname text, p_pid integer, p_state text, p_streams text[], p_changes_applied bigint, p_last_error text); Type: ACL; Schema: headrace; Owner: -
 
@@ -4370,10 +6511,6 @@ GRANT SELECT ON TABLE headrace.campaign_template_stats TO headrace_reader;
 GRANT SELECT ON TABLE headrace.campaign_template_stats TO headrace_app;
 GRANT SELECT ON TABLE headrace.campaign_template_stats TO headrace_worker;
 
--- Name: TABLE stg_campaigns; Type: ACL; Schema: headrace; Owner: -
-
-GRANT SELECT ON TABLE headrace.stg_campaigns TO headrace_worker;
-
 -- Name: TABLE campaign_template_stats_live; Type: ACL; Schema: headrace; Owner: -
 
 GRANT SELECT ON TABLE headrace.campaign_template_stats_live TO headrace_reader;
@@ -4396,14 +6533,14 @@ GRANT SELECT ON TABLE headrace.document_faults TO headrace_worker;
 
 GRANT SELECT ON TABLE headrace.installation TO headrace_worker;
 
+-- Name: TABLE source; Type: ACL; Schema: headrace; Owner: -
+
+GRANT SELECT ON TABLE headrace.source TO headrace_worker;
+
 -- Name: TABLE stream; Type: ACL; Schema: headrace; Owner: -
 
 GRANT SELECT ON TABLE headrace.stream TO headrace_reader;
 GRANT SELECT ON TABLE headrace.stream TO headrace_worker;
-
--- Name: TABLE stream_cursor; Type: ACL; Schema: headrace; Owner: -
-
-GRANT SELECT ON TABLE headrace.stream_cursor TO headrace_worker;
 
 -- Name: TABLE stream_lag; Type: ACL; Schema: headrace; Owner: -
 

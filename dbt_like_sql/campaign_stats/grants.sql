@@ -54,7 +54,7 @@ GRANT SELECT ON headrace.webhook_reject TO headrace_worker;
 GRANT SELECT ON headrace.document_faults TO headrace_worker;
 GRANT EXECUTE ON FUNCTION
 headrace.counters_json(bigint, bigint, bigint, bigint, bigint, bigint, bigint),
-headrace.template_key(text),
+headrace.listed_template(text, uuid),
 headrace.most_listed_templates(),
 headrace.templates_json(bigint),
 headrace.orphaned_statuses(interval, integer),

@@ -41,7 +41,7 @@ WITH pair AS MATERIALIZED (
         SELECT
             s.campaign_id,
             false AS is_total,
-            headrace.template_key(s.template_name) AS template_name,
+            headrace.listed_template(s.template_name, s.template_md5) AS template_name,
             NULL AS said,
             headrace.counters_json(s.total, s.sent, s.delivered, s.read, s.replied, s.failed, s.failed_queue) AS counted
         FROM (

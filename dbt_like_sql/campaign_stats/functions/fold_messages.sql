@@ -22,6 +22,7 @@ SET jit = off
 AS $$
 DECLARE
     v_campaigns uuid[] := array_remove(coalesce(p_campaigns, '{}'), NULL);
+    v_many boolean;
     v_seen uuid[];
     v_unlocked uuid[];
     v_late text[];  -- of frozen campaigns: those are not folded, but asked to be amended
@@ -33,6 +34,7 @@ BEGIN
     END IF;
     LOOP
         PERFORM headrace.lock_campaigns(v_campaigns);
+        v_many := cardinality(v_campaigns) > 100;
         SELECT
             array_agg(ROW(
                 d.id,
@@ -41,7 +43,9 @@ BEGIN
             )::headrace.outcome_change) FILTER (
                 WHERE (d.old_campaign, d.old_template, d.old_bits, d.old_sent_at, d.old_delivered_at, d.old_read_at, d.old_replied_at)
                 IS DISTINCT FROM (d.new_campaign, d.new_template, d.new_bits, d.new_sent_at, d.new_delivered_at, d.new_read_at, d.new_replied_at)),
-            array_agg(DISTINCT d.old_campaign) || array_agg(DISTINCT d.source_campaign),
+            array_agg(d.old_campaign) FILTER (WHERE d.old_campaign IS NOT NULL AND (v_many OR d.old_campaign <> ALL (v_campaigns)))
+                || array_agg(d.source_campaign) FILTER (
+                    WHERE d.source_campaign IS NOT NULL AND (v_many OR d.source_campaign <> ALL (v_campaigns))),
             array_agg(d.id) FILTER (WHERE d.frozen AND (p_late IS NULL OR d.id = ANY (p_late))),
             array_agg(d.source_campaign) FILTER (WHERE d.frozen AND (p_late IS NULL OR d.id = ANY (p_late)))
         INTO v_changes, v_seen, v_late, v_late_campaigns
@@ -99,8 +103,9 @@ BEGIN
             ) r ON true
             OFFSET 0
         ) d;
-        -- As sets: there may be thousands of campaigns.
-        v_unlocked := ARRAY(SELECT u FROM unnest(v_seen) u WHERE u IS NOT NULL EXCEPT SELECT unnest(v_campaigns));
+        EXIT WHEN v_seen IS NULL;
+        -- As sets where they are many: each of thousands compared with thousands takes minutes.
+        v_unlocked := ARRAY(SELECT unnest(v_seen) EXCEPT SELECT unnest(v_campaigns));
         EXIT WHEN v_unlocked = '{}';
         v_campaigns := v_campaigns || v_unlocked;
     END LOOP;

@@ -34,7 +34,7 @@ CROSS JOIN LATERAL (
         coalesce(sum(s.failed_queue), 0) AS failed_queue,
         count(s.place) AS all_templates,
         coalesce(jsonb_agg(jsonb_build_object(
-            'template_name', headrace.template_key(s.template_name), 'total', s.total, 'sent', s.sent, 'delivered', s.delivered,
+            'template_name', headrace.listed_template(s.template_name, s.template_md5), 'total', s.total, 'sent', s.sent, 'delivered', s.delivered,
             'read', s.read, 'replied', s.replied, 'failed', s.failed, 'failed_queue', s.failed_queue
         )) FILTER (WHERE s.place <= headrace.most_listed_templates()), '[]') AS templates
     FROM (

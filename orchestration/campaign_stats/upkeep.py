@@ -13,9 +13,11 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from uuid import UUID
 
+import psycopg
 import sqlalchemy as sa
 
 from orchestration.campaign_stats.access import execute, snapshot
+from orchestration.engine.rebuilds import is_nobodys
 from orchestration.engine.stream import Drained, drain
 from orchestration.errors import HeadraceError
 
@@ -25,6 +27,7 @@ STREAM = "campaign_stats"
 MOST_CAMPAIGNS_AT_ONCE = 20
 MOST_MESSAGES_AT_ONCE = 20_000
 _TIMED_OUT = 3
+_MOST_TOLD = 3
 # Whoever waits for the run takes it for dead when it has said nothing for minutes (reporting.RUN_IS_DEAD_AFTER).
 _SAY_EVERY_SECONDS = 30.0
 
@@ -136,7 +139,8 @@ def bring_up_to_date(
 
     Raises:
         HeadraceError: the stream is blocked, or not through in time with what was there at the start; the
-            database is out of reach, Headrace not installed, a right missing.
+            database is out of reach, Headrace not installed, a right missing; or campaigns could not be recomputed, which
+            it names: the others were.
     """
     with snapshot(engine) as connection:
         began = connection.exec_driver_sql("SELECT clock_timestamp()").scalar_one()
@@ -154,10 +158,16 @@ def bring_up_to_date(
     due = [campaign for campaign in campaigns if rebuild or campaign.due]
     corrected = 0
     done = 0
+    failed: dict[UUID, str] = {}
     for portion in portions(due):
-        corrected += rebuild_campaigns(engine, [campaign.id for campaign in portion])
+        corrected += _rebuild_portion(engine, [campaign.id for campaign in portion], failed)
         done += len(portion)
-        log(f"{done} of {len(due)} campaigns recomputed from source")
+        log(f"{done - len(failed)} of {len(due)} campaigns recomputed from source")
+    if failed:
+        told = "; ".join(f"{campaign}: {problem}" for campaign, problem in [*failed.items()][:_MOST_TOLD])
+        raise HeadraceError(
+            f"{len(failed)} of {len(due)} campaigns could not be recomputed, the others were ({told})"
+        )
     return Upkeep(drained, len(campaigns), done, corrected)
 
 
@@ -213,6 +223,22 @@ def rebuild_campaigns(engine: sa.Engine, campaigns: Sequence[UUID]) -> int:
         HeadraceError: it failed, also when tried again.
     """
     return int(execute(engine, [_REBUILD], {"campaigns": list(campaigns)}))
+
+
+def _rebuild_portion(engine: sa.Engine, campaigns: Sequence[UUID], failed: dict[UUID, str]) -> int:
+    """As `rebuild_campaigns`; where one fails, the others are recomputed one by one, and it is added to `failed`."""
+    try:
+        return rebuild_campaigns(engine, campaigns)
+    except HeadraceError as error:
+        cause = error.__cause__
+        if not isinstance(cause, sa.exc.DBAPIError) or not isinstance(cause.orig, psycopg.Error):
+            raise
+        if is_nobodys(cause.orig):
+            raise
+        if len(campaigns) == 1:
+            failed[campaigns[0]] = str(error)
+            return 0
+    return sum(_rebuild_portion(engine, [campaign], failed) for campaign in campaigns)
 
 
 def _drain(

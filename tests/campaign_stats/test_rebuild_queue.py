@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import psycopg
 import pytest
 
-from orchestration.database import connect
+from orchestration.campaign_stats.upkeep import Window, bring_up_to_date
+from orchestration.database import connect, engine
 from orchestration.engine import stream as streams
 from orchestration.engine.rebuilds import Suspects, rebuild_next
+from orchestration.errors import HeadraceError
 from tests.campaign_stats.lives import (
     LONG_AGO,
     SENT,
@@ -332,6 +334,28 @@ def test_draining_until_idle_ends_with_one_that_fails(app: Connection, database:
     done = asyncio.run(streams.drain(database, timeout_seconds=60))
     assert done.rebuilt >= 5
     assert waiting(app) == {"bad": (1, "22012")}
+
+
+def test_a_run_recomputes_the_other_campaigns_of_its_days_and_names_the_one_that_failed(
+    app: Connection, database: str
+) -> None:
+    many_campaigns(app, 8)
+    drain(app)
+    app.execute("UPDATE campaigns SET name = 'bad' WHERE name = 'c3'")
+    app.execute("UPDATE headrace.campaign_template_stats SET total = total + 1")
+    app.execute("DELETE FROM headrace.campaign_template_stats WHERE campaign_id = md5('campaign 3')::uuid")
+    app.execute(TRAP.format(what="PERFORM 1 / 0").encode())
+    with pytest.raises(HeadraceError, match=r"1 of 8 campaigns could not be recomputed.*division by zero"):
+        bring_up_to_date(
+            engine(database),
+            database,
+            Window(datetime(2026, 3, 1, tzinfo=UTC), datetime(2026, 3, 3, tzinfo=UTC)),
+            rebuild=True,
+            timeout_seconds=60,
+            log=lambda text: None,
+        )
+    bad = value(app, "SELECT md5('campaign 3')::uuid")
+    assert stored(app) == {key: numbers for key, numbers in recompute(app).items() if key[0] != bad}
 
 
 # --- very many templates --------------------------------------------------------------------------------------------

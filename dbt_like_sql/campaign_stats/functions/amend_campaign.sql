@@ -61,14 +61,18 @@ BEGIN
     END IF;
     PERFORM headrace.refresh_documents(ARRAY[p_campaign_id], true);
     -- The numbers of the series are frozen too: where only they change, they are what the record says.
-    SELECT jsonb_agg(jsonb_build_object('hour', hour, 'counter', c.key, 'from', c.was, 'to', c.now) ORDER BY hour, c.key)
+    SELECT jsonb_agg(jsonb_build_object('hour', m.hour, 'counter', m.key, 'from', m.was, 'to', m.now) ORDER BY m.hour, m.key)
     INTO v_moved
-    FROM unnest(v_series) o FULL JOIN (SELECT h.* FROM headrace.campaign_hour h WHERE h.campaign_id = p_campaign_id) n USING (hour)
-    CROSS JOIN LATERAL (VALUES
-        ('sent', coalesce(o.sent, 0), coalesce(n.sent, 0)), ('delivered', coalesce(o.delivered, 0), coalesce(n.delivered, 0)),
-        ('read', coalesce(o.read, 0), coalesce(n.read, 0)), ('replied', coalesce(o.replied, 0), coalesce(n.replied, 0))
-    ) c (key, was, now)
-    WHERE c.was <> c.now;
+    FROM (
+        SELECT hour, c.*
+        FROM unnest(v_series) o FULL JOIN (SELECT h.* FROM headrace.campaign_hour h WHERE h.campaign_id = p_campaign_id) n USING (hour)
+        CROSS JOIN LATERAL (VALUES
+            ('sent', coalesce(o.sent, 0), coalesce(n.sent, 0)), ('delivered', coalesce(o.delivered, 0), coalesce(n.delivered, 0)),
+            ('read', coalesce(o.read, 0), coalesce(n.read, 0)), ('replied', coalesce(o.replied, 0), coalesce(n.replied, 0))
+        ) c (key, was, now)
+        WHERE c.was <> c.now
+        ORDER BY hour, c.key LIMIT 10000  -- of messages of many years there may be millions
+    ) m;
     UPDATE headrace.campaign_computed_stats s SET version = s.version + 1, computed_at = clock_timestamp()
     WHERE s.campaign_id = p_campaign_id AND s.version = d.version AND v_moved IS NOT NULL;
     INSERT INTO headrace.campaign_stats_amendment

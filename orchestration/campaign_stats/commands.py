@@ -104,15 +104,12 @@ def _campaign_id(value: str) -> UUID:
 
 def _newest_campaigns(as_json: bool) -> None:
     columns = ("campaign", "name", "status", "total", "delivered", "replied")
-    rows = query(
-        # Of those that campaign_stats() gives numbers of.
-        "SELECT c.campaign_id::text, c.name, c.status, d.totals -> 'total', d.totals -> 'delivered',"
-        " d.totals -> 'replied'"
-        " FROM headrace.campaigns_created() c LEFT JOIN headrace.campaign_computed_stats d ON d.campaign_id = c.campaign_id"
-        " AND (d.frozen_at IS NOT NULL OR coalesce(c.status, '') NOT IN ('scheduled', 'failed'))"
-        " ORDER BY c.created_at DESC NULLS LAST, c.campaign_id DESC LIMIT %s",
-        [_NEWEST],
-    )
+    page = query("SELECT headrace.list_campaign_stats(p_limit => %s)", [_NEWEST])[0][0]
+    rows = []
+    for document in page["campaigns"]:
+        totals = document["totals"] or {}
+        named = (document[key] for key in ("campaign_id", "name", "status"))
+        rows.append((*named, *(totals.get(counter) for counter in columns[3:])))
     if as_json:
         click.echo(json.dumps([dict(zip(columns, row, strict=True)) for row in rows], indent=2))
     elif rows:
@@ -125,6 +122,8 @@ def _newest_campaigns(as_json: bool) -> None:
         )
     else:
         say("there are no campaigns")
+    if "paused" in page:
+        say(f"as stored: {page['paused']}", err=True)
 
 
 # --- one campaign ---------------------------------------------------------------------------------------------------
@@ -136,6 +135,8 @@ def _show(document: Mapping[str, Any], screen: Console) -> None:
 
     deleted = ", deleted since" if document["deleted_at"] else ""
     say(f"{name_text(document['name'])} ({document['status']}{deleted}), created {document['created_at']}")
+    if "paused" in document:
+        say(f"as stored: {document['paused']}")
     if document["source"] == "none":
         say(f"no statistics: its status is {document['status']}")
         return

@@ -53,8 +53,8 @@ class _Kept:
 class CampaignStatsReader:
     """Statistics of campaigns by id, from memory or from the database; may be shared by threads.
 
-    A frozen or amended document is kept for a day, or until `invalidate` says that there is a newer one; any other, and
-    the news that there is no such campaign, for one refresh. Of several threads that want a campaign that is not kept,
+    A frozen or amended document is kept for a day, or until `invalidate` says that there is a newer one; any other, one with
+    `paused`, and the news that there is no such campaign, for one refresh. Of several threads that want a campaign that is not kept,
     one asks the database and the others wait for its answer. An error reaches those that waited, and is not kept.
     In a process that was forked it begins anew: the threads that it would wait for are not there.
     """
@@ -201,4 +201,5 @@ def _kept(text: str | None, loaded_at: float) -> _Kept:
     if text is None:
         return _Kept(None, None, False, loaded_at)
     document = json.loads(text)
-    return _Kept(text, document["version"], document["source"] == "frozen", loaded_at)
+    frozen = document["source"] == "frozen" and "paused" not in document
+    return _Kept(text, document["version"], frozen, loaded_at)

@@ -57,19 +57,21 @@ WORKING = named("""
 # For nobody but other functions, migrate, and members of headrace_owner.
 INTERNAL = named("""
     altered_sources amend_campaign apply_outcomes apply_times calendar_day campaign_stats_apply
-    capture_table change_width changes_that_fit check_frozen_rows clean_json dead_letter_discard dead_letter_next_try default_is_large
-    discard_webhook_rejects document_json first_fenceable_moment fold_messages freeze_campaign
-    is_data_error is_other_webhook_field is_passing_error keep_before_fence keep_webhook_rejects
-    latency_block latency_median latency_seconds lifecycle_state live_stats lock_campaigns
+    capture_table change_width changes_that_fit check_frozen_rows clean_json dead_letter_discard
+    dead_letter_next_try default_is_large discard_webhook_rejects document_json
+    first_fenceable_moment fold_messages freeze_campaign is_data_error is_other_webhook_field
+    is_passing_error keep_before_fence keep_webhook_rejects latency_block latency_median
+    latency_seconds lifecycle_state list_readable_campaigns live_stats lock_campaigns
     lock_webhook_buckets log_change_anew merge_counts message_bits message_outcome_live
-    new_webhook_items note_source noted_interval pack_hours queue_new_campaigns rebase_stream
-    rebuild_frozen rebuild_items rebuild_pick rebuild_put_off rebuild_unfrozen rebuilds_pending
-    record_activity recount_large refresh_documents refuse_webhook_isolation register_stream
-    reply_window request_amendments request_rebuild_of_unfrozen settle_anew settle_campaigns
-    settle_window source_columns source_holds source_mark source_storage stats_differences status_bits
-    stg_campaign_contacts stg_campaigns stg_incoming_messages stg_message_status_logs stg_send_queue
-    store_counts store_webhook_items stream_read take_moved_messages take_webhook_items template_md5
-    touch_day touched_messages unpack_hours webhook_items webhook_notice webhook_reject_body
+    new_webhook_items note_source noted_interval pack_hours queue_new_campaigns raise_unreadable
+    readable_campaigns rebase_stream rebuild_frozen rebuild_items rebuild_pick rebuild_put_off
+    rebuild_unfrozen rebuilds_pending record_activity recount_large refresh_documents
+    refuse_webhook_isolation register_stream reply_window request_amendments
+    request_rebuild_of_unfrozen settle_anew settle_campaigns settle_window source_columns
+    source_holds source_mark source_storage stats_differences status_bits stg_campaign_contacts
+    stg_campaigns stg_incoming_messages stg_message_status_logs stg_send_queue store_counts
+    store_webhook_items stream_read take_moved_messages take_webhook_items template_md5 touch_day
+    touched_messages unpack_hours unreadable webhook_items webhook_notice webhook_reject_body
     webhook_sender webhook_time_problem webhook_unknown_type webhook_value_items whole_template_name
 """)
 

@@ -14,9 +14,10 @@ import pytest
 
 from orchestration.campaign_stats.checks import stored_equals_recomputed
 from tests.campaign_stats.conftest import the_check
-from tests.campaign_stats.oracle import assert_all_agree
+from tests.campaign_stats.oracle import assert_all_agree, drain
 from tests.commands import run
 from tests.engine import traps
+from tests.engine.sessions import as_role
 from tests.faults.pgbouncer import pgbouncer
 from tests.rows import a_history
 
@@ -121,3 +122,58 @@ def test_nor_do_triggers_and_functions_in_a_session_of_the_application(path: str
     with trapped(database, path), psycopg.connect(database, autocommit=True) as application:
         for statement in WRITTEN_AND_READ.split(";\n"):
             application.execute(statement.encode())
+
+
+# As a reader may ask, and what is the same whenever it is asked.
+READ = {
+    "headrace_reader": [
+        "TABLE headrace.campaign_template_stats_live",
+        "TABLE headrace.campaign_hourly_stats",
+        "TABLE headrace.campaign_template_stats",
+        "SELECT headrace.template_stats()",
+        "SELECT headrace.get_campaign_template_stats('{campaign}')",
+        "SELECT headrace.campaign_contact_distribution('{campaign}')",
+    ],
+    "headrace_app": ["TABLE headrace.campaign_template_stats_live", "TABLE headrace.campaign_hourly_stats"],
+    "headrace_worker": ["TABLE headrace.document_agreement", "TABLE headrace.document_faults"],
+}
+# Without rows to compare, for they tell the time too.
+ALSO_READ = {
+    "headrace_reader": [
+        "TABLE headrace.stream_lag",
+        "SELECT headrace.campaign_stats('{campaign}')",
+        "SELECT headrace.list_campaign_stats()",
+    ],
+    "headrace_app": ["SELECT headrace.campaign_stats('{campaign}')"],
+    "headrace_worker": ["TABLE headrace.stream_lag"],
+}
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_a_schema_of_a_readers_own_changes_nothing_of_what_views_and_functions_return(
+    path: str, database: str
+) -> None:
+    def read(role: str, statement: str, search_path: str) -> list[str]:
+        with psycopg.connect(as_role(database, role), autocommit=True) as reader:
+            reader.execute(f"SET search_path = {search_path}".encode())
+            rows = reader.execute(statement.format(campaign=campaigns[0]).encode()).fetchall()
+        return sorted(map(str, rows))
+
+    with psycopg.connect(database, autocommit=True) as application:
+        campaigns = a_history(application)
+        application.execute(
+            "UPDATE send_queue SET template_name = repeat('long ', 300) WHERE user_phone = 'phone 1'"
+        )
+        drain(application)
+    as_it_is = {
+        (role, statement): read(role, statement, "pg_catalog")
+        for role, statements in READ.items()
+        for statement in statements
+    }
+    assert sum(map(len, as_it_is.values())) > 40
+    with trapped(database, path):
+        for (role, statement), rows in as_it_is.items():
+            assert read(role, statement, path) == rows, statement
+        for role, statements in ALSO_READ.items():
+            for statement in statements:
+                assert read(role, statement, path), statement

@@ -1,6 +1,6 @@
 -- purpose: the name of a template as outcomes and documents have it: a long one cut, with the whole name's md5 at its end
 -- grain:   one name; no two have the same key, for a whole name has at most 1,000 bytes and a cut one has more
--- reads:   nothing (inlined by the planner: no SET clause, so everything in it is qualified)
+-- reads:   nothing (inlined by the planner: no SET clause, so everything in it is qualified: views call it in sessions with any search_path)
 -- writes:  nothing
 -- locks:   none
 --
@@ -9,5 +9,9 @@
 CREATE OR REPLACE FUNCTION headrace.template_key(p_name text) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 AS $$
-    SELECT CASE WHEN octet_length(p_name) > 1000 THEN substr(p_name, 1, 1000) || '...' || md5(p_name) ELSE p_name END
+    SELECT CASE
+        WHEN pg_catalog.octet_length(p_name) OPERATOR(pg_catalog.>) 1000
+            THEN pg_catalog.substr(p_name, 1, 1000) OPERATOR(pg_catalog.||) '...'::pg_catalog.text OPERATOR(pg_catalog.||) pg_catalog.md5(p_name)
+        ELSE p_name
+    END
 $$;

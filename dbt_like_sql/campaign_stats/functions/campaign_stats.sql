@@ -4,8 +4,8 @@
 -- writes:  nothing
 -- locks:   none
 --
--- Where the application's columns cannot be read as migrate saw them, a stored document is served all the same, with its age and
--- with why nothing newer comes (key paused); where there is none, that is the error.
+-- Where campaigns cannot be read, the application having altered it, what is stored is served with the reason (paused), and with
+-- what can still be read of the campaign. Where nothing is stored, the reason is the error.
 CREATE OR REPLACE FUNCTION headrace.campaign_stats(p_campaign_id uuid) RETURNS jsonb
 LANGUAGE plpgsql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, headrace, pg_temp
@@ -15,8 +15,9 @@ DECLARE
     v_facts jsonb;
     v_status text;
     v_state text;
+    v_paused text;
+    v_more jsonb := '{}';
     d headrace.campaign_computed_stats;
-    v_why text;
 BEGIN
     BEGIN
         SELECT
@@ -26,36 +27,58 @@ BEGIN
         INTO v_status, v_state, v_facts
         FROM headrace.stg_campaigns() c LEFT JOIN headrace.campaign k ON k.campaign_id = c.campaign_id
         WHERE c.campaign_id = p_campaign_id;
-    EXCEPTION WHEN SQLSTATE 'HR001' OR undefined_column OR undefined_table OR undefined_function OR datatype_mismatch OR insufficient_privilege THEN
-        SELECT p.what || '; run: ' || p.remedy INTO v_why FROM headrace.source_problems(ARRAY['campaigns']) p LIMIT 1;
-        SELECT * INTO d FROM headrace.campaign_computed_stats s WHERE s.campaign_id = p_campaign_id;
-        IF NOT FOUND OR v_why IS NULL THEN
+    EXCEPTION WHEN OTHERS THEN
+        v_paused := headrace.unreadable(ARRAY['campaigns'], SQLSTATE, SQLERRM);
+        IF v_paused IS NULL THEN
             RAISE;
         END IF;
-        RETURN headrace.document_json(
-            coalesce(d.facts, jsonb_build_object('campaign_id', p_campaign_id, 'name', NULL, 'status', NULL, 'created_at', NULL, 'completed_at', NULL)), d)
-            || jsonb_build_object('paused', v_why);
     END;
-    IF NOT FOUND THEN
+    IF v_paused IS NOT NULL THEN
+        v_more := jsonb_build_object('paused', v_paused);
+        SELECT
+            c.status, k.state,
+            jsonb_build_object(
+                'campaign_id', p_campaign_id, 'name', c.name, 'status', c.status, 'created_at', c.created_at, 'completed_at', c.completed_at)
+        INTO v_status, v_state, v_facts
+        FROM (SELECT p_campaign_id AS id) i
+        LEFT JOIN headrace.readable_campaigns(ARRAY[p_campaign_id]) c ON c.campaign_id = i.id
+        LEFT JOIN headrace.campaign k ON k.campaign_id = i.id
+        WHERE c.campaign_id IS NOT NULL
+            -- whether there is such a campaign cannot be told
+            OR EXISTS (SELECT FROM headrace.source_problems(ARRAY['campaigns']) p WHERE coalesce(p.column_name, 'id') = 'id');
+    END IF;
+    IF v_facts IS NULL THEN
         SELECT * INTO d FROM headrace.campaign_computed_stats s WHERE s.campaign_id = p_campaign_id AND s.frozen_at IS NOT NULL;
         IF NOT FOUND THEN
             RETURN NULL;
         END IF;
-        RETURN headrace.document_json(d.facts, d);
+        RETURN headrace.document_json(d.facts, d) || v_more;
     END IF;
     IF v_state IN ('live', 'settling', 'frozen', 'amended') AND (v_state IN ('frozen', 'amended') OR coalesce(v_status, '') NOT IN ('scheduled', 'failed')) THEN
         SELECT * INTO d FROM headrace.campaign_computed_stats s WHERE s.campaign_id = p_campaign_id;
-        IF FOUND THEN
+        IF FOUND AND v_paused IS NULL THEN
             RETURN headrace.document_json(v_facts, d);
+        ELSIF FOUND THEN
+            -- What is known of the campaign now, over what was known when it was frozen.
+            RETURN headrace.document_json(v_facts || coalesce(d.facts, '{}') || jsonb_strip_nulls(v_facts), d) || v_more;
         END IF;
     END IF;
     IF v_status IN ('scheduled', 'failed') THEN
         RETURN v_facts || jsonb_build_object(
             'source', 'none', 'state', NULL, 'version', NULL, 'computed_at', NULL, 'age_seconds', NULL, 'frozen_at', NULL, 'deleted_at', NULL,
-            'totals', NULL, 'template_stats', NULL);
+            'totals', NULL, 'template_stats', NULL) || v_more;
     END IF;
-    RETURN v_facts || jsonb_build_object(
-        'source', 'live', 'state', 'live', 'version', NULL, 'computed_at', clock_timestamp(), 'age_seconds', 0, 'frozen_at', NULL, 'deleted_at', NULL
-    ) || headrace.live_stats(p_campaign_id);
+    IF v_paused IS NOT NULL THEN
+        RAISE EXCEPTION '%', v_paused USING ERRCODE = 'HR001';
+    END IF;
+    BEGIN
+        RETURN v_facts || jsonb_build_object(
+            'source', 'live', 'state', 'live', 'version', NULL, 'computed_at', clock_timestamp(), 'age_seconds', 0,
+            'frozen_at', NULL, 'deleted_at', NULL
+        ) || headrace.live_stats(p_campaign_id);
+    EXCEPTION WHEN OTHERS THEN
+        PERFORM headrace.raise_unreadable(NULL, SQLSTATE, SQLERRM);
+        RAISE;
+    END;
 END
 $$;

@@ -17,5 +17,8 @@ BEGIN
     SELECT c.campaign_id, c.name, c.status, c.created_at, c.completed_at, headrace.calendar_day(c.created_at)
     FROM headrace.stg_campaigns() c
     WHERE (p_from IS NULL OR c.created_at >= p_from) AND (p_to IS NULL OR c.created_at < p_to);
+EXCEPTION WHEN OTHERS THEN
+    PERFORM headrace.raise_unreadable(ARRAY['campaigns'], SQLSTATE, SQLERRM);
+    RAISE;
 END
 $$;

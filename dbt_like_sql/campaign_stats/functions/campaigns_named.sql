@@ -5,10 +5,16 @@
 -- locks:   none
 CREATE OR REPLACE FUNCTION headrace.campaigns_named(p_campaigns uuid[])
 RETURNS TABLE (campaign_id uuid, name text, status text, created_at timestamptz, completed_at timestamptz, day date)
-LANGUAGE sql STABLE SECURITY DEFINER
+LANGUAGE plpgsql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, headrace, pg_temp
 SET jit = off
 AS $$
+BEGIN
+    RETURN QUERY
     SELECT c.campaign_id, c.name, c.status, c.created_at, c.completed_at, headrace.calendar_day(c.created_at)
-    FROM headrace.stg_campaigns() c WHERE c.campaign_id = ANY (p_campaigns)
+    FROM headrace.stg_campaigns() c WHERE c.campaign_id = ANY (p_campaigns);
+EXCEPTION WHEN OTHERS THEN
+    PERFORM headrace.raise_unreadable(ARRAY['campaigns'], SQLSTATE, SQLERRM);
+    RAISE;
+END
 $$;

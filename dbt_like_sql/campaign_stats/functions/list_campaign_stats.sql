@@ -1,6 +1,6 @@
 -- purpose: a page of campaigns with their stored statistics, newest first, and where the next page begins
 -- grain:   one document per campaign, as campaign_stats gives it; nothing is counted for a list
--- reads:   stg_campaigns, headrace.campaign, headrace.campaign_computed_stats
+-- reads:   stg_campaigns, headrace.campaign, headrace.campaign_computed_stats; list_readable_campaigns where columns are lost
 -- writes:  nothing
 -- locks:   none
 --
@@ -24,6 +24,7 @@ DECLARE
     v_cursor jsonb;
     v_list jsonb[];
     v_next text;
+    v_paused text;  -- why columns of campaigns cannot be read
 BEGIN
     IF p_limit IS NULL OR p_limit NOT BETWEEN 1 AND 200 THEN
         RAISE EXCEPTION 'p_limit is %, but a page has 1 to 200 campaigns', coalesce(p_limit::text, 'null') USING ERRCODE = 'invalid_parameter_value';
@@ -57,37 +58,47 @@ BEGIN
         END IF;
     END IF;
 
-    -- Each object made in one go (document_json makes the same), and the array of them too: each further step would copy all.
-    SELECT
-        array_agg(
-            jsonb_build_object(
-                'campaign_id', u.campaign_id, 'name', u.name, 'status', u.status, 'created_at', u.created_at, 'completed_at', u.completed_at,
-                'source', CASE WHEN u.stored IN ('frozen', 'amended') THEN 'frozen' WHEN u.stored IS NOT NULL THEN 'computed' ELSE 'none' END,
-                'state', coalesce(u.stored, CASE WHEN u.shows_numbers THEN 'pending' END), 'version', u.version, 'computed_at', u.computed_at,
-                'age_seconds', round(extract(EPOCH FROM clock_timestamp() - u.computed_at), 3),
-                'frozen_at', u.frozen_at, 'deleted_at', u.deleted_at, 'totals', u.totals, 'template_stats', u.template_stats)
-            ORDER BY u.n) FILTER (WHERE u.n <= p_limit),
-        rtrim(translate(encode(convert_to(
-            (jsonb_agg(jsonb_build_array(u.created_at AT TIME ZONE 'UTC', u.campaign_id, md5(p_user_id::text)))
-                FILTER (WHERE u.n = p_limit AND u.found > p_limit) -> 0)::text, 'UTF8'), 'base64'), E'+/\n', '-_'), '=')
-    INTO v_list, v_next
-    FROM (
+    BEGIN
+        -- Each object made in one go (document_json makes the same), and the array of them too: each further step would copy all.
         SELECT
-            c.*, s.shows_numbers, d.state AS stored, d.version, d.computed_at, d.frozen_at, d.deleted_at, d.totals, d.template_stats,
-            row_number() OVER (ORDER BY c.created_at DESC, c.campaign_id DESC) AS n, count(*) OVER () AS found
+            array_agg(
+                jsonb_build_object(
+                    'campaign_id', u.campaign_id, 'name', u.name, 'status', u.status, 'created_at', u.created_at, 'completed_at', u.completed_at,
+                    'source', CASE WHEN u.stored IN ('frozen', 'amended') THEN 'frozen' WHEN u.stored IS NOT NULL THEN 'computed' ELSE 'none' END,
+                    'state', coalesce(u.stored, CASE WHEN u.shows_numbers THEN 'pending' END), 'version', u.version, 'computed_at', u.computed_at,
+                    'age_seconds', round(extract(EPOCH FROM clock_timestamp() - u.computed_at), 3),
+                    'frozen_at', u.frozen_at, 'deleted_at', u.deleted_at, 'totals', u.totals, 'template_stats', u.template_stats)
+                ORDER BY u.n) FILTER (WHERE u.n <= p_limit),
+            rtrim(translate(encode(convert_to(
+                (jsonb_agg(jsonb_build_array(u.created_at AT TIME ZONE 'UTC', u.campaign_id, md5(p_user_id::text)))
+                    FILTER (WHERE u.n = p_limit AND u.found > p_limit) -> 0)::text, 'UTF8'), 'base64'), E'+/\n', '-_'), '=')
+        INTO v_list, v_next
         FROM (
-            SELECT c.* FROM headrace.stg_campaigns() c
-            WHERE (c.created_at, c.campaign_id) <= (v_at, v_id) AND c.campaign_id IS DISTINCT FROM v_last
-                AND (p_user_id IS NULL OR {{ optional('campaigns', 'user_id', 'c.user_id = p_user_id', 'false') }})
-            ORDER BY c.created_at DESC, c.campaign_id DESC LIMIT p_limit + 1
-        ) c
-        LEFT JOIN headrace.campaign k ON k.campaign_id = c.campaign_id
-        CROSS JOIN LATERAL (
-            SELECT coalesce(k.state IN ('frozen', 'amended'), false) OR coalesce(c.status NOT IN ('scheduled', 'failed'), true) AS shows_numbers
-        ) s
-        LEFT JOIN headrace.campaign_computed_stats d
-            ON d.campaign_id = c.campaign_id AND s.shows_numbers AND k.state IN ('live', 'settling', 'frozen', 'amended')
-    ) u;
+            SELECT
+                c.*, s.shows_numbers, d.state AS stored, d.version, d.computed_at, d.frozen_at, d.deleted_at, d.totals, d.template_stats,
+                row_number() OVER (ORDER BY c.created_at DESC, c.campaign_id DESC) AS n, count(*) OVER () AS found
+            FROM (
+                SELECT c.* FROM headrace.stg_campaigns() c
+                WHERE (c.created_at, c.campaign_id) <= (v_at, v_id) AND c.campaign_id IS DISTINCT FROM v_last
+                    AND (p_user_id IS NULL OR {{ optional('campaigns', 'user_id', 'c.user_id = p_user_id', 'false') }})
+                ORDER BY c.created_at DESC, c.campaign_id DESC LIMIT p_limit + 1
+            ) c
+            LEFT JOIN headrace.campaign k ON k.campaign_id = c.campaign_id
+            CROSS JOIN LATERAL (
+                SELECT coalesce(k.state IN ('frozen', 'amended'), false) OR coalesce(c.status NOT IN ('scheduled', 'failed'), true) AS shows_numbers
+            ) s
+            LEFT JOIN headrace.campaign_computed_stats d
+                ON d.campaign_id = c.campaign_id AND s.shows_numbers AND k.state IN ('live', 'settling', 'frozen', 'amended')
+        ) u;
+    EXCEPTION WHEN OTHERS THEN
+        v_paused := headrace.unreadable(ARRAY['campaigns'], SQLSTATE, SQLERRM);
+        IF v_paused IS NULL THEN
+            RAISE;
+        END IF;
+    END;
+    IF v_paused IS NOT NULL THEN
+        RETURN headrace.list_readable_campaigns(p_user_id, v_at, v_id, v_last, p_limit, v_paused);
+    END IF;
     RETURN jsonb_build_object('campaigns', coalesce(v_list, '{}'), 'next_cursor', v_next);
 END
 $$;

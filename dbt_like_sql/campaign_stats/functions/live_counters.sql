@@ -29,5 +29,8 @@ BEGIN
         GROUP BY o.template_name, o.bits
     ) b
     GROUP BY b.template_name;
+EXCEPTION WHEN OTHERS THEN
+    PERFORM headrace.raise_unreadable(NULL, SQLSTATE, SQLERRM);
+    RAISE;
 END
 $$;

@@ -4,8 +4,14 @@
 -- writes:  nothing
 -- locks:   none
 CREATE OR REPLACE FUNCTION headrace.source_campaign_ids() RETURNS SETOF uuid
-LANGUAGE sql STABLE SECURITY DEFINER
+LANGUAGE plpgsql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, headrace, pg_temp
 AS $$
-    SELECT c.campaign_id FROM headrace.stg_campaigns() c
+BEGIN
+    RETURN QUERY
+    SELECT c.campaign_id FROM headrace.stg_campaigns() c;
+EXCEPTION WHEN OTHERS THEN
+    PERFORM headrace.raise_unreadable(ARRAY['campaigns'], SQLSTATE, SQLERRM);
+    RAISE;
+END
 $$;

@@ -45,5 +45,8 @@ BEGIN
         GROUP BY s.template_name
     ) t ON true
     ORDER BY t.template_name COLLATE "C";
+EXCEPTION WHEN OTHERS THEN
+    PERFORM headrace.raise_unreadable(ARRAY['campaigns'], SQLSTATE, SQLERRM);
+    RAISE;
 END
 $$;

@@ -1,0 +1,17 @@
+-- purpose: turns an error of reading the application's tables into a sentence, for functions that have nothing else to serve
+-- grain:   one error (HR001); returns where the error was about something else, which the caller then raises as it came
+-- reads:   unreadable
+-- writes:  nothing
+-- locks:   none
+CREATE OR REPLACE FUNCTION headrace.raise_unreadable(p_sources text[], p_state text, p_message text) RETURNS void
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, headrace, pg_temp
+AS $$
+DECLARE
+    v_why constant text := headrace.unreadable(p_sources, p_state, p_message);
+BEGIN
+    IF v_why IS NOT NULL THEN
+        RAISE EXCEPTION '%', v_why USING ERRCODE = 'HR001';
+    END IF;
+END
+$$;

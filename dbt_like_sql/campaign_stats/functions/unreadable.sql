@@ -1,0 +1,20 @@
+-- purpose: why something of the application's could not be read, for those who serve: what is wrong and what to run, in a sentence
+-- grain:   one error that came of reading these sources; null: the error was about something else
+-- reads:   source_problems
+-- writes:  nothing
+-- locks:   none
+--
+-- What was noted of a table says more than the error. Of a table that is not noted (campaign_contacts) the error is all there is:
+-- an unknown column or table, a type that does not fit, a right that is lacking. Errors of the moment stay what they are.
+CREATE OR REPLACE FUNCTION headrace.unreadable(p_sources text[], p_state text, p_message text) RETURNS text
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, headrace, pg_temp
+AS $$
+    SELECT CASE WHEN p_state LIKE '42%' OR p_state IN ('HR001', '3F000', '0A000') THEN coalesce(
+        (SELECT p.what || '; run: ' || p.remedy FROM headrace.source_problems(p_sources) p LIMIT 1),
+        CASE WHEN p_state = 'HR001' THEN p_message END,
+        CASE
+            WHEN p_state IN ('42703', '42P01', '42P13', '42804', '42883', '42501', '3F000')
+                THEN 'a table of the application can no longer be read: ' || p_message || '; see dbt_like_sql/sources.yml, then run: headrace migrate'
+        END) END
+$$;

@@ -488,9 +488,11 @@ $$;
 -- Name: campaign_contact_distribution(uuid); Type: FUNCTION; Schema: headrace; Owner: -
 
 CREATE FUNCTION headrace.campaign_contact_distribution(p_campaign_id uuid) RETURNS TABLE(template_name text, assigned bigint, queued bigint)
-    LANGUAGE sql STABLE SECURITY DEFINER
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
     AS $$
+BEGIN
+    RETURN QUERY
     SELECT u.template_name, count(*) FILTER (WHERE u.assigned), count(*) FILTER (WHERE NOT u.assigned)
     FROM (
         SELECT k.template_name, true AS assigned FROM headrace.stg_campaign_contacts() k WHERE k.campaign_id = p_campaign_id
@@ -498,7 +500,11 @@ CREATE FUNCTION headrace.campaign_contact_distribution(p_campaign_id uuid) RETUR
         SELECT q.template_name, false FROM headrace.stg_send_queue() q WHERE q.campaign_id = p_campaign_id
     ) u
     GROUP BY u.template_name
-    ORDER BY u.template_name
+    ORDER BY u.template_name;
+EXCEPTION WHEN OTHERS THEN
+    PERFORM headrace.raise_unreadable(ARRAY['send_queue'], SQLSTATE, SQLERRM);
+    RAISE;
+END
 $$;
 
 -- Name: campaign_stats(uuid); Type: FUNCTION; Schema: headrace; Owner: -
@@ -512,8 +518,9 @@ DECLARE
     v_facts jsonb;
     v_status text;
     v_state text;
+    v_paused text;
+    v_more jsonb := '{}';
     d headrace.campaign_computed_stats;
-    v_why text;
 BEGIN
     BEGIN
         SELECT
@@ -523,37 +530,59 @@ BEGIN
         INTO v_status, v_state, v_facts
         FROM headrace.stg_campaigns() c LEFT JOIN headrace.campaign k ON k.campaign_id = c.campaign_id
         WHERE c.campaign_id = p_campaign_id;
-    EXCEPTION WHEN SQLSTATE 'HR001' OR undefined_column OR undefined_table OR undefined_function OR datatype_mismatch OR insufficient_privilege THEN
-        SELECT p.what || '; run: ' || p.remedy INTO v_why FROM headrace.source_problems(ARRAY['campaigns']) p LIMIT 1;
-        SELECT * INTO d FROM headrace.campaign_computed_stats s WHERE s.campaign_id = p_campaign_id;
-        IF NOT FOUND OR v_why IS NULL THEN
+    EXCEPTION WHEN OTHERS THEN
+        v_paused := headrace.unreadable(ARRAY['campaigns'], SQLSTATE, SQLERRM);
+        IF v_paused IS NULL THEN
             RAISE;
         END IF;
-        RETURN headrace.document_json(
-            coalesce(d.facts, jsonb_build_object('campaign_id', p_campaign_id, 'name', NULL, 'status', NULL, 'created_at', NULL, 'completed_at', NULL)), d)
-            || jsonb_build_object('paused', v_why);
     END;
-    IF NOT FOUND THEN
+    IF v_paused IS NOT NULL THEN
+        v_more := jsonb_build_object('paused', v_paused);
+        SELECT
+            c.status, k.state,
+            jsonb_build_object(
+                'campaign_id', p_campaign_id, 'name', c.name, 'status', c.status, 'created_at', c.created_at, 'completed_at', c.completed_at)
+        INTO v_status, v_state, v_facts
+        FROM (SELECT p_campaign_id AS id) i
+        LEFT JOIN headrace.readable_campaigns(ARRAY[p_campaign_id]) c ON c.campaign_id = i.id
+        LEFT JOIN headrace.campaign k ON k.campaign_id = i.id
+        WHERE c.campaign_id IS NOT NULL
+            -- whether there is such a campaign cannot be told
+            OR EXISTS (SELECT FROM headrace.source_problems(ARRAY['campaigns']) p WHERE coalesce(p.column_name, 'id') = 'id');
+    END IF;
+    IF v_facts IS NULL THEN
         SELECT * INTO d FROM headrace.campaign_computed_stats s WHERE s.campaign_id = p_campaign_id AND s.frozen_at IS NOT NULL;
         IF NOT FOUND THEN
             RETURN NULL;
         END IF;
-        RETURN headrace.document_json(d.facts, d);
+        RETURN headrace.document_json(d.facts, d) || v_more;
     END IF;
     IF v_state IN ('live', 'settling', 'frozen', 'amended') AND (v_state IN ('frozen', 'amended') OR coalesce(v_status, '') NOT IN ('scheduled', 'failed')) THEN
         SELECT * INTO d FROM headrace.campaign_computed_stats s WHERE s.campaign_id = p_campaign_id;
-        IF FOUND THEN
+        IF FOUND AND v_paused IS NULL THEN
             RETURN headrace.document_json(v_facts, d);
+        ELSIF FOUND THEN
+            -- What is known of the campaign now, over what was known when it was frozen.
+            RETURN headrace.document_json(v_facts || coalesce(d.facts, '{}') || jsonb_strip_nulls(v_facts), d) || v_more;
         END IF;
     END IF;
     IF v_status IN ('scheduled', 'failed') THEN
         RETURN v_facts || jsonb_build_object(
             'source', 'none', 'state', NULL, 'version', NULL, 'computed_at', NULL, 'age_seconds', NULL, 'frozen_at', NULL, 'deleted_at', NULL,
-            'totals', NULL, 'template_stats', NULL);
+            'totals', NULL, 'template_stats', NULL) || v_more;
     END IF;
-    RETURN v_facts || jsonb_build_object(
-        'source', 'live', 'state', 'live', 'version', NULL, 'computed_at', clock_timestamp(), 'age_seconds', 0, 'frozen_at', NULL, 'deleted_at', NULL
-    ) || headrace.live_stats(p_campaign_id);
+    IF v_paused IS NOT NULL THEN
+        RAISE EXCEPTION '%', v_paused USING ERRCODE = 'HR001';
+    END IF;
+    BEGIN
+        RETURN v_facts || jsonb_build_object(
+            'source', 'live', 'state', 'live', 'version', NULL, 'computed_at', clock_timestamp(), 'age_seconds', 0,
+            'frozen_at', NULL, 'deleted_at', NULL
+        ) || headrace.live_stats(p_campaign_id);
+    EXCEPTION WHEN OTHERS THEN
+        PERFORM headrace.raise_unreadable(NULL, SQLSTATE, SQLERRM);
+        RAISE;
+    END;
 END
 $$;
 
@@ -663,18 +692,27 @@ BEGIN
     SELECT c.campaign_id, c.name, c.status, c.created_at, c.completed_at, headrace.calendar_day(c.created_at)
     FROM headrace.stg_campaigns() c
     WHERE (p_from IS NULL OR c.created_at >= p_from) AND (p_to IS NULL OR c.created_at < p_to);
+EXCEPTION WHEN OTHERS THEN
+    PERFORM headrace.raise_unreadable(ARRAY['campaigns'], SQLSTATE, SQLERRM);
+    RAISE;
 END
 $$;
 
 -- Name: campaigns_named(uuid[]); Type: FUNCTION; Schema: headrace; Owner: -
 
 CREATE FUNCTION headrace.campaigns_named(p_campaigns uuid[]) RETURNS TABLE(campaign_id uuid, name text, status text, created_at timestamp with time zone, completed_at timestamp with time zone, day date)
-    LANGUAGE sql STABLE SECURITY DEFINER
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
     SET jit TO 'off'
     AS $$
+BEGIN
+    RETURN QUERY
     SELECT c.campaign_id, c.name, c.status, c.created_at, c.completed_at, headrace.calendar_day(c.created_at)
-    FROM headrace.stg_campaigns() c WHERE c.campaign_id = ANY (p_campaigns)
+    FROM headrace.stg_campaigns() c WHERE c.campaign_id = ANY (p_campaigns);
+EXCEPTION WHEN OTHERS THEN
+    PERFORM headrace.raise_unreadable(ARRAY['campaigns'], SQLSTATE, SQLERRM);
+    RAISE;
+END
 $$;
 
 -- Name: capture_campaigns_delete(); Type: FUNCTION; Schema: headrace; Owner: -
@@ -1522,6 +1560,7 @@ CREATE FUNCTION headrace.fold_messages(p_messages text[], p_campaigns uuid[], p_
     AS $$
 DECLARE
     v_campaigns uuid[] := array_remove(coalesce(p_campaigns, '{}'), NULL);
+    v_many boolean;
     v_seen uuid[];
     v_unlocked uuid[];
     v_late text[];  -- of frozen campaigns: those are not folded, but asked to be amended
@@ -1533,6 +1572,7 @@ BEGIN
     END IF;
     LOOP
         PERFORM headrace.lock_campaigns(v_campaigns);
+        v_many := cardinality(v_campaigns) > 100;
         SELECT
             array_agg(ROW(
                 d.id,
@@ -1541,7 +1581,9 @@ BEGIN
             )::headrace.outcome_change) FILTER (
                 WHERE (d.old_campaign, d.old_template, d.old_bits, d.old_sent_at, d.old_delivered_at, d.old_read_at, d.old_replied_at)
                 IS DISTINCT FROM (d.new_campaign, d.new_template, d.new_bits, d.new_sent_at, d.new_delivered_at, d.new_read_at, d.new_replied_at)),
-            array_agg(DISTINCT d.old_campaign) || array_agg(DISTINCT d.source_campaign),
+            array_agg(d.old_campaign) FILTER (WHERE d.old_campaign IS NOT NULL AND (v_many OR d.old_campaign <> ALL (v_campaigns)))
+                || array_agg(d.source_campaign) FILTER (
+                    WHERE d.source_campaign IS NOT NULL AND (v_many OR d.source_campaign <> ALL (v_campaigns))),
             array_agg(d.id) FILTER (WHERE d.frozen AND (p_late IS NULL OR d.id = ANY (p_late))),
             array_agg(d.source_campaign) FILTER (WHERE d.frozen AND (p_late IS NULL OR d.id = ANY (p_late)))
         INTO v_changes, v_seen, v_late, v_late_campaigns
@@ -1599,8 +1641,9 @@ BEGIN
             ) r ON true
             OFFSET 0
         ) d;
-        -- As sets: there may be thousands of campaigns.
-        v_unlocked := ARRAY(SELECT u FROM unnest(v_seen) u WHERE u IS NOT NULL EXCEPT SELECT unnest(v_campaigns));
+        EXIT WHEN v_seen IS NULL;
+        -- As sets where they are many: each of thousands compared with thousands takes minutes.
+        v_unlocked := ARRAY(SELECT unnest(v_seen) EXCEPT SELECT unnest(v_campaigns));
         EXIT WHEN v_unlocked = '{}';
         v_campaigns := v_campaigns || v_unlocked;
     END LOOP;
@@ -1952,6 +1995,7 @@ DECLARE
     v_cursor jsonb;
     v_list jsonb[];
     v_next text;
+    v_paused text;  -- why columns of campaigns cannot be read
 BEGIN
     IF p_limit IS NULL OR p_limit NOT BETWEEN 1 AND 200 THEN
         RAISE EXCEPTION 'p_limit is %, but a page has 1 to 200 campaigns', coalesce(p_limit::text, 'null') USING ERRCODE = 'invalid_parameter_value';
@@ -1985,29 +2029,91 @@ BEGIN
         END IF;
     END IF;
 
-    -- Each object made in one go (document_json makes the same), and the array of them too: each further step would copy all.
+    BEGIN
+        -- Each object made in one go (document_json makes the same), and the array of them too: each further step would copy all.
+        SELECT
+            array_agg(
+                jsonb_build_object(
+                    'campaign_id', u.campaign_id, 'name', u.name, 'status', u.status, 'created_at', u.created_at, 'completed_at', u.completed_at,
+                    'source', CASE WHEN u.stored IN ('frozen', 'amended') THEN 'frozen' WHEN u.stored IS NOT NULL THEN 'computed' ELSE 'none' END,
+                    'state', coalesce(u.stored, CASE WHEN u.shows_numbers THEN 'pending' END), 'version', u.version, 'computed_at', u.computed_at,
+                    'age_seconds', round(extract(EPOCH FROM clock_timestamp() - u.computed_at), 3),
+                    'frozen_at', u.frozen_at, 'deleted_at', u.deleted_at, 'totals', u.totals, 'template_stats', u.template_stats)
+                ORDER BY u.n) FILTER (WHERE u.n <= p_limit),
+            rtrim(translate(encode(convert_to(
+                (jsonb_agg(jsonb_build_array(u.created_at AT TIME ZONE 'UTC', u.campaign_id, md5(p_user_id::text)))
+                    FILTER (WHERE u.n = p_limit AND u.found > p_limit) -> 0)::text, 'UTF8'), 'base64'), E'+/\n', '-_'), '=')
+        INTO v_list, v_next
+        FROM (
+            SELECT
+                c.*, s.shows_numbers, d.state AS stored, d.version, d.computed_at, d.frozen_at, d.deleted_at, d.totals, d.template_stats,
+                row_number() OVER (ORDER BY c.created_at DESC, c.campaign_id DESC) AS n, count(*) OVER () AS found
+            FROM (
+                SELECT c.* FROM headrace.stg_campaigns() c
+                WHERE (c.created_at, c.campaign_id) <= (v_at, v_id) AND c.campaign_id IS DISTINCT FROM v_last
+                    AND (p_user_id IS NULL OR c.user_id = p_user_id)
+                ORDER BY c.created_at DESC, c.campaign_id DESC LIMIT p_limit + 1
+            ) c
+            LEFT JOIN headrace.campaign k ON k.campaign_id = c.campaign_id
+            CROSS JOIN LATERAL (
+                SELECT coalesce(k.state IN ('frozen', 'amended'), false) OR coalesce(c.status NOT IN ('scheduled', 'failed'), true) AS shows_numbers
+            ) s
+            LEFT JOIN headrace.campaign_computed_stats d
+                ON d.campaign_id = c.campaign_id AND s.shows_numbers AND k.state IN ('live', 'settling', 'frozen', 'amended')
+        ) u;
+    EXCEPTION WHEN OTHERS THEN
+        v_paused := headrace.unreadable(ARRAY['campaigns'], SQLSTATE, SQLERRM);
+        IF v_paused IS NULL THEN
+            RAISE;
+        END IF;
+    END;
+    IF v_paused IS NOT NULL THEN
+        RETURN headrace.list_readable_campaigns(p_user_id, v_at, v_id, v_last, p_limit, v_paused);
+    END IF;
+    RETURN jsonb_build_object('campaigns', coalesce(v_list, '{}'), 'next_cursor', v_next);
+END
+$$;
+
+-- Name: list_readable_campaigns(uuid, timestamp with time zone, uuid, uuid, integer, text); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.list_readable_campaigns(p_user_id uuid, p_at timestamp with time zone, p_id uuid, p_last uuid, p_limit integer, p_paused text) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    AS $$
+DECLARE
+    v_list jsonb;
+    v_next text;
+BEGIN
+    IF EXISTS (
+        SELECT FROM headrace.source_problems(ARRAY['campaigns']) p
+        WHERE p.column_name IS NULL OR p.column_name IN ('id', 'created_at') OR p.column_name = 'user_id' AND p_user_id IS NOT NULL)
+    THEN
+        RAISE EXCEPTION '%', p_paused USING ERRCODE = 'HR001';
+    END IF;
     SELECT
-        array_agg(
-            jsonb_build_object(
-                'campaign_id', u.campaign_id, 'name', u.name, 'status', u.status, 'created_at', u.created_at, 'completed_at', u.completed_at,
-                'source', CASE WHEN u.stored IN ('frozen', 'amended') THEN 'frozen' WHEN u.stored IS NOT NULL THEN 'computed' ELSE 'none' END,
-                'state', coalesce(u.stored, CASE WHEN u.shows_numbers THEN 'pending' END), 'version', u.version, 'computed_at', u.computed_at,
-                'age_seconds', round(extract(EPOCH FROM clock_timestamp() - u.computed_at), 3),
-                'frozen_at', u.frozen_at, 'deleted_at', u.deleted_at, 'totals', u.totals, 'template_stats', u.template_stats)
-            ORDER BY u.n) FILTER (WHERE u.n <= p_limit),
+        jsonb_agg(
+            CASE
+                WHEN (d).campaign_id IS NOT NULL THEN headrace.document_json(u.facts, d)
+                ELSE u.facts || jsonb_build_object(
+                    'source', 'none', 'state', CASE WHEN u.shows_numbers THEN 'pending' END, 'version', NULL, 'computed_at', NULL,
+                    'age_seconds', NULL, 'frozen_at', NULL, 'deleted_at', NULL, 'totals', NULL, 'template_stats', NULL)
+            END || jsonb_build_object('paused', p_paused) ORDER BY u.n) FILTER (WHERE u.n <= p_limit),
         rtrim(translate(encode(convert_to(
             (jsonb_agg(jsonb_build_array(u.created_at AT TIME ZONE 'UTC', u.campaign_id, md5(p_user_id::text)))
                 FILTER (WHERE u.n = p_limit AND u.found > p_limit) -> 0)::text, 'UTF8'), 'base64'), E'+/\n', '-_'), '=')
     INTO v_list, v_next
     FROM (
         SELECT
-            c.*, s.shows_numbers, d.state AS stored, d.version, d.computed_at, d.frozen_at, d.deleted_at, d.totals, d.template_stats,
+            c.campaign_id, c.created_at, s.shows_numbers, d,
+            jsonb_build_object(
+                'campaign_id', c.campaign_id, 'name', coalesce(c.name, d.facts ->> 'name'), 'status', c.status,
+                'created_at', c.created_at, 'completed_at', c.completed_at) AS facts,
             row_number() OVER (ORDER BY c.created_at DESC, c.campaign_id DESC) AS n, count(*) OVER () AS found
         FROM (
-            SELECT c.* FROM headrace.stg_campaigns() c
-            WHERE (c.created_at, c.campaign_id) <= (v_at, v_id) AND c.campaign_id IS DISTINCT FROM v_last
-                AND (p_user_id IS NULL OR c.user_id = p_user_id)
-            ORDER BY c.created_at DESC, c.campaign_id DESC LIMIT p_limit + 1
+            SELECT r.* FROM headrace.readable_campaigns() r
+            WHERE (r.created_at, r.campaign_id) <= (p_at, p_id) AND r.campaign_id IS DISTINCT FROM p_last
+                AND (p_user_id IS NULL OR r.user_id = p_user_id)
+            ORDER BY r.created_at DESC, r.campaign_id DESC LIMIT p_limit + 1
         ) c
         LEFT JOIN headrace.campaign k ON k.campaign_id = c.campaign_id
         CROSS JOIN LATERAL (
@@ -2016,8 +2122,19 @@ BEGIN
         LEFT JOIN headrace.campaign_computed_stats d
             ON d.campaign_id = c.campaign_id AND s.shows_numbers AND k.state IN ('live', 'settling', 'frozen', 'amended')
     ) u;
-    RETURN jsonb_build_object('campaigns', coalesce(v_list, '{}'), 'next_cursor', v_next);
+    RETURN jsonb_build_object('campaigns', coalesce(v_list, '[]'), 'next_cursor', v_next, 'paused', p_paused);
 END
+$$;
+
+-- Name: listed_template(text, uuid); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.listed_template(p_name text, p_md5 uuid) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+    SELECT CASE
+        WHEN octet_length(p_name) > 1000 THEN substr(p_name, 1, 1000) || '...' || replace(p_md5::text, '-', '')
+        ELSE p_name
+    END
 $$;
 
 -- Name: live_counters(uuid); Type: FUNCTION; Schema: headrace; Owner: -
@@ -2043,6 +2160,9 @@ BEGIN
         GROUP BY o.template_name, o.bits
     ) b
     GROUP BY b.template_name;
+EXCEPTION WHEN OTHERS THEN
+    PERFORM headrace.raise_unreadable(NULL, SQLSTATE, SQLERRM);
+    RAISE;
 END
 $$;
 
@@ -2515,6 +2635,44 @@ CREATE FUNCTION headrace.queue_new_campaigns() RETURNS bigint
     )
     SELECT count(*) FROM queued
 $$;
+
+-- Name: raise_unreadable(text[], text, text); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.raise_unreadable(p_sources text[], p_state text, p_message text) RETURNS void
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    AS $$
+DECLARE
+    v_why constant text := headrace.unreadable(p_sources, p_state, p_message);
+BEGIN
+    IF v_why IS NOT NULL THEN
+        RAISE EXCEPTION '%', v_why USING ERRCODE = 'HR001';
+    END IF;
+END
+$$;
+
+-- Name: readable_campaigns(uuid[]); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.readable_campaigns(p_campaigns uuid[] DEFAULT NULL::uuid[]) RETURNS TABLE(campaign_id uuid, name text, status text, user_id uuid, created_at timestamp with time zone, completed_at timestamp with time zone)
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    AS $_$
+DECLARE
+    v_lost constant text[] := ARRAY(SELECT coalesce(p.column_name, 'id') FROM headrace.source_problems(ARRAY['campaigns']) p);
+BEGIN
+    IF 'id' = ANY (v_lost) THEN
+        RETURN;
+    END IF;
+    RETURN QUERY EXECUTE format(
+        'SELECT c.id, %s, %s, %s, %s, %s FROM "public".campaigns c WHERE $1 IS NULL OR c.id = ANY ($1)',
+        CASE WHEN 'name' = ANY (v_lost) THEN 'NULL::text' ELSE 'c.name::text' END,
+        CASE WHEN 'status' = ANY (v_lost) THEN 'NULL::text' ELSE 'c.status::text' END,
+        CASE WHEN 'user_id' = ANY (v_lost) THEN 'NULL::uuid' ELSE 'c.user_id' END,
+        CASE WHEN 'created_at' = ANY (v_lost) THEN 'NULL::timestamptz' ELSE 'c.created_at' END,
+        CASE WHEN 'completed_at' = ANY (v_lost) THEN 'NULL::timestamptz' ELSE 'c.completed_at' END)
+    USING p_campaigns;
+END
+$_$;
 
 -- Name: rebase_stream(text, integer); Type: FUNCTION; Schema: headrace; Owner: -
 
@@ -3008,6 +3166,7 @@ $$;
 CREATE FUNCTION headrace.refresh_documents(p_campaigns uuid[], p_frozen boolean DEFAULT false) RETURNS bigint
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    SET plan_cache_mode TO 'force_generic_plan'
     AS $$
 DECLARE
     v_written bigint;
@@ -3039,7 +3198,7 @@ BEGIN
                     || headrace.counters_json(n.total, n.sent, n.delivered, n.read, n.replied, n.failed, n.failed_queue)
                     ORDER BY n.template_key COLLATE "C"), '[]') AS template_stats
             FROM (
-                SELECT s.*, headrace.template_key(s.template_name) AS template_key
+                SELECT s.*, headrace.listed_template(s.template_name, s.template_md5) AS template_key
                 FROM (
                     SELECT s.* FROM headrace.campaign_template_stats s WHERE s.campaign_id = k.id
                     ORDER BY s.total DESC, s.template_md5 LIMIT headrace.most_listed_templates()
@@ -3378,10 +3537,16 @@ $$;
 -- Name: source_campaign_ids(); Type: FUNCTION; Schema: headrace; Owner: -
 
 CREATE FUNCTION headrace.source_campaign_ids() RETURNS SETOF uuid
-    LANGUAGE sql STABLE SECURITY DEFINER
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
     AS $$
-    SELECT c.campaign_id FROM headrace.stg_campaigns() c
+BEGIN
+    RETURN QUERY
+    SELECT c.campaign_id FROM headrace.stg_campaigns() c;
+EXCEPTION WHEN OTHERS THEN
+    PERFORM headrace.raise_unreadable(ARRAY['campaigns'], SQLSTATE, SQLERRM);
+    RAISE;
+END
 $$;
 
 -- Name: source_columns(oid, text[]); Type: FUNCTION; Schema: headrace; Owner: -
@@ -4352,7 +4517,11 @@ $$;
 CREATE FUNCTION headrace.template_key(p_name text) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     AS $$
-    SELECT CASE WHEN octet_length(p_name) > 1000 THEN substr(p_name, 1, 1000) || '...' || md5(p_name) ELSE p_name END
+    SELECT CASE
+        WHEN pg_catalog.octet_length(p_name) OPERATOR(pg_catalog.>) 1000
+            THEN pg_catalog.substr(p_name, 1, 1000) OPERATOR(pg_catalog.||) '...'::pg_catalog.text OPERATOR(pg_catalog.||) pg_catalog.md5(p_name)
+        ELSE p_name
+    END
 $$;
 
 -- Name: template_md5(text); Type: FUNCTION; Schema: headrace; Owner: -
@@ -4404,6 +4573,9 @@ BEGIN
         GROUP BY s.template_name
     ) t ON true
     ORDER BY t.template_name COLLATE "C";
+EXCEPTION WHEN OTHERS THEN
+    PERFORM headrace.raise_unreadable(ARRAY['campaigns'], SQLSTATE, SQLERRM);
+    RAISE;
 END
 $$;
 
@@ -4561,6 +4733,21 @@ CREATE FUNCTION headrace.unpack_hours(p_campaign_id uuid) RETURNS void
     INSERT INTO headrace.campaign_hour (campaign_id, hour, sent, delivered, read, replied)
     SELECT p.campaign_id, u.hour, u.sent, u.delivered, u.read, u.replied
     FROM packed p CROSS JOIN LATERAL unnest(p.hours, p.sent, p.delivered, p.read, p.replied) u (hour, sent, delivered, read, replied);
+$$;
+
+-- Name: unreadable(text[], text, text); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.unreadable(p_sources text[], p_state text, p_message text) RETURNS text
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    AS $$
+    SELECT CASE WHEN p_state LIKE '42%' OR p_state IN ('HR001', '3F000', '0A000') THEN coalesce(
+        (SELECT p.what || '; run: ' || p.remedy FROM headrace.source_problems(p_sources) p LIMIT 1),
+        CASE WHEN p_state = 'HR001' THEN p_message END,
+        CASE
+            WHEN p_state IN ('42703', '42P01', '42P13', '42804', '42883', '42501', '3F000')
+                THEN 'a table of the application can no longer be read: ' || p_message || '; see dbt_like_sql/sources.yml, then run: headrace migrate'
+        END) END
 $$;
 
 -- Name: validate_default_fence(); Type: FUNCTION; Schema: headrace; Owner: -
@@ -5115,6 +5302,7 @@ CREATE TABLE headrace.campaign_template_stats (
     CONSTRAINT campaign_template_stats_replied CHECK (((replied >= 0) AND (replied <= sent)))
 )
 WITH (fillfactor='50');
+ALTER TABLE ONLY headrace.campaign_template_stats ALTER COLUMN template_name SET STORAGE EXTERNAL;
 
 ALTER TABLE ONLY headrace.campaign_template_stats REPLICA IDENTITY FULL;
 
@@ -5222,7 +5410,7 @@ CREATE VIEW headrace.document_agreement AS
             COALESCE(sum(s.failed), (0)::numeric) AS failed,
             COALESCE(sum(s.failed_queue), (0)::numeric) AS failed_queue,
             count(s.place) AS all_templates,
-            COALESCE(jsonb_agg(jsonb_build_object('template_name', headrace.template_key(s.template_name), 'total', s.total, 'sent', s.sent, 'delivered', s.delivered, 'read', s.read, 'replied', s.replied, 'failed', s.failed, 'failed_queue', s.failed_queue)) FILTER (WHERE (s.place <= headrace.most_listed_templates())), '[]'::jsonb) AS templates
+            COALESCE(jsonb_agg(jsonb_build_object('template_name', headrace.listed_template(s.template_name, s.template_md5), 'total', s.total, 'sent', s.sent, 'delivered', s.delivered, 'read', s.read, 'replied', s.replied, 'failed', s.failed, 'failed_queue', s.failed_queue)) FILTER (WHERE (s.place <= headrace.most_listed_templates())), '[]'::jsonb) AS templates
            FROM ( SELECT t.campaign_id,
                     t.template_name,
                     t.total,
@@ -5276,7 +5464,7 @@ CREATE VIEW headrace.document_faults AS
                 UNION ALL
                  SELECT s.campaign_id,
                     false AS is_total,
-                    headrace.template_key(s.template_name) AS template_name,
+                    headrace.listed_template(s.template_name, s.template_md5) AS template_name,
                     NULL::jsonb AS said,
                     headrace.counters_json(s.total, s.sent, s.delivered, s.read, s.replied, s.failed, s.failed_queue) AS counted
                    FROM ( SELECT t.campaign_id,
@@ -6068,6 +6256,15 @@ GRANT ALL ON FUNCTION headrace.list_campaign_stats(p_user_id uuid, p_cursor text
 GRANT ALL ON FUNCTION headrace.list_campaign_stats(p_user_id uuid, p_cursor text, p_limit integer) TO headrace_app;
 GRANT ALL ON FUNCTION headrace.list_campaign_stats(p_user_id uuid, p_cursor text, p_limit integer) TO headrace_worker;
 
+-- Name: FUNCTION list_readable_campaigns(p_user_id uuid, p_at timestamp with time zone, p_id uuid, p_last uuid, p_limit integer, p_paused text); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.list_readable_campaigns(p_user_id uuid, p_at timestamp with time zone, p_id uuid, p_last uuid, p_limit integer, p_paused text) FROM PUBLIC;
+
+-- Name: FUNCTION listed_template(p_name text, p_md5 uuid); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.listed_template(p_name text, p_md5 uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION headrace.listed_template(p_name text, p_md5 uuid) TO headrace_worker;
+
 -- Name: FUNCTION live_counters(p_campaign_id uuid); Type: ACL; Schema: headrace; Owner: -
 
 REVOKE ALL ON FUNCTION headrace.live_counters(p_campaign_id uuid) FROM PUBLIC;
@@ -6155,6 +6352,14 @@ REVOKE ALL ON FUNCTION headrace.pack_hours(p_campaign_id uuid) FROM PUBLIC;
 -- Name: FUNCTION queue_new_campaigns(); Type: ACL; Schema: headrace; Owner: -
 
 REVOKE ALL ON FUNCTION headrace.queue_new_campaigns() FROM PUBLIC;
+
+-- Name: FUNCTION raise_unreadable(p_sources text[], p_state text, p_message text); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.raise_unreadable(p_sources text[], p_state text, p_message text) FROM PUBLIC;
+
+-- Name: FUNCTION readable_campaigns(p_campaigns uuid[]); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.readable_campaigns(p_campaigns uuid[]) FROM PUBLIC;
 
 -- Name: FUNCTION rebase_stream(p_stream text, p_shards integer); Type: ACL; Schema: headrace; Owner: -
 
@@ -6404,7 +6609,6 @@ REVOKE ALL ON FUNCTION headrace.take_webhook_items(p_items jsonb, p_statuses big
 -- Name: FUNCTION template_key(p_name text); Type: ACL; Schema: headrace; Owner: -
 
 REVOKE ALL ON FUNCTION headrace.template_key(p_name text) FROM PUBLIC;
-GRANT ALL ON FUNCTION headrace.template_key(p_name text) TO headrace_worker;
 
 -- Name: FUNCTION template_md5(p_key text); Type: ACL; Schema: headrace; Owner: -
 
@@ -6433,6 +6637,10 @@ REVOKE ALL ON FUNCTION headrace.touched_messages(p_changes headrace.change_log[]
 -- Name: FUNCTION unpack_hours(p_campaign_id uuid); Type: ACL; Schema: headrace; Owner: -
 
 REVOKE ALL ON FUNCTION headrace.unpack_hours(p_campaign_id uuid) FROM PUBLIC;
+
+-- Name: FUNCTION unreadable(p_sources text[], p_state text, p_message text); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.unreadable(p_sources text[], p_state text, p_message text) FROM PUBLIC;
 
 -- Name: FUNCTION validate_default_fence(); Type: ACL; Schema: headrace; Owner: -
 

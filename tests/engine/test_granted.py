@@ -48,10 +48,10 @@ WORKING = named("""
     add_change_log_partition campaigns_created campaigns_named capture_faults capture_fingerprint
     counters_json drop_change_log_partition expire_default_changes expired_change_log_days
     fence_change_log_default final_days forget_old_workers held_up missing_change_log_days missing_source_rows
-    most_listed_templates note_altered_source orphaned_statuses rebuild_days rebuild_step
+    listed_template most_listed_templates note_altered_source orphaned_statuses rebuild_days rebuild_step
     refresh_unfrozen_documents remove_default_fence source_parts source_problems source_row_counts
     source_values stray_changes stream_poll stream_rebuild stream_rebuild_items stream_rebuild_pick
-    stream_rebuild_put_off stream_step template_key templates_json validate_default_fence
+    stream_rebuild_put_off stream_step templates_json validate_default_fence
     worker_heartbeat
 """)
 # For nobody but other functions, migrate, and members of headrace_owner.
@@ -70,7 +70,7 @@ INTERNAL = named("""
     request_rebuild_of_unfrozen settle_anew settle_campaigns settle_window source_columns
     source_holds source_mark source_storage stats_differences status_bits stg_campaign_contacts
     stg_campaigns stg_incoming_messages stg_message_status_logs stg_send_queue store_counts
-    store_webhook_items stream_read take_moved_messages take_webhook_items template_md5 touch_day
+    store_webhook_items stream_read take_moved_messages take_webhook_items template_key template_md5 touch_day
     touched_messages unpack_hours unreadable webhook_items webhook_notice webhook_reject_body
     webhook_sender webhook_time_problem webhook_unknown_type webhook_value_items whole_template_name
 """)

@@ -160,14 +160,18 @@ BEGIN
     END IF;
     PERFORM headrace.refresh_documents(ARRAY[p_campaign_id], true);
     -- The numbers of the series are frozen too: where only they change, they are what the record says.
-    SELECT jsonb_agg(jsonb_build_object('hour', hour, 'counter', c.key, 'from', c.was, 'to', c.now) ORDER BY hour, c.key)
+    SELECT jsonb_agg(jsonb_build_object('hour', m.hour, 'counter', m.key, 'from', m.was, 'to', m.now) ORDER BY m.hour, m.key)
     INTO v_moved
-    FROM unnest(v_series) o FULL JOIN (SELECT h.* FROM headrace.campaign_hour h WHERE h.campaign_id = p_campaign_id) n USING (hour)
-    CROSS JOIN LATERAL (VALUES
-        ('sent', coalesce(o.sent, 0), coalesce(n.sent, 0)), ('delivered', coalesce(o.delivered, 0), coalesce(n.delivered, 0)),
-        ('read', coalesce(o.read, 0), coalesce(n.read, 0)), ('replied', coalesce(o.replied, 0), coalesce(n.replied, 0))
-    ) c (key, was, now)
-    WHERE c.was <> c.now;
+    FROM (
+        SELECT hour, c.*
+        FROM unnest(v_series) o FULL JOIN (SELECT h.* FROM headrace.campaign_hour h WHERE h.campaign_id = p_campaign_id) n USING (hour)
+        CROSS JOIN LATERAL (VALUES
+            ('sent', coalesce(o.sent, 0), coalesce(n.sent, 0)), ('delivered', coalesce(o.delivered, 0), coalesce(n.delivered, 0)),
+            ('read', coalesce(o.read, 0), coalesce(n.read, 0)), ('replied', coalesce(o.replied, 0), coalesce(n.replied, 0))
+        ) c (key, was, now)
+        WHERE c.was <> c.now
+        ORDER BY hour, c.key LIMIT 10000  -- of messages of many years there may be millions
+    ) m;
     UPDATE headrace.campaign_computed_stats s SET version = s.version + 1, computed_at = clock_timestamp()
     WHERE s.campaign_id = p_campaign_id AND s.version = d.version AND v_moved IS NOT NULL;
     INSERT INTO headrace.campaign_stats_amendment
@@ -2698,7 +2702,7 @@ BEGIN
     -- A restore numbers tables and columns anew: those that have all columns as they were noted are noted again.
     PERFORM headrace.note_source(s.source, c.oid, ARRAY(SELECT jsonb_object_keys(s.columns)))
     FROM headrace.source s
-    INNER JOIN headrace.stream t ON t.stream = p_stream AND s.source = ANY (t.sources)
+    INNER JOIN headrace.stream t ON t.stream = p_stream AND split_part(s.source, ' others', 1) = ANY (t.sources)
     INNER JOIN pg_class c ON c.relname = s.table_name AND c.relkind IN ('r', 'p')
     INNER JOIN pg_namespace n ON n.oid = c.relnamespace AND n.nspname = s.schema_name
     WHERE c.oid <> s.relid AND NOT EXISTS (SELECT FROM pg_class g WHERE g.oid = s.relid AND g.relkind IN ('r', 'p'))

@@ -181,7 +181,7 @@ def test_a_worker_needs_no_right_on_the_applications_schema(
         connection.execute('ALTER TABLE "the ""app""".messages RENAME user_phone TO phone')
     found = run_check(capture_triggers)["app/messages"]
     assert found.sentence.endswith(
-        'To do: ALTER TABLE "the ""app"""."messages" RENAME COLUMN "phone" TO "user_phone";'
+        'To do: ALTER TABLE "the ""app""".messages RENAME COLUMN phone TO user_phone;'
     )
 
 
@@ -275,6 +275,7 @@ def test_all_reads_of_a_check_see_one_moment(
                     counted.rows("UPDATE headrace.campaign_computed_stats SET totals = '{}'")
                     counted.rows("UPDATE headrace.campaign SET rebuild_error = 'x'")
                     counted.rows("DELETE FROM headrace.installation")
+                    counted.rows("DELETE FROM headrace.source")
 
         return made
 

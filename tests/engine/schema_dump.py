@@ -56,4 +56,6 @@ def normal(dumped: str) -> str:
         for tag in re.findall(r"\$[a-z_]*\$", line):
             quote = tag if quote is None else None if quote == tag else quote
         kept.append(line.rstrip())
-    return re.sub(r"\n{3,}", "\n\n", "\n".join(kept)).strip() + "\n"
+    # Some builds of 15 give each table an option with a number of its own.
+    whole = re.sub(r"attver=\d+", "attver=0", "\n".join(kept))
+    return re.sub(r"\n{3,}", "\n\n", whole).strip() + "\n"

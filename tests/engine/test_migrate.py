@@ -171,7 +171,19 @@ BEFORE_0004 = """
     ALTER TABLE headrace.message_outcome DROP sent_at, DROP delivered_at, DROP read_at, DROP replied_at CASCADE;
     ALTER TABLE headrace.campaign_computed_stats DROP facts CASCADE, DROP deleted_at CASCADE;
     ALTER TABLE headrace.change_log ADD CONSTRAINT change_log_op_known CHECK (op IN ('I', 'U', 'D', 'T'));
+    DROP FUNCTION headrace.source_problems(text[]);
+    DROP TABLE headrace.source, headrace.webhook_lock;
+    ALTER TABLE headrace.stream DROP rows_left, DROP rebuild_pick, DROP rebuild_items, DROP rebuild_put_off;
     ALTER TABLE headrace.stream_cursor DROP window_left, DROP window_widest;
+    DROP INDEX headrace.campaign_rebuild_due, headrace.campaign_rebuild_failed;
+    ALTER TABLE headrace.campaign DROP document_due_at CASCADE;
+    CREATE INDEX campaign_rebuild_queue ON headrace.campaign (rebuild_requested_at) WHERE rebuild_requested_at IS NOT NULL;
+    ALTER TABLE headrace.campaign_template_stats DROP template_md5 CASCADE;
+    CREATE UNIQUE INDEX campaign_template_stats_key ON headrace.campaign_template_stats
+        (campaign_id, md5(template_name)) NULLS NOT DISTINCT;
+    DROP INDEX headrace.webhook_reject_once;
+    ALTER TABLE headrace.webhook_reject DROP sender, DROP notice;
+    CREATE UNIQUE INDEX webhook_reject_once ON headrace.webhook_reject (md5(item::text), reason, path);
     UPDATE headrace.schema_version SET version_num = '0003'
 """
 

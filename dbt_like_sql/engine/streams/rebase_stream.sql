@@ -25,7 +25,7 @@ BEGIN
     -- A restore numbers tables and columns anew: those that have all columns as they were noted are noted again.
     PERFORM headrace.note_source(s.source, c.oid, ARRAY(SELECT jsonb_object_keys(s.columns)))
     FROM headrace.source s
-    INNER JOIN headrace.stream t ON t.stream = p_stream AND s.source = ANY (t.sources)
+    INNER JOIN headrace.stream t ON t.stream = p_stream AND split_part(s.source, ' others', 1) = ANY (t.sources)
     INNER JOIN pg_class c ON c.relname = s.table_name AND c.relkind IN ('r', 'p')
     INNER JOIN pg_namespace n ON n.oid = c.relnamespace AND n.nspname = s.schema_name
     WHERE c.oid <> s.relid AND NOT EXISTS (SELECT FROM pg_class g WHERE g.oid = s.relid AND g.relkind IN ('r', 'p'))

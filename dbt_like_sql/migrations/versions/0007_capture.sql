@@ -21,6 +21,7 @@ COMMENT ON TABLE headrace.source IS
     'its rows lie. mark: all of it in one text, to be compared at a glance. triggers, functions: what capture made.';
 
 -- Stands in a capture function for a column that the table no longer has; a column of a table never is of this type.
+DROP TYPE IF EXISTS headrace.missing;
 CREATE TYPE headrace.missing AS ENUM ();
 
 ALTER TABLE headrace.stream ADD COLUMN rows_left text;

@@ -22,7 +22,7 @@ from orchestration.errors import HeadraceError
 from orchestration.migrate import migrate
 from orchestration.settings import Settings
 from tests.concurrency.items import make_items
-from tests.engine.sessions import open_transaction
+from tests.engine.sessions import open_transaction, wait_until
 from tests.rows import insert
 
 
@@ -54,8 +54,8 @@ def test_a_step_that_waits_for_a_lock_is_cut_off_and_its_holder_named(
         assert f"; pid {holder.info.backend_pid} (" in said
         assert "holds a lock that headrace drain waits for: SELECT FROM headrace.campaign" in said
         assert "changes kept coming" not in said
-    waiting = admin.execute("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'headrace drain'")
-    assert waiting.fetchone() == (0,)
+    waiting = "SELECT FROM pg_stat_activity WHERE application_name = 'headrace drain' AND datname = current_database()"
+    wait_until(lambda: admin.execute(waiting).fetchall() == [])
     assert asyncio.run(drain(database, timeout_seconds=20)).changes == 1
 
 

@@ -6,5 +6,7 @@
 SELECT headrace.capture_table(
     {{ regclass('message_status_logs') }}, 'message_status_logs', 'id', NULL,
     '{whatsapp_message_id}', '{id,whatsapp_message_id,status,created_at}',
-    p_others => '{{ '{' }}{{ optional('message_status_logs', 'campaign_id', 'campaign_id', '') }}{{ optional('message_status_logs', 'errors', ',' if optional('message_status_logs', 'campaign_id', 'y', '') else '', '') }}{{ optional('message_status_logs', 'errors', 'errors', '') }}{{ '}' }}'
+    p_others => array_remove(ARRAY[
+        {{ optional('message_status_logs', 'campaign_id', "'campaign_id'", 'NULL') }}, {{ optional('message_status_logs', 'errors', "'errors'", 'NULL') }}
+    ]::name[], NULL)
 );

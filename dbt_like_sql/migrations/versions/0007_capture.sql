@@ -31,4 +31,5 @@ COMMENT ON COLUMN headrace.stream.rows_left IS
 
 COMMENT ON COLUMN headrace.change_log.op IS
     'I inserted, U updated, D deleted; T truncated, X not readable (a column was renamed or dropped): these two stand for a whole table.';
-DELETE FROM headrace.installation WHERE name LIKE 'capture %';
+DELETE FROM headrace.installation
+WHERE name LIKE 'capture %';

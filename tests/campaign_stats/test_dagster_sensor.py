@@ -252,7 +252,7 @@ def test_failed_catch_up_runs_are_not_followed_at_once(application: Application)
     ("state", "streams", "seen", "alive"),
     [
         ("running", ["*"], "1s", True),
-        ("running", ["other", "campaign_stats"], "14s", True),
+        ("running", ["other", "campaign_stats"], "5s", True),
         ("running", ["other"], "1s", False),
         ("running", ["*"], "16s", False),
         ("stopping", ["*"], "1s", False),

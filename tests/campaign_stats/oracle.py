@@ -190,12 +190,15 @@ def drain(connection: psycopg.Connection[Any], limit: int = 5000) -> int:
     """Steps until nothing is left, on an autocommit connection: the changes applied."""
     applied = 0
     while True:
-        work = connection.execute("SELECT stream, shard, work FROM headrace.stream_poll()").fetchall()
+        work = connection.execute("SELECT stream, shard, work, what FROM headrace.stream_poll()").fetchall()
         if not work:
             return applied
-        for stream, shard, kind in work:
+        for stream, shard, kind, what in work:
+            assert kind in ("change", "rebuild", "altered"), f"stream {stream} is {kind}: {what}"
             if kind == "rebuild":
                 connection.execute("SELECT headrace.stream_rebuild(%s)", [stream])
+            elif kind == "altered":
+                connection.execute("SELECT headrace.note_altered_source(%s)", [what])
             else:
                 row = connection.execute(
                     "SELECT changes FROM headrace.stream_step(%s, %s, %s)", [stream, shard, limit]

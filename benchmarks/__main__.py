@@ -17,7 +17,7 @@ import psycopg
 
 from benchmarks.databases import FULL_LOGS, Databases
 from benchmarks.report import Section, disk, machine
-from orchestration.demo.server import ensure_server, stop_server
+from orchestration.local.server import ensure_server, stop_server
 
 # Modules with run(databases) -> list[Section], in the order of the report.
 PARTS = (

@@ -13,10 +13,10 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from orchestration.demo.load import create_schema, load
-from orchestration.demo.server import EmbeddedServer
+from orchestration.demo.campaign_stats.load import create_schema, load
 from orchestration.engine import stream
-from orchestration.migrate import migrate
+from orchestration.install.migrate import migrate
+from orchestration.local.server import EmbeddedServer
 from orchestration.settings import Settings
 
 HERE = Path(__file__).parent

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from benchmarks.databases import FULL_LOGS, Database, Databases
 from benchmarks.report import Section
 from benchmarks.timing import milliseconds
-from orchestration.database import connect
+from orchestration.database.connections import connect
 from orchestration.engine import stream
 
 

@@ -12,7 +12,7 @@ from benchmarks.databases import Connection, Database, Databases
 from benchmarks.report import Section
 from benchmarks.timing import in_turn, milliseconds
 from orchestration.campaign_stats.reader import CampaignStatsReader, Connections
-from orchestration.demo.load import campaign_id
+from orchestration.demo.campaign_stats.load import campaign_id
 
 CAMPAIGNS = 20
 ROUNDS = 500

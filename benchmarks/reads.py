@@ -15,8 +15,8 @@ import psycopg
 from benchmarks.databases import Database, Databases
 from benchmarks.report import Section
 from benchmarks.timing import database_times, milliseconds, p99
-from orchestration.database import connect
-from orchestration.demo.load import campaign_id
+from orchestration.database.connections import connect
+from orchestration.demo.campaign_stats.load import campaign_id
 from orchestration.engine import stream
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from benchmarks.databases import Database, Databases
 from benchmarks.report import Section
 from benchmarks.timing import times_in_turn
-from orchestration.demo.load import campaign_id
+from orchestration.demo.campaign_stats.load import campaign_id
 
 CAMPAIGNS = 100_000
 TEMPLATES = (5_000, 100_000)

@@ -7,7 +7,7 @@ import statistics
 from benchmarks.databases import Databases
 from benchmarks.report import Section
 from benchmarks.timing import times_in_turn
-from orchestration.demo.load import campaign_id
+from orchestration.demo.campaign_stats.load import campaign_id
 
 
 def run(databases: Databases) -> list[Section]:

@@ -12,8 +12,8 @@ from benchmarks.folds import backlog_rate, fold_times, message_ids, statuses
 from benchmarks.reads import poll_times, read_times
 from benchmarks.report import Section
 from benchmarks.timing import milliseconds, p99, times_in_turn
-from orchestration.demo.load import campaign_id, create_schema
-from orchestration.migrate import migrate
+from orchestration.demo.campaign_stats.load import campaign_id, create_schema
+from orchestration.install.migrate import migrate
 
 SIZES = (1, 2, 5, 10, 20)
 COLUMNS = (

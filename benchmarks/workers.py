@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 from benchmarks.databases import Database, Databases
 from benchmarks.folds import message_ids, statuses
 from benchmarks.report import Section
-from orchestration.database import connect
-from orchestration.demo.load import campaign_id
+from orchestration.database.connections import connect
+from orchestration.demo.campaign_stats.load import campaign_id
 from orchestration.engine import stream
 from orchestration.engine.worker import BUSY_PAUSE_SECONDS, next_pause
 

@@ -5,13 +5,18 @@ Runs execute in one process: starting another for each step costs seconds.
 
 from __future__ import annotations
 
+import importlib
+
 import dagster as dg
 
-from orchestration.campaign_stats import definitions as campaign_stats
+from orchestration.install.contract import read_contract
 
 # The only Definitions object here by name: Dagster refuses to choose.
 defs = dg.Definitions.merge(
-    campaign_stats.definitions,
+    *(
+        importlib.import_module(f"orchestration.{domain}.definitions").definitions
+        for domain in read_contract()
+    ),
     dg.Definitions(
         executor=dg.in_process_executor,
         # Assets hand each other nothing but through the database. Dagster's own keeper of outputs writes files, into a folder

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 
 class HeadraceError(Exception):
     """What is wrong and what to do about it, in words for the user."""
@@ -9,3 +11,11 @@ class HeadraceError(Exception):
     def __init__(self, message: str, *, exit_code: int = 1) -> None:
         super().__init__(message)
         self.exit_code = exit_code
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something wrong: what it is, in a sentence, and the statement or command that mends it."""
+
+    what: str
+    remedy: str

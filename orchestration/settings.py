@@ -12,7 +12,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from orchestration.errors import HeadraceError
-from orchestration.front_door import read_hosts
+from orchestration.text import clean, cut
 
 
 class Settings(BaseSettings):
@@ -117,3 +117,18 @@ def read_settings() -> Settings:
             variable = name if name.isupper() else f"HEADRACE_{name.upper()}"
             lines.append(f"{variable}: {problem['msg'].removeprefix('Value error, ')}")
         raise HeadraceError("settings: " + "; ".join(lines)) from None
+
+
+def read_hosts(text: str) -> tuple[str, ...]:
+    """Names from a comma-separated list, as a browser's address has them.
+
+    Raises:
+        ValueError: one is no name, but an address with a scheme or a path.
+    """
+    names = tuple(part.strip() for part in text.split(",") if part.strip())
+    for name in names:
+        if "/" in name or "*" in name or any(not letter.isprintable() or letter == " " for letter in name):
+            raise ValueError(
+                f"“{cut(clean(name), 100)}” is no name of a host: write name or name:port, as a browser's address has it"
+            )
+    return names

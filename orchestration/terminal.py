@@ -1,60 +1,20 @@
-"""What commands share: the database they act on, a statement to it, and how text from outside and tables are shown."""
+"""How commands show what they have to say, and tables."""
 
 from __future__ import annotations
 
-import asyncio
 import io
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
-from unicodedata import category
+from typing import TYPE_CHECKING
 
-from orchestration.errors import HeadraceError
+from orchestration.text import clean, clean_lines
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from orchestration.settings import Settings
 
 _GAP = 2
 _SHORTEST_CUT = 12
-_JOINERS = "\N{ZERO WIDTH NON-JOINER}\N{ZERO WIDTH JOINER}"
-
-
-# --- text from outside ----------------------------------------------------------------------------------------------
-
-
-class _Harmless(dict[int, str]):
-    """For str.translate: what a terminal obeys or reorders a line by is shown as a replacement character, breaks as blanks."""
-
-    def __missing__(self, code: int) -> str:
-        letter = chr(code)
-        if letter.isspace():
-            shown = " "
-        elif category(letter) in ("Cc", "Cf", "Cs") and letter not in _JOINERS:
-            shown = "\N{REPLACEMENT CHARACTER}"
-        else:
-            shown = letter
-        self[code] = shown
-        return shown
-
-
-_HARMLESS = _Harmless()
-
-
-def clean(text: str) -> str:
-    """Text from outside on one line, without what controls a terminal or turns the direction of a line."""
-    return " ".join(text.translate(_HARMLESS).split())
-
-
-def clean_lines(text: str) -> str:
-    """The same for text of several lines, which stay; so do blanks."""
-    return "\n".join(line.translate(_HARMLESS) for line in text.split("\n"))
-
-
-def name_text(value: str | None) -> str:
-    """A name from outside, cleaned; (none) where there is none."""
-    return "(none)" if value is None else clean(value)
 
 
 def say(text: str, *, err: bool = False) -> None:
@@ -62,53 +22,6 @@ def say(text: str, *, err: bool = False) -> None:
     import click
 
     click.echo(clean_lines(text), err=err)
-
-
-# --- the database ---------------------------------------------------------------------------------------------------
-
-
-def target() -> tuple[str, Settings]:
-    """URL of the database that the environment names, and the settings in force.
-
-    Raises:
-        HeadraceError: the environment is wrong, or the embedded server does not start.
-    """
-    from orchestration.demo.target import database_url
-    from orchestration.settings import read_settings
-
-    settings = read_settings()
-    return database_url(settings), settings
-
-
-def query(statement: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
-    """The rows of one statement, in a transaction of its own.
-
-    Raises:
-        HeadraceError: as `target`; the database is out of reach, or refuses the statement.
-    """
-    import psycopg
-
-    from orchestration.database import connect
-    from orchestration.engine.failures import explain
-
-    async def run() -> list[tuple[Any, ...]]:
-        connection = await connect(target()[0], "headrace cli")
-        try:
-            for attempt in range(10):
-                try:
-                    cursor = await connection.execute(statement.encode(), parameters)
-                    return await cursor.fetchall() if cursor.description else []
-                except (psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetected):
-                    if attempt == 9:
-                        raise
-                    await asyncio.sleep(0.1)
-            raise AssertionError("the last attempt returns or raises")
-        except psycopg.Error as error:
-            raise HeadraceError(explain(error)) from error
-        finally:
-            await connection.close()
-
-    return asyncio.run(run())
 
 
 # --- tables ---------------------------------------------------------------------------------------------------------

@@ -14,8 +14,8 @@ from uuid import UUID
 import psycopg
 from psycopg import sql
 
-from tests.engine.sessions import InThread
 from tests.rows import insert
+from tests.sessions import InThread
 
 
 @contextmanager

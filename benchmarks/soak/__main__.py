@@ -29,13 +29,13 @@ import psycopg
 from benchmarks.soak.faults import Fault, plan
 from benchmarks.soak.samples import Sample, table, take
 from benchmarks.soak.verdict import Findings, find, judge
-from orchestration.demo.children import Child, describe_exit, end_all
-from orchestration.demo.load import create_schema, load
-from orchestration.demo.processes import wait_until_gone
-from orchestration.demo.server import MAJOR, EmbeddedServer, ensure_server, stop_server
+from orchestration.demo.campaign_stats.load import create_schema, load
 from orchestration.engine import stream
 from orchestration.errors import HeadraceError
-from orchestration.migrate import migrate
+from orchestration.install.migrate import migrate
+from orchestration.local.children import Child, describe_exit, end_all
+from orchestration.local.processes import wait_until_gone
+from orchestration.local.server import MAJOR, EmbeddedServer, ensure_server, stop_server
 from orchestration.settings import Settings
 
 SAMPLE_SECONDS = 5.0

@@ -1,4 +1,4 @@
-"""Alembic's entry: runs the versions on the connection that orchestration.migrate hands over, in its transaction."""
+"""Alembic's entry: runs the versions on the connection that orchestration.install.migrate hands over, in its transaction."""
 
 from alembic import context
 

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
-from orchestration.campaign_stats.findings import MOST_NAMED, MOST_ROWS, Finding, Listing, named, stamp
+from orchestration.dagster_kit.findings import MOST_NAMED, MOST_ROWS, Finding, Listing, named, stamp
 
 _WAITING = """
     SELECT

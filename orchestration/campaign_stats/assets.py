@@ -13,8 +13,9 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
-from orchestration.campaign_stats.access import snapshot
-from orchestration.campaign_stats.contents import (
+from orchestration.campaign_stats.ids import read_ids
+from orchestration.campaign_stats.recompute import Upkeep, Window, bring_up_to_date, mend_documents
+from orchestration.campaign_stats.summaries import (
     Summary,
     funnel_markdown,
     markdown,
@@ -22,15 +23,14 @@ from orchestration.campaign_stats.contents import (
     of_window,
     table_rows,
 )
-from orchestration.campaign_stats.ids import read_ids
-from orchestration.campaign_stats.partitions import campaign_days
-from orchestration.campaign_stats.reporting import FRESHNESS_WARNING, FRESHNESS_WINDOW
-from orchestration.campaign_stats.resources import ApplicationDatabase
 from orchestration.campaign_stats.tables import COLUMNS, COMPUTED_STATS, TEMPLATE_STATS
-from orchestration.campaign_stats.upkeep import Upkeep, Window, bring_up_to_date, mend_documents
-from orchestration.contract import Table, read_contract
-from orchestration.dagster_text import log_text
-from orchestration.run_config import Flag, Text
+from orchestration.dagster_kit.partitions import campaign_days
+from orchestration.dagster_kit.reporting import FRESHNESS_WARNING, FRESHNESS_WINDOW
+from orchestration.dagster_kit.resources import ApplicationDatabase
+from orchestration.dagster_kit.run_config import Flag, Text
+from orchestration.database.transactions import snapshot
+from orchestration.install.contract import Table, read_contract
+from orchestration.text import log_text
 
 GROUP = "campaign_stats"
 OWNERS = ["team:data-platform"]

@@ -1,7 +1,7 @@
 """Checks of campaign statistics: whether what is stored is what the application's rows say, and whether it can be.
 
 Here: Dagster's side, which reads a snapshot and shows the finding. Not here: what is looked at and judged (comparison.py,
-documents.py, statuses.py, stream_state.py, orchestration/capture.py). A database that cannot be read is an error of the
+documents.py, statuses.py, stream_state.py, orchestration/engine/capture.py). A database that cannot be read is an error of the
 check, never a result.
 """
 
@@ -14,7 +14,6 @@ import dagster as dg
 import sqlalchemy as sa
 from pydantic import Field
 
-from orchestration.campaign_stats.access import snapshot
 from orchestration.campaign_stats.amendments import judge_amendments, read_amendments
 from orchestration.campaign_stats.assets import (
     GROUP,
@@ -23,10 +22,9 @@ from orchestration.campaign_stats.assets import (
     source_key,
 )
 from orchestration.campaign_stats.comparison import compare, judge_comparison
-from orchestration.campaign_stats.documents import judge_documents, read_documents
-from orchestration.campaign_stats.findings import Cell, Finding, Listing
-from orchestration.campaign_stats.resources import ApplicationDatabase
-from orchestration.campaign_stats.statuses import (
+from orchestration.campaign_stats.document_checks import judge_documents, read_documents
+from orchestration.campaign_stats.recompute import STREAM
+from orchestration.campaign_stats.source_checks import (
     judge_orphans,
     judge_rejects,
     judge_values,
@@ -44,14 +42,15 @@ from orchestration.campaign_stats.stream_state import (
     read_letters,
     read_stray_days,
 )
-from orchestration.campaign_stats.upkeep import STREAM
-from orchestration.capture import captured_sources, read_faults
-from orchestration.contract import read_contract
-from orchestration.dagster_text import LONGEST_TEXT, cut, log_text, markdown_text
+from orchestration.dagster_kit.findings import Cell, Finding, Listing
+from orchestration.dagster_kit.resources import ApplicationDatabase
+from orchestration.dagster_kit.run_config import Flag, Whole
+from orchestration.database.transactions import snapshot
+from orchestration.engine.capture import read_faults
 from orchestration.engine.stream import drain
 from orchestration.errors import HeadraceError
-from orchestration.run_config import Flag, Whole
-from orchestration.terminal import clean
+from orchestration.install.contract import captured_sources, read_contract
+from orchestration.text import LONGEST_TEXT, clean, cut, log_text, markdown_text
 
 _TIMED_OUT = 3
 # Looks before stored_equals_recomputed has applied what waits; runs do what has priority first.

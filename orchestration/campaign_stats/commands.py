@@ -25,10 +25,14 @@ from orchestration.campaign_stats.counters import (
     count_text,
     percent_text,
 )
-from orchestration.campaign_stats.findings import age
+from orchestration.campaign_stats.lifecycle_commands import campaigns
 from orchestration.campaign_stats.tables import COUNTERS
+from orchestration.campaign_stats.webhook_commands import webhooks
+from orchestration.dagster_kit.findings import age
 from orchestration.errors import HeadraceError
-from orchestration.terminal import clean_lines, console, name_text, query, say, show_table
+from orchestration.local.target import query
+from orchestration.terminal import console, say, show_table
+from orchestration.text import clean_lines, name_text
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -295,3 +299,6 @@ def _write(file: Path, content: bytes) -> None:
         unfinished.replace(file)
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+COMMANDS = (rebuild, stats, campaigns, webhooks)

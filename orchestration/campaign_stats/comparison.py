@@ -19,11 +19,11 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
-from orchestration.campaign_stats.access import snapshot
 from orchestration.campaign_stats.counters import Counters
-from orchestration.campaign_stats.findings import Finding, Listing, named
+from orchestration.campaign_stats.recompute import STREAM
 from orchestration.campaign_stats.tables import COUNTERS
-from orchestration.campaign_stats.upkeep import STREAM
+from orchestration.dagster_kit.findings import Finding, Listing, named
+from orchestration.database.transactions import snapshot
 
 MOST_SNAPSHOTS = 6
 

@@ -30,7 +30,7 @@ from orchestration.campaign_stats.counters import (
     count_text,
     percent_text,
 )
-from orchestration.terminal import name_text
+from orchestration.text import name_text
 
 # Pixels. Dagster's UI draws a picture in its own size, in a dialog of four fifths of the window.
 WIDTH = 800

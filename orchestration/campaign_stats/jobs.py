@@ -13,14 +13,14 @@ from pydantic import Field
 
 from orchestration.campaign_stats import lifecycle
 from orchestration.campaign_stats.assets import GROUP
-from orchestration.campaign_stats.confirmation import SHORT, VALID_FOR, Intent, confirm_refused
-from orchestration.campaign_stats.findings import short
 from orchestration.campaign_stats.ids import read_ids
 from orchestration.campaign_stats.lifecycle import MOST_CAMPAIGNS, Outcome
-from orchestration.campaign_stats.resources import ApplicationDatabase
-from orchestration.dagster_text import log_text
+from orchestration.dagster_kit.confirmation import SHORT, VALID_FOR, Intent, confirm_refused
+from orchestration.dagster_kit.findings import short
+from orchestration.dagster_kit.resources import ApplicationDatabase
+from orchestration.dagster_kit.run_config import Flag, Text
 from orchestration.errors import HeadraceError
-from orchestration.run_config import Flag, Text
+from orchestration.text import log_text
 
 _RUNS_LOOKED_AT = 500
 

@@ -13,12 +13,11 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
-from orchestration.campaign_stats.access import execute, snapshot
 from orchestration.campaign_stats.amendments import fewer_rows
 from orchestration.campaign_stats.ids import read_ids, say
-from orchestration.dagster_text import LONGEST_NAME, cut
+from orchestration.database.transactions import execute, snapshot
 from orchestration.errors import HeadraceError
-from orchestration.terminal import clean
+from orchestration.text import LONGEST_NAME, clean, cut
 
 MOST_CAMPAIGNS = 1000
 _FROZEN = ("frozen", "amended")

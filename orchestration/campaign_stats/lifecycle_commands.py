@@ -14,7 +14,8 @@ from uuid import UUID
 import click
 
 from orchestration.errors import HeadraceError
-from orchestration.terminal import query, say, show_table
+from orchestration.local.target import query
+from orchestration.terminal import say, show_table
 
 STATES = ("pending", "live", "settling", "frozen", "amended", "deleted")
 _MOST_CHANGES = 5

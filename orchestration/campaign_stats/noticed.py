@@ -11,7 +11,7 @@ from datetime import date
 import sqlalchemy as sa
 
 from orchestration.campaign_stats.completions import MOST_NAMED, Noticed, Place
-from orchestration.campaign_stats.upkeep import STREAM
+from orchestration.campaign_stats.recompute import STREAM
 
 # A snapshot lists the transactions under way, and stands in the tag of a run, which is indexed. With very many of them an
 # older one is taken: it sees nothing that this one does not, and what it leaves out is new to the next.

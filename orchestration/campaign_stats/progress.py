@@ -8,10 +8,10 @@ from datetime import UTC, date, datetime, timedelta
 
 import sqlalchemy as sa
 
-from orchestration.campaign_stats.contents import Summary, of_all, of_days, table_rows
-from orchestration.campaign_stats.reporting import Activity, Event, Seen
+from orchestration.campaign_stats.recompute import STREAM, Window
+from orchestration.campaign_stats.summaries import Summary, of_all, of_days, table_rows
 from orchestration.campaign_stats.tables import ASSETS
-from orchestration.campaign_stats.upkeep import STREAM, Window
+from orchestration.dagster_kit.reporting import Activity, Event, Seen
 
 # Workers say every 5 s that they live.
 WORKER_SILENT_SECONDS = 15

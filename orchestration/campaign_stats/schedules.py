@@ -5,11 +5,11 @@ A run costs seconds before its first check, and one of them recomputes: hourly, 
 
 import dagster as dg
 
-from orchestration.campaign_stats.access import snapshot
 from orchestration.campaign_stats.assets import GROUP
 from orchestration.campaign_stats.checks import checks
 from orchestration.campaign_stats.progress import look
-from orchestration.campaign_stats.resources import ApplicationDatabase
+from orchestration.dagster_kit.resources import ApplicationDatabase
+from orchestration.database.transactions import snapshot
 
 # Below what Dagster gives a tick (60 s): then the tick fails with the database's words.
 _READ_TIMEOUT_SECONDS = 20

@@ -10,7 +10,6 @@ from typing import Any
 import dagster as dg
 
 from orchestration.campaign_stats import completions
-from orchestration.campaign_stats.access import snapshot
 from orchestration.campaign_stats.assets import (
     GROUP,
     day_metadata,
@@ -20,9 +19,10 @@ from orchestration.campaign_stats.assets import (
 )
 from orchestration.campaign_stats.checks import checks
 from orchestration.campaign_stats.noticed import find_place, read_noticed
-from orchestration.campaign_stats.partitions import campaign_days
 from orchestration.campaign_stats.progress import Stored, look, stored
-from orchestration.campaign_stats.reporting import (
+from orchestration.campaign_stats.tables import ASSETS, TEMPLATE_STATS
+from orchestration.dagster_kit.partitions import campaign_days
+from orchestration.dagster_kit.reporting import (
     RUN_IS_DEAD_AFTER,
     CatchUp,
     CatchUpRuns,
@@ -30,8 +30,8 @@ from orchestration.campaign_stats.reporting import (
     decide,
     read_cursor,
 )
-from orchestration.campaign_stats.resources import ApplicationDatabase
-from orchestration.campaign_stats.tables import ASSETS, TEMPLATE_STATS
+from orchestration.dagster_kit.resources import ApplicationDatabase
+from orchestration.database.transactions import snapshot
 
 # Below what Dagster gives a tick (60 s): then the tick fails with the database's words.
 _READ_TIMEOUT_SECONDS = 20

@@ -9,11 +9,11 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
-from orchestration.campaign_stats.findings import MOST_ROWS, Finding, Listing, age, named, short, stamp
 from orchestration.campaign_stats.progress import WORKER_SILENT_SECONDS
-from orchestration.campaign_stats.upkeep import STREAM
-from orchestration.capture import Fault, problems
-from orchestration.database import quoted_literal
+from orchestration.campaign_stats.recompute import STREAM
+from orchestration.dagster_kit.findings import MOST_ROWS, Finding, Listing, age, named, short, stamp
+from orchestration.database.sql_files import quoted_literal
+from orchestration.engine.capture import Fault, problems
 from orchestration.engine.stream import Work, blocked_message
 
 _LAG = """

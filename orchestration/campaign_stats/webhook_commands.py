@@ -12,7 +12,8 @@ from collections.abc import Sequence
 import click
 
 from orchestration.errors import HeadraceError
-from orchestration.terminal import query, say, show_table
+from orchestration.local.target import query
+from orchestration.terminal import say, show_table
 
 # What is taken in again in one transaction: it holds the locks of all these items, and webhooks wait for them.
 _AT_ONCE = 100

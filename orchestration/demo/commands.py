@@ -7,11 +7,11 @@ from datetime import UTC, datetime
 
 import click
 
-from orchestration.demo.load import LoadedCampaign, create_schema
-from orchestration.demo.load import load as load_campaigns
-from orchestration.demo.server import stop_server
-from orchestration.demo.simulate import simulate as run_simulation
-from orchestration.demo.target import absolute_home, database_url
+from orchestration.demo.campaign_stats.load import LoadedCampaign, create_schema, midnight
+from orchestration.demo.campaign_stats.load import load as load_campaigns
+from orchestration.demo.campaign_stats.simulate import simulate as run_simulation
+from orchestration.local.server import stop_server
+from orchestration.local.target import absolute_home, database_url
 from orchestration.settings import read_settings
 
 
@@ -132,6 +132,4 @@ def stop() -> None:
     click.echo("The embedded server is stopped.")
 
 
-def midnight(now: datetime) -> datetime:
-    """The start of that day in UTC: loads of one day give the same rows."""
-    return now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+COMMANDS = (demo,)

@@ -14,8 +14,8 @@ from datetime import date, timedelta
 
 import psycopg
 
-from orchestration.database import connect
-from orchestration.engine.failures import explain, is_passing
+from orchestration.database.connections import connect
+from orchestration.database.sentences import explain, is_passing
 from orchestration.engine.stream import Drained, drain
 from orchestration.errors import HeadraceError
 

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 
 import psycopg
 
-from orchestration.database import connect, quoted_literal
-from orchestration.engine.failures import explain
+from orchestration.database.connections import connect
+from orchestration.database.sentences import explain
+from orchestration.database.sql_files import quoted_literal
 from orchestration.errors import HeadraceError
 
 _BEHIND = """

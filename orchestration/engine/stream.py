@@ -11,13 +11,13 @@ from dataclasses import dataclass, replace
 
 import psycopg
 
-from orchestration.database import connect
-from orchestration.engine.failures import explain, is_data_error, is_passing, retry_delay
+from orchestration.database.connections import connect
+from orchestration.database.sentences import explain, is_data_error, is_passing, retry_delay
+from orchestration.database.sessions import AsyncSession
 from orchestration.engine.in_the_way import what_is_in_the_way
 from orchestration.engine.line import attend
 from orchestration.engine.rebuilds import Suspects, rebuild_next
 from orchestration.errors import HeadraceError
-from orchestration.sessions import AsyncSession
 
 FIRST_BATCH = 2_500
 # In a backlog batches grow up to this: what changed several times is then looked at once.

@@ -15,8 +15,8 @@ from datetime import timedelta
 import psycopg
 import structlog
 
-from orchestration.database import connect
-from orchestration.engine.failures import explain, is_passing, retry_delay
+from orchestration.database.connections import connect
+from orchestration.database.sentences import explain, is_passing, retry_delay
 from orchestration.engine.housekeeping import housekeep
 from orchestration.engine.line import attend
 from orchestration.engine.rebuilds import Suspects

@@ -24,11 +24,10 @@ from typing import Any
 import psycopg
 from playwright.sync_api import Browser, sync_playwright
 
-from orchestration.demo.commands import midnight
-from orchestration.demo.first_materialization import Ui
-from orchestration.demo.load import create_schema, load
-from orchestration.demo.server import ensure_server, stop_server
-from orchestration.migrate import migrate
+from orchestration.demo.campaign_stats.load import create_schema, load, midnight
+from orchestration.install.migrate import migrate
+from orchestration.local.first_materialization import Ui
+from orchestration.local.server import ensure_server, stop_server
 from orchestration.settings import Settings
 from tests.commands import subprocess_environment
 

@@ -21,8 +21,7 @@ import psycopg
 from playwright.sync_api import Locator, expect
 
 from orchestration.campaign_stats.tables import ASSETS, COMPUTED_STATS, TEMPLATE_STATS
-from orchestration.dagster_text import LONGEST_NAME, cut
-from orchestration.terminal import clean
+from orchestration.text import LONGEST_NAME, clean, cut
 from tests.browser.live import Live, browser, headrace_up
 from tests.browser.test_ui import chromium
 from tests.browser.ui import Ui

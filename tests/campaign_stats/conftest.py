@@ -13,8 +13,8 @@ import dagster as dg
 import psycopg
 import pytest
 
-from orchestration.campaign_stats.resources import ApplicationDatabase
-from orchestration.demo.load import LoadedCampaign, load
+from orchestration.dagster_kit.resources import ApplicationDatabase
+from orchestration.demo.campaign_stats.load import LoadedCampaign, load
 from orchestration.engine.stream import drain
 
 

@@ -12,8 +12,8 @@ import pytest
 from orchestration.campaign_stats.amendments import fewer_rows
 from orchestration.campaign_stats.assets import campaign_computed_stats
 from orchestration.campaign_stats.checks import amendments_pending
-from orchestration.campaign_stats.findings import MOST_NAMED
-from orchestration.campaign_stats.resources import ApplicationDatabase
+from orchestration.dagster_kit.findings import MOST_NAMED
+from orchestration.dagster_kit.resources import ApplicationDatabase
 from orchestration.errors import HeadraceError
 from tests.campaign_stats.conftest import Application
 from tests.rows import insert

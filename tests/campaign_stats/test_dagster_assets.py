@@ -16,14 +16,11 @@ import psycopg
 import pytest
 from PIL import Image
 
-from orchestration.campaign_stats import upkeep
+from orchestration.campaign_stats import recompute
 from orchestration.campaign_stats.assets import campaign_computed_stats, campaign_template_stats
-from orchestration.campaign_stats.contents import MOST_LINES, Line, funnel_markdown, markdown
 from orchestration.campaign_stats.counters import Counters
 from orchestration.campaign_stats.funnel import COLORS
-from orchestration.campaign_stats.resources import ApplicationDatabase
-from orchestration.campaign_stats.tables import COMPUTED_STATS, COUNTERS, TEMPLATE_STATS
-from orchestration.campaign_stats.upkeep import (
+from orchestration.campaign_stats.recompute import (
     MOST_CAMPAIGNS_AT_ONCE,
     MOST_MESSAGES_AT_ONCE,
     Campaign,
@@ -33,7 +30,10 @@ from orchestration.campaign_stats.upkeep import (
     portions,
     telling,
 )
-from orchestration.database import engine
+from orchestration.campaign_stats.summaries import MOST_LINES, Line, funnel_markdown, markdown
+from orchestration.campaign_stats.tables import COMPUTED_STATS, COUNTERS, TEMPLATE_STATS
+from orchestration.dagster_kit.resources import ApplicationDatabase
+from orchestration.database.connections import engine
 from orchestration.engine.stream import Drained
 from orchestration.errors import HeadraceError
 from tests.campaign_stats.conftest import Application
@@ -263,7 +263,7 @@ def test_a_campaign_that_has_settled_is_frozen_by_the_run_of_its_day(application
         "UPDATE headrace.campaign SET reopened_at = NULL, settles_until = now() WHERE campaign_id = %s",
         [frozen],
     )
-    assert [c.id for c in upkeep.window_campaigns(engine(application.url), window()) if c.due] == [frozen]
+    assert [c.id for c in recompute.window_campaigns(engine(application.url), window()) if c.due] == [frozen]
     with dg.DagsterInstance.ephemeral() as instance:
         told = metadata(materialize(instance, partition=day), COMPUTED_STATS)[day]
     assert frozen in application.in_state("frozen")
@@ -372,7 +372,7 @@ def test_a_rebuild_that_meets_a_lock_conflict_is_tried_again(application: Applic
     with psycopg.connect(application.url) as other, ThreadPoolExecutor(1) as pool:
         other.execute("SET deadlock_timeout = '10s'")
         other.execute(lock, [second])
-        done = pool.submit(upkeep.rebuild_campaigns, engine(application.url), [first, second])
+        done = pool.submit(recompute.rebuild_campaigns, engine(application.url), [first, second])
         waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted"
         while application.rows(waiting) == [(0,)]:
             assert not done.done()
@@ -443,6 +443,6 @@ def test_long_tables_are_cut_after_the_largest_templates(application: Applicatio
 
 
 def test_ids_are_uuids(application: Application) -> None:
-    found = upkeep.window_campaigns(engine(application.url), window())
+    found = recompute.window_campaigns(engine(application.url), window())
     assert {campaign.id for campaign in found} == {campaign.id for campaign in application.campaigns}
     assert all(isinstance(campaign.id, UUID) and campaign.due for campaign in found)

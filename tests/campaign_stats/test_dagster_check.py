@@ -12,7 +12,6 @@ import psycopg
 import pytest
 
 from orchestration.campaign_stats import comparison
-from orchestration.campaign_stats.access import snapshot
 from orchestration.campaign_stats.assets import campaign_template_stats
 from orchestration.campaign_stats.checks import stored_equals_recomputed
 from orchestration.campaign_stats.comparison import (
@@ -26,9 +25,10 @@ from orchestration.campaign_stats.comparison import (
     judge_comparison,
 )
 from orchestration.campaign_stats.counters import Counters
-from orchestration.campaign_stats.resources import ApplicationDatabase
 from orchestration.campaign_stats.tables import COUNTERS
-from orchestration.database import engine
+from orchestration.dagster_kit.resources import ApplicationDatabase
+from orchestration.database.connections import engine
+from orchestration.database.transactions import snapshot
 from orchestration.errors import HeadraceError
 from tests.campaign_stats.conftest import Application
 

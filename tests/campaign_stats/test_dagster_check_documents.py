@@ -8,9 +8,9 @@ import dagster as dg
 import pytest
 
 from orchestration.campaign_stats.checks import funnel_monotonic
-from orchestration.campaign_stats.documents import DocumentFault, Documents, judge_documents
-from orchestration.campaign_stats.findings import MOST_ROWS
+from orchestration.campaign_stats.document_checks import DocumentFault, Documents, judge_documents
 from orchestration.cli import main
+from orchestration.dagster_kit.findings import MOST_ROWS
 from tests.campaign_stats.conftest import Application, Checked, the_check
 
 CAMPAIGN = UUID("00000000-0000-4000-8000-00000000000a")

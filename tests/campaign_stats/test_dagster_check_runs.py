@@ -20,16 +20,16 @@ from orchestration.campaign_stats.checks import (
     orphaned_statuses,
     stream_lag,
 )
-from orchestration.campaign_stats.resources import ApplicationDatabase
 from orchestration.campaign_stats.schedules import campaign_stats_checks
 from orchestration.campaign_stats.tables import ASSETS
+from orchestration.dagster_kit.resources import ApplicationDatabase
 from orchestration.definitions import defs
-from orchestration.demo.load import create_schema
+from orchestration.demo.campaign_stats.load import create_schema
 from orchestration.errors import HeadraceError
-from orchestration.migrate import migrate
+from orchestration.install.migrate import migrate
 from orchestration.settings import Settings
 from tests.campaign_stats.conftest import Application, run_check, the_check
-from tests.engine.sessions import as_role, open_transaction
+from tests.sessions import as_role, open_transaction
 
 EVERY_CHECK = {key for check in checks for key in check.check_keys}
 NAMES = [next(iter(sorted(check.check_keys))).to_user_string() for check in checks]

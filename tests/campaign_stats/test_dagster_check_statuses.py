@@ -12,13 +12,13 @@ import pytest
 from psycopg.types.json import Jsonb
 
 from orchestration.campaign_stats.checks import orphaned_statuses, unknown_values, webhook_rejects
-from orchestration.campaign_stats.findings import MOST_ROWS
-from orchestration.campaign_stats.statuses import Orphans, Value, judge_orphans, judge_values
-from orchestration.migrate import migrate
+from orchestration.campaign_stats.source_checks import Orphans, Value, judge_orphans, judge_values
+from orchestration.dagster_kit.findings import MOST_ROWS
+from orchestration.install.migrate import migrate
 from orchestration.settings import Settings
 from tests.campaign_stats.conftest import Checked, run_check, the_check
-from tests.engine.source_shapes import VARCHAR_AND_BIGINT
 from tests.rows import insert
+from tests.source_shapes import VARCHAR_AND_BIGINT
 
 WARN = dg.AssetCheckSeverity.WARN
 

@@ -17,7 +17,6 @@ from orchestration.campaign_stats.checks import (
     no_dead_letters,
     stream_lag,
 )
-from orchestration.campaign_stats.findings import MOST_ROWS, age
 from orchestration.campaign_stats.stream_state import (
     FailedRebuild,
     Lag,
@@ -30,12 +29,13 @@ from orchestration.campaign_stats.stream_state import (
     judge_letters,
     judge_stray_days,
 )
-from orchestration.doctor import diagnose
+from orchestration.dagster_kit.findings import MOST_ROWS, age
 from orchestration.engine.housekeeping import housekeep_once
 from orchestration.engine.stream import drain
+from orchestration.install.doctor import diagnose
 from orchestration.settings import Settings
 from tests.campaign_stats.conftest import Application, run_check, the_check
-from tests.engine.sessions import open_transaction
+from tests.sessions import open_transaction
 
 ERROR, WARN = dg.AssetCheckSeverity.ERROR, dg.AssetCheckSeverity.WARN
 LIMITS = LagLimits(rows=100, seconds=60, writer_seconds=300, rebuild_seconds=3600)
@@ -342,7 +342,7 @@ def test_a_fault_fails_on_its_table_alone_in_doctors_words(counted: Application,
 def test_one_tables_capture_can_be_checked_alone(counted: Application) -> None:
     (key,) = [key for key in capture_triggers.check_keys if key.asset_key.path[-1] == "messages"]
     with dg.DagsterInstance.ephemeral() as instance:
-        from orchestration.campaign_stats.resources import ApplicationDatabase
+        from orchestration.dagster_kit.resources import ApplicationDatabase
 
         result = dg.materialize(
             [capture_triggers],

@@ -11,17 +11,17 @@ import psycopg
 import pytest
 
 from orchestration.campaign_stats.completions import MOST_NAMED, Cursor
-from orchestration.campaign_stats.partitions import campaign_days
-from orchestration.campaign_stats.resources import ApplicationDatabase
+from orchestration.campaign_stats.recompute import Window, window_campaigns
 from orchestration.campaign_stats.sensors import completed_campaigns
 from orchestration.campaign_stats.tables import ASSETS, TEMPLATE_STATS
-from orchestration.campaign_stats.upkeep import Window, window_campaigns
-from orchestration.database import engine
+from orchestration.dagster_kit.partitions import campaign_days
+from orchestration.dagster_kit.resources import ApplicationDatabase
+from orchestration.database.connections import engine
 from orchestration.definitions import defs
 from orchestration.errors import HeadraceError
 from tests.campaign_stats.conftest import Application
-from tests.engine.sessions import as_role
 from tests.rows import insert
+from tests.sessions import as_role
 
 SECOND_DAY = campaign_days.get_partition_keys()[1]
 LAST_DAY = campaign_days.get_last_partition_key()

@@ -104,7 +104,7 @@ def test_every_config_class_of_ours_is_looked_at() -> None:
     for kind in ours:
         for name, field in kind.model_fields.items():
             assert field.annotation not in (str, int, bool, list[str], list[int]), (
-                f"{kind.__name__}.{name} is to be of a type of orchestration/run_config.py"
+                f"{kind.__name__}.{name} is to be of a type of orchestration/dagster_kit/run_config.py"
             )
 
 

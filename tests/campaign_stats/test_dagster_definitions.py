@@ -16,9 +16,9 @@ from dagster._core.definitions.freshness import TimeWindowFreshnessPolicy
 
 import orchestration
 from orchestration import definitions
-from orchestration.campaign_stats.partitions import START, first_day
-from orchestration.campaign_stats.reporting import REPORT_QUIET_EVERY
 from orchestration.campaign_stats.tables import ASSETS, COLUMNS, COMPUTED_STATS, TEMPLATE_STATS
+from orchestration.dagster_kit.partitions import START, first_day
+from orchestration.dagster_kit.reporting import REPORT_QUIET_EVERY
 from orchestration.definitions import defs
 from orchestration.errors import HeadraceError
 
@@ -178,7 +178,7 @@ def test_a_start_that_is_no_day_is_refused_by_name() -> None:
 
 def test_the_start_is_read_while_definitions_load() -> None:
     code = (
-        "from orchestration.campaign_stats.partitions import campaign_days\n"
+        "from orchestration.dagster_kit.partitions import campaign_days\n"
         "print(campaign_days.get_first_partition_key())"
     )
     assert fresh(code, HEADRACE_PARTITIONS_START="2024-02-29").strip() == "2024-02-29"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
 
-from orchestration.campaign_stats.reporting import (
+from orchestration.campaign_stats.tables import ASSETS
+from orchestration.dagster_kit.reporting import (
     FIRST_DAYS_AFTER,
     MOST_DAY_EVENTS,
     REPORT_DAY_EVERY,
@@ -17,7 +18,6 @@ from orchestration.campaign_stats.reporting import (
     decide,
     read_cursor,
 )
-from orchestration.campaign_stats.tables import ASSETS
 
 NOW = datetime(2026, 3, 10, 12, 0, tzinfo=UTC)
 TODAY = NOW.date()

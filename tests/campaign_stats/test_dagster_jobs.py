@@ -16,13 +16,13 @@ import pytest
 from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster_graphql.test.utils import execute_dagster_graphql
 
-from orchestration.campaign_stats.confirmation import Intent, confirm_refused
 from orchestration.campaign_stats.lifecycle import MOST_CAMPAIGNS
+from orchestration.dagster_kit.confirmation import Intent, confirm_refused
 from orchestration.definitions import defs
 from tests.campaign_stats.conftest import Application
-from tests.engine.sessions import as_role
 from tests.faults.one_dagster import make_home, opened
 from tests.rows import a_history
+from tests.sessions import as_role
 
 NAMES = ("freeze", "reopen", "amend")
 

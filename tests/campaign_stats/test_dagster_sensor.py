@@ -10,10 +10,10 @@ import dagster as dg
 import pytest
 from dagster._core.loader import LoadingContextForTest
 
-from orchestration.campaign_stats.reporting import RUN_IS_DEAD_AFTER, Cursor
-from orchestration.campaign_stats.resources import ApplicationDatabase
 from orchestration.campaign_stats.sensors import catch_up_runs, stream_backlog
 from orchestration.campaign_stats.tables import ASSETS, COMPUTED_STATS, TEMPLATE_STATS
+from orchestration.dagster_kit.reporting import RUN_IS_DEAD_AFTER, Cursor
+from orchestration.dagster_kit.resources import ApplicationDatabase
 from orchestration.definitions import defs
 from orchestration.errors import HeadraceError
 from tests.campaign_stats.conftest import Application

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from orchestration.migrate import migrate
+from orchestration.install.migrate import migrate
 from orchestration.settings import Settings
 from tests.campaign_stats.lives import (
     LONG_AGO,

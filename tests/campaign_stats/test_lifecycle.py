@@ -12,8 +12,8 @@ import pytest
 import sqlalchemy as sa
 
 from orchestration.campaign_stats.progress import look
-from orchestration.database import engine
-from orchestration.migrate import migrate
+from orchestration.database.connections import engine
+from orchestration.install.migrate import migrate
 from orchestration.settings import Settings
 from tests.campaign_stats.lives import (
     LONG_AGO,
@@ -39,8 +39,8 @@ from tests.campaign_stats.oracle import (
     assert_all_agree,
     drain,
 )
-from tests.engine.source_shapes import VARCHAR_AND_BIGINT
 from tests.rows import insert
+from tests.source_shapes import VARCHAR_AND_BIGINT
 
 # --- the state machine ------------------------------------------------------------------------------------------
 

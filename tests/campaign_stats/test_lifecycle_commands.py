@@ -15,8 +15,8 @@ import pytest
 from tests.campaign_stats.lives import SENT, frozen_campaign, reply
 from tests.campaign_stats.oracle import drain
 from tests.commands import Headrace, a_sentence, run
-from tests.engine.sessions import as_role
 from tests.rows import a_history, insert
+from tests.sessions import as_role
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from orchestration.migrate import migrate
+from orchestration.install.migrate import migrate
 from orchestration.settings import Settings
 from tests.campaign_stats.oracle import drain
 from tests.rows import a_history, insert

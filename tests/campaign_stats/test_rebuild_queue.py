@@ -10,8 +10,8 @@ from uuid import UUID
 import psycopg
 import pytest
 
-from orchestration.campaign_stats.upkeep import Window, bring_up_to_date
-from orchestration.database import connect, engine
+from orchestration.campaign_stats.recompute import Window, bring_up_to_date
+from orchestration.database.connections import connect, engine
 from orchestration.engine import stream as streams
 from orchestration.engine.rebuilds import Suspects, rebuild_next
 from orchestration.errors import HeadraceError

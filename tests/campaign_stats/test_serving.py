@@ -10,7 +10,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from orchestration.migrate import migrate
+from orchestration.install.migrate import migrate
 from orchestration.settings import Settings
 from tests.campaign_stats.oracle import drain
 from tests.rows import a_history, insert

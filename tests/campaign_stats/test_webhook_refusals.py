@@ -6,7 +6,7 @@ import psycopg
 import pytest
 
 from tests.campaign_stats.webhooks import Connection, counts, envelope, ingest, message, rejects, status
-from tests.engine.sessions import as_role
+from tests.sessions import as_role
 
 BODY = envelope({"statuses": [status("good 1"), status("bad"), status("good 2")], "messages": [message()]})
 

@@ -10,11 +10,11 @@ from typing import Any
 import psycopg
 import pytest
 
-from orchestration.doctor import diagnose
+from orchestration.install.doctor import diagnose
 from orchestration.settings import Settings
 from tests.campaign_stats.webhooks import Connection, counts, envelope, ingest, message, rejects, status
 from tests.commands import Headrace, a_sentence, run
-from tests.engine.sessions import as_role
+from tests.sessions import as_role
 
 LACKS_A_DEFAULT = "ALTER TABLE messages ALTER COLUMN id DROP DEFAULT"
 HAS_A_DEFAULT = "ALTER TABLE messages ALTER COLUMN id SET DEFAULT gen_random_uuid()"

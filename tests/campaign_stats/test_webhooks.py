@@ -13,13 +13,13 @@ from typing import Any
 import psycopg
 import pytest
 
-from orchestration.migrate import migrate
+from orchestration.install.migrate import migrate
 from orchestration.settings import Settings
 from tests.campaign_stats.oracle import assert_all_agree, drain
 from tests.campaign_stats.webhooks import Connection, counts, envelope, ingest, message, rejects, status
-from tests.engine.sessions import as_role
-from tests.engine.source_shapes import VARCHAR_AND_BIGINT
 from tests.rows import insert
+from tests.sessions import as_role
+from tests.source_shapes import VARCHAR_AND_BIGINT
 
 PAYLOADS = Path(__file__).resolve().parents[3] / "shared" / "data" / "whatsapp_statuses"
 

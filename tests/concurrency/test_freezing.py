@@ -24,7 +24,7 @@ from tests.campaign_stats.oracle import (
     stored,
     stored_series,
 )
-from tests.engine.sessions import InThread, wait_until
+from tests.sessions import InThread, wait_until
 
 Connection = psycopg.Connection[Any]
 Connect = Callable[[], Connection]

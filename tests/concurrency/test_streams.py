@@ -15,7 +15,7 @@ import psycopg
 import pytest
 
 from tests.concurrency.items import make_items
-from tests.engine.sessions import wait_until
+from tests.sessions import wait_until
 
 WRITERS = 8
 KILLS = 5

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestration.demo.actions import (
+from orchestration.demo.campaign_stats.actions import (
     Action,
     Campaign,
     CampaignDeleted,
@@ -29,7 +29,14 @@ from orchestration.demo.actions import (
     message_body,
     status_body,
 )
-from orchestration.demo.actors import INVENTED, REPLY_WINDOW, SHARES, Application, cast, next_arrival
+from orchestration.demo.campaign_stats.actors import (
+    INVENTED,
+    REPLY_WINDOW,
+    SHARES,
+    Application,
+    cast,
+    next_arrival,
+)
 
 NOW = 1_780_000_000.0
 RATE = 100.0

@@ -16,8 +16,8 @@ from click.testing import CliRunner, Result
 
 from orchestration.cli import main
 from orchestration.demo import commands
-from orchestration.demo.load import load
-from orchestration.demo.server import running_server
+from orchestration.demo.campaign_stats.load import load
+from orchestration.local.server import running_server
 
 Run = Callable[..., Result]
 

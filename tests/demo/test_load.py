@@ -11,10 +11,10 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from orchestration.demo.load import COLUMNS, LoadedCampaign, campaign_id, create_schema, load
-from orchestration.demo.target import connected
+from orchestration.database.connections import connected
+from orchestration.demo.campaign_stats.load import COLUMNS, LoadedCampaign, campaign_id, create_schema, load
 from orchestration.errors import HeadraceError
-from tests.demo.conftest import with_database
+from tests.conftest import with_database
 
 NOW = datetime(2026, 3, 15, tzinfo=UTC)
 TABLES = tuple(COLUMNS)

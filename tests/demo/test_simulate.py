@@ -21,18 +21,18 @@ import pytest
 from click.testing import CliRunner
 
 from orchestration.cli import main
-from orchestration.database import connect
-from orchestration.demo.actions import CampaignMoved, MessagesQueued, WebhookCame
-from orchestration.demo.load import COLUMNS, create_schema, load
-from orchestration.demo.processes import wait_until_gone
-from orchestration.demo.server import ensure_server
-from orchestration.demo.simulate import Simulation, Tally, progress, summary
-from orchestration.demo.writes import Intake
+from orchestration.database.connections import connect
+from orchestration.demo.campaign_stats.actions import CampaignMoved, MessagesQueued, WebhookCame
+from orchestration.demo.campaign_stats.load import COLUMNS, create_schema, load
+from orchestration.demo.campaign_stats.simulate import Simulation, Tally, progress, summary
+from orchestration.demo.campaign_stats.writes import Intake
 from orchestration.errors import HeadraceError
-from orchestration.migrate import migrate
+from orchestration.install.migrate import migrate
+from orchestration.local.processes import wait_until_gone
+from orchestration.local.server import ensure_server
 from orchestration.settings import Settings
 from tests.campaign_stats.oracle import assert_all_agree, drain
-from tests.demo.conftest import REPOSITORY
+from tests.commands import REPOSITORY
 from tests.demo.test_actors import an_application, play
 from tests.demo.test_load import NOW
 

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 import psycopg
 import pytest
 
-from orchestration.doctor import diagnose
 from orchestration.engine.stream import drain
 from orchestration.errors import HeadraceError
-from orchestration.migrate import migrate
+from orchestration.install.doctor import diagnose
+from orchestration.install.migrate import migrate
 from orchestration.settings import Settings
 from tests.campaign_stats.oracle import assert_all_agree
 from tests.rows import a_history, insert

@@ -9,8 +9,8 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from tests.engine.sessions import as_role
 from tests.rows import insert
+from tests.sessions import as_role
 
 Change = dict[str, Any]
 

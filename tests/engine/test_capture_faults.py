@@ -9,19 +9,19 @@ from typing import Any
 import psycopg
 import pytest
 
-from orchestration.capture import Fault, captured_sources, problems, read_faults
-from orchestration.contract import Problem, read_contract
-from orchestration.database import engine
-from orchestration.doctor import diagnose
+from orchestration.database.connections import engine
+from orchestration.engine.capture import Fault, problems, read_faults
 from orchestration.engine.stream import drain
-from orchestration.errors import HeadraceError
-from orchestration.migrate import check_migration, migrate
+from orchestration.errors import HeadraceError, Problem
+from orchestration.install.contract import captured_sources, read_contract
+from orchestration.install.doctor import diagnose
+from orchestration.install.migrate import check_migration, migrate
 from orchestration.settings import Settings
 from tests.campaign_stats.oracle import assert_all_agree
-from tests.engine.schema_dump import restore
-from tests.engine.sessions import as_role
-from tests.engine.source_shapes import PARTITIONED_QUEUE
 from tests.rows import a_history, insert
+from tests.schema_dump import restore
+from tests.sessions import as_role
+from tests.source_shapes import PARTITIONED_QUEUE
 
 MIGRATE = "headrace migrate"
 SOURCES = captured_sources(read_contract().values())

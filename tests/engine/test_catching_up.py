@@ -13,17 +13,17 @@ from typing import Any
 import psycopg
 import pytest
 
-from orchestration.demo.load import create_schema
-from orchestration.demo.server import ensure_server, stop_server
-from orchestration.doctor import diagnose
+from orchestration.demo.campaign_stats.load import create_schema
 from orchestration.engine import worker as working
 from orchestration.engine.stream import drain
 from orchestration.errors import HeadraceError
-from orchestration.migrate import migrate
+from orchestration.install.doctor import diagnose
+from orchestration.install.migrate import migrate
+from orchestration.local.server import ensure_server, stop_server
 from orchestration.settings import Settings
 from tests.concurrency.items import make_items
-from tests.engine.sessions import open_transaction, wait_until
 from tests.rows import insert
+from tests.sessions import open_transaction, wait_until
 
 
 @pytest.fixture
@@ -159,7 +159,7 @@ def test_a_prepared_transaction_that_holds_what_is_waited_for_is_named_everywher
             assert "; prepared transaction it's forgotten (of postgres, " in said
             assert "waits for; if it was forgotten: ROLLBACK PREPARED 'it''s forgotten'" in said
             assert "oldest writer: prepared transaction it's forgotten, " in said
-            monkeypatch.setattr("orchestration.doctor.OLD_WRITER_SECONDS", 0)
+            monkeypatch.setattr("orchestration.install.doctor.OLD_WRITER_SECONDS", 0)
             (note,) = [n for n in diagnose(preparing, settings).notes if "prepared transaction" in n.what]
             assert note.what.startswith("prepared transaction it's forgotten of role postgres has waited ")
             assert note.remedy == "ROLLBACK PREPARED 'it''s forgotten'; -- if it was forgotten"

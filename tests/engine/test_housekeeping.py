@@ -12,15 +12,15 @@ from typing import Any
 import psycopg
 import pytest
 
-from orchestration.doctor import diagnose
 from orchestration.engine.housekeeping import Housekeeping, housekeep_once, runs_of_days
 from orchestration.engine.stream import drain
 from orchestration.errors import HeadraceError
-from orchestration.migrate import migrate
+from orchestration.install.doctor import diagnose
+from orchestration.install.migrate import migrate
 from orchestration.settings import Settings
 from tests.concurrency.items import make_items
-from tests.engine.sessions import InThread, as_role, open_transaction, wait_until
 from tests.rows import insert
+from tests.sessions import InThread, as_role, open_transaction, wait_until
 
 WEEK, TWO_WEEKS = timedelta(days=7), timedelta(days=14)
 PARTITIONS_AHEAD = 14

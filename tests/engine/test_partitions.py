@@ -9,13 +9,13 @@ from typing import Any
 import psycopg
 import pytest
 
-from orchestration.doctor import diagnose
 from orchestration.engine.stream import drain
-from orchestration.migrate import migrate
+from orchestration.install.doctor import diagnose
+from orchestration.install.migrate import migrate
 from orchestration.settings import Settings
 from tests.campaign_stats.oracle import assert_all_agree
-from tests.engine.source_shapes import PARTITIONED_QUEUE
 from tests.rows import a_history, insert
+from tests.source_shapes import PARTITIONED_QUEUE
 
 APRIL = "send_queue_2026_04 PARTITION OF send_queue FOR VALUES FROM ('2026-04-01 00:00+00') TO ('2026-05-01 00:00+00')"
 MARCH = "send_queue ATTACH PARTITION send_queue_2026_03 FOR VALUES FROM ('2026-03-01 00:00+00') TO ('2026-04-01 00:00+00')"

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from orchestration.cli import main
-from orchestration.engine.failures import is_data_error
+from orchestration.database.sentences import is_data_error
 from orchestration.engine.stream import drain
 from tests.concurrency.items import make_items
 

@@ -8,7 +8,6 @@ import psycopg
 from click.testing import CliRunner
 
 from orchestration.cli import main
-from orchestration.doctor import diagnose
 from orchestration.engine.stream import (
     FULL_BATCH,
     ISOLATED_BATCH,
@@ -18,6 +17,7 @@ from orchestration.engine.stream import (
     drain,
     is_data_error,
 )
+from orchestration.install.doctor import diagnose
 from orchestration.settings import Settings
 from tests.campaign_stats.oracle import live, stored
 from tests.concurrency.items import make_items

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from benchmarks.existing_data import take_over
-from orchestration.demo.load import load
+from orchestration.demo.campaign_stats.load import load
 
 LONGEST_WAIT_SECONDS = (
     5.0  # of a statement for a lock; loose, for a busy machine. A lock held to the end is minutes

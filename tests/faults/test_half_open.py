@@ -21,14 +21,14 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from orchestration.doctor import diagnose
 from orchestration.engine.line import is_cut
 from orchestration.engine.stream import drain
+from orchestration.install.doctor import diagnose
 from orchestration.settings import Settings
 from tests.campaign_stats.oracle import assert_all_agree
 from tests.commands import REPOSITORY
-from tests.engine.sessions import open_transaction, wait_until
 from tests.rows import a_history, insert
+from tests.sessions import open_transaction, wait_until
 
 
 class Line:

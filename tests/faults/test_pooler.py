@@ -24,18 +24,18 @@ import pytest
 from click.testing import CliRunner, Result
 from psycopg.conninfo import conninfo_to_dict
 
-from orchestration import pooler
 from orchestration.campaign_stats.assets import campaign_computed_stats, campaign_template_stats
 from orchestration.campaign_stats.checks import stored_equals_recomputed
-from orchestration.campaign_stats.resources import ApplicationDatabase
 from orchestration.campaign_stats.sensors import stream_backlog
 from orchestration.cli import main
+from orchestration.dagster_kit.resources import ApplicationDatabase
 from orchestration.definitions import defs
+from orchestration.install import pooler
 from orchestration.settings import Settings
 from tests.campaign_stats.oracle import assert_all_agree
-from tests.engine.sessions import wait_until
 from tests.faults.pgbouncer import free_port, pgbouncer
 from tests.rows import a_history
+from tests.sessions import wait_until
 from tests.traffic import traffic
 
 Through = Callable[[str], str]

@@ -17,10 +17,10 @@ import psutil
 import psycopg
 import pytest
 
-from orchestration.demo.load import create_schema, load
-from orchestration.demo.processes import wait_until_gone
-from orchestration.demo.server import EmbeddedServer, ensure_server, stop_server
-from orchestration.migrate import migrate
+from orchestration.demo.campaign_stats.load import create_schema, load
+from orchestration.install.migrate import migrate
+from orchestration.local.processes import wait_until_gone
+from orchestration.local.server import EmbeddedServer, ensure_server, stop_server
 from orchestration.settings import Settings
 from tests.campaign_stats.oracle import drain, live, stored
 

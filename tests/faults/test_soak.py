@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from benchmarks.soak.faults import plan
 from benchmarks.soak.samples import BOUNDED_TABLES, Sample, table, take
 from benchmarks.soak.verdict import Findings, find, judge, memory
-from orchestration.demo.children import MARK
+from orchestration.local.children import MARK
 from tests.campaign_stats.oracle import drain
 from tests.rows import a_history
 

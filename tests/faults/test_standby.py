@@ -11,9 +11,9 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from orchestration.demo.load import create_schema
-from orchestration.demo.server import ensure_server, stop_server
-from orchestration.migrate import migrate
+from orchestration.demo.campaign_stats.load import create_schema
+from orchestration.install.migrate import migrate
+from orchestration.local.server import ensure_server, stop_server
 from orchestration.settings import Settings
 from tests.campaign_stats.oracle import drain
 from tests.commands import a_sentence, run

@@ -1,5 +1,5 @@
 -- purpose: where capture is not as capture_table made it; found in the catalog, before anything is written
--- grain:   one row per fault: source, what is wrong, operation (null: all) and relation it concerns; orchestration/capture.py words it
+-- grain:   one row per fault: source, what is wrong, operation (null: all) and relation it concerns; orchestration/engine/capture.py words it
 -- reads:   headrace.source (what capture_table noted), pg_trigger, pg_proc, pg_subscription_rel
 -- writes:  nothing
 -- locks:   none

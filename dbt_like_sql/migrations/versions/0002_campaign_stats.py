@@ -2,7 +2,7 @@
 
 from alembic import op
 
-from orchestration.database import migration_sql
+from orchestration.database.sql_files import migration_sql
 
 revision = "0002"
 down_revision = "0001"

@@ -1,0 +1,276 @@
+"""Brings the statistics of a window of campaigns up to date.
+
+Here: which campaigns need work, and in which portions. Not here: how a message is counted (SQL,
+dbt_like_sql/campaign_stats), what to show of it (contents.py), and Dagster.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from uuid import UUID
+
+import psycopg
+import sqlalchemy as sa
+
+from orchestration.database.transactions import execute, snapshot
+from orchestration.engine.rebuilds import is_nobodys
+from orchestration.engine.stream import Drained, drain
+from orchestration.errors import HeadraceError
+
+STREAM = "campaign_stats"
+
+# A rebuild holds the campaigns of its transaction, and with them the stream: few, and not many messages.
+MOST_CAMPAIGNS_AT_ONCE = 20
+MOST_MESSAGES_AT_ONCE = 20_000
+_TIMED_OUT = 3
+_MOST_TOLD = 3
+# Whoever waits for the run takes it for dead when it has said nothing for minutes (reporting.RUN_IS_DEAD_AFTER).
+_SAY_EVERY_SECONDS = 30.0
+
+# A frozen campaign is not recomputed because it is named: it was when it was frozen, and its rows may be fewer by now.
+_WINDOW = """
+    SELECT
+        c.campaign_id,
+        c.day,
+        coalesce(m.messages, 0)::bigint,
+        k.campaign_id IS NULL OR k.state IN ('pending', 'deleted') OR k.rebuild_requested_at IS NOT NULL
+            OR k.state = 'settling' AND k.settles_until <= clock_timestamp()
+            OR (c.campaign_id = ANY (%(named)s) AND k.state NOT IN ('frozen', 'amended'))
+    FROM (
+        SELECT * FROM headrace.campaigns_created(%(start)s, %(end)s)
+        UNION
+        SELECT * FROM headrace.campaigns_named(%(named)s::uuid[])
+    ) c
+    LEFT JOIN headrace.campaign k ON k.campaign_id = c.campaign_id
+    LEFT JOIN LATERAL (
+        SELECT sum(s.total) AS messages
+        FROM headrace.campaign_template_stats s WHERE s.campaign_id = c.campaign_id
+    ) m ON true
+    ORDER BY c.created_at DESC, c.campaign_id
+"""
+# Documents that are missing, or do not say what the counters say. Frozen ones stand: the check says what is wrong with
+# them, and a rebuild amends them on record.
+_WRONG_DOCUMENTS = """
+    SELECT c.campaign_id
+    FROM headrace.campaigns_created(%(start)s, %(end)s) c
+    LEFT JOIN headrace.document_agreement a ON a.campaign_id = c.campaign_id
+    WHERE a.frozen IS NOT TRUE AND a.agrees IS NOT TRUE
+    ORDER BY c.campaign_id
+"""
+# What was there when the drain began, and is not applied yet.
+_STILL_BEHIND = """
+    SELECT EXISTS (
+        SELECT FROM headrace.stream_lag
+        WHERE stream = %(stream)s AND (state <> 'active'
+            OR (rows_behind > 0 OR more_behind) AND clock_timestamp() - make_interval(secs => seconds_behind) <= %(began)s))
+"""
+_REBUILD = "SELECT headrace.rebuild_campaign_stats(%(campaigns)s::uuid[])"
+# A document is written by who holds its campaign: between reading the counters and writing it, none may move.
+_REFRESH = ("SELECT headrace.refresh_unfrozen_documents(%(campaigns)s::uuid[])",)
+
+
+@dataclass(frozen=True)
+class Window:
+    """Campaigns by their creation: from start, before end; both with time zone."""
+
+    start: datetime
+    end: datetime
+
+    @staticmethod
+    def of_day(day: date) -> Window:
+        """The campaigns created on a UTC day."""
+        start = datetime(day.year, day.month, day.day, tzinfo=UTC)
+        return Window(start, start + timedelta(days=1))
+
+    @property
+    def parameters(self) -> dict[str, object]:
+        return {"start": self.start, "end": self.end}
+
+
+@dataclass(frozen=True)
+class Campaign:
+    """A campaign of the window, or named. messages: as stored; due: to be computed, rebuilt, amended or frozen."""
+
+    id: UUID
+    day: date | None
+    messages: int
+    due: bool
+
+
+@dataclass(frozen=True)
+class Upkeep:
+    """What was done.
+
+    Attributes:
+        drained: what the stream had; None where changes kept coming (those there at the start are applied).
+        campaigns: in the window, or named.
+        rebuilt: of them, recomputed from source.
+        corrected: messages or counters that a recompute changed.
+    """
+
+    drained: Drained | None
+    campaigns: int
+    rebuilt: int
+    corrected: int
+
+
+def bring_up_to_date(
+    engine: sa.Engine,
+    database_url: str,
+    window: Window,
+    *,
+    rebuild: bool,
+    timeout_seconds: float,
+    log: Callable[[str], None],
+    named: Sequence[UUID] = (),
+    run_drain: Callable[[str, Sequence[str], float, Callable[[str], None]], Drained] | None = None,
+) -> Upkeep:
+    """Applies what the stream holds, then recomputes the window's campaigns that need it (`rebuild`: all).
+
+    Safe at any time, and twice at once: campaigns are locked while they are recomputed.
+
+    Args:
+        timeout_seconds: for the stream. Changes that came after the start are not waited for.
+        named: campaigns to be recomputed too, of whatever day, unless they are frozen.
+
+    Raises:
+        HeadraceError: the stream is blocked, or not through in time with what was there at the start; the
+            database is out of reach, Headrace not installed, a right missing; or campaigns could not be recomputed, which
+            it names: the others were.
+    """
+    with snapshot(engine) as connection:
+        began = connection.exec_driver_sql("SELECT clock_timestamp()").scalar_one()
+    drained: Drained | None
+    try:
+        drained = (run_drain or _drain)(database_url, [STREAM], timeout_seconds, log)
+    except HeadraceError as error:
+        if error.exit_code != _TIMED_OUT or _is_behind(engine, began):
+            raise
+        drained = None
+        log(f"changes keep coming; all that were there at the start are applied ({error})")
+    else:
+        log(f"stream {STREAM}: {drained.changes} changes applied, {drained.rebuilt} campaigns rebuilt")
+    campaigns = window_campaigns(engine, window, named)
+    due = [campaign for campaign in campaigns if rebuild or campaign.due]
+    corrected = 0
+    done = 0
+    failed: dict[UUID, str] = {}
+    for portion in portions(due):
+        corrected += _rebuild_portion(engine, [campaign.id for campaign in portion], failed)
+        done += len(portion)
+        log(f"{done - len(failed)} of {len(due)} campaigns recomputed from source")
+    if failed:
+        told = "; ".join(f"{campaign}: {problem}" for campaign, problem in [*failed.items()][:_MOST_TOLD])
+        raise HeadraceError(
+            f"{len(failed)} of {len(due)} campaigns could not be recomputed, the others were ({told})"
+        )
+    return Upkeep(drained, len(campaigns), done, corrected)
+
+
+def mend_documents(engine: sa.Engine, window: Window) -> int:
+    """Writes the documents of the window that are missing or differ from the counters; how many there were.
+
+    Frozen documents stay as they are. Counters are not questioned here: whether they are right is for the check to say.
+
+    Raises:
+        HeadraceError: documents still differ; it names their campaigns.
+    """
+    wrong = _wrong_documents(engine, window)
+    for start in range(0, len(wrong), MOST_CAMPAIGNS_AT_ONCE):
+        execute(engine, _REFRESH, {"campaigns": wrong[start : start + MOST_CAMPAIGNS_AT_ONCE]})
+    if wrong and (left := sorted(set(wrong) & set(_wrong_documents(engine, window)))):
+        names = ", ".join(map(str, left[:10]))
+        raise HeadraceError(
+            f"documents of {len(left)} campaigns differ from their counters and stay so ({names}): "
+            "delete their rows from headrace.campaign_computed_stats and materialize again"
+        )
+    return len(wrong)
+
+
+def window_campaigns(engine: sa.Engine, window: Window, named: Sequence[UUID] = ()) -> list[Campaign]:
+    """The window's campaigns and those that are named, newest first."""
+    parameters = {**window.parameters, "named": list(named)}
+    with snapshot(engine) as connection:
+        return [Campaign(*row) for row in connection.exec_driver_sql(_WINDOW, parameters)]
+
+
+def portions(campaigns: Iterable[Campaign]) -> Iterator[list[Campaign]]:
+    """Portions of campaigns to recompute in one transaction each: few campaigns, and not many messages.
+
+    What is not stored yet is of unknown size, and goes alone.
+    """
+    portion: list[Campaign] = []
+    messages = 0
+    for campaign in campaigns:
+        size = campaign.messages or MOST_MESSAGES_AT_ONCE
+        if portion and (len(portion) >= MOST_CAMPAIGNS_AT_ONCE or messages + size > MOST_MESSAGES_AT_ONCE):
+            yield portion
+            portion, messages = [], 0
+        portion.append(campaign)
+        messages += size
+    if portion:
+        yield portion
+
+
+def rebuild_campaigns(engine: sa.Engine, campaigns: Sequence[UUID]) -> int:
+    """Recomputes campaigns from their source rows, in one transaction; how much changed by that.
+
+    Raises:
+        HeadraceError: it failed, also when tried again.
+    """
+    return int(execute(engine, [_REBUILD], {"campaigns": list(campaigns)}))
+
+
+def _rebuild_portion(engine: sa.Engine, campaigns: Sequence[UUID], failed: dict[UUID, str]) -> int:
+    """As `rebuild_campaigns`; where one fails, the others are recomputed one by one, and it is added to `failed`."""
+    try:
+        return rebuild_campaigns(engine, campaigns)
+    except HeadraceError as error:
+        cause = error.__cause__
+        if not isinstance(cause, sa.exc.DBAPIError) or not isinstance(cause.orig, psycopg.Error):
+            raise
+        if is_nobodys(cause.orig):
+            raise
+        if len(campaigns) == 1:
+            failed[campaigns[0]] = str(error)
+            return 0
+    return sum(_rebuild_portion(engine, [campaign], failed) for campaign in campaigns)
+
+
+def _drain(
+    database_url: str, streams: Sequence[str], timeout_seconds: float, log: Callable[[str], None]
+) -> Drained:
+    return asyncio.run(drain(database_url, streams, timeout_seconds=timeout_seconds, sleep=telling(log)))
+
+
+def telling(
+    log: Callable[[str], None],
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+) -> Callable[[float], Awaitable[None]]:
+    """A sleep that says now and then that the stream is still being applied."""
+    said = clock()
+
+    async def sleep_and_tell(seconds: float) -> None:
+        nonlocal said
+        if clock() - said >= _SAY_EVERY_SECONDS:
+            said = clock()
+            log(f"stream {STREAM}: still at it")
+        await sleep(seconds)
+
+    return sleep_and_tell
+
+
+def _is_behind(engine: sa.Engine, began: datetime) -> bool:
+    with snapshot(engine) as connection:
+        parameters = {"stream": STREAM, "began": began}
+        return bool(connection.exec_driver_sql(_STILL_BEHIND, parameters).scalar_one())
+
+
+def _wrong_documents(engine: sa.Engine, window: Window) -> list[UUID]:
+    with snapshot(engine) as connection:
+        return [row[0] for row in connection.exec_driver_sql(_WRONG_DOCUMENTS, window.parameters)]

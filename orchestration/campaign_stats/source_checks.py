@@ -1,0 +1,230 @@
+"""What came in untidy: statuses without a message, values that nobody knows, parts of webhooks that were not taken.
+
+Nothing of it is dropped; it counts for nothing. Here: reading and judging. Not here: what a status means (SQL,
+dbt_like_sql/campaign_stats/definitions).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from orchestration.dagster_kit.findings import (
+    MOST_NAMED,
+    MOST_ROWS,
+    Finding,
+    Listing,
+    counts,
+    named,
+    short,
+    stamp,
+)
+
+# What the provider documents and what counts for nothing: no reason to warn.
+DOCUMENTED = frozenset({"deleted"})
+
+_ORPHANS = """
+    SELECT status, statuses, orphaned, in_messages, oldest, newest, examples
+    FROM headrace.orphaned_statuses(make_interval(secs => %(older)s), %(examples)s)
+"""
+_VALUES = "SELECT value, known, row_count, example FROM headrace.source_values(%(table)s)"
+# A check is no place to read millions of rows.
+MOST_COUNTED = 100_000
+_REJECTS = """
+    SELECT reason, count(*), sum(times)::bigint, min(first_at), max(last_at), (array_agg(id ORDER BY last_at DESC))[1:%(examples)s]::text[],
+        count(*) OVER (), sum(count(*)) OVER ()::bigint, sum(sum(times)) OVER ()::bigint
+    FROM (SELECT * FROM headrace.webhook_reject WHERE NOT notice LIMIT 100000) r GROUP BY reason ORDER BY 2 DESC, 1 LIMIT %(most)s
+"""
+
+
+@dataclass(frozen=True)
+class Orphans:
+    """The statuses of one value.
+
+    Attributes:
+        status: the value; None where there is none.
+        statuses: how many are old enough.
+        orphaned: of them, without a queue row. in_messages: of these, of a message that table messages has.
+        examples: ids in message_status_logs, the newest first.
+    """
+
+    status: str | None
+    statuses: int
+    orphaned: int
+    in_messages: int
+    oldest: datetime | None = None
+    newest: datetime | None = None
+    examples: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Value:
+    """A value of a column: whether we know its meaning, how many rows have it, the id of one of them where not."""
+
+    value: str | None
+    known: bool
+    rows: int
+    example: str | None = None
+
+
+@dataclass(frozen=True)
+class Rejects:
+    """Parts of webhooks that were refused for one reason. times: how often they came; examples: ids, newest first."""
+
+    reason: str
+    items: int
+    times: int
+    first_at: datetime
+    last_at: datetime
+    examples: Sequence[str]
+
+
+def read_orphans(connection: sa.Connection, older_than_hours: float) -> list[Orphans]:
+    """All statuses older than that, by value."""
+    parameters = {"older": older_than_hours * 3600, "examples": MOST_NAMED}
+    return [Orphans(*row) for row in connection.exec_driver_sql(_ORPHANS, parameters)]
+
+
+def judge_orphans(
+    seen: Sequence[Orphans], older_than_hours: float, messages_outside_campaigns: bool
+) -> Finding:
+    """Passed where every status has its queue row; with `messages_outside_campaigns`, one or a row in messages."""
+    statuses = sum(item.statuses for item in seen)
+    orphaned = sum(item.orphaned for item in seen)
+    elsewhere = sum(item.in_messages for item in seen)
+    wrong = orphaned - elsewhere if messages_outside_campaigns else orphaned
+    culprits = [item for item in seen if item.orphaned]
+    of = f"of {statuses:,} statuses older than {older_than_hours:g} h"
+    if wrong:
+        sentence = (
+            f"{wrong:,} {of} ({wrong / statuses:.2%}) belong to no row of send_queue"
+            + (" or messages" if messages_outside_campaigns else "")
+            + f", and count for nothing: {counts((_name(item.status), item.orphaned) for item in culprits)}; "
+            f"for example message_status_logs.id {', '.join(culprits[0].examples)}"
+        )
+        if elsewhere and not messages_outside_campaigns:
+            sentence += (
+                f". {elsewhere:,} of them are of messages that table messages has: sent outside of campaigns "
+                "(then run this check with messages_outside_campaigns), or their sender never stored the id"
+            )
+    elif orphaned:
+        sentence = f"all {of[3:]} belong to a message; {orphaned:,} of them to one outside of campaigns"
+    else:
+        sentence = f"all {of[3:]} belong to a row of send_queue"
+    columns = {
+        "status": "string",
+        "statuses": "int",
+        "orphaned": "int",
+        "in_messages": "int",
+        "oldest": "string",
+        "newest": "string",
+        "examples": "string",
+    }
+    rows = [
+        (
+            _name(item.status),
+            item.statuses,
+            item.orphaned,
+            item.in_messages,
+            stamp(item.oldest),
+            stamp(item.newest),
+            ", ".join(item.examples),
+        )
+        for item in culprits
+    ]
+    return Finding(
+        passed=not wrong,
+        sentence=sentence,
+        severe=False,
+        numbers={
+            "statuses": statuses,
+            "orphaned": orphaned,
+            "orphaned_share": round(orphaned / statuses, 6) if statuses else 0.0,
+            "of_messages_outside_send_queue": elsewhere,
+        },
+        listings={"orphan_table": Listing.of(columns, rows)} if rows else {},
+    )
+
+
+def read_values(connection: sa.Connection, table: str) -> list[Value]:
+    """The values of status, or of messages' direction, the most frequent first."""
+    return [Value(*row) for row in connection.exec_driver_sql(_VALUES, {"table": table})]
+
+
+def judge_values(seen: Sequence[Value], table: str, column: str) -> Finding:
+    """Passed where every value is known, or documented to count for nothing."""
+    rows = sum(item.rows for item in seen)
+    documented = [item for item in seen if not item.known and item.value in DOCUMENTED]
+    unknown = [item for item in seen if not item.known and item.value not in DOCUMENTED]
+    if unknown:
+        sentence = f"{table}.{column} has values that count for nothing: " + named(
+            [f"{_name(item.value)} ({item.rows:,} rows, for example id {item.example})" for item in unknown]
+        )
+    else:
+        sentence = f"{rows:,} rows of {table}: every {column} is known"
+    if documented:
+        sentence += (
+            f"; documented, and counting for nothing: {counts((_name(i.value), i.rows) for i in documented)}"
+        )
+    columns = {"value": "string", "rows": "int", "example_id": "string"}
+    listed = [(_name(item.value), item.rows, item.example) for item in (*unknown, *documented)]
+    return Finding(
+        passed=not unknown,
+        sentence=sentence,
+        severe=False,
+        numbers={
+            "rows": rows,
+            "unknown_values": len(unknown),
+            "rows_with_unknown_values": sum(item.rows for item in unknown),
+            "rows_documented_without_effect": sum(item.rows for item in documented),
+        },
+        listings={"value_table": Listing.of(columns, listed)} if listed else {},
+    )
+
+
+def read_rejects(connection: sa.Connection) -> tuple[list[Rejects], int, int, int]:
+    """Rejects by reason, the most frequent first; how many reasons, items and deliveries there are in all."""
+    parameters = {"examples": MOST_NAMED, "most": MOST_ROWS}
+    rows = connection.exec_driver_sql(_REJECTS, parameters).all()
+    reasons, items, times = rows[0][6:] if rows else (0, 0, 0)
+    return [Rejects(*row[:6]) for row in rows], reasons, items, times
+
+
+def judge_rejects(seen: Sequence[Rejects], reasons: int, items: int, times: int) -> Finding:
+    """Passed where there are none; notices of the provider are not among them."""
+    sentence = (
+        f"{items:,}{'+' if items >= MOST_COUNTED else ''} parts of webhooks were not taken in: "
+        + named([f"{item.reason} ({item.items:,})" for item in seen], reasons)
+        + "; see headrace.webhook_reject: headrace webhooks rejects retry takes them in once the cause is mended, "
+        "discard gives them up"
+        if items
+        else "every part of every webhook was taken in"
+    )
+    columns = {
+        "reason": "string",
+        "items": "int",
+        "times": "int",
+        "first": "string",
+        "last": "string",
+        "examples": "string",
+    }
+    rows = [
+        (i.reason, i.items, i.times, stamp(i.first_at), stamp(i.last_at), ", ".join(i.examples)) for i in seen
+    ]
+    return Finding(
+        passed=not items,
+        sentence=sentence,
+        severe=False,
+        numbers={"reasons": reasons, "items": items, "times": times},
+        listings={"reject_table": Listing.of(columns, rows, reasons)} if rows else {},
+    )
+
+
+def _name(value: str | None) -> str:
+    """A value as it can be read: blanks and what is no word are quoted."""
+    if value is None:
+        return "(null)"
+    return short(value if value.isidentifier() else repr(value))

@@ -1,0 +1,237 @@
+"""What is stored of campaigns, to be shown: rows, counters, a table of them, and one of templates or campaigns.
+
+Here: reading, and the tables. Not here: making sure that it is up to date (upkeep.py), the picture (funnel.py),
+and Dagster.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+
+import sqlalchemy as sa
+
+from orchestration.campaign_stats.counters import (
+    ASIDE,
+    STEPS,
+    Counters,
+    bar_text,
+    count_text,
+    percent_text,
+)
+from orchestration.campaign_stats.recompute import Window
+from orchestration.campaign_stats.tables import COMPUTED_STATS, COUNTERS, TEMPLATE_STATS
+from orchestration.text import LONGEST_NAME, markdown_text, name_text
+
+# A table in the UI is for reading, and every event keeps its own.
+MOST_LINES = 20
+_BAR_LETTERS = 12
+_NO_MESSAGES = Counters()
+
+# The day is null where campaigns of several days are asked for at once.
+_TOTALS = {
+    TEMPLATE_STATS: """
+        SELECT
+            CASE WHEN %(daily)s THEN (c.created_at AT TIME ZONE 'UTC')::date END,
+            count(DISTINCT s.campaign_id), count(*),
+            count(DISTINCT s.template_name) + max((s.template_name IS NULL)::integer),
+            sum(s.total)::bigint, sum(s.sent)::bigint, sum(s.delivered)::bigint, sum(s.read)::bigint,
+            sum(s.replied)::bigint, sum(s.failed)::bigint, sum(s.failed_queue)::bigint
+        FROM headrace.campaign_template_stats s
+        LEFT JOIN headrace.campaigns_created(%(start)s, %(end)s) c ON c.campaign_id = s.campaign_id
+        WHERE %(start)s::timestamptz IS NULL OR c.campaign_id IS NOT NULL
+        GROUP BY 1
+    """,
+    COMPUTED_STATS: """
+        SELECT
+            CASE WHEN %(daily)s THEN (c.created_at AT TIME ZONE 'UTC')::date END,
+            count(*), count(*), count(*),
+            sum(t.total)::bigint, sum(t.sent)::bigint, sum(t.delivered)::bigint, sum(t.read)::bigint,
+            sum(t.replied)::bigint, sum(t.failed)::bigint, sum(t.failed_queue)::bigint
+        FROM headrace.campaign_computed_stats d
+        LEFT JOIN headrace.campaigns_created(%(start)s, %(end)s) c ON c.campaign_id = d.campaign_id
+        CROSS JOIN LATERAL jsonb_to_record(d.totals) t (
+            total bigint, sent bigint, delivered bigint, read bigint, replied bigint, failed bigint,
+            failed_queue bigint)
+        WHERE %(start)s::timestamptz IS NULL OR c.campaign_id IS NOT NULL
+        GROUP BY 1
+    """,
+}
+_LINES = {
+    TEMPLATE_STATS: """
+        SELECT * FROM (
+            SELECT
+                d.day, row_number() OVER (PARTITION BY d.day ORDER BY sum(s.total) DESC, s.template_name) AS place,
+                s.template_name, count(*),
+                sum(s.total)::bigint, sum(s.sent)::bigint, sum(s.delivered)::bigint, sum(s.read)::bigint,
+                sum(s.replied)::bigint, sum(s.failed)::bigint, sum(s.failed_queue)::bigint
+            FROM headrace.campaign_template_stats s
+            LEFT JOIN headrace.campaigns_created(%(start)s, %(end)s) c ON c.campaign_id = s.campaign_id
+            CROSS JOIN LATERAL (
+                SELECT CASE WHEN %(daily)s THEN (c.created_at AT TIME ZONE 'UTC')::date END AS day
+            ) d
+            WHERE %(start)s::timestamptz IS NULL OR c.campaign_id IS NOT NULL
+            GROUP BY d.day, s.template_name
+        ) ranked
+        WHERE place <= %(most)s ORDER BY day, place
+    """,
+    COMPUTED_STATS: """
+        SELECT * FROM (
+            SELECT
+                x.day,
+                row_number() OVER (PARTITION BY x.day ORDER BY c.created_at DESC NULLS LAST, d.campaign_id) AS place,
+                coalesce(c.name, d.facts ->> 'name'), coalesce(c.status, 'deleted'), d.state, d.version,
+                to_char(d.computed_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS'),
+                t.total, t.sent, t.delivered, t.read, t.replied, t.failed, t.failed_queue
+            FROM headrace.campaign_computed_stats d
+            LEFT JOIN headrace.campaigns_created(%(start)s, %(end)s) c ON c.campaign_id = d.campaign_id
+            CROSS JOIN LATERAL jsonb_to_record(d.totals) t (
+                total bigint, sent bigint, delivered bigint, read bigint, replied bigint, failed bigint,
+                failed_queue bigint)
+            CROSS JOIN LATERAL (
+                SELECT CASE WHEN %(daily)s THEN (c.created_at AT TIME ZONE 'UTC')::date END AS day
+            ) x
+            WHERE %(start)s::timestamptz IS NULL OR c.campaign_id IS NOT NULL
+        ) ranked
+        WHERE place <= %(most)s ORDER BY day, place
+    """,
+}
+# The columns of a line before its counters.
+_LABELS = {
+    TEMPLATE_STATS: ("template", "campaigns"),
+    COMPUTED_STATS: ("campaign", "status", "state", "version", "computed (UTC)"),
+}
+_ROWS = {
+    TEMPLATE_STATS: "SELECT count(*) FROM headrace.campaign_template_stats",
+    COMPUTED_STATS: "SELECT count(*) FROM headrace.campaign_computed_stats",
+}
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of the table: a template, or a campaign. label: its columns before the counters."""
+
+    label: Mapping[str, object]
+    counters: Counters
+
+    @property
+    def name(self) -> str | None:
+        """Of the template or campaign."""
+        first = next(iter(self.label.values()))
+        return None if first is None else str(first)
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What is stored of some campaigns.
+
+    Attributes:
+        campaigns: that have rows.
+        rows: of the table.
+        lines: the first ones: templates with most messages, or the newest campaigns.
+        all_lines: how many there are.
+    """
+
+    campaigns: int = 0
+    rows: int = 0
+    counters: Counters = _NO_MESSAGES
+    lines: tuple[Line, ...] = ()
+    all_lines: int = 0
+
+
+def table_rows(connection: sa.Connection, table: str) -> int:
+    """Rows of the whole table."""
+    return int(connection.exec_driver_sql(_ROWS[table]).scalar_one())
+
+
+def of_days(connection: sa.Connection, table: str, window: Window) -> dict[date, Summary]:
+    """What is stored of the window's campaigns, by the UTC day of their creation; days without rows are absent."""
+    found = _summaries(connection, table, {"daily": True, **window.parameters})
+    return {day: summary for day, summary in found.items() if day is not None}
+
+
+def of_window(connection: sa.Connection, table: str, window: Window) -> Summary:
+    """What is stored of the window's campaigns together."""
+    return _summaries(connection, table, {"daily": False, **window.parameters}).get(None, Summary())
+
+
+def of_all(connection: sa.Connection, table: str) -> Summary:
+    """What is stored of all campaigns."""
+    return _summaries(connection, table, {"daily": False, "start": None, "end": None}).get(None, Summary())
+
+
+def _summaries(
+    connection: sa.Connection, table: str, parameters: Mapping[str, object]
+) -> dict[date | None, Summary]:
+    labels = _LABELS[table]
+    lines: dict[date | None, list[Line]] = {}
+    for row in connection.exec_driver_sql(_LINES[table], {**parameters, "most": MOST_LINES}):
+        label = dict(zip(labels, row[2 : 2 + len(labels)], strict=True))
+        counters = Counters(*(value or 0 for value in row[2 + len(labels) :]))
+        lines.setdefault(row[0], []).append(Line(label, counters))
+    return {
+        row[0]: Summary(
+            row[1], row[2], Counters(*(value or 0 for value in row[4:])), tuple(lines.get(row[0], ())), row[3]
+        )
+        for row in connection.exec_driver_sql(_TOTALS[table], dict(parameters))
+    }
+
+
+def markdown(lines: Sequence[Line], all_lines: int) -> str:
+    """The lines as a markdown table with rates in percent, and how many more there are."""
+    if not lines:
+        return "No campaigns."
+    # Half a second to import: not for every process that knows this module.
+    import pandas as pd
+
+    frame = pd.DataFrame(
+        [
+            {name: _cell(value) for name, value in line.label.items()}
+            | {name: getattr(line.counters, name) for name in COUNTERS if name != "failed_queue"}
+            for line in lines
+        ]
+    )
+    for rate, part, whole in (
+        ("delivered %", "delivered", "sent"),
+        ("read %", "read", "delivered"),
+        ("replied %", "replied", "delivered"),
+    ):
+        percent = (100 * frame[part] / frame[whole].where(frame[whole] > 0)).round(1)
+        frame[rate] = percent.astype(object).where(percent.notna(), None)
+    # A template may be called 1e5, and is to be shown so.
+    names = list(range(len(lines[0].label)))
+    text = str(
+        frame.to_markdown(index=False, missingval="", intfmt=",", floatfmt=".1f", disable_numparse=names)
+    )
+    more = all_lines - len(lines)
+    return text + (f"\n\n… and {more} more." if more > 0 else "")
+
+
+def funnel_markdown(counters: Counters) -> str:
+    """The counters as a markdown table with bars and shares; short enough for Dagster's UI to show it at once."""
+    import pandas as pd
+
+    scale = max(counters.of(counter) for counter in (*STEPS, *ASIDE))
+    frame = pd.DataFrame(
+        [
+            (
+                counter,
+                count_text(counters.of(counter)),
+                percent_text(counters.percent(counter)).replace(" ", "\N{NO-BREAK SPACE}"),
+                bar_text(counters.of(counter), scale, _BAR_LETTERS),
+            )
+            for counter in (*STEPS, *ASIDE)
+        ],
+        columns=["", "messages", "share", " "],
+    )
+    return str(
+        frame.to_markdown(index=False, disable_numparse=True, colalign=("left", "right", "right", "left"))
+    )
+
+
+def _cell(value: object) -> object:
+    """A value as a table's cell: names come from outside, and may hold whatever breaks a table."""
+    if value is not None and not isinstance(value, str):
+        return value
+    return markdown_text(name_text(value), LONGEST_NAME)

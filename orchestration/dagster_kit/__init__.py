@@ -1,0 +1,1 @@
+"""What every domain's Dagster side is made of."""

@@ -1,0 +1,1 @@
+"""The application's database: sessions, transactions, errors in sentences, SQL files."""

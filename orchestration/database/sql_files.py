@@ -1,0 +1,118 @@
+"""The SQL files: where they lie, how they are rendered, in which order they are applied."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from graphlib import TopologicalSorter
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from pathlib import Path
+
+import jinja2
+
+SQL_ROOT: Traversable = files("dbt_like_sql")
+
+
+def migration_sql(name: str) -> list[str]:
+    """The statements of a migration's SQL file, in order."""
+    return split_statements(
+        SQL_ROOT.joinpath("migrations", "versions", f"{name}.sql").read_text(encoding="utf-8")
+    )
+
+
+def split_statements(script: str) -> list[str]:
+    """Splits at semicolons that end a line outside of dollar quotes; the scripts of this project end them there."""
+    statements: list[str] = []
+    lines: list[str] = []
+    quote: str | None = None
+    for line in script.splitlines():
+        lines.append(line)
+        for tag in re.findall(r"\$[a-z_]*\$", line):
+            if quote is None:
+                quote = tag
+            elif quote == tag:
+                quote = None
+        if quote is None and line.rstrip().endswith(";") and not line.lstrip().startswith("--"):
+            statements.append("\n".join(lines).strip())
+            lines = []
+    rest = "\n".join(lines).strip()
+    if any(line.strip() and not line.lstrip().startswith("--") for line in rest.splitlines()):
+        statements.append(rest)
+    return statements
+
+
+@dataclass(frozen=True)
+class SqlObject:
+    """One rendered file. kind is its folder: staging, models, functions, capture…"""
+
+    name: str
+    domain: str
+    kind: str
+    sql: str
+
+
+def quoted(identifier: str) -> str:
+    return '"' + identifier.replace('"', '""') + '"'
+
+
+def quoted_literal(text: str) -> str:
+    """A string for a statement that somebody is to type."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def load_objects(
+    domain: str, source_schema: str, types: Mapping[str, Mapping[str, str]], constants: Mapping[str, object]
+) -> list[SqlObject]:
+    """The SQL files of one domain, rendered for a database.
+
+    Args:
+        types: per source table the columns that are there, and their types as SQL names them.
+        constants: settings that are written into functions.
+    """
+
+    def optional(table: str, column: str, present: str, absent: str) -> str:
+        return present if column in types.get(table, {}) else absent
+
+    def regclass(table: str) -> str:
+        return "'" + f"{quoted(source_schema)}.{quoted(table)}".replace("'", "''") + "'"
+
+    environment = jinja2.Environment(
+        undefined=jinja2.StrictUndefined, autoescape=False, keep_trailing_newline=True
+    )
+    context = {
+        "source": quoted(source_schema),
+        "optional": optional,
+        "regclass": regclass,
+        "type": lambda table, column: types[table].get(column, "text"),
+        **constants,
+    }
+    objects = []
+    for path in _sql_files(SQL_ROOT.joinpath(domain)):
+        kind = path.parent.name if path.parent.name != domain else "domain"
+        if kind == "rights":
+            continue  # they make nothing that stays: orchestration/install/rights.py runs them
+        rendered = environment.from_string(path.read_text(encoding="utf-8")).render(context)
+        objects.append(SqlObject(path.stem, domain, kind, rendered))
+    return objects
+
+
+def sql_file_names(domain: str, kind: str) -> list[str]:
+    """The names (without ending) of the SQL files in one folder of a domain, sorted; empty where there is none."""
+    return [path.stem for path in _sql_files(SQL_ROOT.joinpath(domain, kind))]
+
+
+def _sql_files(folder: Traversable) -> list[Path]:
+    return sorted(Path(str(folder)).rglob("*.sql"))
+
+
+def in_dependency_order(objects: Sequence[SqlObject]) -> list[SqlObject]:
+    """Sorts objects so that each comes after those it names as `headrace.<name>`; otherwise by domain and name."""
+    by_name = {item.name: item for item in objects}
+    sorter: TopologicalSorter[str] = TopologicalSorter()
+    for name in sorted(by_name):
+        code = re.sub(r"^\s*--.*$", "", by_name[name].sql, flags=re.MULTILINE)
+        mentioned = set(re.findall(r"headrace\.([a-z_]+)", code)) & by_name.keys() - {name}
+        sorter.add(name, *sorted(mentioned))
+    return [by_name[name] for name in sorter.static_order()]

@@ -1,0 +1,1 @@
+"""The example application's campaigns: rows, traffic, those who write it."""

@@ -1,0 +1,237 @@
+"""What migrate and uninstall share: one transaction that gives way to the application, and errors as sentences.
+
+Here: how schema headrace may be changed. Not here: what is changed.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import psycopg
+import sqlalchemy as sa
+
+from orchestration.database.connections import engine
+from orchestration.database.sentences import cannot_connect, connection_problem
+from orchestration.database.sql_files import quoted_literal
+from orchestration.errors import HeadraceError, Problem
+from orchestration.install.contract import OLDEST_SERVER
+
+# Long enough for a busy table's next gap, short enough that statements queueing behind us stay under a second.
+LOCK_TIMEOUT_MS = 200
+GIVE_UP_AFTER_SECONDS = 60.0
+
+# The one lock by which all changes of a database's installation take turns: two numbers by chance, that nobody else has.
+TURN = (1730942863, 419860733)
+_TRIED_AGAIN = ("55P03", "40P01", "40001")  # locked, deadlock, serialization
+
+# Autovacuum makes way for whom it blocks, but only after deadlock_timeout: by default that is longer than we wait.
+_HURRY_AUTOVACUUM = (
+    f"SELECT set_config('deadlock_timeout', '{LOCK_TIMEOUT_MS // 2}ms', true)"
+    " WHERE has_parameter_privilege('deadlock_timeout', 'SET')"
+)
+# Who holds tables in modes that stand in the way. What others do may be hidden from the role.
+_HOLDERS = """
+    SELECT DISTINCT ON (l.pid, p.gid)
+        l.pid, l.relation::regclass::text, coalesce(nullif(a.application_name, ''), a.backend_type, 'unknown'),
+        extract(epoch FROM now() - a.xact_start)::integer, p.gid
+    FROM pg_locks l
+    LEFT JOIN (
+        pg_locks x INNER JOIN pg_prepared_xacts p ON p.transaction = x.transactionid
+    ) ON l.pid IS NULL AND x.pid IS NULL AND x.locktype = 'transactionid' AND x.virtualtransaction = l.virtualtransaction
+    JOIN pg_class c ON c.oid = l.relation AND c.relkind IN ('r', 'p')
+    JOIN pg_namespace n ON n.oid = c.relnamespace
+    LEFT JOIN pg_stat_activity a ON a.pid = l.pid
+    WHERE l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+        AND l.granted AND l.pid IS DISTINCT FROM pg_backend_pid()
+        AND (n.nspname = 'headrace' OR n.nspname = %(source)s AND l.mode <> ALL (%(harmless)s))
+    ORDER BY l.pid, p.gid, l.relation
+"""
+_HOLDER_OF_THE_TURN = """
+    SELECT l.pid, coalesce(nullif(a.application_name, ''), a.backend_type, 'unknown'), coalesce(a.usename, '?')
+    FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid
+    WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 2 AND l.classid = %(first)s AND l.objid = %(second)s
+        AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+"""
+_MOST_HOLDERS = 5
+_SCHEMA_EXISTS = sa.text("SELECT 1 FROM pg_namespace WHERE nspname = :schema")
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Command:
+    """What changes an installation, as its errors speak of it.
+
+    Attributes:
+        name: as the user typed it.
+        advice: SQLSTATE to what is to be done about it.
+        harmless: lock modes in which others may hold a source table without standing in its way.
+    """
+
+    name: str
+    advice: Mapping[str, str]
+    harmless: tuple[str, ...] = ()
+
+
+def change(
+    database_url: str,
+    source_schema: str,
+    command: Command,
+    work: Callable[[sa.Connection], Result],
+    *,
+    sleep: Callable[[float], None] = time.sleep,
+    clock: Callable[[], float] = time.monotonic,
+) -> Result:
+    """Does `work` in one transaction, which no other change of the installation runs beside.
+
+    It waits no longer than `LOCK_TIMEOUT_MS` for a lock; the whole work then begins again, for
+    `GIVE_UP_AFTER_SECONDS`. It should lock the application's tables in another order each time: with one that runs
+    against a busy application's, it never gets them all. What it sets ends with the transaction: behind a pooler the
+    session is not ours.
+
+    Raises:
+        HeadraceError: nothing is changed; the message says why, and what to do.
+    """
+    deadline = clock() + GIVE_UP_AFTER_SECONDS
+    database = engine(database_url)
+    try:
+        while True:
+            is_our_turn = False
+            try:
+                with database.begin() as connection:
+                    check_server(connection)
+                    connection.exec_driver_sql(f"SET LOCAL lock_timeout = {LOCK_TIMEOUT_MS}")
+                    connection.exec_driver_sql("SET LOCAL client_min_messages = warning")
+                    connection.exec_driver_sql(_HURRY_AUTOVACUUM)
+                    connection.exec_driver_sql("SELECT pg_advisory_xact_lock(%s, %s)", TURN)
+                    is_our_turn = True
+                    return work(connection)
+            except sa.exc.DBAPIError as error:
+                code = getattr(error.orig, "sqlstate", None)
+                if code not in _TRIED_AGAIN:
+                    raise explained(command, error) from error
+                if clock() >= deadline:
+                    found = _locked_out if is_our_turn else _never_our_turn
+                    raise found(database, source_schema, command, error) from error
+                sleep(random.uniform(0.1, 1.0))
+    finally:
+        database.dispose()
+
+
+def _locked_out(
+    database: sa.Engine, source_schema: str, command: Command, error: sa.exc.DBAPIError
+) -> HeadraceError:
+    parameters = {"source": source_schema, "harmless": list(command.harmless)}
+    try:
+        with database.connect() as connection:
+            holders = connection.exec_driver_sql(_HOLDERS, parameters).all()
+    except sa.exc.DBAPIError as unread:
+        return explained(command, unread)
+    held = [
+        f"{table} by prepared transaction {gid} (forgotten? ROLLBACK PREPARED {quoted_literal(gid or '')})"
+        if pid is None
+        else f"{table} by pid {pid} ({name}" + ("" if seconds is None else f", {seconds} s") + ")"
+        for pid, table, name, seconds, gid in holders[:_MOST_HOLDERS]
+    ]
+    return HeadraceError(
+        f"{command.name}: a table it needs was locked for {GIVE_UP_AFTER_SECONDS:.0f} s "
+        f"({connection_problem(error)}); nothing was changed; "
+        + (f"held now: {', '.join(held)}; " if held else "")
+        + f"wait for that to end, or end it (SELECT pg_terminate_backend(pid)), then run {command.name} again"
+    )
+
+
+def _never_our_turn(
+    database: sa.Engine, source_schema: str, command: Command, error: sa.exc.DBAPIError
+) -> HeadraceError:
+    try:
+        with database.connect() as connection:
+            holder = connection.exec_driver_sql(
+                _HOLDER_OF_THE_TURN, {"first": TURN[0], "second": TURN[1]}
+            ).first()
+    except sa.exc.DBAPIError as unread:
+        return explained(command, unread)
+    if holder is None:
+        held = "nobody holds it now"
+    elif holder[0] is None:
+        held = "a prepared transaction holds it (SELECT * FROM pg_prepared_xacts)"
+    else:
+        held = f"pid {holder[0]} ({holder[1]}, role {holder[2]}) holds it: if that is no migrate or uninstall at work, "
+        held += f"SELECT pg_terminate_backend({holder[0]})"
+    return HeadraceError(
+        f"{command.name}: the advisory lock {TURN}, by which changes of an installation take turns, was not to be had for "
+        f"{GIVE_UP_AFTER_SECONDS:.0f} s; nothing was changed; {held}; then run {command.name} again"
+    )
+
+
+def explained(command: Command, error: sa.exc.DBAPIError) -> HeadraceError:
+    """An error of a change as what is wrong and what to do about it."""
+    code = getattr(error.orig, "sqlstate", None)
+    if error.connection_invalidated or (isinstance(error.orig, psycopg.OperationalError) and code is None):
+        return cannot_connect(error)
+    advice = command.advice.get(code or "")
+    return HeadraceError(f"{command.name}: {connection_problem(error)}" + (f"; {advice}" if advice else ""))
+
+
+def check_server(connection: sa.Connection) -> None:
+    """Raises HeadraceError where the server is older than Headrace can use."""
+    version = int(connection.exec_driver_sql("SHOW server_version_num").scalar_one())
+    if version < OLDEST_SERVER * 10000:
+        raise HeadraceError(
+            f"the server is PostgreSQL {version // 10000}; Headrace needs {OLDEST_SERVER} or newer: upgrade the server"
+        )
+
+
+def check_encoding(connection: sa.Connection) -> None:
+    """Raises HeadraceError where text of the database is bytes without a meaning. Not for uninstall: that needs none."""
+    if connection.exec_driver_sql("SELECT getdatabaseencoding()").scalar_one() == "SQL_ASCII":
+        raise HeadraceError(
+            "the database's encoding is SQL_ASCII, which does not say what its bytes mean: statistics as JSON, and webhooks "
+            "with any character beyond ASCII, need one that does; move its content into a database made WITH ENCODING 'UTF8' "
+            "TEMPLATE template0 (pg_dump --encoding=…, psql)"
+        )
+
+
+def execute(connection: sa.Connection, script: str) -> list[tuple[Any, ...]]:
+    """Runs a script as it stands: no parameters, so that % and : mean themselves. Rows of its last statement."""
+    cursor = connection.connection.cursor()
+    try:
+        cursor.execute(script)
+        return list(cursor.fetchall()) if cursor.description else []
+    except psycopg.Error as error:
+        raise sa.exc.DBAPIError.instance(script, None, error, psycopg.Error) from error
+    finally:
+        cursor.close()
+
+
+def schema_problem(connection: sa.Connection, source_schema: str, catalog: Collection[str]) -> Problem | None:
+    """What is wrong with the name of a source schema that has none of the tables; None where nothing is known to be.
+
+    Args:
+        catalog: names of the contract's tables that the schema has.
+    """
+    if catalog:
+        return None
+    installed_for = read_installation(connection).get("source_schema")
+    exists = connection.execute(_SCHEMA_EXISTS, {"schema": source_schema}).scalar() is not None
+    if (exists and installed_for is None) or installed_for == source_schema:
+        return None
+    what = f"schema {source_schema} {'has none of the tables that Headrace reads' if exists else 'does not exist'}"
+    if installed_for is not None:
+        return Problem(
+            f"{what}; Headrace is installed for schema {installed_for}",
+            f"set HEADRACE_SOURCE_SCHEMA={installed_for}",
+        )
+    return Problem(what, "set HEADRACE_SOURCE_SCHEMA to the schema of the application's tables")
+
+
+def read_installation(connection: sa.Connection) -> dict[str, str]:
+    """What the last migrate left in headrace.installation; empty where Headrace is not installed."""
+    if connection.exec_driver_sql("SELECT to_regclass('headrace.installation')").scalar() is None:
+        return {}
+    rows = connection.exec_driver_sql("SELECT name, value FROM headrace.installation")
+    return {row.name: row.value for row in rows}

@@ -1,0 +1,87 @@
+"""What of schema headrace can be made anew at any time: views, functions, types. How it is put in place of an older version's.
+
+Here: making, and dropping what stands in the way. Not here: when that is due, and what holds data (migrate.py).
+"""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from itertools import groupby
+
+import sqlalchemy as sa
+
+from orchestration.database.sql_files import SqlObject, sql_file_names
+from orchestration.install import rights
+from orchestration.install.change import execute
+from orchestration.install.contract import read_contract
+
+
+def apply(connection: sa.Connection, replaceable: list[SqlObject]) -> None:
+    try:
+        with connection.begin_nested():
+            _make(connection, replaceable)
+            if not _left_over(connection, replaceable):
+                return
+    except sa.exc.DBAPIError as error:
+        # Another shape than the one that is there (columns of a view, result of a function) cannot be replaced in place.
+        if getattr(error.orig, "sqlstate", None) not in ("42P16", "42P13"):
+            raise
+    _drop(connection)
+    _make(connection, replaceable)
+
+
+def _make(connection: sa.Connection, replaceable: list[SqlObject]) -> None:
+    """As their owner, so that no default privileges of the migrating role come along; but for those of other owners."""
+    for others, items in groupby(replaceable, lambda item: item.name in rights.OF_OTHERS):
+        with nullcontext() if others else rights.acting_as_owner(connection):
+            for item in items:
+                execute(connection, item.sql)
+
+
+def _left_over(connection: sa.Connection, replaceable: list[SqlObject]) -> bool:
+    """Whether there are views or functions of an older version: with names that are no more, of another kind, with other parameters."""
+    views = [item.name for item in replaceable if f"VIEW headrace.{item.name} AS" in item.sql]
+    others = [item.name for item in replaceable if item.name not in views]
+    names = [name for domain in ("engine", *read_contract()) for name in sql_file_names(domain, "")]
+    rows = connection.execute(
+        sa.text("""
+            SELECT FROM pg_class
+            WHERE relnamespace = 'headrace'::regnamespace AND relkind = 'v' AND (relname <> ALL (:names) OR relname = ANY (:others))
+            UNION ALL
+            SELECT FROM pg_proc
+            WHERE pronamespace = 'headrace'::regnamespace AND prorettype <> 'trigger'::regtype
+            GROUP BY proname HAVING count(*) > 1 OR proname <> ALL (:names) OR proname = ANY (:views)
+        """),
+        {"names": names, "views": views, "others": others},
+    )
+    return rows.first() is not None
+
+
+def _drop(connection: sa.Connection) -> None:
+    """Drops our views and functions, not those that capture generated. What others built upon them is refused, by name."""
+    drops = execute(
+        connection,
+        """
+        SELECT string_agg(statement, '; ' ORDER BY n) FROM (
+            SELECT 1 AS n, 'DROP VIEW ' || string_agg(oid::regclass::text, ', ') AS statement FROM pg_class
+            WHERE relnamespace = 'headrace'::regnamespace AND relkind = 'v' HAVING count(*) > 0
+            UNION ALL
+            SELECT 2, 'DROP FUNCTION ' || string_agg(oid::regprocedure::text, ', ') FROM pg_proc
+            WHERE pronamespace = 'headrace'::regnamespace AND prorettype <> 'trigger'::regtype HAVING count(*) > 0
+        ) s
+        """,
+    )
+    if drops and drops[0][0]:
+        execute(connection, str(drops[0][0]))
+
+
+def all_there(connection: sa.Connection, replaceable: list[SqlObject]) -> bool:
+    there = {
+        row[0]
+        for row in connection.exec_driver_sql(
+            "SELECT proname FROM pg_proc WHERE pronamespace = to_regnamespace('headrace')"
+            " UNION SELECT relname FROM pg_class WHERE relnamespace = to_regnamespace('headrace')"
+            " UNION SELECT typname FROM pg_type WHERE typnamespace = to_regnamespace('headrace')"
+        )
+    }
+    return all(item.name in there for item in replaceable)

@@ -1,0 +1,226 @@
+"""Roles and ownership: who makes Headrace's roles, who owns schema headrace, and what its roles are given of the application's.
+
+The rules are in dbt_like_sql/engine/rights. Here: carrying them out while migrating, and saying what is missing.
+Not here: what logins may do (the domains' grants.sql).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+import jinja2
+import sqlalchemy as sa
+
+from orchestration.database.connections import engine
+from orchestration.database.sql_files import SQL_ROOT
+from orchestration.errors import HeadraceError, Problem
+from orchestration.install.change import Command, execute, explained
+from orchestration.install.contract import Domain
+
+OWNER = "headrace_owner"
+# Whoever migrates acts as these; the others are for logins.
+INTERNAL = (OWNER, "headrace_capture", "headrace_ingest", "headrace_monitor")
+GRANTED = ("headrace_reader", "headrace_app", "headrace_worker")
+# Functions that are not their maker's; capture's are made by themselves.
+OF_OTHERS = ("store_webhook_items", "oldest_writer", "held_up")
+# Tables that webhooks are written to.
+_INSERTS = ("message_status_logs", "messages")
+# These own functions; new owners must be allowed to make objects where theirs are, at that moment.
+_OWN_FUNCTIONS = "headrace_capture, headrace_ingest, headrace_monitor"
+
+_MISSING = """
+    SELECT n.role, r.oid IS NULL AS missing
+    FROM unnest(CAST(:internal AS text[]), CAST(:granted AS text[])) AS x (internal, granted)
+    CROSS JOIN LATERAL (VALUES (x.internal, true), (x.granted, false)) AS n (role, acts)
+    LEFT JOIN pg_roles AS r ON r.rolname = n.role
+    WHERE n.role IS NOT NULL AND (r.oid IS NULL OR n.acts AND NOT (
+        pg_has_role(r.oid, 'USAGE')
+        AND pg_has_role(r.oid, CASE WHEN current_setting('server_version_num')::integer >= 160000 THEN 'SET' ELSE 'MEMBER' END)))
+    ORDER BY 1
+"""
+
+
+def _literal(text: str) -> str:
+    # As an escape string, which means the same whatever standard_conforming_strings says.
+    return "E'" + text.replace("\\", "\\\\").replace("'", "''") + "'"
+
+
+def _literals(texts: Iterable[str]) -> str:
+    return f"ARRAY[{', '.join(map(_literal, texts))}]::text[]"
+
+
+def _render(name: str, **context: str) -> str:
+    """A file of engine/rights without the comment it begins with."""
+    text = SQL_ROOT.joinpath("engine", "rights", f"{name}.sql").read_text(encoding="utf-8")
+    code = re.sub(r"\A(--.*\n)*", "", text)
+    return str(jinja2.Template(code, undefined=jinja2.StrictUndefined).render(context))
+
+
+def roles_statement(connection: sa.Connection) -> str:
+    """One statement that makes the roles, and members of them of the role that is connected; for a superuser to run."""
+    user = str(connection.exec_driver_sql("SELECT current_user").scalar_one())
+    return _render("roles", migrator=_literal(user))
+
+
+def read_roles_statement(database_url: str) -> str:
+    """`roles_statement` on a connection of its own.
+
+    Raises:
+        HeadraceError: the database is out of reach.
+    """
+    database = engine(database_url)
+    try:
+        with database.connect() as connection:
+            return roles_statement(connection)
+    except sa.exc.DBAPIError as error:
+        raise explained(Command("migrate --roles", {}), error) from error
+    finally:
+        database.dispose()
+
+
+def missing_roles(connection: sa.Connection) -> list[str]:
+    """The roles that are missing, or that the connected role cannot act as though it has to when it migrates."""
+    rows = connection.execute(sa.text(_MISSING), {"internal": list(INTERNAL), "granted": list(GRANTED)})
+    return [role for role, _ in rows]
+
+
+def roles_problem(connection: sa.Connection) -> Problem | None:
+    """The roles that migrate lacks and cannot make itself, with the statement that makes them."""
+    missing = missing_roles(connection)
+    if (
+        not missing
+        or connection.exec_driver_sql(
+            "SELECT FROM pg_roles WHERE rolname = current_user AND (rolsuper OR rolcreaterole)"
+        ).all()
+    ):
+        return None
+    return Problem(
+        f"roles are missing, or the one that is connected is no member of them: {', '.join(missing)}; "
+        "let a superuser run this statement, once (headrace migrate --roles prints it)",
+        roles_statement(connection),
+    )
+
+
+def superuser_note(
+    connection: sa.Connection, domains: Iterable[Domain], source_schema: str
+) -> Problem | None:
+    """Says that a superuser runs this on tables of somebody who is none, and so more of that one's than it should."""
+    owners = connection.execute(
+        sa.text("""
+            SELECT DISTINCT o.rolname FROM pg_class c
+            JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_roles o ON o.oid = c.relowner
+            WHERE n.nspname = :schema AND c.relname = ANY (:tables) AND NOT o.rolsuper
+                AND EXISTS (SELECT FROM pg_roles WHERE rolname = current_user AND rolsuper)
+            ORDER BY 1
+        """),
+        {"schema": source_schema, "tables": [table.name for domain in domains for table in domain.tables]},
+    )
+    names = ", ".join(owners.scalars())
+    if not names:
+        return None
+    return Problem(
+        f"this runs as a superuser, and the tables belong to {names}, who can have code run as headrace_owner",
+        f"run migrate and doctor as {names}: headrace migrate --roles as that role prints what is needed",
+    )
+
+
+def differences(connection: sa.Connection, domains: Iterable[Domain], source_schema: str) -> list[str]:
+    """What a migrate would change of owners and of rights on the application's tables, in words."""
+    found = []
+    if others := misplaced(connection):
+        first, proper, _ = others[0]
+        more = f" and {len(others) - 1} more" if len(others) > 1 else ""
+        found.append(f"owners differ: {first}{more} should belong to {proper}")
+    return found + [what for what, _ in lacking(connection, domains, source_schema)]
+
+
+def ensure_roles(connection: sa.Connection) -> None:
+    """Makes what is missing of the roles.
+
+    Raises:
+        HeadraceError: the connected role may not; the message ends with the statement for a superuser.
+    """
+    if not missing_roles(connection):
+        return
+    statement = roles_statement(connection)
+    try:
+        with connection.begin_nested():
+            execute(connection, statement)
+    except sa.exc.DBAPIError as error:
+        if getattr(error.orig, "sqlstate", None) != "42501":
+            raise
+    if missing := missing_roles(connection):
+        raise HeadraceError(
+            f"migrate: roles are missing, or this one is no member of them: {', '.join(missing)}; nothing was changed; "
+            f"let a superuser run this statement once (headrace migrate --roles prints it), then run migrate again:\n{statement}"
+        )
+
+
+@contextmanager
+def acting_as_owner(connection: sa.Connection) -> Iterator[None]:
+    """Until the end of the block the transaction acts as headrace_owner, and afterwards as whoever it was.
+
+    What is made in it belongs to headrace_owner. It is no protection from code of the application: that could SET ROLE back.
+    What reads the application's tables is called as a SECURITY DEFINER function, in which nobody can.
+    """
+    before = str(connection.exec_driver_sql("SELECT quote_ident(current_user)").scalar_one())
+    connection.exec_driver_sql(f"SET LOCAL ROLE {OWNER}")
+    yield
+    # Not where it failed: the transaction is over then.
+    connection.exec_driver_sql(f"SET LOCAL ROLE {before}")
+
+
+def misplaced(connection: sa.Connection) -> list[tuple[str, str, str]]:
+    """Objects of schema headrace that others own than should: which, whose they are to be, the statement."""
+    return [(row[0], row[1], row[2]) for row in execute(connection, _render("owners"))]
+
+
+def hand_over(connection: sa.Connection) -> None:
+    """Gives everything in schema headrace to whom it is to belong. The schema is there."""
+    for object_, _, statement in misplaced(connection)[:1]:
+        if object_ == "schema headrace":
+            execute(connection, statement)
+    statements = [statement for _, _, statement in misplaced(connection)]
+    if not statements:
+        return
+    execute(connection, f"GRANT CREATE ON SCHEMA headrace TO {_OWN_FUNCTIONS}")
+    for statement in statements:
+        execute(connection, statement)
+    execute(connection, f"REVOKE CREATE ON SCHEMA headrace FROM {_OWN_FUNCTIONS}")
+
+
+def given(connection: sa.Connection) -> list[str]:
+    """The statements that take back what Headrace's roles were given outside of schema headrace."""
+    return [row[0] for row in execute(connection, _render("source_rights_given"))]
+
+
+def lacking(
+    connection: sa.Connection, domains: Iterable[Domain], source_schema: str
+) -> list[tuple[str, str]]:
+    """What Headrace's roles lack on the application's schema, and the statements that give it."""
+    reads = [table.name for domain in domains for table in domain.tables]
+    query = _render(
+        "source_rights", schema=_literal(source_schema), reads=_literals(reads), inserts=_literals(_INSERTS)
+    )
+    return [(row[0], row[1]) for row in execute(connection, query)]
+
+
+def give(connection: sa.Connection, domains: Iterable[Domain], source_schema: str) -> bool:
+    """Gives Headrace's roles what they need of the application's schema; whether they lacked any of it.
+
+    Raises:
+        HeadraceError: the connected role may not give all of it; the statements are in the message.
+    """
+    chosen = list(domains)
+    lacked = lacking(connection, chosen, source_schema)
+    for _, statement in lacked:
+        execute(connection, statement)
+    if left := lacking(connection, chosen, source_schema):
+        raise HeadraceError(
+            "migrate: the role lacks a right: it may not give Headrace's roles what they need of the application's schema; "
+            "nothing was changed; run it as the owner of the source tables, or let that owner run first:\n"
+            + "\n".join(f"{statement};" for _, statement in left)
+        )
+    return bool(lacked)

@@ -1,0 +1,1 @@
+"""Headrace on one machine: the embedded server, its home, the processes of `headrace up`."""

@@ -1,0 +1,86 @@
+"""Text that somebody else may have written, shown harmlessly: on a terminal, in a log, in Dagster's UI.
+
+Dagster's UI takes descriptions of check results and markdown metadata for Markdown, images and bare addresses included, and makes links
+of addresses in logs and errors.
+"""
+
+from __future__ import annotations
+
+import re
+from unicodedata import category
+
+LONGEST_NAME = 60
+LONGEST_TEXT = 4_000
+_JOINERS = "\N{ZERO WIDTH NON-JOINER}\N{ZERO WIDTH JOINER}"
+
+# What is punctuation of Markdown within a line, and what begins a heading or a list.
+_PUNCTUATION = re.compile(r"([\\`*\[\]<|~]|&(?=#?\w+;)|(?<![^\W_])_|_(?![^\W_]))")
+_BEGINS_A_BLOCK = re.compile(r"(#+|[-+=]+|>.*|\d+[.)])$")
+# Words that become links by themselves, with no punctuation to escape.
+_ADDRESS = re.compile(r"://|www\.|@", re.IGNORECASE)
+_SCHEME = re.compile(r"(?<=[a-z]):(?=//)", re.IGNORECASE)
+
+
+class _Harmless(dict[int, str]):
+    """For str.translate: what a terminal obeys or reorders a line by is shown as a replacement character, breaks as blanks."""
+
+    def __missing__(self, code: int) -> str:
+        letter = chr(code)
+        if letter.isspace():
+            shown = " "
+        elif category(letter) in ("Cc", "Cf", "Cs") and letter not in _JOINERS:
+            shown = "\N{REPLACEMENT CHARACTER}"
+        else:
+            shown = letter
+        self[code] = shown
+        return shown
+
+
+_HARMLESS = _Harmless()
+
+
+def clean(text: str) -> str:
+    """Text from outside on one line, without what controls a terminal or turns the direction of a line."""
+    return " ".join(text.translate(_HARMLESS).split())
+
+
+def clean_lines(text: str) -> str:
+    """The same for text of several lines, which stay; so do blanks."""
+    return "\n".join(line.translate(_HARMLESS) for line in text.split("\n"))
+
+
+def name_text(value: str | None) -> str:
+    """A name from outside, cleaned; (none) where there is none."""
+    return "(none)" if value is None else clean(value)
+
+
+def cut(text: str, longest: int) -> str:
+    """The text, or its beginning and a mark."""
+    return text if len(text) <= longest else text[: longest - 1] + "…"
+
+
+def markdown_text(text: str, longest: int = LONGEST_TEXT) -> str:
+    """The text on one line as Markdown that shows just it, in a table's cell as well. Addresses stand there as code."""
+    words = cut(clean(text), longest).split(" ")
+    told = [_code(word) if _ADDRESS.search(word) else _escaped(word) for word in words]
+    if _BEGINS_A_BLOCK.match(words[0]):
+        told[0] = f"{words[0][:-1]}\\{words[0][-1]}" if words[0][0].isdigit() else f"\\{words[0]}"
+    return " ".join(told)
+
+
+def log_text(text: str, longest: int = LONGEST_TEXT) -> str:
+    """The text on one line, for logs and errors: an address in it is taken apart, and so becomes no link."""
+    return _SCHEME.sub(": ", cut(clean(text), longest))
+
+
+def _escaped(word: str) -> str:
+    """Underscores between letters mean nothing, and stand in every name of a table."""
+    return _PUNCTUATION.sub(r"\\\1", word)
+
+
+def _code(word: str) -> str:
+    """Between more backticks than the word has in a row. A table's cell ends at | in code too, and a backslash before it is lost."""
+    fence = "`" * (1 + max(map(len, re.findall("`+", word)), default=0))
+    blank = " " if "`" in (word[0], word[-1]) else ""
+    inside = word.replace("\\|", "\\¦").replace("|", "\\|")
+    return f"{fence}{blank}{inside}{blank}{fence}"

@@ -12,7 +12,11 @@ from pathlib import Path
 
 import jinja2
 
+from orchestration.database.statements import FOLDER
+
 SQL_ROOT: Traversable = files("dbt_like_sql")
+# Folders whose files make nothing that stays.
+RUN_BY_PYTHON = ("rights", FOLDER)
 
 
 def migration_sql(name: str) -> list[str]:
@@ -91,16 +95,21 @@ def load_objects(
     objects = []
     for path in _sql_files(SQL_ROOT.joinpath(domain)):
         kind = path.parent.name if path.parent.name != domain else "domain"
-        if kind == "rights":
-            continue  # they make nothing that stays: orchestration/install/rights.py runs them
+        if kind in RUN_BY_PYTHON:
+            continue
         rendered = environment.from_string(path.read_text(encoding="utf-8")).render(context)
         objects.append(SqlObject(path.stem, domain, kind, rendered))
     return objects
 
 
 def sql_file_names(domain: str, kind: str) -> list[str]:
-    """The names (without ending) of the SQL files in one folder of a domain, sorted; empty where there is none."""
-    return [path.stem for path in _sql_files(SQL_ROOT.joinpath(domain, kind))]
+    """The names (without ending) of the SQL files in one folder of a domain, sorted; empty where there is none.
+
+    Args:
+        kind: the folder; "": all whose files make something.
+    """
+    found = _sql_files(SQL_ROOT.joinpath(domain, kind))
+    return [path.stem for path in found if kind or path.parent.name not in RUN_BY_PYTHON]
 
 
 def _sql_files(folder: Traversable) -> list[Path]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import subprocess
@@ -21,6 +22,7 @@ from orchestration.dagster_kit.partitions import START, first_day
 from orchestration.dagster_kit.reporting import REPORT_QUIET_EVERY
 from orchestration.definitions import defs
 from orchestration.errors import HeadraceError
+from orchestration.install.contract import read_contract
 
 ROOT = Path(orchestration.__file__).parent
 # What Dagster itself does without, and a code server, a run or a tick should not pay for.
@@ -95,9 +97,13 @@ def test_dagster_is_imported_only_in_the_files_that_are_named_for_it() -> None:
 
 
 def test_every_domain_that_has_definitions_is_merged() -> None:
-    text = (ROOT / "definitions.py").read_text(encoding="utf-8")
-    for path in ROOT.glob("*/definitions.py"):
-        assert f"from orchestration.{path.parent.name} import definitions as" in text
+    with_definitions = {path.parent.name for path in ROOT.glob("*/definitions.py")}
+    assert with_definitions == set(read_contract())
+    for domain in with_definitions:
+        own = importlib.import_module(f"orchestration.{domain}.definitions").definitions
+        keys = own.resolve_asset_graph().get_all_asset_keys()
+        assert keys
+        assert keys <= defs.resolve_asset_graph().get_all_asset_keys()
 
 
 def test_dagster_finds_one_definitions_object_in_the_module() -> None:

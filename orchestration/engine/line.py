@@ -12,13 +12,10 @@ import time
 from collections.abc import Awaitable, Callable
 
 import psycopg
-import structlog
 
 from orchestration.database import connect
 from orchestration.errors import HeadraceError
 from orchestration.sessions import SILENT_IN_TRANSACTION_SECONDS, AsyncSession
-
-log = structlog.get_logger("headrace.worker")
 
 # How long an answer may be on its way, either way, before the server is asked, and for how long nothing may have come to it.
 PATIENCE_SECONDS = SILENT_IN_TRANSACTION_SECONDS + 2.0
@@ -60,6 +57,9 @@ async def attend(
         with contextlib.suppress(psycopg.Error, HeadraceError, TimeoutError):
             found = await asyncio.wait_for(_at_the_server(session, database_url), _ASK_SECONDS)
             if is_cut(found) and session.waiting_since == since:
+                import structlog  # with it comes rich, which a process that only has the definitions does without
+
+                log = structlog.get_logger("headrace.worker")
                 log.warning("no answer is on its way: the line was cut", pid=session.info.backend_pid)
                 session.cut()
 

@@ -22,7 +22,8 @@ RETURN CASE
         WHEN p_item #>> '{unsupported,type}' IN (
             'gif', 'group_invite', 'image', 'audio', 'video', 'document', 'sticker', 'link_preview', 'location', 'order', 'poll_creation',
             'product') THEN NULL
-        ELSE 'type "unsupported"' || coalesce(' (' || left(p_item #>> '{unsupported,type}', 80) || ')', '') || ': it is not said that the contact wrote something'
+        ELSE 'type "unsupported"' || coalesce(' (' || left(p_item #>> '{unsupported,type}', 80) || ')', '')
+            || ': it is not said that the contact wrote something'
     END
     ELSE 'type ' || left((p_item -> 'type')::text, 80) || ' is not known to be a message of the contact'
 END;

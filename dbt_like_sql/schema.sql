@@ -3522,6 +3522,7 @@ $$;
 CREATE FUNCTION headrace.source_holds(p_source text) RETURNS boolean
     LANGUAGE plpgsql IMMUTABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    SET plan_cache_mode TO 'force_generic_plan'
     AS $$
 DECLARE
     v_problem record;
@@ -3542,21 +3543,25 @@ $$;
 -- Name: source_mark(name, name, text[]); Type: FUNCTION; Schema: headrace; Owner: -
 
 CREATE FUNCTION headrace.source_mark(p_schema name, p_table name, p_columns text[]) RETURNS text
-    LANGUAGE sql STABLE
+    LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
     AS $$
-    SELECT concat_ws(
-        ' ', c.oid, c.relkind, hashtext(c.relacl::text),
-        CASE WHEN c.relrowsecurity THEN (
-            SELECT 'rls ' || string_agg(p.oid || ':' || p.xmin, ',' ORDER BY p.oid) FROM pg_policy p WHERE p.polrelid = c.oid
-        ) END, c.relrowsecurity,
-        (
-            SELECT string_agg(a.attnum || ':' || a.attname || ':' || a.xmin, ',' ORDER BY a.attnum)
-            FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attname = ANY (p_columns)
-        ),
-        CASE WHEN c.relhassubclass THEN nullif(headrace.source_parts(c.oid)::text, '{}') END)
-    FROM pg_class c INNER JOIN pg_namespace n ON n.oid = c.relnamespace
-    WHERE n.nspname = p_schema AND c.relname = p_table AND c.relkind IN ('r', 'p')
+BEGIN
+    RETURN (
+        SELECT concat_ws(
+            ' ', c.oid, c.relkind, hashtext(c.relacl::text),
+            CASE WHEN c.relrowsecurity THEN (
+                SELECT 'rls ' || string_agg(p.oid || ':' || p.xmin, ',' ORDER BY p.oid) FROM pg_policy p WHERE p.polrelid = c.oid
+            ) END, c.relrowsecurity,
+            (
+                SELECT string_agg(a.attnum || ':' || a.attname || ':' || a.xmin, ',' ORDER BY a.attnum)
+                FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attname = ANY (p_columns)
+            ),
+            CASE WHEN c.relhassubclass THEN nullif(headrace.source_parts(c.oid)::text, '{}') END)
+        FROM pg_class c INNER JOIN pg_namespace n ON n.oid = c.relnamespace
+        WHERE n.nspname = p_schema AND c.relname = p_table AND c.relkind IN ('r', 'p')
+    );
+END
 $$;
 
 -- Name: source_parts(oid); Type: FUNCTION; Schema: headrace; Owner: -

@@ -1,6 +1,6 @@
 # Needs make and Python 3.11 to 3.13; everything else is set up in .venv. ARGS=… goes to the command of the target.
 .DEFAULT_GOAL := help
-.PHONY: help up test check lock bench soak pictures clean setup
+.PHONY: help up test examples check lock bench soak pictures clean setup
 MAKEFLAGS += --no-print-directory
 # Another virtual environment may be active: it is none of ours.
 unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME
@@ -12,9 +12,13 @@ up: setup ## Start everything on this machine: PostgreSQL, example data, worker,
 	@exec .venv/bin/headrace up $(ARGS)
 
 # HEADRACE_TEST_SERVER_URL=postgresql://… runs those that are about the server on that one.
+PYTEST = env -u HEADRACE_DATABASE_URL -u HEADRACE_SOURCE_SCHEMA -u HEADRACE_HOME -u DAGSTER_PG_URL -u DAGSTER_HOME \
+	.venv/bin/python -m pytest -n logical --maxprocesses 4 --dist worksteal
 test: setup ## Run the tests on an embedded PostgreSQL of their own; ARGS='-k fold' picks some
-	@exec env -u HEADRACE_DATABASE_URL -u HEADRACE_SOURCE_SCHEMA -u HEADRACE_HOME -u DAGSTER_PG_URL -u DAGSTER_HOME \
-		.venv/bin/python -m pytest -n logical --maxprocesses 4 $(ARGS)
+	@exec $(PYTEST) $(ARGS)
+
+examples: setup ## Run the property tests for long, with 1,000 examples each; ARGS='-k any_life'
+	@HEADRACE_TEST_EXAMPLES=$${HEADRACE_TEST_EXAMPLES:-1000} exec $(PYTEST) -m hypothesis -o faulthandler_timeout=0 $(ARGS)
 
 check: setup ## Check style, types and SQL: ruff, mypy, sqlfluff
 	.venv/bin/python -m ruff check .

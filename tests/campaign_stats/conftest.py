@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -16,6 +17,7 @@ import pytest
 from orchestration.dagster_kit.resources import ApplicationDatabase
 from orchestration.demo.campaign_stats.load import LoadedCampaign, load
 from orchestration.engine.stream import drain
+from tests.databases import create_database, drop_database, rebase_streams, with_database
 
 
 @dataclass(frozen=True)
@@ -56,12 +58,67 @@ def app(database: str) -> Iterator[psycopg.Connection[Any]]:
         yield connection
 
 
+@pytest.fixture(scope="session")
+def loaded(server_url: str, templates: dict[str, str]) -> tuple[str, tuple[LoadedCampaign, ...]]:
+    """Template with four small campaigns that are not yet counted; the first was completed so long ago that it will be frozen."""
+    name = create_database(server_url, templates["migrated"])
+    url = with_database(server_url, name)
+    with psycopg.connect(url, autocommit=True) as connection:
+        rebase_streams(connection)
+    return name, load(url, "public", 4, 7, datetime.now(UTC), scale=0.002).campaigns
+
+
+@pytest.fixture(scope="session")
+def drained(server_url: str, loaded: tuple[str, tuple[LoadedCampaign, ...]]) -> str:
+    """The same, counted."""
+    name = create_database(server_url, loaded[0])
+    url = with_database(server_url, name)
+    _same_log(url)
+    asyncio.run(drain(url, timeout_seconds=60))
+    return name
+
+
+def _same_log(url: str) -> None:
+    """A clone on the same server may go on reading the log where its template stood."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("UPDATE headrace.stream_cursor SET database_name = current_database()")
+
+
+@contextmanager
+def _clone(server_url: str, template: str) -> Iterator[str]:
+    name = create_database(server_url, template)
+    try:
+        url = with_database(server_url, name)
+        _same_log(url)
+        yield url
+    finally:
+        drop_database(server_url, name)
+
+
 @pytest.fixture
-def application(database: str, monkeypatch: pytest.MonkeyPatch) -> Application:
-    """Four small campaigns that are loaded and not yet counted; the first was completed so long ago that it will be frozen."""
-    monkeypatch.setenv("HEADRACE_DATABASE_URL", database)
-    report = load(database, "public", 4, 7, datetime.now(UTC), scale=0.002)
-    return Application(database, report.campaigns)
+def application(
+    server_url: str,
+    loaded: tuple[str, tuple[LoadedCampaign, ...]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Application]:
+    """A database of its own with the four campaigns of `loaded`."""
+    template, campaigns = loaded
+    with _clone(server_url, template) as url:
+        monkeypatch.setenv("HEADRACE_DATABASE_URL", url)
+        yield Application(url, campaigns)
+
+
+@pytest.fixture
+def counted(
+    server_url: str,
+    loaded: tuple[str, tuple[LoadedCampaign, ...]],
+    drained: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Application]:
+    """The same, counted."""
+    with _clone(server_url, drained) as url:
+        monkeypatch.setenv("HEADRACE_DATABASE_URL", url)
+        yield Application(url, loaded[1])
 
 
 @dataclass(frozen=True)

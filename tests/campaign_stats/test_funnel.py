@@ -11,7 +11,7 @@ from operator import mul
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -60,7 +60,6 @@ def test_bars_are_as_long_as_their_counters_on_one_scale() -> None:
     }
 
 
-@settings(max_examples=30, deadline=None)
 @given(
     st.lists(st.integers(0, LARGEST), min_size=4, max_size=4).map(lambda four: sorted(four, reverse=True)),
     st.integers(0, LARGEST),
@@ -78,7 +77,6 @@ def test_any_counters_are_drawn_within_a_pixel_and_what_is_not_nothing_is_seen(
         assert bool(found[name]) == bool(value)
 
 
-@settings(max_examples=30, deadline=None)
 @given(
     st.lists(st.tuples(st.none() | st.text(), st.integers(0, LARGEST)), max_size=5),
     st.text(),

@@ -12,7 +12,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestration.install.migrate import migrate
@@ -74,7 +74,6 @@ change = st.one_of(
     user=owner,
     changes=st.lists(st.lists(change, max_size=3), max_size=8),
 )
-@settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_what_is_there_throughout_is_listed_once_and_in_order_whatever_comes_and_goes(
     app: Connection, there: list[tuple[int, Any]], limit: int, user: Any, changes: list[list[Any]]
 ) -> None:
@@ -269,7 +268,6 @@ def test_a_bad_cursor_is_an_error_that_says_so(app: Connection, cursor: str) -> 
 
 
 @given(cursor=st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=60))
-@settings(deadline=None, max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_no_text_is_an_error_of_another_kind(app: Connection, cursor: str) -> None:
     with contextlib.suppress(psycopg.errors.InvalidParameterValue):
         page(app, cursor=cursor)

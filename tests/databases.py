@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -63,6 +64,24 @@ def create_database(server_url: str, template: str = "template0") -> str:
             sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template))
         )
     return name
+
+
+def create_clone(server_url: str, template: str) -> str:
+    """Name of a new database with rows as the template's, whose streams go on where those of the template stood."""
+    name = create_database(server_url, template)
+    with psycopg.connect(with_database(server_url, name), autocommit=True) as connection:
+        connection.execute("UPDATE headrace.stream_cursor SET database_name = current_database()")
+    return name
+
+
+@contextmanager
+def clone(server_url: str, template: str) -> Iterator[str]:
+    """URL of such a database; it is dropped at the end."""
+    name = create_clone(server_url, template)
+    try:
+        yield with_database(server_url, name)
+    finally:
+        drop_database(server_url, name)
 
 
 def drop_database(server_url: str, name: str) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -17,7 +16,7 @@ import pytest
 from orchestration.dagster_kit.resources import ApplicationDatabase
 from orchestration.demo.campaign_stats.load import LoadedCampaign, load
 from orchestration.engine.stream import drain
-from tests.databases import create_database, drop_database, rebase_streams, with_database
+from tests.databases import clone, create_clone, create_database, rebase_streams, with_database
 
 
 @dataclass(frozen=True)
@@ -71,28 +70,10 @@ def loaded(server_url: str, templates: dict[str, str]) -> tuple[str, tuple[Loade
 @pytest.fixture(scope="session")
 def drained(server_url: str, loaded: tuple[str, tuple[LoadedCampaign, ...]]) -> str:
     """The same, counted."""
-    name = create_database(server_url, loaded[0])
+    name = create_clone(server_url, loaded[0])
     url = with_database(server_url, name)
-    _same_log(url)
     asyncio.run(drain(url, timeout_seconds=60))
     return name
-
-
-def _same_log(url: str) -> None:
-    """A clone on the same server may go on reading the log where its template stood."""
-    with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute("UPDATE headrace.stream_cursor SET database_name = current_database()")
-
-
-@contextmanager
-def _clone(server_url: str, template: str) -> Iterator[str]:
-    name = create_database(server_url, template)
-    try:
-        url = with_database(server_url, name)
-        _same_log(url)
-        yield url
-    finally:
-        drop_database(server_url, name)
 
 
 @pytest.fixture
@@ -103,7 +84,7 @@ def application(
 ) -> Iterator[Application]:
     """A database of its own with the four campaigns of `loaded`."""
     template, campaigns = loaded
-    with _clone(server_url, template) as url:
+    with clone(server_url, template) as url:
         monkeypatch.setenv("HEADRACE_DATABASE_URL", url)
         yield Application(url, campaigns)
 
@@ -116,7 +97,7 @@ def counted(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Application]:
     """The same, counted."""
-    with _clone(server_url, drained) as url:
+    with clone(server_url, drained) as url:
         monkeypatch.setenv("HEADRACE_DATABASE_URL", url)
         yield Application(url, loaded[1])
 

@@ -6,7 +6,7 @@ import base64
 import contextlib
 import json
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from orchestration.install.migrate import migrate
 from orchestration.settings import Settings
 from tests.campaign_stats.oracle import drain
+from tests.databases import clone, create_database, drop_database, with_database
 from tests.rows import a_history, insert
 
 START = datetime(2026, 3, 27, 12, tzinfo=UTC)
@@ -298,9 +299,23 @@ def test_a_page_has_between_1_and_200_campaigns(app: Connection, limit: int | No
 MANY = 20_000
 
 
+@pytest.fixture(scope="module")
+def of_many(server_url: str, templates: dict[str, str]) -> Iterator[str]:
+    """Template with 20,000 campaigns, all counted, three at each time: of two users, one who has every fortieth, one who has the oldest."""
+    name = create_database(server_url, templates["migrated"])
+    with psycopg.connect(with_database(server_url, name), autocommit=True) as app:
+        make_many(app)
+    yield name
+    drop_database(server_url, name)
+
+
 @pytest.fixture
-def many(app: Connection) -> Connection:
-    """20,000 campaigns, all counted, three at each time: of two users, one who has every fortieth, one who has the oldest."""
+def many(server_url: str, of_many: str) -> Iterator[Connection]:
+    with clone(server_url, of_many) as url, psycopg.connect(url, autocommit=True) as app:
+        yield app
+
+
+def make_many(app: Connection) -> None:
     app.execute("ALTER TABLE campaigns DISABLE TRIGGER USER")
     app.execute(
         "INSERT INTO campaigns (user_id, status, created_at)"
@@ -315,7 +330,6 @@ def many(app: Connection) -> Connection:
         " SELECT id, '[]', '{}', '' FROM campaigns"
     )
     app.execute("ALTER TABLE campaigns ENABLE TRIGGER USER; ANALYZE")
-    return app
 
 
 @pytest.mark.parametrize(

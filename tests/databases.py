@@ -42,6 +42,8 @@ _OF_THE_SERVER = (
     f"pg_subscription WHERE subdbid = {_HERE}",
     "pg_class WHERE relkind IN ('r', 'm') AND oid >= 16384 AND reltuples >= 0",
 )
+# Streams read from this moment on, as after a rebase.
+_FROM_NOW = "UPDATE headrace.stream_cursor SET prev = pg_current_snapshot(), advanced_at = clock_timestamp()"
 _OURS = "relnamespace NOT IN ('pg_catalog'::regnamespace, 'information_schema'::regnamespace, 'pg_toast'::regnamespace)"
 _TABLES = f"SELECT oid::regclass::text FROM pg_class WHERE relkind = 'r' AND {_OURS} ORDER BY 1"
 _SEQUENCES = f"SELECT oid::regclass::text FROM pg_class WHERE relkind = 'S' AND {_OURS} ORDER BY 1"
@@ -199,7 +201,7 @@ class _Fresh:
         filled = {}
         for (table,) in connection.execute(_TABLES).fetchall():
             rows = [row for (row,) in connection.execute(f"SELECT t::text FROM {table} t")]
-            if rows and table != "headrace.stream_cursor":  # streams are rebased
+            if rows:
                 texts = sql.Literal(rows).as_string(connection)
                 filled[table] = (
                     len(rows),
@@ -235,7 +237,7 @@ class _Fresh:
             if table not in kept:
                 connection.execute(fill)
         connection.execute(self.sequences)
-        rebase_streams(connection)
+        connection.execute(_FROM_NOW)
         connection.execute("SELECT pg_stat_reset()")
         self.since = _transaction(connection)
 

@@ -13,7 +13,10 @@ from orchestration.engine.stream import drain
 from tests.databases import EmptiedDatabase
 from tests.rows import a_history
 
-# The cursor of a clone says when it was told that it is one.
+CURSORS = """
+    SELECT stream, shard, cur, pos, last_pos, window_rows, state, system_identifier,
+        database_name = current_database(), changes_applied, advanced_at > now() - interval '1 minute'
+    FROM headrace.stream_cursor"""
 RELATIONS = """
     SELECT c.oid::regclass::text, pg_relation_size(c.oid), c.reltuples, pg_indexes_size(c.oid) FROM pg_class c
     WHERE c.relkind IN ('r', 'S') AND c.relnamespace::regnamespace::text IN ('public', 'headrace')
@@ -22,8 +25,9 @@ RELATIONS = """
 
 
 def content(url: str) -> list[tuple[Any, ...]]:
-    """Every table and sequence with its size, the planner's idea of it, and its rows."""
-    return [(*found, run(url, f"SELECT * FROM {found[0]} ORDER BY 1")) for found in run(url, RELATIONS)]
+    """Every table and sequence with its size, the planner's idea of it, and its rows; where the streams stand."""
+    tables = [(*found, run(url, f"SELECT * FROM {found[0]} ORDER BY 1")) for found in run(url, RELATIONS)]
+    return [*tables, *run(url, CURSORS)]
 
 
 @pytest.fixture

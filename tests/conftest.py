@@ -88,7 +88,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
                 folder = str(Path(report.location[0]).parent)
                 seconds[folder] += report.duration
                 tests[folder].add(report.nodeid)
-    terminalreporter.section("seconds per folder")
+    if seconds:
+        terminalreporter.section("seconds per folder")
     for folder, spent in seconds.most_common():
         terminalreporter.line(f"{spent:8.1f}s {len(tests[folder]):5} tests  {folder}")
 

@@ -383,6 +383,7 @@ def connection(database: str) -> Iterator[Connection]:
 
 
 @pytest.mark.long
+@pytest.mark.server
 @pytest.mark.hypothesis
 def test_whatever_happens_served_numbers_are_right_and_frozen_ones_change_on_record(
     connection: Connection,

@@ -6,10 +6,13 @@ import copy
 import json
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.campaign_stats.webhooks import Connection, envelope, ingest, message, status
+
+pytestmark = [pytest.mark.server, pytest.mark.hypothesis]
 
 anything = st.recursive(
     st.none()

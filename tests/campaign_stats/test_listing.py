@@ -69,6 +69,7 @@ change = st.one_of(
 )
 
 
+@pytest.mark.server
 @given(
     there=st.lists(st.tuples(minute, owner), max_size=12),
     limit=st.integers(1, 5),

@@ -72,6 +72,7 @@ def test_what_is_no_json_is_kept_as_it_came(body: str, app: Connection) -> None:
 PIECES = ["\\", "\\\\", '"', "u0000", "\\u0000", "\\ud800", "\\uDC00", "\\u00e9", "x", "\\n"]
 
 
+@pytest.mark.hypothesis
 def test_whatever_is_escaped_reads_as_it_was_meant(app: Connection) -> None:
     @given(st.lists(st.sampled_from(PIECES), max_size=8))
     def deliver(pieces: list[str]) -> None:

@@ -35,12 +35,6 @@ EVERY_CHECK = {key for check in checks for key in check.check_keys}
 NAMES = [next(iter(sorted(check.check_keys))).to_user_string() for check in checks]
 
 
-@pytest.fixture
-def counted(application: Application) -> Application:
-    application.drain()
-    return application
-
-
 @contextmanager
 def run_of_the_job() -> Iterator[dg.ExecuteInProcessResult]:
     with dg.DagsterInstance.ephemeral() as instance:

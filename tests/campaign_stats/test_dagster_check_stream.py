@@ -42,12 +42,6 @@ LIMITS = LagLimits(rows=100, seconds=60, writer_seconds=300, rebuild_seconds=360
 CAMPAIGN = UUID("00000000-0000-4000-8000-00000000000a")
 
 
-@pytest.fixture
-def counted(application: Application) -> Application:
-    application.drain()
-    return application
-
-
 # --- lag -----------------------------------------------------------------------------------------------------------
 
 

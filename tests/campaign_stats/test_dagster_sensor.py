@@ -320,9 +320,7 @@ def test_a_database_without_headrace_fails_the_tick(
     assert "run: headrace migrate" in str(raised.value)
 
 
-def test_a_database_without_the_stream_is_skipped_with_a_word(
-    database: str, application: Application
-) -> None:
+def test_a_database_without_the_stream_is_skipped_with_a_word(application: Application) -> None:
     application.rows("DELETE FROM headrace.stream_cursor")
     with dg.DagsterInstance.ephemeral() as instance:
         result = tick(instance)

@@ -53,6 +53,7 @@ class Table:
     columns: tuple[Column, ...]
     indexes: tuple[Index, ...]
     advised: tuple[Index, ...] = ()  # may be missing: something is slower then
+    inserted_by: str | None = None  # the function of ours that inserts into it
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,7 @@ class Domain:
     activated_by: tuple[str, ...]
     tables: tuple[Table, ...]
     alike: tuple[tuple[tuple[str, str], ...], ...] = ()  # (table, column): compared with each other
+    locked_first: tuple[str, ...] = ()  # tables of ours that its transactions lock before others
 
 
 Catalog = Mapping[str, FoundTable]
@@ -81,12 +83,14 @@ def _domain(name: str, body: Mapping[str, Any]) -> Domain:
         indexes = [Index((unique,), unique=True) for unique in spec.get("unique", [])]
         indexes += [_index(index) for index in spec.get("indexes", [])]
         advised = tuple(_index(index) for index in spec.get("advised", []))
-        tables.append(Table(table, columns, tuple(indexes), advised))
+        tables.append(Table(table, columns, tuple(indexes), advised, spec.get("inserted_by")))
     alike = tuple(
         tuple((table, column) for table, column in (place.split(".") for place in group))
         for group in body.get("alike", [])
     )
-    return Domain(name, tuple(body["activated_by"]), tuple(tables), alike)
+    return Domain(
+        name, tuple(body["activated_by"]), tuple(tables), alike, tuple(body.get("locked_first", []))
+    )
 
 
 def _index(spec: Mapping[str, Any] | list[str]) -> Index:
@@ -97,8 +101,16 @@ def _index(spec: Mapping[str, Any] | list[str]) -> Index:
 
 
 def captured_sources(domains: Iterable[Domain]) -> list[str]:
-    """The tables that the domains capture, in the domains' order."""
-    return [source for domain in domains for source in sql_file_names(domain.name, "capture")]
+    """The tables that the domains capture, each once, in the domains' order."""
+    return list(
+        dict.fromkeys(source for domain in domains for source in sql_file_names(domain.name, "capture"))
+    )
+
+
+def inserting_functions() -> list[str]:
+    """The functions that insert into the application's tables, of whatever domain."""
+    tables = (table for domain in read_contract().values() for table in domain.tables)
+    return sorted({table.inserted_by for table in tables if table.inserted_by})
 
 
 def active_domains(

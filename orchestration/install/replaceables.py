@@ -10,10 +10,9 @@ from itertools import groupby
 
 import sqlalchemy as sa
 
-from orchestration.database.sql_files import SqlObject, sql_file_names
+from orchestration.database.sql_files import SqlObject
 from orchestration.install import rights
 from orchestration.install.change import execute
-from orchestration.install.contract import read_contract
 
 
 def apply(connection: sa.Connection, replaceable: list[SqlObject]) -> None:
@@ -32,8 +31,9 @@ def apply(connection: sa.Connection, replaceable: list[SqlObject]) -> None:
 
 def _make(connection: sa.Connection, replaceable: list[SqlObject]) -> None:
     """As their owner, so that no default privileges of the migrating role come along; but for those of other owners."""
-    for others, items in groupby(replaceable, lambda item: item.name in rights.OF_OTHERS):
-        with nullcontext() if others else rights.acting_as_owner(connection):
+    others = rights.of_others()
+    for is_others, items in groupby(replaceable, lambda item: item.name in others):
+        with nullcontext() if is_others else rights.acting_as_owner(connection):
             for item in items:
                 execute(connection, item.sql)
 
@@ -42,7 +42,7 @@ def _left_over(connection: sa.Connection, replaceable: list[SqlObject]) -> bool:
     """Whether there are views or functions of an older version: with names that are no more, of another kind, with other parameters."""
     views = [item.name for item in replaceable if f"VIEW headrace.{item.name} AS" in item.sql]
     others = [item.name for item in replaceable if item.name not in views]
-    names = [name for domain in ("engine", *read_contract()) for name in sql_file_names(domain, "")]
+    names = [item.name for item in replaceable]
     rows = connection.execute(
         sa.text("""
             SELECT FROM pg_class

@@ -17,16 +17,14 @@ from orchestration.database.connections import engine
 from orchestration.database.sql_files import SQL_ROOT
 from orchestration.errors import HeadraceError, Problem
 from orchestration.install.change import Command, execute, explained
-from orchestration.install.contract import Domain
+from orchestration.install.contract import Domain, inserting_functions
 
 OWNER = "headrace_owner"
 # Whoever migrates acts as these; the others are for logins.
 INTERNAL = (OWNER, "headrace_capture", "headrace_ingest", "headrace_monitor")
 GRANTED = ("headrace_reader", "headrace_app", "headrace_worker")
-# Functions that are not their maker's; capture's are made by themselves.
-OF_OTHERS = ("store_webhook_items", "oldest_writer", "held_up")
-# Tables that webhooks are written to.
-_INSERTS = ("message_status_logs", "messages")
+# Functions that see what headrace_owner may not.
+_MONITORING = ("oldest_writer", "held_up")
 # These own functions; new owners must be allowed to make objects where theirs are, at that moment.
 _OWN_FUNCTIONS = "headrace_capture, headrace_ingest, headrace_monitor"
 
@@ -56,6 +54,11 @@ def _render(name: str, **context: str) -> str:
     text = SQL_ROOT.joinpath("engine", "rights", f"{name}.sql").read_text(encoding="utf-8")
     code = re.sub(r"\A(--.*\n)*", "", text)
     return str(jinja2.Template(code, undefined=jinja2.StrictUndefined).render(context))
+
+
+def of_others() -> frozenset[str]:
+    """The functions that do not belong to headrace_owner; capture's are made by themselves."""
+    return frozenset((*inserting_functions(), *_MONITORING))
 
 
 def roles_statement(connection: sa.Connection) -> str:
@@ -174,7 +177,10 @@ def acting_as_owner(connection: sa.Connection) -> Iterator[None]:
 
 def misplaced(connection: sa.Connection) -> list[tuple[str, str, str]]:
     """Objects of schema headrace that others own than should: which, whose they are to be, the statement."""
-    return [(row[0], row[1], row[2]) for row in execute(connection, _render("owners"))]
+    return [
+        (row[0], row[1], row[2])
+        for row in execute(connection, _render("owners", inserters=_literals(inserting_functions())))
+    ]
 
 
 def hand_over(connection: sa.Connection) -> None:
@@ -200,9 +206,12 @@ def lacking(
     connection: sa.Connection, domains: Iterable[Domain], source_schema: str
 ) -> list[tuple[str, str]]:
     """What Headrace's roles lack on the application's schema, and the statements that give it."""
-    reads = [table.name for domain in domains for table in domain.tables]
+    tables = [table for domain in domains for table in domain.tables]
     query = _render(
-        "source_rights", schema=_literal(source_schema), reads=_literals(reads), inserts=_literals(_INSERTS)
+        "source_rights",
+        schema=_literal(source_schema),
+        reads=_literals(table.name for table in tables),
+        inserts=_literals(table.name for table in tables if table.inserted_by),
     )
     return [(row[0], row[1]) for row in execute(connection, query)]
 

@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from orchestration.demo.campaign_stats.load import create_schema
 from orchestration.engine.stream import drain
 from orchestration.errors import HeadraceError
-from orchestration.install import change
+from orchestration.install import change, stream_requests
 from orchestration.install import migrate as migrating
 from orchestration.install.doctor import diagnose
 from orchestration.install.migrate import Migrated, check_migration, migrate
@@ -149,17 +149,17 @@ def test_campaigns_are_queued_before_a_table_of_the_application_is_locked(
         for step in (
             "SELECT headrace.queue_new_campaigns(",
             "SELECT headrace.register_stream(",
-            "SELECT headrace.capture_table(",
+            "SELECT headrace.capture_spec(",
         ):
             if script.startswith(step) or f"\n{step}" in script:
                 seen.append((step.split()[1].split(".")[-1].strip("("), bool(locks), rows[0][0]))
         return rows
 
     monkeypatch.setattr(migrating, "execute", watched)
+    monkeypatch.setattr(stream_requests, "execute", watched)
     migrate(app_database, settings)
-    assert seen[0] == ("queue_new_campaigns", False, len(campaigns))
-    assert seen[1][:2] == ("register_stream", False)
-    assert [step for step, _, _ in seen[2:]] == ["capture_table"] * 4 + ["queue_new_campaigns"]
+    assert seen[0] == ("register_stream", False, len(campaigns))
+    assert [step for step, _, _ in seen[1:]] == ["capture_spec"] * 4 + ["queue_new_campaigns"]
     assert seen[-1] == ("queue_new_campaigns", True, 0)
 
 
@@ -173,7 +173,8 @@ BEFORE_0004 = """
     ALTER TABLE headrace.change_log ADD CONSTRAINT change_log_op_known CHECK (op IN ('I', 'U', 'D', 'T'));
     DROP FUNCTION headrace.source_problems(text[]);
     DROP TABLE headrace.source, headrace.webhook_lock;
-    ALTER TABLE headrace.stream DROP rows_left, DROP rebuild_pick, DROP rebuild_items, DROP rebuild_put_off;
+    ALTER TABLE headrace.stream DROP rows_left, DROP rebuild_pick, DROP rebuild_items, DROP rebuild_put_off,
+        DROP domain, DROP rebuild_new, DROP on_setting;
     ALTER TABLE headrace.stream_cursor DROP window_left, DROP window_widest;
     DROP INDEX headrace.campaign_rebuild_due, headrace.campaign_rebuild_failed;
     ALTER TABLE headrace.campaign DROP document_due_at CASCADE;
@@ -615,10 +616,12 @@ def test_domains_asked_for_are_demanded_and_others_left_out(
     assert migrate(app_database, none).domains == ()
     assert migrate(app_database, settings).domains == ("campaign_stats",)
     assert migrate(app_database, none).domains == ()
-    with psycopg.connect(
-        app_database, autocommit=True
-    ) as connection:  # left out, it is no longer looked after, but not broken
-        a_history(connection)
+    assert diagnose(app_database, none).errors == ()
+    with psycopg.connect(app_database, autocommit=True) as connection:
+        a_history(connection)  # left out, it captures nothing and stands in nobody's way
+        assert connection.execute("SELECT count(*) FROM headrace.change_log").fetchone() == (0,)
+        asyncio.run(drain(app_database))
+        assert migrate(app_database, settings).rebuilds == 2  # back again, it has missed them
         asyncio.run(drain(app_database))
         assert_all_agree(connection)
 

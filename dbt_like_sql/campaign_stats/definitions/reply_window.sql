@@ -6,5 +6,5 @@
 CREATE OR REPLACE FUNCTION headrace.reply_window() RETURNS numeric
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 AS $$
-    SELECT {{ reply_window_seconds }}::numeric
+    SELECT {{ seconds('reply_window') }}::numeric
 $$;

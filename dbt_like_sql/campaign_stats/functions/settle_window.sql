@@ -6,5 +6,5 @@
 CREATE OR REPLACE FUNCTION headrace.settle_window() RETURNS interval
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 AS $$
-    SELECT make_interval(secs => {{ settle_window_seconds }})
+    SELECT make_interval(secs => {{ seconds('settle_window') }})
 $$;

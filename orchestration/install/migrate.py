@@ -7,7 +7,7 @@ import json
 import random
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 import sqlalchemy as sa
@@ -39,7 +39,7 @@ from orchestration.install.contract import (
 )
 from orchestration.install.fingerprints import Definitions
 from orchestration.install.relations import FoundTable
-from orchestration.install.stream_requests import Requests, Stream, read_streams
+from orchestration.install.stream_requests import Requests, Stream
 from orchestration.settings import Settings
 
 _COMMAND = Command(
@@ -56,11 +56,18 @@ _COMMAND = Command(
 
 @dataclass(frozen=True)
 class Migrated:
-    """What a migration did. domains: active now; rebuilds: campaigns queued for it; changed: whether anything was."""
+    """What a migration did.
+
+    Attributes:
+        domains: active now.
+        rebuilds: how much was queued to be counted; queued: the same by what it is, campaigns for example.
+        changed: whether anything was.
+    """
 
     domains: tuple[str, ...]
     rebuilds: int
     changed: bool
+    queued: Mapping[str, int] = field(default_factory=dict, compare=False)
 
 
 def migrate(
@@ -216,7 +223,8 @@ def _migrate(connection: sa.Connection, settings: Settings) -> Migrated:
                 requests.everything(stream)
             requests.what_is_new(stream)  # those that came before the triggers held
         _note(connection, settings, objects, names)
-    return Migrated(names, requests.queued, changed or repaired > 0)
+    queued = {unit: count for unit, count in requests.queued.items() if count}
+    return Migrated(names, sum(queued.values()), changed or repaired > 0, queued)
 
 
 def _register(
@@ -224,9 +232,8 @@ def _register(
 ) -> list[Stream]:
     """Registers the domains' streams, and takes away those of other domains."""
     connection.exec_driver_sql(statement("install", "drop_streams"), {"domains": list(names)})
-    for item in files.streams:
-        requests.register(item.sql, item.name)
-    return [stream for stream in read_streams(connection) if stream.domain in names]
+    streams = requests.register({item.name: item.sql for item in files.streams})
+    return [stream for stream in streams if stream.domain in names]
 
 
 def _capture(

@@ -174,7 +174,7 @@ BEFORE_0004 = """
     DROP FUNCTION headrace.source_problems(text[]);
     DROP TABLE headrace.source, headrace.webhook_lock;
     ALTER TABLE headrace.stream DROP rows_left, DROP rebuild_pick, DROP rebuild_items, DROP rebuild_put_off,
-        DROP domain, DROP rebuild_new, DROP on_setting;
+        DROP domain, DROP rebuild_new, DROP on_setting, DROP unit;
     ALTER TABLE headrace.stream_cursor DROP window_left, DROP window_widest;
     DROP INDEX headrace.campaign_rebuild_due, headrace.campaign_rebuild_failed;
     ALTER TABLE headrace.campaign DROP document_due_at CASCADE;

@@ -6,12 +6,12 @@
 --
 -- p_rebuild_new() queues what the stream does not have yet, in the order in which it had best be had; p_rebuild_all() everything there
 -- is: when the stream comes or comes back, its domain's definition changed, or changes of a source may have gone unseen. Of
--- p_on_setting migrate calls the function of each setting that has another value.
+-- p_on_setting migrate calls the function of each setting that has another value. p_unit: what is counted in all this, as a noun.
 CREATE OR REPLACE FUNCTION headrace.register_stream(
     p_stream text, p_sources text[], p_handler text, p_shards integer DEFAULT 1, p_ordered boolean DEFAULT false,
     p_rebuild_step text DEFAULT NULL, p_rebuilds_pending text DEFAULT NULL, p_rebuild_all text DEFAULT NULL, p_rows_left text DEFAULT NULL,
     p_rebuild_pick text DEFAULT NULL, p_rebuild_items text DEFAULT NULL, p_rebuild_put_off text DEFAULT NULL,
-    p_domain text DEFAULT NULL, p_rebuild_new text DEFAULT NULL, p_on_setting jsonb DEFAULT '{}'
+    p_domain text DEFAULT NULL, p_rebuild_new text DEFAULT NULL, p_on_setting jsonb DEFAULT '{}', p_unit text DEFAULT NULL
 ) RETURNS bigint
 LANGUAGE plpgsql
 SET search_path = pg_catalog, headrace, pg_temp
@@ -25,16 +25,16 @@ BEGIN
     END IF;
     INSERT INTO headrace.stream AS s (
         stream, sources, handler, shards, ordered, rebuild_step, rebuilds_pending, rebuild_all, rows_left,
-        rebuild_pick, rebuild_items, rebuild_put_off, domain, rebuild_new, on_setting)
+        rebuild_pick, rebuild_items, rebuild_put_off, domain, rebuild_new, on_setting, unit)
     VALUES (
         p_stream, p_sources, p_handler, p_shards, p_ordered, p_rebuild_step, p_rebuilds_pending, p_rebuild_all, p_rows_left,
-        p_rebuild_pick, p_rebuild_items, p_rebuild_put_off, p_domain, p_rebuild_new, p_on_setting)
+        p_rebuild_pick, p_rebuild_items, p_rebuild_put_off, p_domain, p_rebuild_new, p_on_setting, p_unit)
     ON CONFLICT (stream) DO UPDATE SET
         sources = excluded.sources, handler = excluded.handler, ordered = excluded.ordered,
         rebuild_step = excluded.rebuild_step, rebuilds_pending = excluded.rebuilds_pending, rebuild_all = excluded.rebuild_all,
         rows_left = excluded.rows_left,
         rebuild_pick = excluded.rebuild_pick, rebuild_items = excluded.rebuild_items, rebuild_put_off = excluded.rebuild_put_off,
-        domain = excluded.domain, rebuild_new = excluded.rebuild_new, on_setting = excluded.on_setting;
+        domain = excluded.domain, rebuild_new = excluded.rebuild_new, on_setting = excluded.on_setting, unit = excluded.unit;
     IF NOT EXISTS (SELECT FROM headrace.stream_cursor WHERE stream = p_stream) THEN
         IF p_rebuild_new IS NOT NULL THEN
             EXECUTE format('SELECT %s()', p_rebuild_new) INTO v_queued;

@@ -3,7 +3,9 @@
 -- reads:   nothing
 -- writes:  columns of headrace.stream and headrace.source
 -- locks:   ACCESS EXCLUSIVE on Headrace's own two tables
-ALTER TABLE headrace.stream ADD COLUMN domain text, ADD COLUMN rebuild_new text, ADD COLUMN on_setting jsonb NOT NULL DEFAULT '{}';
+ALTER TABLE headrace.stream ADD COLUMN domain text, ADD COLUMN rebuild_new text, ADD COLUMN on_setting jsonb NOT NULL DEFAULT '{}',
+    ADD COLUMN unit text;
+COMMENT ON COLUMN headrace.stream.unit IS 'What rebuilds are counted in, as a noun: campaigns.';
 COMMENT ON COLUMN headrace.stream.domain IS 'Whose stream it is; it goes when the domain is no longer active. Null: nobody''s, it stays.';
 COMMENT ON COLUMN headrace.stream.rebuild_new IS
     'rebuild_new() -> bigint: queues what the stream does not have yet. rebuild_all queues everything there is.';

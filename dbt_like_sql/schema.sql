@@ -3363,9 +3363,9 @@ BEGIN
 END
 $$;
 
--- Name: register_stream(text, text[], text, integer, boolean, text, text, text, text, text, text, text, text, text, jsonb); Type: FUNCTION; Schema: headrace; Owner: -
+-- Name: register_stream(text, text[], text, integer, boolean, text, text, text, text, text, text, text, text, text, jsonb, text); Type: FUNCTION; Schema: headrace; Owner: -
 
-CREATE FUNCTION headrace.register_stream(p_stream text, p_sources text[], p_handler text, p_shards integer DEFAULT 1, p_ordered boolean DEFAULT false, p_rebuild_step text DEFAULT NULL::text, p_rebuilds_pending text DEFAULT NULL::text, p_rebuild_all text DEFAULT NULL::text, p_rows_left text DEFAULT NULL::text, p_rebuild_pick text DEFAULT NULL::text, p_rebuild_items text DEFAULT NULL::text, p_rebuild_put_off text DEFAULT NULL::text, p_domain text DEFAULT NULL::text, p_rebuild_new text DEFAULT NULL::text, p_on_setting jsonb DEFAULT '{}'::jsonb) RETURNS bigint
+CREATE FUNCTION headrace.register_stream(p_stream text, p_sources text[], p_handler text, p_shards integer DEFAULT 1, p_ordered boolean DEFAULT false, p_rebuild_step text DEFAULT NULL::text, p_rebuilds_pending text DEFAULT NULL::text, p_rebuild_all text DEFAULT NULL::text, p_rows_left text DEFAULT NULL::text, p_rebuild_pick text DEFAULT NULL::text, p_rebuild_items text DEFAULT NULL::text, p_rebuild_put_off text DEFAULT NULL::text, p_domain text DEFAULT NULL::text, p_rebuild_new text DEFAULT NULL::text, p_on_setting jsonb DEFAULT '{}'::jsonb, p_unit text DEFAULT NULL::text) RETURNS bigint
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
     AS $$
@@ -3378,16 +3378,16 @@ BEGIN
     END IF;
     INSERT INTO headrace.stream AS s (
         stream, sources, handler, shards, ordered, rebuild_step, rebuilds_pending, rebuild_all, rows_left,
-        rebuild_pick, rebuild_items, rebuild_put_off, domain, rebuild_new, on_setting)
+        rebuild_pick, rebuild_items, rebuild_put_off, domain, rebuild_new, on_setting, unit)
     VALUES (
         p_stream, p_sources, p_handler, p_shards, p_ordered, p_rebuild_step, p_rebuilds_pending, p_rebuild_all, p_rows_left,
-        p_rebuild_pick, p_rebuild_items, p_rebuild_put_off, p_domain, p_rebuild_new, p_on_setting)
+        p_rebuild_pick, p_rebuild_items, p_rebuild_put_off, p_domain, p_rebuild_new, p_on_setting, p_unit)
     ON CONFLICT (stream) DO UPDATE SET
         sources = excluded.sources, handler = excluded.handler, ordered = excluded.ordered,
         rebuild_step = excluded.rebuild_step, rebuilds_pending = excluded.rebuilds_pending, rebuild_all = excluded.rebuild_all,
         rows_left = excluded.rows_left,
         rebuild_pick = excluded.rebuild_pick, rebuild_items = excluded.rebuild_items, rebuild_put_off = excluded.rebuild_put_off,
-        domain = excluded.domain, rebuild_new = excluded.rebuild_new, on_setting = excluded.on_setting;
+        domain = excluded.domain, rebuild_new = excluded.rebuild_new, on_setting = excluded.on_setting, unit = excluded.unit;
     IF NOT EXISTS (SELECT FROM headrace.stream_cursor WHERE stream = p_stream) THEN
         IF p_rebuild_new IS NOT NULL THEN
             EXECUTE format('SELECT %s()', p_rebuild_new) INTO v_queued;
@@ -5793,6 +5793,7 @@ CREATE TABLE headrace.stream (
     domain text,
     rebuild_new text,
     on_setting jsonb DEFAULT '{}'::jsonb NOT NULL,
+    unit text,
     CONSTRAINT stream_shards_positive CHECK (((shards >= 1) AND (shards <= 1024)))
 );
 
@@ -5815,6 +5816,10 @@ COMMENT ON COLUMN headrace.stream.rebuild_new IS 'rebuild_new() -> bigint: queue
 -- Name: COLUMN stream.on_setting; Type: COMMENT; Schema: headrace; Owner: -
 
 COMMENT ON COLUMN headrace.stream.on_setting IS 'By the name of a setting the function() that migrate calls when another value of it holds.';
+
+-- Name: COLUMN stream.unit; Type: COMMENT; Schema: headrace; Owner: -
+
+COMMENT ON COLUMN headrace.stream.unit IS 'What rebuilds are counted in, as a noun: campaigns.';
 
 -- Name: stream_lag; Type: VIEW; Schema: headrace; Owner: -
 
@@ -6582,9 +6587,9 @@ GRANT ALL ON FUNCTION headrace.refresh_unfrozen_documents(p_campaigns uuid[]) TO
 
 REVOKE ALL ON FUNCTION headrace.refuse_webhook_isolation() FROM PUBLIC;
 
--- Name: FUNCTION register_stream(p_stream text, p_sources text[], p_handler text, p_shards integer, p_ordered boolean, p_rebuild_step text, p_rebuilds_pending text, p_rebuild_all text, p_rows_left text, p_rebuild_pick text, p_rebuild_items text, p_rebuild_put_off text, p_domain text, p_rebuild_new text, p_on_setting jsonb); Type: ACL; Schema: headrace; Owner: -
+-- Name: FUNCTION register_stream(p_stream text, p_sources text[], p_handler text, p_shards integer, p_ordered boolean, p_rebuild_step text, p_rebuilds_pending text, p_rebuild_all text, p_rows_left text, p_rebuild_pick text, p_rebuild_items text, p_rebuild_put_off text, p_domain text, p_rebuild_new text, p_on_setting jsonb, p_unit text); Type: ACL; Schema: headrace; Owner: -
 
-REVOKE ALL ON FUNCTION headrace.register_stream(p_stream text, p_sources text[], p_handler text, p_shards integer, p_ordered boolean, p_rebuild_step text, p_rebuilds_pending text, p_rebuild_all text, p_rows_left text, p_rebuild_pick text, p_rebuild_items text, p_rebuild_put_off text, p_domain text, p_rebuild_new text, p_on_setting jsonb) FROM PUBLIC;
+REVOKE ALL ON FUNCTION headrace.register_stream(p_stream text, p_sources text[], p_handler text, p_shards integer, p_ordered boolean, p_rebuild_step text, p_rebuilds_pending text, p_rebuild_all text, p_rows_left text, p_rebuild_pick text, p_rebuild_items text, p_rebuild_put_off text, p_domain text, p_rebuild_new text, p_on_setting jsonb, p_unit text) FROM PUBLIC;
 
 -- Name: FUNCTION remove_default_fence(); Type: ACL; Schema: headrace; Owner: -
 

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 import yaml
 
 from orchestration.database.sql_files import SQL_ROOT, quoted, sql_file_names
+from orchestration.database.statements import statement
 from orchestration.errors import HeadraceError, Problem
 from orchestration.install.indexes import Index, serves
 from orchestration.install.relations import FoundColumn, FoundTable, read_relations
@@ -365,21 +366,14 @@ def _collation_problems(domain: Domain, catalog: Catalog, source_schema: str) ->
     return problems
 
 
-# Permissive ones hide nothing: migrate makes one that shows all rows to headrace_owner (engine/rights/source_rights.sql).
-_POLICIES = sa.text("""
-    SELECT c.relname, min(p.polname) FROM pg_policy p
-    JOIN pg_class c ON c.oid = p.polrelid JOIN pg_namespace n ON n.oid = c.relnamespace
-    LEFT JOIN pg_roles r ON r.rolname = 'headrace_owner'
-    WHERE n.nspname = :schema AND c.relrowsecurity AND NOT p.polpermissive AND p.polcmd IN ('r', '*')
-        AND pg_get_expr(p.polqual, p.polrelid) <> 'true' AND (r.rolsuper OR r.rolbypassrls) IS NOT TRUE
-        AND EXISTS (SELECT FROM unnest(p.polroles) x WHERE x = 0 OR pg_has_role(r.oid, x, 'USAGE'))
-    GROUP BY c.relname
-""")
-
-
 def read_catalog(connection: sa.Connection, source_schema: str) -> dict[str, FoundTable]:
     """What bears a name in the source schema: columns, valid indexes, and a policy that hides rows from headrace_owner."""
-    hidden = {row[0]: row[1] for row in connection.execute(_POLICIES, {"schema": source_schema})}
+    hidden = {
+        row[0]: row[1]
+        for row in connection.exec_driver_sql(
+            statement("install", "hiding_policies"), {"schema": source_schema}
+        )
+    }
     names = [table.name for domain in read_contract().values() for table in domain.tables]
     return {
         table: replace(found, hidden_by=hidden.get(table))

@@ -8,7 +8,9 @@ from orchestration.errors import Problem
 
 
 def errors(connection: sa.Connection) -> list[Problem]:
-    lost = connection.exec_driver_sql("SELECT count(*) FROM public.orders WHERE phone = 'nobody'").scalar_one()
+    lost = connection.exec_driver_sql(
+        "SELECT count(*) FROM public.orders WHERE phone = 'nobody'"
+    ).scalar_one()
     return [Problem("an order is nobody's", "find out whose")] if lost else []
 
 

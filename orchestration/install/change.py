@@ -17,6 +17,7 @@ import sqlalchemy as sa
 from orchestration.database.connections import engine
 from orchestration.database.sentences import cannot_connect, connection_problem
 from orchestration.database.sql_files import quoted_literal
+from orchestration.database.statements import statement
 from orchestration.errors import HeadraceError, Problem
 from orchestration.install.contract import OLDEST_SERVER
 
@@ -33,29 +34,6 @@ _HURRY_AUTOVACUUM = (
     f"SELECT set_config('deadlock_timeout', '{LOCK_TIMEOUT_MS // 2}ms', true)"
     " WHERE has_parameter_privilege('deadlock_timeout', 'SET')"
 )
-# Who holds tables in modes that stand in the way. What others do may be hidden from the role.
-_HOLDERS = """
-    SELECT DISTINCT ON (l.pid, p.gid)
-        l.pid, l.relation::regclass::text, coalesce(nullif(a.application_name, ''), a.backend_type, 'unknown'),
-        extract(epoch FROM now() - a.xact_start)::integer, p.gid
-    FROM pg_locks l
-    LEFT JOIN (
-        pg_locks x INNER JOIN pg_prepared_xacts p ON p.transaction = x.transactionid
-    ) ON l.pid IS NULL AND x.pid IS NULL AND x.locktype = 'transactionid' AND x.virtualtransaction = l.virtualtransaction
-    JOIN pg_class c ON c.oid = l.relation AND c.relkind IN ('r', 'p')
-    JOIN pg_namespace n ON n.oid = c.relnamespace
-    LEFT JOIN pg_stat_activity a ON a.pid = l.pid
-    WHERE l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
-        AND l.granted AND l.pid IS DISTINCT FROM pg_backend_pid()
-        AND (n.nspname = 'headrace' OR n.nspname = %(source)s AND l.mode <> ALL (%(harmless)s))
-    ORDER BY l.pid, p.gid, l.relation
-"""
-_HOLDER_OF_THE_TURN = """
-    SELECT l.pid, coalesce(nullif(a.application_name, ''), a.backend_type, 'unknown'), coalesce(a.usename, '?')
-    FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid
-    WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 2 AND l.classid = %(first)s AND l.objid = %(second)s
-        AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
-"""
 _MOST_HOLDERS = 5
 _SCHEMA_EXISTS = sa.text("SELECT 1 FROM pg_namespace WHERE nspname = :schema")
 
@@ -128,7 +106,7 @@ def _locked_out(
     parameters = {"source": source_schema, "harmless": list(command.harmless)}
     try:
         with database.connect() as connection:
-            holders = connection.exec_driver_sql(_HOLDERS, parameters).all()
+            holders = connection.exec_driver_sql(statement("install", "holders"), parameters).all()
     except sa.exc.DBAPIError as unread:
         return explained(command, unread)
     held = [
@@ -151,7 +129,7 @@ def _never_our_turn(
     try:
         with database.connect() as connection:
             holder = connection.exec_driver_sql(
-                _HOLDER_OF_THE_TURN, {"first": TURN[0], "second": TURN[1]}
+                statement("install", "holder_of_the_turn"), {"first": TURN[0], "second": TURN[1]}
             ).first()
     except sa.exc.DBAPIError as unread:
         return explained(command, unread)

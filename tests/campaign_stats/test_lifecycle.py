@@ -251,7 +251,8 @@ UNMADE = """
     ALTER TABLE headrace.campaign_template_stats DROP template_md5;
     CREATE UNIQUE INDEX campaign_template_stats_key ON headrace.campaign_template_stats
         (campaign_id, md5(template_name)) NULLS NOT DISTINCT;
-    ALTER TABLE headrace.stream DROP rebuild_pick, DROP rebuild_items, DROP rebuild_put_off, DROP rows_left;
+    ALTER TABLE headrace.stream DROP rebuild_pick, DROP rebuild_items, DROP rebuild_put_off, DROP rows_left,
+        DROP domain, DROP rebuild_new, DROP on_setting, DROP unit;
     ALTER TABLE headrace.webhook_reject DROP sender, DROP notice;
     ALTER TABLE headrace.stream_cursor DROP window_left, DROP window_widest;
     DROP TABLE headrace.webhook_lock, headrace.source;

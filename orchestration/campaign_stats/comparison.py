@@ -19,53 +19,28 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
-from orchestration.campaign_stats.counters import Counters
+from orchestration.campaign_stats.counters import COUNTERS, Counters
 from orchestration.campaign_stats.recompute import STREAM
-from orchestration.campaign_stats.tables import COUNTERS
 from orchestration.dagster_kit.findings import Finding, Listing, named
+from orchestration.database.statements import statement
 from orchestration.database.transactions import snapshot
+from orchestration.engine.backlog import read_letters, read_shards
 
 MOST_SNAPSHOTS = 6
 
 Templates = Mapping[str | None, Counters]
 
-_BEHIND = "SELECT coalesce(sum(rows_behind + more_behind::integer), 0)::bigint FROM headrace.stream_lag WHERE stream = %(stream)s"
-_DEAD_LETTERS = "SELECT count(*) FROM headrace.dead_letter WHERE stream = %(stream)s"
-# A campaign that the source lacks but Headrace counts comes first: its numbers must be gone, unless they are frozen.
-_CANDIDATES = """
-    SELECT
-        coalesce(c.campaign_id, k.campaign_id),
-        k.rebuild_requested_at IS NOT NULL OR k.state IS NOT DISTINCT FROM 'pending',
-        coalesce(m.messages, 0)::bigint,
-        k.state IN ('frozen', 'amended') IS TRUE,
-        k.state IN ('frozen', 'amended') IS TRUE AND (c.campaign_id IS NULL OR p.campaign_id IS NOT NULL)
-    FROM headrace.campaigns_created() c
-    FULL JOIN (SELECT * FROM headrace.campaign) k ON k.campaign_id = c.campaign_id
-    LEFT JOIN LATERAL (
-        SELECT sum(s.total) AS messages FROM headrace.campaign_template_stats s
-        WHERE s.campaign_id = coalesce(c.campaign_id, k.campaign_id)
-    ) m ON true
-    LEFT JOIN headrace.campaign_stats_pending_amendment p ON p.campaign_id = k.campaign_id
-    WHERE c.campaign_id IS NOT NULL OR k.state <> 'deleted' OR m.messages IS NOT NULL
-    ORDER BY c.campaign_id IS NULL AND k.state IN ('frozen', 'amended'), c.created_at DESC NULLS FIRST, 1
-"""
-_STORED = """
-    SELECT template_name, total, sent, delivered, read, replied, failed, failed_queue
-    FROM headrace.campaign_template_stats WHERE campaign_id = %(campaign)s
-"""
-# Asked only where numbers differ: it costs as much as a recompute.
-_ROWS_GONE = """
-    SELECT headrace.missing_source_rows(k.source_rows, headrace.source_row_counts(k.campaign_id, k.source_rows)) <> '{}'
-    FROM headrace.campaign k WHERE k.campaign_id = %(campaign)s
-"""
-_BROKEN_DOCUMENTS = """
-    SELECT a.campaign_id FROM headrace.document_agreement a
-    WHERE a.frozen AND NOT a.agrees ORDER BY a.campaign_id
-"""
-_RECOMPUTED = """
-    SELECT template_name, total, sent, delivered, read, replied, failed, failed_queue
-    FROM headrace.live_counters(%(campaign)s)
-"""
+_STORED = (
+    "SELECT template_name, total, sent, delivered, read, replied, failed, failed_queue"
+    " FROM headrace.campaign_template_stats WHERE campaign_id = %(campaign)s"
+)
+_RECOMPUTED = (
+    "SELECT template_name, total, sent, delivered, read, replied, failed, failed_queue"
+    " FROM headrace.live_counters(%(campaign)s)"
+)
+_BROKEN_DOCUMENTS = (
+    "SELECT campaign_id FROM headrace.document_agreement WHERE frozen AND NOT agrees ORDER BY campaign_id"
+)
 
 
 @dataclass(frozen=True)
@@ -177,8 +152,8 @@ def compare(
     catch_up()
     with snapshot(engine) as connection:
         behind = _behind(connection)
-        candidates = [Candidate(*row) for row in connection.exec_driver_sql(_CANDIDATES)]
-        dead_letters = connection.exec_driver_sql(_DEAD_LETTERS, {"stream": STREAM}).scalar_one()
+        candidates = _candidates(connection)
+        dead_letters = read_letters(connection, STREAM).all
         chosen = choose(candidates, newest, most_messages)
         pending = [candidate.campaign for candidate in chosen if candidate.pending]
         gone = [c.campaign for c in chosen if c.on_its_own and not c.pending]
@@ -190,7 +165,7 @@ def compare(
         catch_up()
         with snapshot(engine) as connection:
             behind = _behind(connection)
-            seen = [Candidate(*row) for row in connection.exec_driver_sql(_CANDIDATES)]
+            seen = _candidates(connection)
             waiting = {candidate.campaign for candidate in seen if candidate.pending}
             alone = {candidate.campaign for candidate in seen if candidate.on_its_own} - waiting
             pending += [campaign for campaign in found if campaign in waiting]
@@ -242,24 +217,18 @@ def judge_comparison(found: Comparison) -> Finding:
     )
     listings = {}
     if found.differences:
-        columns = {
-            "campaign": "string",
-            "template": "string",
-            "counter": "string",
-            "stored": "int",
-            "recomputed": "int",
-        }
         rows = [
             (str(item.campaign), item.template or "", item.counter, item.stored, item.recomputed)
             for item in found.differences
         ]
+        columns = ("campaign", "template", "counter", "stored", "recomputed")
         listings["difference_table"] = Listing.of(columns, rows)
     for name, campaigns in (
         ("left_out_table", [*left_out, *found.rows_gone]),
         ("broken_document_table", found.broken_documents),
     ):
         if campaigns:
-            listings[name] = Listing.of({"campaign": "string"}, [(str(campaign),) for campaign in campaigns])
+            listings[name] = Listing.of(("campaign",), [(str(campaign),) for campaign in campaigns])
     return Finding(
         passed=not wrong,
         sentence=sentence,
@@ -299,14 +268,17 @@ def _without_rows(
 ) -> list[UUID]:
     """Takes frozen campaigns out of `found` that lack rows they were counted from; which ones."""
     frozen = {candidate.campaign for candidate in candidates if candidate.frozen}
-    gone = [
-        campaign
-        for campaign in found
-        if campaign in frozen and connection.exec_driver_sql(_ROWS_GONE, {"campaign": campaign}).scalar_one()
-    ]
+    # Asked only where numbers differ: it costs as much as a recompute.
+    parameters = {"campaigns": [campaign for campaign in found if campaign in frozen]}
+    gone = list(connection.exec_driver_sql(statement("campaign_stats", "rows_lost"), parameters).scalars())
     for campaign in gone:
         del found[campaign]
     return gone
+
+
+def _candidates(connection: sa.Connection) -> list[Candidate]:
+    rows = connection.exec_driver_sql(statement("campaign_stats", "comparison_candidates"), {})
+    return [Candidate(*row) for row in rows]
 
 
 def _templates(connection: sa.Connection, query: str, campaign: UUID) -> dict[str | None, Counters]:
@@ -314,4 +286,4 @@ def _templates(connection: sa.Connection, query: str, campaign: UUID) -> dict[st
 
 
 def _behind(connection: sa.Connection) -> int:
-    return int(connection.exec_driver_sql(_BEHIND, {"stream": STREAM}).scalar_one())
+    return sum(shard.rows_behind + shard.more_behind for shard in read_shards(connection, [STREAM]))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +51,7 @@ def target() -> tuple[str, Settings]:
     return database_url(settings), settings
 
 
-def query(statement: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+def query(statement: str, parameters: Sequence[object] | Mapping[str, object] = ()) -> list[tuple[Any, ...]]:
     """The rows of one statement, in a transaction of its own.
 
     Raises:

@@ -18,7 +18,7 @@ from PIL import Image
 
 from orchestration.campaign_stats import recompute
 from orchestration.campaign_stats.assets import campaign_computed_stats, campaign_template_stats
-from orchestration.campaign_stats.counters import Counters
+from orchestration.campaign_stats.counters import COUNTERS, Counters
 from orchestration.campaign_stats.funnel import COLORS
 from orchestration.campaign_stats.recompute import (
     MOST_CAMPAIGNS_AT_ONCE,
@@ -30,8 +30,14 @@ from orchestration.campaign_stats.recompute import (
     portions,
     telling,
 )
-from orchestration.campaign_stats.summaries import MOST_LINES, Line, funnel_markdown, markdown
-from orchestration.campaign_stats.tables import COMPUTED_STATS, COUNTERS, TEMPLATE_STATS
+from orchestration.campaign_stats.summaries import (
+    COMPUTED_STATS,
+    MOST_LINES,
+    TEMPLATE_STATS,
+    Line,
+    funnel_markdown,
+    markdown,
+)
 from orchestration.dagster_kit.resources import ApplicationDatabase
 from orchestration.database.connections import engine
 from orchestration.engine.stream import Drained

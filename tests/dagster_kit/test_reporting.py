@@ -6,7 +6,6 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from orchestration.campaign_stats.tables import COMPUTED_STATS, TEMPLATE_STATS
 from orchestration.dagster_kit.reporting import (
     CATCH_UP_EVERY,
     FIRST_DAYS_AFTER,
@@ -27,6 +26,7 @@ from orchestration.dagster_kit.reporting import (
     read_cursor,
 )
 
+TEMPLATE_STATS, COMPUTED_STATS = BOTH = ("campaign_template_stats", "campaign_computed_stats")
 NOW = datetime(2026, 3, 10, 12, 0, tzinfo=UTC)
 TODAY = NOW.date()
 YESTERDAY = TODAY - timedelta(days=1)
@@ -65,7 +65,7 @@ def one(
     partitions: tuple[date, date] | None = PARTITIONS,
 ) -> Decision:
     """The decision on one asset alone."""
-    return decide(seen, runs or CatchUpRuns(), partitions, known, [TEMPLATE_STATS])
+    return decide(seen, runs or CatchUpRuns(), partitions, known, [TEMPLATE_STATS], "campaign_stats")
 
 
 def active(rows: int, day: date = TODAY) -> tuple[Activity, ...]:
@@ -181,7 +181,7 @@ def test_an_asset_whose_check_results_are_hidden_is_reported_at_once_unless_chan
 ) -> None:
     known = cursor({TEMPLATE_STATS: told(100, SECOND), COMPUTED_STATS: told(0, SECOND)})
     seen = Seen(NOW, active(100), rows_behind=rows_behind)
-    found = decide(seen, CatchUpRuns(), PARTITIONS, known, hidden={TEMPLATE_STATS})
+    found = decide(seen, CatchUpRuns(), PARTITIONS, known, BOTH, "campaign_stats", {TEMPLATE_STATS})
     assert [event.asset for event in found.events if event.day is None] == expected
 
 
@@ -233,9 +233,9 @@ def test_a_decision_repeated_after_a_crash_is_the_same() -> None:
 
 def test_what_was_reported_is_not_reported_again() -> None:
     seen = Seen(NOW, (*active(5), Activity(COMPUTED_STATS, TODAY, 5)))
-    first = decide(seen, CatchUpRuns(), PARTITIONS, cursor())
+    first = decide(seen, CatchUpRuns(), PARTITIONS, cursor(), BOTH, "campaign_stats")
     assert len(first.events) == 4
-    assert decide(seen, CatchUpRuns(), PARTITIONS, first.cursor).events == ()
+    assert decide(seen, CatchUpRuns(), PARTITIONS, first.cursor, BOTH, "campaign_stats").events == ()
 
 
 def test_activity_of_other_domains_is_left_alone() -> None:

@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 
 import psycopg
 
+from orchestration.database.sentences import said
+
 # More than a campaign of ten million messages takes. Set for the transaction, before its statement begins: whatever
 # statement_timeout the role or the database has, it neither stops a rebuild early nor lets one run for ever.
 REBUILD_TIMEOUT_SECONDS = 1800
@@ -117,7 +119,7 @@ async def _attempt(
         if len(items) > 1:
             suspects.alone[stream] = items
         else:
-            problem = error.diag.message_primary or str(error)
+            problem = said(error)
             seconds = time.monotonic() - began
             await _put_off(connection, stream, items, error.sqlstate, problem, seconds)
     return len(items)

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from orchestration.campaign_stats import webhooks
 from orchestration.database.connections import engine
-from orchestration.database.sentences import cannot_connect, connection_problem
+from orchestration.database.sentences import cannot_connect, said
 from orchestration.database.sessions import SILENT_IN_TRANSACTION_SECONDS
 from orchestration.engine import capture
 from orchestration.engine.old_writers import old_writers
@@ -85,9 +85,9 @@ def diagnose(database_url: str, settings: Settings) -> Diagnosis:
             raise cannot_connect(error) from error
         if isinstance(error.orig, psycopg.errors.InsufficientPrivilege):
             raise HeadraceError(
-                f"doctor: the role lacks a right ({connection_problem(error)}); run it as the role that migrates"
+                f"doctor: the role lacks a right ({said(error, detail=True)}); run it as the role that migrates"
             ) from error
-        raise HeadraceError(f"doctor: {connection_problem(error)}") from error
+        raise HeadraceError(f"doctor: {said(error, detail=True)}") from error
     finally:
         database.dispose()
 

@@ -9,7 +9,6 @@ from typing import Any
 
 import psycopg
 
-from orchestration.errors import HeadraceError
 from orchestration.local.server import ensure_server
 from orchestration.settings import Settings, read_settings, with_driver
 
@@ -59,7 +58,7 @@ def query(statement: str, parameters: Sequence[object] | Mapping[str, object] = 
     """
 
     from orchestration.database.connections import connect
-    from orchestration.database.sentences import explain
+    from orchestration.database.sentences import as_sentence
 
     async def run() -> list[tuple[Any, ...]]:
         connection = await connect(target()[0], "headrace cli")
@@ -74,7 +73,7 @@ def query(statement: str, parameters: Sequence[object] | Mapping[str, object] = 
                     await asyncio.sleep(0.1)
             raise AssertionError("the last attempt returns or raises")
         except psycopg.Error as error:
-            raise HeadraceError(explain(error)) from error
+            raise as_sentence(error) from error
         finally:
             await connection.close()
 

@@ -14,6 +14,7 @@ from uuid import UUID, uuid4
 import dagster as dg
 import psycopg
 import pytest
+import sqlalchemy as sa
 from PIL import Image
 
 from orchestration.campaign_stats import recompute
@@ -203,6 +204,79 @@ def test_what_is_up_to_date_is_left_alone_and_rebuild_repairs_a_wrong_counter(
     assert repaired["campaigns_rebuilt"] == len(application.of_day(day))
     assert repaired["rows_corrected"] > 0
     assert application.rows(STORED) == application.rows(LIVE)
+
+
+@pytest.fixture
+def rebuilt(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The rebuilds that runs ask the database for, as they do."""
+    make, found = ApplicationDatabase.engine, []
+
+    def engine_that_tells(database: ApplicationDatabase) -> sa.Engine:
+        made = make(database)
+
+        @sa.event.listens_for(made, "after_cursor_execute")
+        def noted(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+            if "headrace.rebuild_campaign_stats" in statement:
+                found.append(statement)
+
+        return made
+
+    monkeypatch.setattr(ApplicationDatabase, "engine", engine_that_tells)
+    return found
+
+
+def test_a_run_of_both_assets_recomputes_once(application: Application, rebuilt: list[str]) -> None:
+    application.drain()
+    day = application.days()[0]
+    with dg.DagsterInstance.ephemeral() as instance:
+        result = materialize(instance, partition=day, config={"rebuild": True})
+        assert len(rebuilt) == 1
+        assert metadata(result, TEMPLATE_STATS)[day]["campaigns_rebuilt"] == len(application.of_day(day))
+        assert metadata(result, COMPUTED_STATS)[day]["campaigns_rebuilt"] == 0
+        assert metadata(result, COMPUTED_STATS)[day]["changes_applied"] == 0
+
+
+@pytest.mark.parametrize("earlier", [False, True], ids=["first", "after a run of the other"])
+def test_documents_alone_are_brought_up_to_date_all_the_same(
+    application: Application, rebuilt: list[str], earlier: bool
+) -> None:
+    day = application.days()[0]
+    with dg.DagsterInstance.ephemeral() as instance:
+        if earlier:
+            materialize(instance, partition=day)
+            application.rows("UPDATE send_queue SET status = 'failed'")
+        alone = dg.materialize(
+            [campaign_template_stats, campaign_computed_stats],
+            selection=[campaign_computed_stats],
+            instance=instance,
+            partition_key=day,
+            run_config={"ops": {COMPUTED_STATS: {"config": {"rebuild": True}}}},
+            resources={"database": ApplicationDatabase()},
+        )
+    told = metadata(alone, COMPUTED_STATS)[day]
+    assert told["changes_applied"] > 0
+    assert told["campaigns_rebuilt"] == len(application.of_day(day))
+    assert len(rebuilt) == 1
+    assert application.rows(STORED) == application.rows(LIVE)
+
+
+@pytest.mark.parametrize("asked", [{"rebuild": True}, {"campaigns": True}])
+def test_what_only_the_second_asset_is_asked_for_is_done_by_it(
+    application: Application, rebuilt: list[str], asked: dict[str, object]
+) -> None:
+    application.drain()
+    day, other = application.days()[0], application.of_day(application.days()[-1])[0].id
+    if "campaigns" in asked:
+        asked = {"campaigns": [str(other)]}
+    with dg.DagsterInstance.ephemeral() as instance:
+        dg.materialize(
+            [campaign_template_stats, campaign_computed_stats],
+            instance=instance,
+            partition_key=day,
+            run_config={"ops": {COMPUTED_STATS: {"config": asked}}},
+            resources={"database": ApplicationDatabase()},
+        )
+    assert len(rebuilt) == 1
 
 
 def test_missing_and_wrong_documents_are_mended(application: Application) -> None:

@@ -365,3 +365,24 @@ def test_a_cursor_survives_its_way_through_json() -> None:
 def test_the_note_says_how_things_stand(seen: dict[str, object], runs: dict[str, object], words: str) -> None:
     decision = one(Seen(NOW, **seen), cursor(), CatchUpRuns(**runs))  # type: ignore[arg-type]
     assert words in decision.note
+
+
+STORED = (
+    '{"since":"2026-03-09T12:00:00Z",'
+    '"assets":{"campaign_template_stats":{"rows":7,"at":"2026-03-10T11:59:00.123456Z"}},'
+    '"days":{"campaign_template_stats":{"2026-03-09":{"rows":5,"at":"2026-03-10T11:00:00Z"}}},'
+    '"final":["2026-03-09"],"catch_ups":2,"catch_up_at":"2026-03-10T11:58:00Z"}'
+)
+
+
+def test_a_cursor_that_an_installed_dagster_has_is_read_and_written_as_it_was() -> None:
+    found, problem = read_cursor(STORED, NOW)
+    assert problem is None
+    assert (found.catch_ups, found.final, found.others) == (2, [YESTERDAY], {})
+    assert found.text() == STORED
+
+
+def test_the_other_domains_cursors_stand_beside_the_first_ones() -> None:
+    first, _ = read_cursor(STORED, NOW)
+    both = first.model_copy(update={"others": {"toys": Cursor(since=NOW)}})
+    assert read_cursor(both.text(), NOW) == (both, None)

@@ -104,29 +104,24 @@ def campaign_computed_stats(
 def event_metadata(event: Event, found: tuple[int, Summary]) -> dict[str, Any]:
     """What an event of stream_backlog says of what is stored: rows of the whole table, and of the event's day or of everything."""
     rows, summary = found
-    describe = summary_metadata if event.day is None else day_metadata
     return {
         **table_metadata(DOMAIN, event.asset, rows),
-        **describe(event.asset, summary),
+        **summary_metadata(event.asset, summary, of_a_day=event.day is not None),
         **(picture_metadata(event.asset, "all campaigns", summary) if event.picture else {}),
     }
 
 
-def summary_metadata(table: str, summary: Summary) -> dict[str, Any]:
-    """Numbers to plot, the funnel and the table of templates or campaigns to read."""
+def summary_metadata(table: str, summary: Summary, *, of_a_day: bool) -> dict[str, Any]:
+    """Numbers to plot, the funnel and the table of templates or campaigns to read. of_a_day: of a partition, with its rows."""
     numbers = summary.counters
     return {
+        **({"dagster/partition_row_count": summary.rows} if of_a_day else {}),
         "campaigns": summary.campaigns,
         "messages": numbers.total,
         **{counter: numbers.of(counter) for counter in ("sent", "delivered", "read", "replied", "failed")},
         "funnel": dg.MetadataValue.md(funnel_markdown(numbers)),
         _TABLES[table]: dg.MetadataValue.md(markdown(summary.lines, summary.all_lines)),
     }
-
-
-def day_metadata(table: str, summary: Summary) -> dict[str, Any]:
-    """What an event says of its partition."""
-    return {"dagster/partition_row_count": summary.rows, **summary_metadata(table, summary)}
 
 
 def picture_metadata(table: str, what: str, summary: Summary) -> dict[str, Any]:
@@ -212,7 +207,7 @@ def _result(
         together = of_window(connection, table, _window(context))
     for key in context.partition_keys:
         summary = days.get(date.fromisoformat(key), Summary())
-        context.add_asset_metadata(day_metadata(table, summary), partition_key=key)
+        context.add_asset_metadata(summary_metadata(table, summary, of_a_day=True), partition_key=key)
     first, last = min(context.partition_keys), max(context.partition_keys)
     what = first if first == last else f"{first} to {last}"
     context.add_asset_metadata(picture_metadata(table, what, together), partition_key=last)

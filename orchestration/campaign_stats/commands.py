@@ -13,12 +13,11 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
 
 import click
 
 from orchestration.campaign_stats.counters import COUNTERS, Counters, Parts, show_bars, show_parts
-from orchestration.campaign_stats.lifecycle_commands import campaigns
+from orchestration.campaign_stats.lifecycle_commands import campaign_id, campaigns
 from orchestration.database.statements import statement
 from orchestration.errors import HeadraceError
 from orchestration.local.target import query
@@ -50,7 +49,7 @@ def stats(campaign: str | None, as_json: bool, picture: str | None) -> None:
     if campaign is None:
         _newest_campaigns(as_json)
         return
-    document = query("SELECT headrace.campaign_stats(%s)", [_campaign_id(campaign)])[0][0]
+    document = query("SELECT headrace.campaign_stats(%s)", [campaign_id(campaign)])[0][0]
     if document is None:
         raise HeadraceError(f"there is no campaign {campaign}")
     if picture is not None:
@@ -69,7 +68,7 @@ def rebuild(campaigns: tuple[str, ...], everything: bool) -> None:
     if bool(campaigns) == everything:
         raise HeadraceError("name campaigns by id, or say --all", exit_code=2)
     if not everything:
-        ids = [_campaign_id(campaign) for campaign in campaigns]
+        ids = [campaign_id(campaign) for campaign in campaigns]
         unknown = query(
             "SELECT id FROM unnest(%s::uuid[]) id WHERE headrace.campaign_stats(id) IS NULL"
             " AND NOT EXISTS (SELECT FROM headrace.campaign c WHERE c.campaign_id = id)",
@@ -87,13 +86,6 @@ def rebuild(campaigns: tuple[str, ...], everything: bool) -> None:
         say(f"{rebuilt} of {queued} campaigns rebuilt")
     if not queued:
         say("there are no campaigns")
-
-
-def _campaign_id(value: str) -> UUID:
-    try:
-        return UUID(value)
-    except ValueError:
-        raise HeadraceError(f"{value} is not a campaign id (a uuid)", exit_code=2) from None
 
 
 def _newest_campaigns(as_json: bool) -> None:

@@ -149,30 +149,31 @@ def compare(
     Raises:
         HeadraceError: the database is out of reach, Headrace not installed, a right missing.
     """
-    catch_up()
-    with snapshot(engine) as connection:
-        behind = _behind(connection)
-        candidates = _candidates(connection)
-        dead_letters = read_letters(connection, STREAM).all
-        chosen = choose(candidates, newest, most_messages)
-        pending = [candidate.campaign for candidate in chosen if candidate.pending]
-        gone = [c.campaign for c in chosen if c.on_its_own and not c.pending]
-        found = _compare(connection, [c.campaign for c in chosen if not (c.pending or c.on_its_own)])
-        gone += _without_rows(connection, found, candidates)
-        broken = connection.exec_driver_sql(_BROKEN_DOCUMENTS).scalars().all()
-    snapshots = 1
-    while found and behind and snapshots < MOST_SNAPSHOTS:
+    chosen: list[Candidate] = []
+    pending: list[UUID] = []
+    gone: list[UUID] = []
+    for snapshots in range(1, MOST_SNAPSHOTS + 1):
         catch_up()
         with snapshot(engine) as connection:
             behind = _behind(connection)
-            seen = _candidates(connection)
-            waiting = {candidate.campaign for candidate in seen if candidate.pending}
-            alone = {candidate.campaign for candidate in seen if candidate.on_its_own} - waiting
-            pending += [campaign for campaign in found if campaign in waiting]
-            gone += [campaign for campaign in found if campaign in alone]
-            found = _compare(connection, [campaign for campaign in found if campaign not in waiting | alone])
-            gone += _without_rows(connection, found, seen)
-        snapshots += 1
+            seen = {candidate.campaign: candidate for candidate in _candidates(connection)}
+            if snapshots == 1:
+                chosen = choose(list(seen.values()), newest, most_messages)
+                left = [candidate.campaign for candidate in chosen]
+                not_looked_at = len(seen) - len(chosen)
+                dead_letters = read_letters(connection, STREAM).all
+                broken = connection.exec_driver_sql(_BROKEN_DOCUMENTS).scalars().all()
+            waiting = [campaign for campaign in left if campaign in seen and seen[campaign].pending]
+            alone = [campaign for campaign in left if campaign in seen and seen[campaign].on_its_own]
+            alone = [campaign for campaign in alone if campaign not in waiting]
+            found = _compare(
+                connection, [campaign for campaign in left if campaign not in {*waiting, *alone}]
+            )
+            pending += waiting
+            gone += alone + _without_rows(connection, found, seen)
+        left = list(found)
+        if not (found and behind):
+            break
     undecided = tuple(found) if behind else ()
     left_out = {*pending, *undecided, *gone}
     judged = [candidate for candidate in chosen if candidate.campaign not in left_out]
@@ -184,7 +185,7 @@ def compare(
         pending_changes=undecided,
         rows_gone=tuple(gone),
         broken_documents=tuple(broken),
-        not_looked_at=len(candidates) - len(chosen),
+        not_looked_at=not_looked_at,
         rows_behind=behind,
         dead_letters=dead_letters,
         snapshots=snapshots,
@@ -264,12 +265,12 @@ def _compare(connection: sa.Connection, campaigns: Sequence[UUID]) -> dict[UUID,
 
 
 def _without_rows(
-    connection: sa.Connection, found: dict[UUID, list[Difference]], candidates: Sequence[Candidate]
+    connection: sa.Connection, found: dict[UUID, list[Difference]], seen: Mapping[UUID, Candidate]
 ) -> list[UUID]:
     """Takes frozen campaigns out of `found` that lack rows they were counted from; which ones."""
-    frozen = {candidate.campaign for candidate in candidates if candidate.frozen}
     # Asked only where numbers differ: it costs as much as a recompute.
-    parameters = {"campaigns": [campaign for campaign in found if campaign in frozen]}
+    frozen = [campaign for campaign in found if campaign in seen and seen[campaign].frozen]
+    parameters = {"campaigns": frozen}
     gone = list(connection.exec_driver_sql(statement("campaign_stats", "rows_lost"), parameters).scalars())
     for campaign in gone:
         del found[campaign]

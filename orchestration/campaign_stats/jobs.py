@@ -4,8 +4,6 @@ Here: their config and what Dagster shows of them. Not here: what is done (lifec
 """
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
-from uuid import UUID
 
 import dagster as dg
 from pydantic import Field
@@ -21,17 +19,16 @@ from orchestration.campaign_stats.lifecycle import (
     read_ids,
 )
 from orchestration.dagster_kit.checks import listing_value
-from orchestration.dagster_kit.confirmation import SHORT, VALID_FOR, Intent, confirm_refused
+from orchestration.dagster_kit.confirmation import SHORT
 from orchestration.dagster_kit.findings import Listing, short
+from orchestration.dagster_kit.jobs import ConfirmedConfig, require_confirmation
 from orchestration.dagster_kit.resources import ApplicationDatabase
 from orchestration.dagster_kit.run_config import Flag, Text
 from orchestration.errors import HeadraceError
 from orchestration.text import log_text
 
-_RUNS_LOOKED_AT = 500
 
-
-class CampaignsConfig(dg.Config):
+class CampaignsConfig(ConfirmedConfig):
     """Which campaigns, and whether in earnest."""
 
     # Empty by default, which is refused: so the launchpad shows where the ids go.
@@ -39,14 +36,6 @@ class CampaignsConfig(dg.Config):
         default=[],
         description=f"Ids of campaigns (UUIDs), at least one and at most {MOST_CAMPAIGNS}. "
         "If one is wrong it is named, and nothing is done.",
-    )
-    dry_run: Flag = Field(
-        default=True, description="Only say what would be done. To do it set it to false, and confirm."
-    )
-    confirm: Text = Field(
-        default="",
-        description=f"With dry_run: false, the first {SHORT} letters of the id of a dry run of these campaigns, not older than a "
-        "day. Its page shows what would be done.",
     )
 
 
@@ -74,7 +63,7 @@ def _job(act: Act, config: type[CampaignsConfig], does: str, told: str) -> dg.Jo
     def op(context: dg.OpExecutionContext, config: CampaignsConfig, database: ApplicationDatabase) -> None:
         campaigns = read_campaigns(config.campaigns)
         try:
-            _require_confirmation(context, config, campaigns)
+            require_confirmation(context, config, campaigns, read_ids)
             done = carry_out(
                 database.engine(),
                 act,
@@ -109,41 +98,12 @@ def _job(act: Act, config: type[CampaignsConfig], does: str, told: str) -> dg.Jo
     return job
 
 
-def _require_confirmation(
-    context: dg.OpExecutionContext, config: CampaignsConfig, campaigns: Sequence[UUID]
-) -> None:
-    """Raises HeadraceError where a run in earnest names no dry run of the same."""
-    if config.dry_run:
-        return
-    since = datetime.now(UTC) - VALID_FOR
-    wanted = dg.RunsFilter(
-        job_name=context.job_name, statuses=[dg.DagsterRunStatus.SUCCESS], created_after=since
-    )
-    dry_runs = []
-    for run in context.instance.get_runs(wanted, limit=_RUNS_LOOKED_AT):
-        try:
-            told = type(config).model_validate(dict(run.run_config))
-            if told.dry_run:
-                dry_runs.append((run.run_id, Intent.of(read_ids(told.campaigns), told.model_dump())))
-        except (HeadraceError, ValueError, TypeError):
-            continue  # of a version whose config was another one
-    if why := confirm_refused(config.confirm, Intent.of(campaigns, config.model_dump()), dry_runs):
-        raise HeadraceError(why)
-
-
 def _show(context: dg.OpExecutionContext, outcomes: Sequence[Outcome], dry_run: bool) -> None:
     confirm = context.run_id[:SHORT]
     if dry_run:
         context.log.info(f"a dry run: nothing was changed; to do it: dry_run: false, confirm: {confirm}")
-    columns = {
-        "campaign": "string",
-        "name": "string",
-        "state before": "string",
-        "version before": "int",
-        "state after": "string",
-        "version after": "int",
-        "result": "string",
-    }
+    names = ("campaign", "name", "state before", "version before", "state after", "version after", "result")
+    columns = {name: "int" if name.startswith("version") else "string" for name in names}
     rows = [
         (
             str(outcome.before.id),

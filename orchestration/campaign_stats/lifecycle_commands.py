@@ -66,7 +66,7 @@ def list_campaigns(state: str | None, limit: int, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Plain JSON.")
 def amendments(campaign: str | None, as_json: bool) -> None:
     """Shows how CAMPAIGN (its id) was amended, and what waits for a decision. Without: all that waits."""
-    identity = None if campaign is None else _campaign_id(campaign)
+    identity = None if campaign is None else campaign_id(campaign)
     if identity is not None:
         _require_known(_standing([identity]))
     asked = {"campaign": identity}
@@ -172,7 +172,7 @@ def _carry_out(name: str, campaigns: Sequence[Standing], accept: bool = False, d
 
 def _existing(ids: Sequence[str]) -> list[Standing]:
     """The campaigns of these ids, each once, all of which the application has; otherwise nothing is done."""
-    campaigns = _standing(list(dict.fromkeys(_campaign_id(value) for value in ids)))
+    campaigns = _standing(list(dict.fromkeys(campaign_id(value) for value in ids)))
     _require_known(campaigns)
     for campaign in campaigns:
         if not campaign.exists:
@@ -197,7 +197,8 @@ def _require_known(campaigns: Iterable[Standing]) -> None:
             )
 
 
-def _campaign_id(value: str) -> UUID:
+def campaign_id(value: str) -> UUID:
+    """What was typed as a campaign's id. Raises HeadraceError if it is none."""
     try:
         return UUID(value)
     except ValueError:

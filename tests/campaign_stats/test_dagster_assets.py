@@ -483,6 +483,16 @@ def test_portions_are_few_campaigns_and_not_many_messages(messages: list[int], e
     assert [campaign for portion in found for campaign in portion] == given
 
 
+def test_a_run_recomputes_in_portions_as_large_as_a_workers(database: str) -> None:
+    with psycopg.connect(database) as connection:
+        row = connection.execute(
+            "SELECT pg_get_functiondef(oid) FROM pg_proc WHERE oid = 'headrace.rebuild_pick'::regproc"
+        ).fetchone()
+    assert row is not None
+    assert f"p_messages bigint DEFAULT {MOST_MESSAGES_AT_ONCE}" in row[0]
+    assert f"v_most_settled constant integer := {MOST_CAMPAIGNS_AT_ONCE};" in row[0]
+
+
 def line(name: str | None, sent: int = 0) -> Line:
     return Line({"template": name, "campaigns": 1}, Counters(total=1234, sent=sent, delivered=sent))
 

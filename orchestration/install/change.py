@@ -15,7 +15,7 @@ import psycopg
 import sqlalchemy as sa
 
 from orchestration.database.connections import engine
-from orchestration.database.sentences import cannot_connect, connection_problem
+from orchestration.database.sentences import as_sentence, said
 from orchestration.database.sql_files import quoted_literal
 from orchestration.database.statements import statement
 from orchestration.errors import HeadraceError, Problem
@@ -117,7 +117,7 @@ def _locked_out(
     ]
     return HeadraceError(
         f"{command.name}: a table it needs was locked for {GIVE_UP_AFTER_SECONDS:.0f} s "
-        f"({connection_problem(error)}); nothing was changed; "
+        f"({said(error, detail=True)}); nothing was changed; "
         + (f"held now: {', '.join(held)}; " if held else "")
         + f"wait for that to end, or end it (SELECT pg_terminate_backend(pid)), then run {command.name} again"
     )
@@ -148,11 +148,7 @@ def _never_our_turn(
 
 def explained(command: Command, error: sa.exc.DBAPIError) -> HeadraceError:
     """An error of a change as what is wrong and what to do about it."""
-    code = getattr(error.orig, "sqlstate", None)
-    if error.connection_invalidated or (isinstance(error.orig, psycopg.OperationalError) and code is None):
-        return cannot_connect(error)
-    advice = command.advice.get(code or "")
-    return HeadraceError(f"{command.name}: {connection_problem(error)}" + (f"; {advice}" if advice else ""))
+    return as_sentence(error, by=command.name, advice=command.advice)
 
 
 def check_server(connection: sa.Connection) -> None:

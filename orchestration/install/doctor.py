@@ -12,7 +12,7 @@ import psycopg
 import sqlalchemy as sa
 
 from orchestration.database.connections import engine
-from orchestration.database.sentences import cannot_connect, connection_problem
+from orchestration.database.sentences import cannot_connect, said
 from orchestration.database.sessions import SILENT_IN_TRANSACTION_SECONDS
 from orchestration.database.statements import statement
 from orchestration.engine import capture
@@ -65,9 +65,9 @@ def diagnose(database_url: str, settings: Settings) -> Diagnosis:
             raise cannot_connect(error) from error
         if isinstance(error.orig, psycopg.errors.InsufficientPrivilege):
             raise HeadraceError(
-                f"doctor: the role lacks a right ({connection_problem(error)}); run it as the role that migrates"
+                f"doctor: the role lacks a right ({said(error, detail=True)}); run it as the role that migrates"
             ) from error
-        raise HeadraceError(f"doctor: {connection_problem(error)}") from error
+        raise HeadraceError(f"doctor: {said(error, detail=True)}") from error
     finally:
         database.dispose()
 

@@ -18,8 +18,7 @@ from PIL import Image
 from orchestration.campaign_stats.assets import picture_metadata
 from orchestration.campaign_stats.counters import ASIDE, STEPS, Counters, bar_text, count_text
 from orchestration.campaign_stats.funnel import BAR_WIDTH, COLORS, MOST_PARTS, WIDTH, draw
-from orchestration.campaign_stats.summaries import Line, Summary, funnel_markdown
-from orchestration.campaign_stats.tables import TEMPLATE_STATS
+from orchestration.campaign_stats.summaries import TEMPLATE_STATS, Line, Summary, funnel_markdown
 from tests.commands import subprocess_environment
 
 SIX = (*STEPS, *ASIDE)

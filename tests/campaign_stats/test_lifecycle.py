@@ -11,7 +11,8 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 
-from orchestration.campaign_stats.progress import look
+from orchestration.campaign_stats.sensors import kept
+from orchestration.dagster_kit.sensors import look
 from orchestration.database.connections import engine
 from orchestration.install.migrate import migrate
 from orchestration.settings import Settings
@@ -344,7 +345,7 @@ def test_campaigns_that_are_due_to_be_frozen_are_work_for_whoever_catches_up(
     def due() -> tuple[int, Any]:
         application = engine(database)
         with application.connect() as connection:
-            seen = look(connection)
+            seen = look(connection, kept)
         application.dispose()
         assert isinstance(application, sa.Engine)
         assert seen is not None

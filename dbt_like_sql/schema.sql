@@ -1647,9 +1647,9 @@ CREATE FUNCTION headrace.final_days(p_assets text[], p_first date, p_last date) 
     WHERE a.asset = ANY (p_assets) AND a.partition_day BETWEEN p_first AND p_last
     EXCEPT
     SELECT headrace.calendar_day(c.created_at)
-    FROM headrace.campaign k
-    INNER JOIN headrace.stg_campaigns() c ON c.campaign_id = k.campaign_id
-    WHERE k.state NOT IN ('frozen', 'amended')
+    FROM headrace.campaign_standing s
+    INNER JOIN headrace.stg_campaigns() c ON c.campaign_id = s.campaign_id
+    WHERE NOT s.final
 $$;
 
 -- Name: first_fenceable_moment(); Type: FUNCTION; Schema: headrace; Owner: -
@@ -2891,10 +2891,9 @@ CREATE FUNCTION headrace.rebuild_days(OUT campaigns bigint, OUT first_day date, 
     SET jit TO 'off'
     AS $$
     SELECT count(*), min(headrace.calendar_day(c.created_at)), max(headrace.calendar_day(c.created_at))
-    FROM headrace.campaign k
-    LEFT JOIN headrace.stg_campaigns() c ON c.campaign_id = k.campaign_id
-    WHERE (k.rebuild_requested_at IS NOT NULL OR k.state = 'settling' AND k.settles_until <= clock_timestamp())
-        AND (k.rebuild_not_before IS NULL OR k.rebuild_not_before <= clock_timestamp())
+    FROM headrace.campaign_standing s
+    LEFT JOIN headrace.stg_campaigns() c ON c.campaign_id = s.campaign_id
+    WHERE s.due AND NOT s.put_off
 $$;
 
 -- Name: rebuild_frozen(uuid); Type: FUNCTION; Schema: headrace; Owner: -
@@ -2939,12 +2938,9 @@ DECLARE
     v_documents uuid[];
 BEGIN
     SELECT
-        array_agg(c.campaign_id) FILTER (WHERE d.rebuild), array_agg(c.campaign_id) FILTER (WHERE NOT d.rebuild AND c.document_due_at IS NOT NULL)
+        array_agg(s.campaign_id) FILTER (WHERE s.due), array_agg(s.campaign_id) FILTER (WHERE NOT s.due AND s.document_due_at IS NOT NULL)
     INTO v_rebuilds, v_documents
-    FROM unnest(p_items) u (id) INNER JOIN headrace.campaign c ON c.campaign_id = u.id::uuid
-    CROSS JOIN LATERAL (
-        SELECT c.rebuild_requested_at IS NOT NULL OR coalesce(c.state = 'settling' AND c.settles_until <= clock_timestamp(), false) AS rebuild
-    ) d;
+    FROM unnest(p_items) u (id) INNER JOIN headrace.campaign_standing s ON s.campaign_id = u.id::uuid;
     IF v_documents IS NOT NULL THEN
         PERFORM headrace.refresh_documents(v_documents);
         -- of a frozen campaign there is nothing to write
@@ -3510,7 +3506,7 @@ CREATE FUNCTION headrace.request_rebuild_of_unfrozen(p_source text) RETURNS bigi
     LANGUAGE sql
     SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
     AS $$
-    SELECT headrace.request_rebuild(ARRAY(SELECT k.campaign_id FROM headrace.campaign k WHERE k.state NOT IN ('frozen', 'amended', 'deleted')))
+    SELECT headrace.request_rebuild(ARRAY(SELECT s.campaign_id FROM headrace.campaign_standing s WHERE NOT s.final AND s.state <> 'deleted'))
     WHERE p_source <> 'campaigns'
 $$;
 
@@ -5357,37 +5353,6 @@ WITH (fillfactor='70');
 
 COMMENT ON TABLE headrace.campaign_latency IS 'How many messages of an unfrozen campaign took how long from sent to delivered (d) and to read (r): what its medians are read from. seconds: what occurs of the times that the block is for (headrace.latency_block), in order; counts: how often.';
 
--- Name: campaign_stats_amendment; Type: TABLE; Schema: headrace; Owner: -
-
-CREATE TABLE headrace.campaign_stats_amendment (
-    id bigint NOT NULL,
-    campaign_id uuid NOT NULL,
-    version bigint NOT NULL,
-    template_stats jsonb NOT NULL,
-    totals jsonb NOT NULL,
-    checksum text NOT NULL,
-    computed_at timestamp with time zone NOT NULL,
-    frozen_at timestamp with time zone NOT NULL,
-    amended_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
-    changed jsonb NOT NULL,
-    why jsonb NOT NULL
-);
-
--- Name: TABLE campaign_stats_amendment; Type: COMMENT; Schema: headrace; Owner: -
-
-COMMENT ON TABLE headrace.campaign_stats_amendment IS 'A frozen document as it was before it was amended or reopened: the earlier version, what changed from it and why.';
-
--- Name: campaign_stats_amendment_id_seq; Type: SEQUENCE; Schema: headrace; Owner: -
-
-ALTER TABLE headrace.campaign_stats_amendment ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
-    SEQUENCE NAME headrace.campaign_stats_amendment_id_seq
-    START WITH 1
-    INCREMENT BY 1
-    NO MINVALUE
-    NO MAXVALUE
-    CACHE 1
-);
-
 -- Name: campaign_stats_pending_amendment; Type: TABLE; Schema: headrace; Owner: -
 
 CREATE TABLE headrace.campaign_stats_pending_amendment (
@@ -5435,6 +5400,64 @@ COMMENT ON TABLE headrace.campaign_template_stats IS 'Messages per campaign and 
 -- Name: COLUMN campaign_template_stats.template_md5; Type: COMMENT; Schema: headrace; Owner: -
 
 COMMENT ON COLUMN headrace.campaign_template_stats.template_md5 IS 'md5 of template_name, zeros for null: a key of fixed size, for names may have megabytes.';
+
+-- Name: campaign_standing; Type: VIEW; Schema: headrace; Owner: -
+
+CREATE VIEW headrace.campaign_standing AS
+ SELECT k.campaign_id,
+    k.state,
+    (k.state = ANY (ARRAY['frozen'::text, 'amended'::text])) AS final,
+    (k.state = ANY (ARRAY['live'::text, 'settling'::text, 'frozen'::text, 'amended'::text])) AS counted,
+    (k.rebuild_requested_at IS NOT NULL) AS requested,
+    ((k.rebuild_requested_at IS NOT NULL) OR COALESCE(((k.state = 'settling'::text) AND (k.settles_until <= statement_timestamp())), false)) AS due,
+    COALESCE((k.rebuild_not_before > statement_timestamp()), false) AS put_off,
+    k.document_due_at,
+    k.completed_at,
+    k.settles_until,
+    k.source_rows,
+    d.version,
+    d.frozen_at,
+    d.facts,
+    (p.campaign_id IS NOT NULL) AS amendment_waits,
+    p.source_rows_then,
+    p.source_rows_now,
+    ( SELECT (sum(s.total))::bigint AS sum
+           FROM headrace.campaign_template_stats s
+          WHERE (s.campaign_id = k.campaign_id)) AS messages
+   FROM ((headrace.campaign k
+     LEFT JOIN headrace.campaign_computed_stats d ON ((k.campaign_id = d.campaign_id)))
+     LEFT JOIN headrace.campaign_stats_pending_amendment p ON ((k.campaign_id = p.campaign_id)));
+
+-- Name: campaign_stats_amendment; Type: TABLE; Schema: headrace; Owner: -
+
+CREATE TABLE headrace.campaign_stats_amendment (
+    id bigint NOT NULL,
+    campaign_id uuid NOT NULL,
+    version bigint NOT NULL,
+    template_stats jsonb NOT NULL,
+    totals jsonb NOT NULL,
+    checksum text NOT NULL,
+    computed_at timestamp with time zone NOT NULL,
+    frozen_at timestamp with time zone NOT NULL,
+    amended_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    changed jsonb NOT NULL,
+    why jsonb NOT NULL
+);
+
+-- Name: TABLE campaign_stats_amendment; Type: COMMENT; Schema: headrace; Owner: -
+
+COMMENT ON TABLE headrace.campaign_stats_amendment IS 'A frozen document as it was before it was amended or reopened: the earlier version, what changed from it and why.';
+
+-- Name: campaign_stats_amendment_id_seq; Type: SEQUENCE; Schema: headrace; Owner: -
+
+ALTER TABLE headrace.campaign_stats_amendment ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME headrace.campaign_stats_amendment_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
 
 -- Name: campaign_template_stats_live; Type: VIEW; Schema: headrace; Owner: -
 
@@ -6841,12 +6864,6 @@ GRANT SELECT ON TABLE headrace.campaign_hourly_stats TO headrace_reader;
 GRANT SELECT ON TABLE headrace.campaign_hourly_stats TO headrace_app;
 GRANT SELECT ON TABLE headrace.campaign_hourly_stats TO headrace_worker;
 
--- Name: TABLE campaign_stats_amendment; Type: ACL; Schema: headrace; Owner: -
-
-GRANT SELECT ON TABLE headrace.campaign_stats_amendment TO headrace_reader;
-GRANT SELECT ON TABLE headrace.campaign_stats_amendment TO headrace_app;
-GRANT SELECT ON TABLE headrace.campaign_stats_amendment TO headrace_worker;
-
 -- Name: TABLE campaign_stats_pending_amendment; Type: ACL; Schema: headrace; Owner: -
 
 GRANT SELECT ON TABLE headrace.campaign_stats_pending_amendment TO headrace_worker;
@@ -6856,6 +6873,16 @@ GRANT SELECT ON TABLE headrace.campaign_stats_pending_amendment TO headrace_work
 GRANT SELECT ON TABLE headrace.campaign_template_stats TO headrace_reader;
 GRANT SELECT ON TABLE headrace.campaign_template_stats TO headrace_app;
 GRANT SELECT ON TABLE headrace.campaign_template_stats TO headrace_worker;
+
+-- Name: TABLE campaign_standing; Type: ACL; Schema: headrace; Owner: -
+
+GRANT SELECT ON TABLE headrace.campaign_standing TO headrace_worker;
+
+-- Name: TABLE campaign_stats_amendment; Type: ACL; Schema: headrace; Owner: -
+
+GRANT SELECT ON TABLE headrace.campaign_stats_amendment TO headrace_reader;
+GRANT SELECT ON TABLE headrace.campaign_stats_amendment TO headrace_app;
+GRANT SELECT ON TABLE headrace.campaign_stats_amendment TO headrace_worker;
 
 -- Name: TABLE campaign_template_stats_live; Type: ACL; Schema: headrace; Owner: -
 

@@ -23,6 +23,7 @@ from orchestration.campaign_stats.counters import Counters
 from orchestration.campaign_stats.recompute import STREAM
 from orchestration.campaign_stats.tables import COUNTERS
 from orchestration.dagster_kit.findings import Finding, Listing, named
+from orchestration.database.statements import statement
 from orchestration.database.transactions import snapshot
 
 MOST_SNAPSHOTS = 6
@@ -31,24 +32,7 @@ Templates = Mapping[str | None, Counters]
 
 _BEHIND = "SELECT coalesce(sum(rows_behind + more_behind::integer), 0)::bigint FROM headrace.stream_lag WHERE stream = %(stream)s"
 _DEAD_LETTERS = "SELECT count(*) FROM headrace.dead_letter WHERE stream = %(stream)s"
-# A campaign that the source lacks but Headrace counts comes first: its numbers must be gone, unless they are frozen.
-_CANDIDATES = """
-    SELECT
-        coalesce(c.campaign_id, k.campaign_id),
-        k.rebuild_requested_at IS NOT NULL OR k.state IS NOT DISTINCT FROM 'pending',
-        coalesce(m.messages, 0)::bigint,
-        k.state IN ('frozen', 'amended') IS TRUE,
-        k.state IN ('frozen', 'amended') IS TRUE AND (c.campaign_id IS NULL OR p.campaign_id IS NOT NULL)
-    FROM headrace.campaigns_created() c
-    FULL JOIN (SELECT * FROM headrace.campaign) k ON k.campaign_id = c.campaign_id
-    LEFT JOIN LATERAL (
-        SELECT sum(s.total) AS messages FROM headrace.campaign_template_stats s
-        WHERE s.campaign_id = coalesce(c.campaign_id, k.campaign_id)
-    ) m ON true
-    LEFT JOIN headrace.campaign_stats_pending_amendment p ON p.campaign_id = k.campaign_id
-    WHERE c.campaign_id IS NOT NULL OR k.state <> 'deleted' OR m.messages IS NOT NULL
-    ORDER BY c.campaign_id IS NULL AND k.state IN ('frozen', 'amended'), c.created_at DESC NULLS FIRST, 1
-"""
+_CANDIDATES = statement("campaign_stats", "campaigns_to_compare")
 _STORED = """
     SELECT template_name, total, sent, delivered, read, replied, failed, failed_queue
     FROM headrace.campaign_template_stats WHERE campaign_id = %(campaign)s

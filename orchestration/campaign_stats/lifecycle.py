@@ -15,6 +15,7 @@ import sqlalchemy as sa
 
 from orchestration.campaign_stats.amendments import fewer_rows
 from orchestration.campaign_stats.ids import read_ids, say
+from orchestration.database.statements import statement
 from orchestration.database.transactions import execute, snapshot
 from orchestration.errors import HeadraceError
 from orchestration.text import LONGEST_NAME, clean, cut
@@ -22,22 +23,8 @@ from orchestration.text import LONGEST_NAME, clean, cut
 MOST_CAMPAIGNS = 1000
 _FROZEN = ("frozen", "amended")
 
-_LOOK = """
-    SELECT
-        i.id, c.name, c.campaign_id IS NOT NULL, k.state, d.version, d.frozen_at,
-        p.source_rows_then, p.source_rows_now
-    FROM unnest(%(campaigns)s::uuid[]) WITH ORDINALITY i (id, place)
-    LEFT JOIN headrace.campaigns_named(%(campaigns)s::uuid[]) c ON c.campaign_id = i.id
-    LEFT JOIN headrace.campaign k ON k.campaign_id = i.id
-    LEFT JOIN headrace.campaign_computed_stats d ON d.campaign_id = i.id
-    LEFT JOIN headrace.campaign_stats_pending_amendment p ON p.campaign_id = i.id
-    ORDER BY i.place
-"""
-_LOST = """
-    SELECT k.campaign_id, k.source_rows, r.now
-    FROM headrace.campaign k CROSS JOIN LATERAL (SELECT headrace.source_row_counts(k.campaign_id, k.source_rows) AS now) r
-    WHERE k.campaign_id = ANY (%(campaigns)s::uuid[]) AND headrace.missing_source_rows(k.source_rows, r.now) <> '{}'
-"""
+_LOOK = statement("campaign_stats", "standings")
+_LOST = statement("campaign_stats", "campaigns_with_fewer_rows")
 _FREEZE = "SELECT headrace.freeze_campaigns(%(campaigns)s::uuid[])"
 _REOPEN = "SELECT headrace.reopen_campaigns(%(campaigns)s::uuid[], %(accept)s)"
 _AMEND = "SELECT headrace.amend_campaigns(%(campaigns)s::uuid[], %(accept)s)"

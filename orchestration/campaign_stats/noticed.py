@@ -12,41 +12,14 @@ import sqlalchemy as sa
 
 from orchestration.campaign_stats.completions import MOST_NAMED, Noticed, Place
 from orchestration.campaign_stats.recompute import STREAM
+from orchestration.database.statements import statement
 
 # A snapshot lists the transactions under way, and stands in the tag of a run, which is indexed. With very many of them an
 # older one is taken: it sees nothing that this one does not, and what it leaves out is new to the next.
 _MOST_LISTED = 64
 
-_PLACE = """
-    SELECT
-        clock_timestamp(), (SELECT system_identifier FROM pg_control_system()), current_database(),
-        CASE
-            WHEN cardinality(o.running) > %(most)s
-                THEN format('%%s:%%s:%%s', pg_snapshot_xmin(s.now), o.running[%(most)s + 1],
-                    array_to_string(o.running[:%(most)s], ','))
-            ELSE s.now::text
-        END,
-        EXISTS (SELECT FROM headrace.stream_cursor c WHERE c.stream = %(stream)s)
-    FROM (SELECT pg_current_snapshot() AS now) s
-    CROSS JOIN LATERAL (SELECT ARRAY(SELECT x FROM pg_snapshot_xip(s.now) x ORDER BY x) AS running) o
-"""
-_NEW = """
-    WITH n AS MATERIALIZED (
-        SELECT x.campaign_id, min(x.id) AS id FROM headrace.campaign_completion x
-        WHERE %(seen)s::pg_snapshot IS NULL OR (
-            x.xid >= pg_snapshot_xmin(%(seen)s::pg_snapshot)
-            AND NOT pg_visible_in_snapshot(x.xid, %(seen)s::pg_snapshot)
-            AND pg_visible_in_snapshot(x.xid, %(until)s::pg_snapshot))
-        GROUP BY x.campaign_id
-    )
-    SELECT
-        count(*), count(*) FILTER (WHERE c.campaign_id IS NULL), count(*) FILTER (WHERE d.inside),
-        min(c.day) FILTER (WHERE d.inside), max(c.day) FILTER (WHERE d.inside),
-        coalesce((array_agg(n.campaign_id ORDER BY n.id) FILTER (WHERE c.campaign_id IS NOT NULL))[:%(most)s], '{}')
-    FROM n
-    LEFT JOIN headrace.campaigns_named(ARRAY(SELECT campaign_id FROM n)) c ON c.campaign_id = n.campaign_id
-    CROSS JOIN LATERAL (SELECT c.day BETWEEN %(first)s::date AND %(last)s::date AS inside) d
-"""
+_PLACE = statement("campaign_stats", "completions_place")
+_NEW = statement("campaign_stats", "new_completions")
 
 
 def find_place(connection: sa.Connection) -> Place | None:

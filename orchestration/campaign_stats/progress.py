@@ -12,22 +12,13 @@ from orchestration.campaign_stats.recompute import STREAM, Window
 from orchestration.campaign_stats.summaries import Summary, of_all, of_days, table_rows
 from orchestration.campaign_stats.tables import ASSETS
 from orchestration.dagster_kit.reporting import Activity, Event, Seen
+from orchestration.database.statements import statement
 
 # Workers say every 5 s that they live.
 WORKER_SILENT_SECONDS = 15
 
-_WORKER = """
-    SELECT clock_timestamp(), EXISTS (
-        SELECT FROM headrace.worker w
-        WHERE w.state = 'running' AND w.seen_at > clock_timestamp() - make_interval(secs => %(silent)s)
-            AND w.streams && ARRAY['*', %(stream)s])
-"""
-_LAG = """
-    SELECT
-        count(*), coalesce(sum(rows_behind + more_behind::integer), 0)::bigint, coalesce(max(seconds_behind), 0),
-        bool_or(state <> 'active')
-    FROM headrace.stream_lag WHERE stream = %(stream)s
-"""
+_WORKER = statement("campaign_stats", "live_worker")
+_LAG = statement("campaign_stats", "lag")
 _REBUILDS = "SELECT campaigns, first_day, last_day FROM headrace.rebuild_days()"
 _FINAL = "SELECT headrace.final_days(%(assets)s, %(first)s::date, %(last)s::date)"
 _ACTIVITY = "SELECT asset, partition_day, rows_changed FROM headrace.activity WHERE asset = ANY (%(assets)s)"

@@ -16,6 +16,7 @@ from uuid import UUID
 import psycopg
 import sqlalchemy as sa
 
+from orchestration.database.statements import statement
 from orchestration.database.transactions import execute, snapshot
 from orchestration.engine.rebuilds import is_nobodys
 from orchestration.engine.stream import Drained, drain
@@ -31,43 +32,12 @@ _MOST_TOLD = 3
 # Whoever waits for the run takes it for dead when it has said nothing for minutes (reporting.RUN_IS_DEAD_AFTER).
 _SAY_EVERY_SECONDS = 30.0
 
-# A frozen campaign is not recomputed because it is named: it was when it was frozen, and its rows may be fewer by now.
-_WINDOW = """
-    SELECT
-        c.campaign_id,
-        c.day,
-        coalesce(m.messages, 0)::bigint,
-        k.campaign_id IS NULL OR k.state IN ('pending', 'deleted') OR k.rebuild_requested_at IS NOT NULL
-            OR k.state = 'settling' AND k.settles_until <= clock_timestamp()
-            OR (c.campaign_id = ANY (%(named)s) AND k.state NOT IN ('frozen', 'amended'))
-    FROM (
-        SELECT * FROM headrace.campaigns_created(%(start)s, %(end)s)
-        UNION
-        SELECT * FROM headrace.campaigns_named(%(named)s::uuid[])
-    ) c
-    LEFT JOIN headrace.campaign k ON k.campaign_id = c.campaign_id
-    LEFT JOIN LATERAL (
-        SELECT sum(s.total) AS messages
-        FROM headrace.campaign_template_stats s WHERE s.campaign_id = c.campaign_id
-    ) m ON true
-    ORDER BY c.created_at DESC, c.campaign_id
-"""
+_WINDOW = statement("campaign_stats", "campaigns_to_recompute")
 # Documents that are missing, or do not say what the counters say. Frozen ones stand: the check says what is wrong with
 # them, and a rebuild amends them on record.
-_WRONG_DOCUMENTS = """
-    SELECT c.campaign_id
-    FROM headrace.campaigns_created(%(start)s, %(end)s) c
-    LEFT JOIN headrace.document_agreement a ON a.campaign_id = c.campaign_id
-    WHERE a.frozen IS NOT TRUE AND a.agrees IS NOT TRUE
-    ORDER BY c.campaign_id
-"""
+_WRONG_DOCUMENTS = statement("campaign_stats", "wrong_documents")
 # What was there when the drain began, and is not applied yet.
-_STILL_BEHIND = """
-    SELECT EXISTS (
-        SELECT FROM headrace.stream_lag
-        WHERE stream = %(stream)s AND (state <> 'active'
-            OR (rows_behind > 0 OR more_behind) AND clock_timestamp() - make_interval(secs => seconds_behind) <= %(began)s))
-"""
+_STILL_BEHIND = statement("campaign_stats", "still_behind")
 _REBUILD = "SELECT headrace.rebuild_campaign_stats(%(campaigns)s::uuid[])"
 # A document is written by who holds its campaign: between reading the counters and writing it, none may move.
 _REFRESH = ("SELECT headrace.refresh_unfrozen_documents(%(campaigns)s::uuid[])",)

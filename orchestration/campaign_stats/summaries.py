@@ -22,6 +22,7 @@ from orchestration.campaign_stats.counters import (
 )
 from orchestration.campaign_stats.recompute import Window
 from orchestration.campaign_stats.tables import COMPUTED_STATS, COUNTERS, TEMPLATE_STATS
+from orchestration.database.statements import statement
 from orchestration.text import LONGEST_NAME, markdown_text, name_text
 
 # A table in the UI is for reading, and every event keeps its own.
@@ -31,71 +32,12 @@ _NO_MESSAGES = Counters()
 
 # The day is null where campaigns of several days are asked for at once.
 _TOTALS = {
-    TEMPLATE_STATS: """
-        SELECT
-            CASE WHEN %(daily)s THEN (c.created_at AT TIME ZONE 'UTC')::date END,
-            count(DISTINCT s.campaign_id), count(*),
-            count(DISTINCT s.template_name) + max((s.template_name IS NULL)::integer),
-            sum(s.total)::bigint, sum(s.sent)::bigint, sum(s.delivered)::bigint, sum(s.read)::bigint,
-            sum(s.replied)::bigint, sum(s.failed)::bigint, sum(s.failed_queue)::bigint
-        FROM headrace.campaign_template_stats s
-        LEFT JOIN headrace.campaigns_created(%(start)s, %(end)s) c ON c.campaign_id = s.campaign_id
-        WHERE %(start)s::timestamptz IS NULL OR c.campaign_id IS NOT NULL
-        GROUP BY 1
-    """,
-    COMPUTED_STATS: """
-        SELECT
-            CASE WHEN %(daily)s THEN (c.created_at AT TIME ZONE 'UTC')::date END,
-            count(*), count(*), count(*),
-            sum(t.total)::bigint, sum(t.sent)::bigint, sum(t.delivered)::bigint, sum(t.read)::bigint,
-            sum(t.replied)::bigint, sum(t.failed)::bigint, sum(t.failed_queue)::bigint
-        FROM headrace.campaign_computed_stats d
-        LEFT JOIN headrace.campaigns_created(%(start)s, %(end)s) c ON c.campaign_id = d.campaign_id
-        CROSS JOIN LATERAL jsonb_to_record(d.totals) t (
-            total bigint, sent bigint, delivered bigint, read bigint, replied bigint, failed bigint,
-            failed_queue bigint)
-        WHERE %(start)s::timestamptz IS NULL OR c.campaign_id IS NOT NULL
-        GROUP BY 1
-    """,
+    TEMPLATE_STATS: statement("campaign_stats", "template_totals"),
+    COMPUTED_STATS: statement("campaign_stats", "document_totals"),
 }
 _LINES = {
-    TEMPLATE_STATS: """
-        SELECT * FROM (
-            SELECT
-                d.day, row_number() OVER (PARTITION BY d.day ORDER BY sum(s.total) DESC, s.template_name) AS place,
-                s.template_name, count(*),
-                sum(s.total)::bigint, sum(s.sent)::bigint, sum(s.delivered)::bigint, sum(s.read)::bigint,
-                sum(s.replied)::bigint, sum(s.failed)::bigint, sum(s.failed_queue)::bigint
-            FROM headrace.campaign_template_stats s
-            LEFT JOIN headrace.campaigns_created(%(start)s, %(end)s) c ON c.campaign_id = s.campaign_id
-            CROSS JOIN LATERAL (
-                SELECT CASE WHEN %(daily)s THEN (c.created_at AT TIME ZONE 'UTC')::date END AS day
-            ) d
-            WHERE %(start)s::timestamptz IS NULL OR c.campaign_id IS NOT NULL
-            GROUP BY d.day, s.template_name
-        ) ranked
-        WHERE place <= %(most)s ORDER BY day, place
-    """,
-    COMPUTED_STATS: """
-        SELECT * FROM (
-            SELECT
-                x.day,
-                row_number() OVER (PARTITION BY x.day ORDER BY c.created_at DESC NULLS LAST, d.campaign_id) AS place,
-                coalesce(c.name, d.facts ->> 'name'), coalesce(c.status, 'deleted'), d.state, d.version,
-                to_char(d.computed_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS'),
-                t.total, t.sent, t.delivered, t.read, t.replied, t.failed, t.failed_queue
-            FROM headrace.campaign_computed_stats d
-            LEFT JOIN headrace.campaigns_created(%(start)s, %(end)s) c ON c.campaign_id = d.campaign_id
-            CROSS JOIN LATERAL jsonb_to_record(d.totals) t (
-                total bigint, sent bigint, delivered bigint, read bigint, replied bigint, failed bigint,
-                failed_queue bigint)
-            CROSS JOIN LATERAL (
-                SELECT CASE WHEN %(daily)s THEN (c.created_at AT TIME ZONE 'UTC')::date END AS day
-            ) x
-            WHERE %(start)s::timestamptz IS NULL OR c.campaign_id IS NOT NULL
-        ) ranked
-        WHERE place <= %(most)s ORDER BY day, place
-    """,
+    TEMPLATE_STATS: statement("campaign_stats", "template_lines"),
+    COMPUTED_STATS: statement("campaign_stats", "document_lines"),
 }
 # The columns of a line before its counters.
 _LABELS = {

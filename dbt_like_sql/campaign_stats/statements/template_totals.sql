@@ -1,0 +1,21 @@
+-- purpose: what is stored of the templates of campaigns created in [:start, :end), nulls: of all
+-- grain:   one row, or with :daily one per UTC day of creation: campaigns, rows, templates, counters
+-- reads:   headrace.campaign_template_stats, campaigns_created
+-- writes:  nothing
+-- locks:   none
+SELECT
+    CASE WHEN :daily THEN (c.created_at AT TIME ZONE 'UTC')::date END AS day,
+    count(DISTINCT s.campaign_id) AS campaigns,
+    count(*) AS row_count,
+    count(DISTINCT s.template_name) + max((s.template_name IS NULL)::integer) AS templates,
+    sum(s.total)::bigint AS total,
+    sum(s.sent)::bigint AS sent,
+    sum(s.delivered)::bigint AS delivered,
+    sum(s.read)::bigint AS read,
+    sum(s.replied)::bigint AS replied,
+    sum(s.failed)::bigint AS failed,
+    sum(s.failed_queue)::bigint AS failed_queue
+FROM headrace.campaign_template_stats AS s
+LEFT JOIN headrace.campaigns_created(:start, :end) AS c ON s.campaign_id = c.campaign_id
+WHERE :start::timestamptz IS NULL OR c.campaign_id IS NOT NULL
+GROUP BY 1

@@ -1,0 +1,10 @@
+-- purpose: campaigns created in [:start, :end) whose documents are missing or do not say what the counters say
+-- grain:   one row per campaign; not the frozen ones, which a check reports and a rebuild amends on record
+-- reads:   campaigns_created, headrace.document_agreement
+-- writes:  nothing
+-- locks:   none
+SELECT c.campaign_id
+FROM headrace.campaigns_created(:start, :end) AS c
+LEFT JOIN headrace.document_agreement AS a ON c.campaign_id = a.campaign_id
+WHERE a.frozen IS NOT TRUE AND a.agrees IS NOT TRUE
+ORDER BY c.campaign_id

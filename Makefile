@@ -1,8 +1,8 @@
-# Needs make and Python 3.11 to 3.13; everything else is set up in .venv. ARGS=… goes to the command of the target.
+# Needs make and Python 3.11 to 3.13; everything else is set up in .venv. ARGS=… is passed to the target's command.
 .DEFAULT_GOAL := help
 .PHONY: help up test check lock bench soak pictures clean setup
 MAKEFLAGS += --no-print-directory
-# Another virtual environment may be active: it is none of ours.
+# Another virtual environment may be active: ignore it.
 unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME
 
 help: ## List the targets
@@ -11,8 +11,8 @@ help: ## List the targets
 up: setup ## Start everything on this machine: PostgreSQL, example data, worker, Dagster; Ctrl-C ends it
 	@exec .venv/bin/headrace up $(ARGS)
 
-# HEADRACE_TEST_SERVER_URL=postgresql://… runs those that are about the server on that one.
-test: setup ## Run the tests on an embedded PostgreSQL of their own; ARGS='-k fold' picks some
+# HEADRACE_TEST_SERVER_URL=postgresql://… runs the tests that depend on the server's version on that server.
+test: setup ## Run the tests on a separate embedded PostgreSQL; ARGS='-k fold' selects some
 	@exec env -u HEADRACE_DATABASE_URL -u HEADRACE_SOURCE_SCHEMA -u HEADRACE_HOME -u DAGSTER_PG_URL -u DAGSTER_HOME \
 		.venv/bin/python -m pytest -n logical --maxprocesses 4 $(ARGS)
 
@@ -22,13 +22,13 @@ check: setup ## Check style, types and SQL: ruff, mypy, sqlfluff
 	.venv/bin/python -m mypy
 	.venv/bin/python -m sqlfluff lint --disable-progress-bar dbt_like_sql
 
-bench: setup ## Run the benchmarks; figures and what they mean are in benchmarks/README.md
+bench: setup ## Run the benchmarks; benchmarks/README.md has the results and what they mean
 	@exec .venv/bin/python -m benchmarks $(ARGS)
 
 soak: setup ## Ten minutes of traffic while workers are killed and the server restarts; ARGS='--seconds 120'
 	@exec .venv/bin/python -m benchmarks.soak $(ARGS)
 
-pictures: setup ## Take the pictures in docs/pictures anew, with the Chromium that is on the PATH; look at them
+pictures: setup ## Retake the pictures in docs/pictures, with the Chromium on the PATH; look at them before you commit
 	@exec .venv/bin/python -m tests.browser.screenshots
 
 lock: ## Write requirements.lock from pyproject.toml; ARGS=--upgrade takes newer versions

@@ -1,1 +1,1 @@
-"""Measurements: what Headrace does against the alternatives, in one run on one server."""
+"""Measurements: Headrace against the alternatives, in one run on one server."""

@@ -1,6 +1,6 @@
-"""`make bench`: measures on a fresh embedded server and writes benchmarks/README.md. Minutes; nothing is left behind.
+"""`make bench`: measures on a fresh embedded server and writes benchmarks/README.md. Takes minutes and leaves nothing behind.
 
-Alternatives are measured in the same run, in turn with ours, so that a noisy machine disturbs both.
+Alternatives are measured in the same run, alternating with ours, so that a noisy machine disturbs both.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from benchmarks.databases import FULL_LOGS, Databases
 from benchmarks.report import Section, disk, machine
 from orchestration.local.server import ensure_server, stop_server
 
-# Modules with run(databases) -> list[Section], in the order of the report.
+# Modules with run(databases) -> list[Section], in the report's order.
 PARTS = (
     "recompute",
     "reads",

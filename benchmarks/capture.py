@@ -1,4 +1,4 @@
-"""What a trigger adds to an application's writes, in microseconds a row: ours, and the alternatives', in turn."""
+"""What a trigger adds to an application's writes, in microseconds per row: ours and the alternatives', alternating."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _BULK = {
 
 @dataclass(frozen=True)
 class Case:
-    """One kind of write. how: statement or transaction (a row each), or bulk (all rows in one statement)."""
+    """One kind of write. how: statement or transaction (one row each), or bulk (all rows in one statement)."""
 
     what: str
     kind: str
@@ -45,7 +45,7 @@ CASES = [
 
 
 def write(database: Database, kind: str, how: str, ids: list[UUID]) -> float:
-    """Writes these rows; microseconds a row."""
+    """Writes these rows. Returns microseconds per row."""
     if how == "bulk":
         taken = milliseconds(lambda: database.connection.execute(_BULK[kind].encode(), [ids]))
     else:
@@ -73,7 +73,7 @@ def _measured(database: Database, case: Case, ids: list[UUID]) -> dict[str, list
 
 
 def _captured(database: Database) -> int:
-    """How many changes were ever logged here; counting them would take longer than writing them."""
+    """Number of changes ever logged here, by the sequence: counting rows would take longer than writing them."""
     return int(
         database.value(
             "SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM headrace.change_log_pos_seq"
@@ -92,7 +92,7 @@ def _rows(case: Case, figures: dict[str, list[float]]) -> list[tuple[str, ...]]:
 
 
 def _counts_trigger(database: Database) -> tuple[str, ...]:
-    """One more row in a campaign: our capture of the queue, and the seed's counts trigger on its contacts."""
+    """One more row in a campaign: our capture of the queue against the seed's counts trigger on its contacts."""
     database.run_file("seeds/counts_trigger.sql", "seed")
     connection = database.connection
     connection.execute("ANALYZE")
@@ -141,7 +141,7 @@ def run(databases: Databases) -> list[Section]:
     with databases.database(1) as database:
         install(database)
         connection = database.connection
-        connection.execute("SET synchronous_commit = off")  # what a commit waits for is no trigger's cost
+        connection.execute("SET synchronous_commit = off")  # waiting for a commit is not the trigger's cost
         ids = database.column("SELECT id FROM send_queue ORDER BY id LIMIT %s", [BULK])
         for case in CASES:
             some = ids if case.how == "bulk" else ids[:SINGLE]

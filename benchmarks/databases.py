@@ -1,4 +1,4 @@
-"""The databases that benchmarks run in: copies of loaded ones, on the server of this run."""
+"""The databases of the benchmarks: copies of loaded ones, on the server of this run."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Connection = psycopg.Connection[Any]
 Parameters = Sequence[Any] | Mapping[str, Any] | None
 FULL_LOGS = 121_679  # of a campaign
 
-# The example's campaigns stay as they are counted: what is measured of frozen ones freezes them itself.
+# The example's campaigns do not freeze by themselves: benchmarks of frozen campaigns freeze them.
 UNFROZEN = Settings(settle_window=timedelta(days=3650))
 
 _COUNTERS = "campaign_id, template_name, total, sent, delivered, read, replied, failed, failed_queue"
@@ -32,7 +32,7 @@ _COUNTERS = "campaign_id, template_name, total, sent, delivered, read, replied, 
 
 @dataclass(frozen=True)
 class Database:
-    """A database of this run and an autocommit connection to it."""
+    """A database of this run, with an autocommit connection."""
 
     url: str
     connection: Connection
@@ -50,7 +50,7 @@ class Database:
         return asyncio.run(stream.drain(self.url))
 
     def differences(self) -> int:
-        """Rows in which stored and recomputed statistics differ; frozen campaigns that wait for a decision are left out."""
+        """Number of rows where stored and recomputed statistics differ, without frozen campaigns that wait for a decision."""
         return int(
             self.value(
                 f"WITH s AS (SELECT {_COUNTERS} FROM headrace.campaign_template_stats),"
@@ -64,7 +64,7 @@ class Database:
         assert self.differences() == 0, "stored statistics differ from the recompute"
 
     def run_file(self, name: str, schema: str) -> None:
-        """Runs an SQL file of this folder with names resolved in that schema first."""
+        """Runs an SQL file of this folder; names are resolved in that schema first."""
         self.connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(schema)))
         with self.connection.transaction():
             self.connection.execute(
@@ -74,9 +74,9 @@ class Database:
 
 
 class Databases:
-    """Makes databases with campaigns in them; what was loaded once is copied from then on.
+    """Creates databases with campaigns; each kind is loaded once and then copied.
 
-    scale: the share of a seed-size campaign's rows that each gets; 1 for figures that mean something.
+    scale: the share of a seed-size campaign's rows that each campaign gets; only figures at scale 1 are meaningful.
     """
 
     def __init__(self, server: EmbeddedServer, scale: float = 1.0) -> None:
@@ -88,7 +88,7 @@ class Databases:
 
     @contextmanager
     def database(self, campaigns: int = 0, *, headrace: bool = True) -> Iterator[Database]:
-        """A database of its own with so many campaigns; with Headrace, they are counted. It is dropped at the end."""
+        """A new database with that number of campaigns, counted if Headrace is installed. It is dropped at the end."""
         name = self._copy(self._template(campaigns, headrace), headrace)
         with psycopg.connect(self.server.url(name), autocommit=True) as connection:
             yield Database(self.server.url(name), connection)
@@ -98,7 +98,7 @@ class Databases:
         load(url, "public", campaigns, seed, self.now, scale=self.scale)
 
     def offer(self, name: str, campaigns: int) -> None:
-        """Takes over a loaded database without Headrace, to copy others from."""
+        """Registers a loaded database without Headrace as a template for copies."""
         self._templates.setdefault((campaigns, False), name)
 
     def drop(self, name: str) -> None:
@@ -136,7 +136,7 @@ class Databases:
     def _copy(self, template: str, headrace: bool) -> str:
         name = self.create(template)
         if headrace:
-            # Cursors know their database. A copy on the same server may go on where the template stands.
+            # Cursors record their database. A copy on the same server may continue at the template's position.
             with psycopg.connect(self.server.url(name), autocommit=True) as connection:
                 connection.execute("UPDATE headrace.stream_cursor SET database_name = current_database()")
         return name

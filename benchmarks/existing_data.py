@@ -1,6 +1,6 @@
-"""Headrace comes to a database that is full and busy: migrate and a first rebuild under traffic, a worker killed amid it.
+"""Headrace is installed on a full and busy database: migrate and a first rebuild under traffic, with a worker killed meanwhile.
 
-Measures what the application's statements take meanwhile. tests/faults runs the same, small.
+Measures how long the application's statements take meanwhile. tests/faults runs the same on a small scale.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ RATE = 200.0
 
 @dataclass(frozen=True)
 class Phase:
-    """A stretch of the run and the application's statements in it."""
+    """A phase of the run and the application's statements in it."""
 
     name: str
     seconds: float
@@ -46,7 +46,7 @@ class Phase:
 
 @dataclass(frozen=True)
 class Report:
-    """What was seen. kept: campaigns rebuilt before the kill that were not rebuilt again; reads: seconds of campaign_stats()."""
+    """What was seen. kept: campaigns rebuilt before the kill and not again; reads: seconds that campaign_stats() took."""
 
     phases: Sequence[Phase]
     waits: Sequence[Wait]
@@ -62,11 +62,11 @@ class Report:
 
 
 class Workers:
-    """One worker process at a time; its log goes to a file."""
+    """One worker process at a time, logging to a file."""
 
     def __init__(self, url: str) -> None:
         self._environment = {**os.environ, "HEADRACE_DATABASE_URL": url, "COLUMNS": "200"}
-        self._log = tempfile.TemporaryFile()  # noqa: SIM115 it is closed with this object
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 closed with this object
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -85,7 +85,7 @@ class Workers:
             self._process = None
 
     def command(self, *arguments: str) -> str:
-        """What `headrace` prints; doctor exits with 1 when something is wrong, which is no failure here."""
+        """What `headrace` prints. doctor exits with 1 if something is wrong, which is not a failure here."""
         done = subprocess.run(
             [sys.executable, "-m", "orchestration.cli", *arguments],
             env=self._environment,
@@ -103,7 +103,7 @@ class Workers:
 
 @contextlib.contextmanager
 def _reading(url: str) -> Iterator[tuple[list[float], set[str]]]:
-    """Asks for campaigns' statistics all the time, as a dashboard does: what each took, and where answers came from."""
+    """Reads campaigns' statistics continuously, as a dashboard does. Yields the seconds of each read and the sources of the answers."""
     times: list[float] = []
     sources: set[str] = set()
     stopping = threading.Event()
@@ -145,10 +145,10 @@ def _rebuilt(connection: psycopg.Connection[Any]) -> dict[UUID, Any]:
 
 
 def _kill_amid(url: str, database: Database, workers: Workers, campaigns: int) -> dict[UUID, Any]:
-    """Kills the worker while it is stopped in the middle of a transaction; what was rebuilt by then."""
+    """Kills the worker while it is blocked in the middle of a transaction. Returns what was rebuilt by then."""
     _until("some campaigns are rebuilt", lambda: len(_rebuilt(database.connection)) >= max(1, campaigns // 4))
     with psycopg.connect(url) as lock:
-        # Nobody but a worker writes there: it is held up wherever it is, the application is not.
+        # Only workers write there, so this blocks the worker wherever it is, but not the application.
         lock.execute("LOCK TABLE headrace.message_outcome IN SHARE MODE")
         _until(
             "the worker is held up",
@@ -165,10 +165,10 @@ def _kill_amid(url: str, database: Database, workers: Workers, campaigns: int) -
 
 
 def take_over(url: str, rate: float, quiet_seconds: float, say: Callable[[str], object]) -> Report:
-    """Migrates a full database under traffic, rebuilds with a worker that is killed once, waits until all is applied.
+    """Migrates a full database under traffic, rebuilds with a worker that is killed once, and waits until all changes are applied.
 
     Args:
-        quiet_seconds: how long to watch the traffic before Headrace comes, and after everything is rebuilt.
+        quiet_seconds: how long to watch the traffic before the installation, and after everything is rebuilt.
     """
     phases: list[Phase] = []
     traffic = Traffic(url, rate)

@@ -15,7 +15,7 @@ from orchestration.engine import stream
 
 
 def statuses(database: Database, ids: Sequence[str], count: int, chance: random.Random) -> None:
-    """Writes statuses of so many different messages, in one statement."""
+    """Writes statuses of that number of different messages, in one statement."""
     database.connection.execute(
         "INSERT INTO message_status_logs (whatsapp_message_id, status)"
         " SELECT id, (ARRAY['delivered', 'read', 'sent', 'failed'])[1 + n %% 4]"
@@ -25,7 +25,7 @@ def statuses(database: Database, ids: Sequence[str], count: int, chance: random.
 
 
 def fold_times(url: str, write: Callable[[], None], runs: int) -> list[float]:
-    """Milliseconds from a poll to idle after each write, on one open connection as a worker has it."""
+    """Milliseconds from a poll to idle after each write, on one open connection as in a worker."""
 
     async def resident() -> list[float]:
         connection = await connect(url)
@@ -52,7 +52,7 @@ def fold_times(url: str, write: Callable[[], None], runs: int) -> list[float]:
 
 
 def backlog_rate(database: Database, ids: Sequence[str], count: int, chance: random.Random) -> float:
-    """Changes a second, through one connection, of a backlog written in transactions of up to 20,000."""
+    """Changes applied per second, on one connection, from a backlog written in transactions of up to 20,000."""
     written = 0
     while written < count:
         part = min(20_000, count - written, len(ids))
@@ -62,7 +62,7 @@ def backlog_rate(database: Database, ids: Sequence[str], count: int, chance: ran
 
 
 def message_ids(database: Database, campaign: object = None) -> list[str]:
-    """Message ids of the queue, of one campaign or all."""
+    """Message ids of the queue, for one campaign or all."""
     return database.column(
         "SELECT whatsapp_message_id FROM send_queue WHERE whatsapp_message_id IS NOT NULL"
         " AND (%(campaign)s::uuid IS NULL OR campaign_id = %(campaign)s)",
@@ -71,7 +71,7 @@ def message_ids(database: Database, campaign: object = None) -> list[str]:
 
 
 def _shuffled(databases: Databases) -> tuple[float, int, int]:
-    """Seconds to apply a campaign's statuses after all were taken away; differences from the recompute; how many."""
+    """After all statuses of a campaign were removed: seconds to apply them, differences from the recompute, number of statuses."""
     with databases.database(1) as database:
         connection = database.connection
         logs = connection.execute(

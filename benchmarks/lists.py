@@ -1,4 +1,4 @@
-"""Pages of campaigns at any depth, and statistics of templates across campaigns: time in the database, of 100,000 campaigns."""
+"""Pages of campaigns at any depth, and statistics of templates across campaigns: time in the database, with 100,000 campaigns."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PAGE = 20
 
 
 def fill(database: Database, campaigns: int) -> None:
-    """Frozen campaigns of 50 users, three created at each time, written set-based past the triggers."""
+    """Writes frozen campaigns of 50 users, three for each creation time, in bulk and bypassing the triggers."""
     connection = database.connection
     connection.execute("ALTER TABLE campaigns DISABLE TRIGGER USER")
     connection.execute(
@@ -45,7 +45,7 @@ def fill(database: Database, campaigns: int) -> None:
 
 
 def cursor_after(database: Database, user: Any, depth: int) -> str | None:
-    """The cursor that somebody holds who turned the pages so far, as the function itself gives it; None: nowhere."""
+    """The cursor after that number of campaigns, as the function itself returns it; None: at the start."""
     if not depth:
         return None
     cursor = None

@@ -1,4 +1,4 @@
-"""Bulk loads: the same campaigns by COPY, with capture, with a JSONB trigger, and with neither."""
+"""Bulk loads: the same campaigns by COPY with capture, with a JSONB trigger, and with neither."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The cached reader against the function it keeps answers of: one resident connection for both, as a pool would give."""
+"""The cached reader against the function whose answers it keeps: one open connection for both, as a pool would give."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ROUNDS = 500
 
 
 def connections(database: Database, delay: float) -> Connections:
-    """Gives the database's connection; a network is added as a sleep before each query."""
+    """Yields the database's connection; a sleep before each query simulates a network."""
 
     @contextmanager
     def connection() -> Iterator[Connection]:

@@ -1,4 +1,4 @@
-"""Reading a stored document: time in the database, alone and while a worker folds; the poll of an idle worker."""
+"""Reading a stored document: time in the database, alone and while a worker folds. Also the poll of an idle worker."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from orchestration.engine import stream
 
 
 def read_times(database: Database, count: int) -> list[float]:
-    """Milliseconds that the database says one read of a document took, planning included; of any campaign."""
+    """Milliseconds of each read of a document, as the database reports them, planning included; campaigns vary."""
     campaigns = database.column("SELECT id FROM campaigns WHERE status NOT IN ('scheduled', 'failed')")
     chance = random.Random(1)
     return [
@@ -33,7 +33,7 @@ def read_times(database: Database, count: int) -> list[float]:
 
 
 def poll_times(database: Database, count: int) -> list[float]:
-    """Milliseconds of an idle poll, round trip included."""
+    """Milliseconds of each idle poll, round trip included."""
     return [
         milliseconds(lambda: database.connection.execute("SELECT * FROM headrace.stream_poll()").fetchall())
         for _ in range(count)
@@ -42,7 +42,7 @@ def poll_times(database: Database, count: int) -> list[float]:
 
 @contextmanager
 def folding(database: Database) -> Iterator[list[int]]:
-    """A worker's connection that folds, and a writer that keeps it busy; gives a list that grows by what was folded."""
+    """Folds on a worker's connection while a writer keeps it busy. Yields a list that grows with each fold."""
     ids = database.column("SELECT whatsapp_message_id FROM send_queue WHERE whatsapp_message_id IS NOT NULL")
     folded: list[int] = []
     stopping = threading.Event()

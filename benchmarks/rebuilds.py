@@ -1,4 +1,4 @@
-"""Campaigns that are many, large, or of many templates: what each costs, which is to be linear."""
+"""Many campaigns, large campaigns, campaigns with many templates: the cost of each, which should be linear."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One campaign computed from its source rows: the live view and the rebuild, the seed's function and materialized view."""
+"""One campaign computed from its source rows: our live view and rebuild, the seed's function and materialized view."""
 
 from __future__ import annotations
 

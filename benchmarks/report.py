@@ -1,4 +1,4 @@
-"""What a run prints and writes: tables, and the machine they come from."""
+"""What a run prints and writes: tables, and the machine they were measured on."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ RATIOS = ("what", "ours", "against", "ratio", "goal")
 
 @dataclass(frozen=True)
 class Section:
-    """One table. In the usual columns (RATIOS) a ratio is ours divided by the other's. text: what is to be known."""
+    """One table. In the usual columns (RATIOS) a ratio is ours divided by the other's. text: an explanation above the table."""
 
     title: str
     rows: Sequence[tuple[str, ...]]
@@ -32,7 +32,7 @@ class Section:
 
 @dataclass(frozen=True)
 class Disk:
-    """The folder of the server's data: its file system, and what it takes to make 8 kB durable, in milliseconds."""
+    """The server's data folder: its file system, and the milliseconds it takes to make 8 kB durable."""
 
     filesystem: str
     writes: Sequence[float] = field(repr=False)
@@ -47,7 +47,7 @@ class Disk:
 
 
 def disk(folder: Path, count: int = 400) -> Disk:
-    """Times appends of 8 kB, each made durable, as the server's WAL writer makes a commit."""
+    """Times appends of 8 kB, each made durable as the server does for a commit."""
     path = folder / "fdatasync"
     times = []
     sync = getattr(os, "fdatasync", os.fsync)  # macOS has only the latter
@@ -72,7 +72,7 @@ def _filesystem(folder: Path) -> str:
 
 
 def machine(server_version: int) -> str:
-    """The machine and the versions, on a line."""
+    """The machine and the versions, on one line."""
     return ", ".join(
         [
             f"{psutil.cpu_count()} cores ({_cpu()})",
@@ -85,7 +85,7 @@ def machine(server_version: int) -> str:
 
 
 def _cpu() -> str:
-    """The model's name where the system says it."""
+    """The model's name, if the system reports it."""
     try:
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
             if line.startswith("model name"):

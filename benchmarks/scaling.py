@@ -1,4 +1,4 @@
-"""The same work in databases of 1, 2, 5, 10 and 20 campaigns: what must not grow with them does not."""
+"""The same work in databases of 1, 2, 5, 10 and 20 campaigns: shows that costs which must not grow with them do not."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def run(databases: Databases) -> list[Section]:
     rows: list[tuple[str, ...]] = []
     loaded = 0
     for campaigns in SIZES:
-        # Campaign numbers go on: load() takes its first ones from the seed, so each step brings a seed of its own.
+        # load() takes the first campaign numbers from the seed, so each step uses another seed.
         databases.load(url, campaigns - loaded, 1 if not loaded else 1000 + campaigns)
         loaded = campaigns
         with psycopg.connect(url, autocommit=True) as connection:
@@ -77,7 +77,7 @@ def run(databases: Databases) -> list[Section]:
             rebuilt = milliseconds(database.drain) / 1000
             connection.execute("VACUUM ANALYZE")
             rows.append(_measured(database, campaigns, rebuilt, int(100_000 * databases.scale)))
-            # As it was, for the next size.
+            # Restores the state for the next size.
             connection.execute("DROP SCHEMA headrace, seed CASCADE")
             connection.execute("DELETE FROM message_status_logs WHERE id > %s", [last])
             connection.execute("VACUUM ANALYZE")

@@ -1,4 +1,4 @@
-"""What statistics take on disk: a message of an unfrozen campaign, and a campaign that is frozen. Relations with their indexes."""
+"""Disk space of statistics, tables with their indexes: per message of an unfrozen campaign, and per frozen campaign."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def _size(database: Database, table: str) -> int:
 
 
 def repeat(database: Database, copies: int) -> None:
-    """Replaces every campaign's rows by copies of them, campaign after campaign, as they would come."""
+    """Replaces every campaign's rows by copies, campaign after campaign, in the order in which they would arrive."""
     connection = database.connection
     connection.execute(
         sql.SQL(

@@ -1,4 +1,4 @@
-"""Timing: one action, several in turn, and what is said of the figures."""
+"""Timing: one action, several alternating ones, and how the figures are summarized."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def milliseconds(action: Callable[[], object]) -> float:
 def database_times(
     connection: psycopg.Connection[Any], statement: str, parameters: Sequence[object], runs: int
 ) -> list[float]:
-    """Milliseconds that the database says a statement took, planning included, without the round trip."""
+    """Milliseconds of a statement as the database reports them, planning included, without the round trip."""
     times = []
     for _ in range(runs):
         row = connection.execute(
@@ -32,7 +32,7 @@ def database_times(
 
 
 def in_turn(rounds: int, actions: Mapping[str, Callable[[], float]]) -> dict[str, list[float]]:
-    """What the actions give, measured in turn, after a round that does not count; each round begins with another one."""
+    """Results of the actions, run alternately after a warm-up round; each round begins with a different action."""
     names = list(actions)
     figures: dict[str, list[float]] = {name: [] for name in names}
     for number in range(rounds + 1):
@@ -45,12 +45,12 @@ def in_turn(rounds: int, actions: Mapping[str, Callable[[], float]]) -> dict[str
 
 
 def times_in_turn(rounds: int, actions: Mapping[str, Callable[[], object]]) -> dict[str, list[float]]:
-    """Milliseconds of each action and round."""
+    """Milliseconds of each action in each round."""
     return in_turn(rounds, {name: partial(milliseconds, action) for name, action in actions.items()})
 
 
 def added(figures: Mapping[str, Sequence[float]], name: str, without: str) -> float:
-    """What `name` costs above `without`: the median of the differences within each round."""
+    """How much more `name` costs than `without`: the median of the differences within each round."""
     return statistics.median(one - other for one, other in zip(figures[name], figures[without], strict=True))
 
 

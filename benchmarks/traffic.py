@@ -1,4 +1,4 @@
-"""Application sessions that write all the time, every statement timed; and what any of them waits for."""
+"""Application sessions that write continuously: the time of every statement, and the locks they wait for."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Write = tuple[str, Sequence[object]]
 
 @dataclass(frozen=True)
 class Statement:
-    """One statement of the application: what it was, when it began (monotonic clock) and how many seconds it took."""
+    """One statement of the application: its kind, when it began (monotonic clock) and how many seconds it took."""
 
     what: str
     began: float
@@ -26,7 +26,7 @@ class Statement:
 
 @dataclass(frozen=True)
 class Wait:
-    """A statement of the application seen waiting for a lock: how many seconds, and whose session (its name) held it."""
+    """A statement of the application that waited for a lock: for how many seconds, and the name of the session that held it."""
 
     seconds: float
     what: str
@@ -35,14 +35,14 @@ class Wait:
 
 @dataclass(frozen=True)
 class Known:
-    """Rows of the application that traffic writes about."""
+    """Rows of the application that the traffic refers to."""
 
     campaigns: Sequence[UUID]
     messages: Sequence[tuple[UUID, str | None, str, str]]  # id, message id, phone, number
 
 
 def _sends(known: Known, chance: random.Random) -> Write:
-    """A queued message is sent, or fails."""
+    """A queued message is sent or fails."""
     row = chance.choice(known.messages)[0]
     return (
         "UPDATE send_queue SET status = %s, sent_at = clock_timestamp() WHERE id = %s",
@@ -58,7 +58,7 @@ def _webhooks(known: Known, chance: random.Random) -> Write:
 
 
 def _composes(known: Known, chance: random.Random) -> Write:
-    """A campaign gets more messages; now and then a new one begins."""
+    """A campaign gets more messages; sometimes a new one begins."""
     if chance.random() < 0.05:
         return "INSERT INTO campaigns (name, status) VALUES (%s, 'running')", [f"new {chance.random()}"]
     _, _, phone, number = chance.choice(known.messages)
@@ -70,7 +70,7 @@ def _composes(known: Known, chance: random.Random) -> Write:
 
 
 def _chats(known: Known, chance: random.Random) -> Write:
-    """People answer, messages are deleted, campaigns change their status."""
+    """People reply, messages are deleted, campaigns change status."""
     row, _, phone, number = chance.choice(known.messages)
     kind = chance.random()
     if kind < 0.05:
@@ -94,7 +94,7 @@ ACTORS: dict[str, tuple[Callable[[Known, random.Random], Write], float]] = {
 
 
 class Traffic:
-    """Writes at `rate` statements a second in all, each at its own time, from `start` to `stop`."""
+    """Writes `rate` statements a second in total, each at its scheduled time, from `start` to `stop`."""
 
     def __init__(self, url: str, rate: float, seed: int = 1) -> None:
         self.url = url
@@ -122,7 +122,7 @@ class Traffic:
             thread.start()
 
     def stop(self) -> None:
-        """Returns when all sessions are closed; raises what went wrong in one of them."""
+        """Returns when all sessions are closed; raises an error that occurred in one of them."""
         self._stopping.set()
         for thread in self._threads:
             thread.join()
@@ -130,7 +130,7 @@ class Traffic:
             raise self.errors[0]
 
     def between(self, began: float, ended: float) -> list[Statement]:
-        """Statements that were running at some moment in between."""
+        """Statements that were running at any time in between."""
         return [s for s in self.statements if s.began < ended and s.began + s.seconds >= began]
 
     def _guarded(self, work: Callable[..., None], *arguments: object) -> None:
@@ -149,7 +149,7 @@ class Traffic:
                 self.statements.append(Statement(name, began, time.monotonic() - began))
 
     def _times(self, rate: float, chance: random.Random) -> Iterator[None]:
-        """Poisson arrivals; who is late is not spared what came meanwhile."""
+        """Poisson arrivals: a session that falls behind still gets all of them."""
         due = time.monotonic()
         while True:
             due += chance.expovariate(rate)
@@ -158,7 +158,7 @@ class Traffic:
             yield
 
     def _watch(self) -> None:
-        """Looks every 20 ms for sessions of the application that wait for a lock."""
+        """Checks every 20 ms which sessions of the application wait for a lock."""
         with psycopg.connect(self.url, autocommit=True, application_name="watch") as connection:
             while not self._stopping.wait(0.02):
                 self.waits += [Wait(*row) for row in _waiting(connection)]

@@ -1,4 +1,4 @@
-"""The alternatives on a source table: Headrace's capture, the seed's trigger, a JSONB audit trigger, none; one at a time."""
+"""The alternatives on a source table, one at a time: Headrace's capture, the seed's trigger, a JSONB audit trigger, none."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _TRIGGERS = {
 
 
 def install(database: Database) -> None:
-    """Puts the other triggers beside ours, and what benchmarks write with."""
+    """Creates the other triggers beside ours, and the functions that benchmarks write with."""
     database.run_file("seeds/notify_trigger.sql", "public")
     database.run_file("jsonb_trigger.sql", "audit")
     database.run_file("writes.sql", "bench")
@@ -38,7 +38,7 @@ def only(database: Database, alternative: str) -> None:
 
 
 def counted_anew(database: Database) -> None:
-    """Ours on again, what they missed rebuilt, and the numbers compared."""
+    """Enables ours again, rebuilds what it missed, and compares the numbers."""
     only(database, OURS)
     database.connection.execute("SELECT headrace.request_rebuild()")
     database.drain()

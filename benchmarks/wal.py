@@ -1,4 +1,4 @@
-"""What is written to the WAL: bytes for a captured change, for a folded status, for an idle poll."""
+"""WAL bytes for a captured change, a folded status, and an idle poll."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ ROWS = 10_000
 
 
 def _bytes(database: Database, action: Callable[[], object]) -> int:
-    """WAL bytes that the action wrote, nobody else writing."""
+    """WAL bytes that the action wrote while nobody else wrote."""
     position = database.value("SELECT pg_current_wal_insert_lsn()")
     action()
     return int(database.value("SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), %s)", [position]))
 
 
 def _second(database: Database, action: Callable[[], object]) -> int:
-    """Of the second time: the first writes whole pages, as after each checkpoint."""
+    """The bytes of a second execution: the first writes full pages, as after each checkpoint."""
     action()
     return _bytes(database, action)
 
@@ -31,7 +31,7 @@ def _second(database: Database, action: Callable[[], object]) -> int:
 def run(databases: Databases) -> list[Section]:
     with databases.database(1) as database:
         install(database)
-        # Nobody else is to write: no vacuum, and a checkpoint that does not come in between.
+        # Nobody else may write: no vacuum, and no checkpoint in between.
         database.connection.execute("CHECKPOINT")
         for table in ("send_queue", "message_status_logs", "headrace.message_outcome"):
             database.connection.execute(f"ALTER TABLE {table} SET (autovacuum_enabled = off)".encode())

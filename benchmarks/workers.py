@@ -1,4 +1,4 @@
-"""More workers on the same work: a backlog of one campaign, of many, split into shards; a queue of rebuilds."""
+"""Several workers on the same work: a backlog of one campaign, of many, split into shards; a queue of rebuilds."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ WORKERS = (1, 2, 4)
 
 
 def drained_by(database: Database, workers: int) -> float:
-    """Seconds until nothing is left, so many connections working as workers do."""
+    """Seconds until nothing is left, with that number of connections working like workers."""
 
     async def work() -> None:
         connection = await connect(database.url)

@@ -1,4 +1,4 @@
-"""Concurrent writers: what each alternative leaves of the updates a second that there are without any trigger."""
+"""Concurrent writers: updates per second with each alternative, relative to none."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ROUNDS = 5
 
 
 class Writers:
-    """Connections that each go round rows of their own, one update a transaction, durable before the next."""
+    """Connections that each cycle through separate rows, one update per transaction, durable before the next."""
 
     def __init__(self, database: Database, count: int) -> None:
         ids: list[UUID] = database.column(
@@ -35,7 +35,7 @@ class Writers:
             connection.execute("SET synchronous_commit = on")
 
     def rate(self, seconds: float) -> float:
-        """Updates a second of all of them together."""
+        """Updates per second of all of them together."""
         written: list[int] = []
 
         def write(connection: psycopg.Connection[tuple[int]], ids: list[UUID]) -> None:

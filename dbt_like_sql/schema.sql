@@ -475,9 +475,7 @@ $$;
 
 CREATE FUNCTION headrace.calendar_day(p_at timestamp with time zone) RETURNS date
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    AS $$
-    SELECT CASE WHEN p_at >= '0001-01-02 00:00+00' AND p_at < '9999-12-31 00:00+00' THEN (p_at AT TIME ZONE 'UTC')::date END
-$$;
+    RETURN CASE WHEN ((p_at >= '0001-01-02 00:00:00+00'::timestamp with time zone) AND (p_at < '9999-12-31 00:00:00+00'::timestamp with time zone)) THEN ((p_at AT TIME ZONE 'UTC'::text))::date ELSE NULL::date END;
 
 -- Name: campaign_contact_distribution(uuid); Type: FUNCTION; Schema: headrace; Owner: -
 
@@ -1904,16 +1902,7 @@ $$;
 
 CREATE FUNCTION headrace.is_other_webhook_field(p_field text) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    AS $$
-    SELECT coalesce(p_field IN (
-        'account_alerts', 'account_offboarded', 'account_reconnected', 'account_review_update', 'account_settings_update', 'account_update',
-        'automatic_events', 'business_capability_update', 'business_status_update', 'business_username_update', 'calls', 'flows',
-        'group_lifecycle_update', 'group_participants_update', 'group_settings_update', 'group_status_update', 'history', 'message_echoes',
-        'message_template_components_update', 'message_template_quality_update', 'message_template_status_update', 'messaging_handovers',
-        'partner_solutions', 'payment_configuration_update', 'phone_number_name_update', 'phone_number_quality_update', 'security',
-        'smb_app_state_sync', 'smb_message_echoes', 'standby', 'template_category_update', 'template_correct_category_detection',
-        'tracking_events', 'user_id_update', 'user_preferences'), false)
-$$;
+    RETURN COALESCE((p_field = ANY (ARRAY['account_alerts'::text, 'account_offboarded'::text, 'account_reconnected'::text, 'account_review_update'::text, 'account_settings_update'::text, 'account_update'::text, 'automatic_events'::text, 'business_capability_update'::text, 'business_status_update'::text, 'business_username_update'::text, 'calls'::text, 'flows'::text, 'group_lifecycle_update'::text, 'group_participants_update'::text, 'group_settings_update'::text, 'group_status_update'::text, 'history'::text, 'message_echoes'::text, 'message_template_components_update'::text, 'message_template_quality_update'::text, 'message_template_status_update'::text, 'messaging_handovers'::text, 'partner_solutions'::text, 'payment_configuration_update'::text, 'phone_number_name_update'::text, 'phone_number_quality_update'::text, 'security'::text, 'smb_app_state_sync'::text, 'smb_message_echoes'::text, 'standby'::text, 'template_category_update'::text, 'template_correct_category_detection'::text, 'tracking_events'::text, 'user_id_update'::text, 'user_preferences'::text])), false);
 
 -- Name: is_passing_error(text); Type: FUNCTION; Schema: headrace; Owner: -
 
@@ -1966,13 +1955,7 @@ $$;
 
 CREATE FUNCTION headrace.latency_block(p_seconds integer) RETURNS integer
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    AS $$
-    SELECT CASE
-        WHEN p_seconds < 3600 THEN p_seconds / 60
-        WHEN p_seconds < 86400 THEN 60 + (p_seconds - 3600) / 600
-        ELSE 198 + (p_seconds - 86400) / 3600
-    END
-$$;
+    RETURN CASE WHEN (p_seconds < 3600) THEN (p_seconds / 60) WHEN (p_seconds < 86400) THEN (60 + ((p_seconds - 3600) / 600)) ELSE (198 + ((p_seconds - 86400) / 3600)) END;
 
 -- Name: latency_median(uuid, "char"); Type: FUNCTION; Schema: headrace; Owner: -
 
@@ -2011,28 +1994,13 @@ $$;
 
 CREATE FUNCTION headrace.latency_seconds(p_from timestamp with time zone, p_to timestamp with time zone) RETURNS integer
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    AS $$
-    SELECT CASE
-        WHEN p_from IS NULL OR p_to IS NULL OR NOT isfinite(p_from) OR NOT isfinite(p_to) OR p_to < p_from THEN NULL
-        -- of times further apart than an interval reaches
-        WHEN p_to >= '100000-01-01 00:00+00' AND p_from < '90000-01-01 00:00+00' THEN 2147483647
-        ELSE least(floor(date_part('epoch', p_to - p_from)), 2147483647)::integer
-    END
-$$;
+    RETURN CASE WHEN ((p_from IS NULL) OR (p_to IS NULL) OR (NOT isfinite(p_from)) OR (NOT isfinite(p_to)) OR (p_to < p_from)) THEN NULL::integer WHEN ((p_to >= '100000-01-01 00:00:00+00'::timestamp with time zone) AND (p_from < '90000-01-01 00:00:00+00'::timestamp with time zone)) THEN 2147483647 ELSE (LEAST(floor(date_part('epoch'::text, (p_to - p_from))), (2147483647)::double precision))::integer END;
 
 -- Name: lifecycle_state(text, text, text, timestamp with time zone, timestamp with time zone); Type: FUNCTION; Schema: headrace; Owner: -
 
 CREATE FUNCTION headrace.lifecycle_state(p_state text, p_status text, p_frozen_status text, p_settles_until timestamp with time zone, p_now timestamp with time zone) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    AS $$
-    SELECT CASE
-        WHEN p_state IN ('frozen', 'amended') AND (p_status IS NULL OR p_status IN ('completed', p_frozen_status)) THEN p_state
-        WHEN p_status IS NULL THEN 'deleted'
-        WHEN p_status <> 'completed' THEN 'live'
-        WHEN p_settles_until <= p_now THEN 'frozen'
-        ELSE 'settling'
-    END
-$$;
+    RETURN CASE WHEN ((p_state = ANY (ARRAY['frozen'::text, 'amended'::text])) AND ((p_status IS NULL) OR (p_status = ANY (ARRAY['completed'::text, p_frozen_status])))) THEN p_state WHEN (p_status IS NULL) THEN 'deleted'::text WHEN (p_status <> 'completed'::text) THEN 'live'::text WHEN (p_settles_until <= p_now) THEN 'frozen'::text ELSE 'settling'::text END;
 
 -- Name: list_campaign_stats(uuid, text, integer); Type: FUNCTION; Schema: headrace; Owner: -
 
@@ -2185,12 +2153,7 @@ $$;
 
 CREATE FUNCTION headrace.listed_template(p_name text, p_md5 uuid) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    AS $$
-    SELECT CASE
-        WHEN octet_length(p_name) > 1000 THEN substr(p_name, 1, 1000) || '...' || replace(p_md5::text, '-', '')
-        ELSE p_name
-    END
-$$;
+    RETURN CASE WHEN (octet_length(p_name) > 1000) THEN ((substr(p_name, 1, 1000) || '...'::text) || replace((p_md5)::text, '-'::text, ''::text)) ELSE p_name END;
 
 -- Name: live_counters(uuid); Type: FUNCTION; Schema: headrace; Owner: -
 
@@ -2378,12 +2341,7 @@ $$;
 
 CREATE FUNCTION headrace.message_bits(p_queue_status text, p_evidence integer) RETURNS integer
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    AS $$
-    SELECT CASE WHEN p_evidence & 2 > 0 THEN p_evidence & 7
-        ELSE coalesce(p_evidence, 0) & 9
-            | CASE p_queue_status WHEN 'sent' THEN 1 WHEN 'failed' THEN 24 ELSE 0 END
-    END
-$$;
+    RETURN CASE WHEN ((p_evidence & 2) > 0) THEN (p_evidence & 7) ELSE ((COALESCE(p_evidence, 0) & 9) | CASE p_queue_status WHEN 'sent'::text THEN 1 WHEN 'failed'::text THEN 24 ELSE 0 END) END;
 
 -- Name: message_outcome_live(); Type: FUNCTION; Schema: headrace; Owner: -
 
@@ -2473,9 +2431,7 @@ $$;
 
 CREATE FUNCTION headrace.most_listed_templates() RETURNS bigint
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    AS $$
-    SELECT 1000::bigint
-$$;
+    RETURN (1000)::bigint;
 
 -- Name: new_webhook_items(jsonb); Type: FUNCTION; Schema: headrace; Owner: -
 
@@ -3452,9 +3408,7 @@ $$;
 
 CREATE FUNCTION headrace.reply_window() RETURNS numeric
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    AS $$
-    SELECT 604800.0::numeric
-$$;
+    RETURN 604800.0;
 
 -- Name: request_amendments(uuid[], text[]); Type: FUNCTION; Schema: headrace; Owner: -
 
@@ -3643,9 +3597,7 @@ $$;
 
 CREATE FUNCTION headrace.settle_window() RETURNS interval
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    AS $$
-    SELECT make_interval(secs => 604800.0)
-$$;
+    RETURN make_interval(secs => (604800.0)::double precision);
 
 -- Name: source_campaign_ids(); Type: FUNCTION; Schema: headrace; Owner: -
 
@@ -3679,6 +3631,7 @@ $$;
 CREATE FUNCTION headrace.source_holds(p_source text) RETURNS boolean
     LANGUAGE plpgsql IMMUTABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    SET plan_cache_mode TO 'force_generic_plan'
     AS $$
 DECLARE
     v_problem record;
@@ -3699,21 +3652,25 @@ $$;
 -- Name: source_mark(name, name, text[]); Type: FUNCTION; Schema: headrace; Owner: -
 
 CREATE FUNCTION headrace.source_mark(p_schema name, p_table name, p_columns text[]) RETURNS text
-    LANGUAGE sql STABLE
+    LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
     AS $$
-    SELECT concat_ws(
-        ' ', c.oid, c.relkind, hashtext(c.relacl::text),
-        CASE WHEN c.relrowsecurity THEN (
-            SELECT 'rls ' || string_agg(p.oid || ':' || p.xmin, ',' ORDER BY p.oid) FROM pg_policy p WHERE p.polrelid = c.oid
-        ) END, c.relrowsecurity,
-        (
-            SELECT string_agg(a.attnum || ':' || a.attname || ':' || a.xmin, ',' ORDER BY a.attnum)
-            FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attname = ANY (p_columns)
-        ),
-        CASE WHEN c.relhassubclass THEN nullif(headrace.source_parts(c.oid)::text, '{}') END)
-    FROM pg_class c INNER JOIN pg_namespace n ON n.oid = c.relnamespace
-    WHERE n.nspname = p_schema AND c.relname = p_table AND c.relkind IN ('r', 'p')
+BEGIN
+    RETURN (
+        SELECT concat_ws(
+            ' ', c.oid, c.relkind, hashtext(c.relacl::text),
+            CASE WHEN c.relrowsecurity THEN (
+                SELECT 'rls ' || string_agg(p.oid || ':' || p.xmin, ',' ORDER BY p.oid) FROM pg_policy p WHERE p.polrelid = c.oid
+            ) END, c.relrowsecurity,
+            (
+                SELECT string_agg(a.attnum || ':' || a.attname || ':' || a.xmin, ',' ORDER BY a.attnum)
+                FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attname = ANY (p_columns)
+            ),
+            CASE WHEN c.relhassubclass THEN nullif(headrace.source_parts(c.oid)::text, '{}') END)
+        FROM pg_class c INNER JOIN pg_namespace n ON n.oid = c.relnamespace
+        WHERE n.nspname = p_schema AND c.relname = p_table AND c.relkind IN ('r', 'p')
+    );
+END
 $$;
 
 -- Name: source_parts(oid); Type: FUNCTION; Schema: headrace; Owner: -
@@ -3912,11 +3869,7 @@ $_$;
 
 CREATE FUNCTION headrace.status_bits(p_status text) RETURNS integer
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    AS $$
-    SELECT CASE p_status
-        WHEN 'sent' THEN 1 WHEN 'delivered' THEN 3 WHEN 'read' THEN 7 WHEN 'played' THEN 7 WHEN 'failed' THEN 8 ELSE 0
-    END
-$$;
+    RETURN CASE p_status WHEN 'sent'::text THEN 1 WHEN 'delivered'::text THEN 3 WHEN 'read'::text THEN 7 WHEN 'played'::text THEN 7 WHEN 'failed'::text THEN 8 ELSE 0 END;
 
 -- Name: stg_campaign_contacts(); Type: FUNCTION; Schema: headrace; Owner: -
 
@@ -4646,13 +4599,7 @@ $$;
 
 CREATE FUNCTION headrace.template_md5(p_key text) RETURNS uuid
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    AS $$
-    SELECT CASE
-        WHEN p_key IS NULL THEN '00000000-0000-0000-0000-000000000000'
-        WHEN octet_length(p_key) > 1000 THEN right(p_key, 32)::uuid
-        ELSE md5(p_key)::uuid
-    END
-$$;
+    RETURN CASE WHEN (p_key IS NULL) THEN '00000000-0000-0000-0000-000000000000'::uuid WHEN (octet_length(p_key) > 1000) THEN ("right"(p_key, 32))::uuid ELSE (md5(p_key))::uuid END;
 
 -- Name: template_stats(text, timestamp with time zone, timestamp with time zone); Type: FUNCTION; Schema: headrace; Owner: -
 
@@ -4978,20 +4925,7 @@ $$;
 
 CREATE FUNCTION headrace.webhook_notice(p_item jsonb) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    AS $$
-    SELECT CASE p_item ->> 'type'
-        WHEN 'system' THEN 'a notice of the system, not a message of the contact'
-        WHEN 'request_welcome' THEN 'the contact opened the chat and wrote nothing yet'
-        WHEN 'edit' THEN 'an edit of an earlier message'
-        WHEN 'revoke' THEN 'an earlier message was deleted'
-        WHEN 'reaction' THEN CASE WHEN coalesce(p_item #>> '{reaction,emoji}', '') = '' THEN 'a reaction was taken back' END
-        WHEN 'interactive' THEN CASE
-            WHEN p_item #>> '{interactive,type}' = 'call_permission_reply'
-                AND p_item #>> '{interactive,call_permission_reply,response_source}' <> 'user_action'
-                THEN 'permission to call, given by itself'
-        END
-    END
-$$;
+    RETURN CASE (p_item ->> 'type'::text) WHEN 'system'::text THEN 'a notice of the system, not a message of the contact'::text WHEN 'request_welcome'::text THEN 'the contact opened the chat and wrote nothing yet'::text WHEN 'edit'::text THEN 'an edit of an earlier message'::text WHEN 'revoke'::text THEN 'an earlier message was deleted'::text WHEN 'reaction'::text THEN CASE WHEN (COALESCE((p_item #>> '{reaction,emoji}'::text[]), ''::text) = ''::text) THEN 'a reaction was taken back'::text ELSE NULL::text END WHEN 'interactive'::text THEN CASE WHEN (((p_item #>> '{interactive,type}'::text[]) = 'call_permission_reply'::text) AND ((p_item #>> '{interactive,call_permission_reply,response_source}'::text[]) <> 'user_action'::text)) THEN 'permission to call, given by itself'::text ELSE NULL::text END ELSE NULL::text END;
 
 -- Name: webhook_reject_body(text, jsonb, text, text); Type: FUNCTION; Schema: headrace; Owner: -
 
@@ -5054,38 +4988,13 @@ $$;
 
 CREATE FUNCTION headrace.webhook_time_problem(p_timestamp jsonb) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    AS $_$
-    SELECT CASE
-        WHEN coalesce(p_timestamp #>> '{}', '') = '' THEN 'no timestamp'
-        WHEN jsonb_typeof(p_timestamp) NOT IN ('string', 'number') OR p_timestamp #>> '{}' !~ '^[0-9]{1,10}$'
-            THEN 'timestamp ' || left(p_timestamp::text, 80) || ' is not in unix seconds'
-    END
-$_$;
+    RETURN CASE WHEN (COALESCE((p_timestamp #>> '{}'::text[]), ''::text) = ''::text) THEN 'no timestamp'::text WHEN ((jsonb_typeof(p_timestamp) <> ALL (ARRAY['string'::text, 'number'::text])) OR ((p_timestamp #>> '{}'::text[]) !~ '^[0-9]{1,10}$'::text)) THEN (('timestamp '::text || "left"((p_timestamp)::text, 80)) || ' is not in unix seconds'::text) ELSE NULL::text END;
 
 -- Name: webhook_unknown_type(jsonb); Type: FUNCTION; Schema: headrace; Owner: -
 
 CREATE FUNCTION headrace.webhook_unknown_type(p_item jsonb) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    AS $$
-    SELECT CASE
-        WHEN p_item ->> 'type' IN (
-            'text', 'image', 'audio', 'voice', 'video', 'document', 'sticker', 'location', 'contacts', 'button', 'interactive', 'order',
-            'reaction') THEN NULL
-        WHEN coalesce(p_item ->> 'type', '') = '' THEN CASE
-            WHEN p_item ?| ARRAY[
-                'text', 'image', 'audio', 'voice', 'video', 'document', 'sticker', 'location', 'contacts', 'button', 'interactive', 'order',
-                'reaction'] AND NOT p_item ? 'system' THEN NULL
-            ELSE 'no type'
-        END
-        WHEN p_item ->> 'type' = 'unsupported' THEN CASE
-            WHEN p_item #>> '{unsupported,type}' IN (
-                'gif', 'group_invite', 'image', 'audio', 'video', 'document', 'sticker', 'link_preview', 'location', 'order', 'poll_creation',
-                'product') THEN NULL
-            ELSE 'type "unsupported"' || coalesce(' (' || left(p_item #>> '{unsupported,type}', 80) || ')', '') || ': it is not said that the contact wrote something'
-        END
-        ELSE 'type ' || left((p_item -> 'type')::text, 80) || ' is not known to be a message of the contact'
-    END
-$$;
+    RETURN CASE WHEN ((p_item ->> 'type'::text) = ANY (ARRAY['text'::text, 'image'::text, 'audio'::text, 'voice'::text, 'video'::text, 'document'::text, 'sticker'::text, 'location'::text, 'contacts'::text, 'button'::text, 'interactive'::text, 'order'::text, 'reaction'::text])) THEN NULL::text WHEN (COALESCE((p_item ->> 'type'::text), ''::text) = ''::text) THEN CASE WHEN ((p_item ?| ARRAY['text'::text, 'image'::text, 'audio'::text, 'voice'::text, 'video'::text, 'document'::text, 'sticker'::text, 'location'::text, 'contacts'::text, 'button'::text, 'interactive'::text, 'order'::text, 'reaction'::text]) AND (NOT (p_item ? 'system'::text))) THEN NULL::text ELSE 'no type'::text END WHEN ((p_item ->> 'type'::text) = 'unsupported'::text) THEN CASE WHEN ((p_item #>> '{unsupported,type}'::text[]) = ANY (ARRAY['gif'::text, 'group_invite'::text, 'image'::text, 'audio'::text, 'video'::text, 'document'::text, 'sticker'::text, 'link_preview'::text, 'location'::text, 'order'::text, 'poll_creation'::text, 'product'::text])) THEN NULL::text ELSE (('type "unsupported"'::text || COALESCE(((' ('::text || "left"((p_item #>> '{unsupported,type}'::text[]), 80)) || ')'::text), ''::text)) || ': it is not said that the contact wrote something'::text) END ELSE (('type '::text || "left"(((p_item -> 'type'::text))::text, 80)) || ' is not known to be a message of the contact'::text) END;
 
 -- Name: webhook_value_items(text, jsonb, boolean, boolean); Type: FUNCTION; Schema: headrace; Owner: -
 

@@ -1,1 +1,1 @@
-"""`make soak`: traffic for minutes, workers killed at random, a server that restarts; then every number counted again."""
+"""`make soak`: minutes of traffic, workers killed at random, server restarts; then a recount of every number."""

@@ -1,6 +1,6 @@
-"""The run itself: starts everything, breaks it as planned, looks on, ends it all, and exits with 1 if anything is wrong.
+"""The run: starts everything, injects the planned faults, watches, stops everything, and exits with 1 if anything is wrong.
 
-Everything is under one temporary folder: a server of its own, the children's logs. Whatever happens, it is removed.
+Everything is in one temporary folder, which is always removed: a separate server, the logs of the child processes.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ ENDING_SECONDS = 20.0
 
 @dataclass
 class Run:
-    """One soak: its folder, its processes, what was seen and what went wrong on the way."""
+    """One soak run: its folder, its processes, what was seen and what went wrong."""
 
     home: Path
     options: argparse.Namespace
@@ -74,7 +74,7 @@ class Run:
     # --- the run ------------------------------------------------------------------------------------------
 
     def prepare(self) -> None:
-        """Rows that were there before Headrace, so that they are counted while traffic goes on."""
+        """Loads rows before Headrace is installed, so that they are counted under traffic."""
         create_schema(self.url, "public")
         today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
         report = load(self.url, "public", self.options.campaigns, 1, today, scale=self.options.scale)
@@ -104,7 +104,7 @@ class Run:
         return Child(name, command, environment, self.home, self.home / "log" / f"{name}.log")
 
     def go_on(self, faults: Sequence[Fault]) -> None:
-        """Breaks what is due, starts it again, and looks on, until the seconds are over or somebody ended by itself."""
+        """Injects due faults, restarts what they broke, and watches, until time is up or a process exits unexpectedly."""
         due = list(faults)
         restarts: list[tuple[float, Child]] = []
         next_sample = next_word = SAMPLE_SECONDS
@@ -139,7 +139,7 @@ class Run:
             self.kills += 1
 
     def wait_until_up(self) -> None:
-        """Waits for those who just started: without a server, or asked to end too early, they would end, and are to."""
+        """Waits until new processes are up: without a server, or if stopped too early, they would exit, as they should."""
         deadline = time.monotonic() + STARTING_SECONDS
         while time.monotonic() < deadline:
             with psycopg.connect(self.url, autocommit=True) as connection:
@@ -196,7 +196,7 @@ class Run:
     # --- its end ------------------------------------------------------------------------------------------
 
     def settle(self) -> None:
-        """Ends the traffic, has everything applied, ends the workers."""
+        """Ends the traffic, waits until all changes are applied, ends the workers."""
         assert self.simulator is not None
         self.end([self.simulator])
         begun = time.monotonic()
@@ -225,7 +225,7 @@ class Run:
             return find(connection, self.samples)
 
     def figures(self, found: Findings) -> list[str]:
-        """What it comes to, as markdown."""
+        """The results, as Markdown."""
         assert self.simulator is not None
         behind = sorted(sample.seconds_behind for sample in self.samples)
         said = self.simulator.log.read_text(encoding="utf-8").splitlines()
@@ -270,7 +270,7 @@ def say(message: str) -> None:
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """SIGTERM and SIGHUP end it as Ctrl-C does: with everything taken away."""
+    """SIGTERM and SIGHUP end it like Ctrl-C: everything is removed."""
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
@@ -285,7 +285,7 @@ def interruptible() -> Iterator[None]:
 
 
 def soak(options: argparse.Namespace) -> list[str]:
-    """One run, printed; what was wrong, as sentences."""
+    """Runs once and prints the figures. Returns what was wrong, as sentences."""
     home = Path(tempfile.mkdtemp(prefix="hr-soak-", dir="/tmp"))
     home.chmod(0o755)
     run: Run | None = None
@@ -311,7 +311,7 @@ def soak(options: argparse.Namespace) -> list[str]:
         return [*(run.problems if run else []), str(error)]
     finally:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, signal.SIG_IGN)  # what follows is bounded, and is to be whole
+            signal.signal(number, signal.SIG_IGN)  # the clean-up is short and must complete
         end_all(run.children() if run else [], home)
         stop_server(home)
         shutil.rmtree(home, ignore_errors=True)
@@ -333,7 +333,7 @@ def main() -> None:
         f"Python {platform.python_version()}, PostgreSQL {MAJOR} (embedded)."
     )
     for name in [name for name in os.environ if name.startswith(("HEADRACE_", "DAGSTER_"))]:
-        del os.environ[name]  # meant for other databases
+        del os.environ[name]  # set for other databases
     with interruptible():
         try:
             wrong = soak(options)

@@ -1,4 +1,4 @@
-"""What is broken when: decided before the run, from its seed alone."""
+"""Which faults happen when: decided before the run, from its seed alone."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ SECONDS_BETWEEN_KILLS = 15.0
 
 @dataclass(frozen=True)
 class Fault:
-    """At `at` seconds: worker number `worker` gets kill -9 and starts again `pause` seconds later; or the server goes."""
+    """At `at` seconds worker number `worker` gets kill -9 and restarts `pause` seconds later; or the server stops."""
 
     at: float
     kind: Literal["worker killed", "server restarted", "server killed"]
@@ -20,9 +20,9 @@ class Fault:
 
 
 def plan(seconds: float, workers: int, seed: int) -> list[Fault]:
-    """Kills at the times of a Poisson process, of any worker but number 0; the server goes twice, a third in and two.
+    """Kills any worker but number 0 at the times of a Poisson process; stops the server after one and two thirds of the time.
 
-    Worker 0 lives through it all, so that there is one whose memory can be compared over the whole run.
+    Worker 0 is never killed, so that its memory can be compared over the whole run.
     """
     rng = random.Random(seed)
     faults = [

@@ -1,4 +1,4 @@
-"""Looking at a run while it goes on: lag, sizes, dead rows, memory."""
+"""Samples of a run in progress: lag, sizes, dead rows, memory."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import psutil
 import psycopg
 
-# Headrace's tables that hold as many rows as there are messages, campaigns or streams, however long it runs.
+# Headrace's tables whose size depends on messages, campaigns or streams, but not on how long it runs.
 BOUNDED_TABLES = (
     "message_outcome",
     "campaign_template_stats",
@@ -36,7 +36,7 @@ _SAMPLE = """
 
 @dataclass(frozen=True)
 class Sample:
-    """One look. `at`: seconds from the start; sizes and memory in bytes; `memory`: of the worker nobody kills."""
+    """One sample. `at`: seconds from the start; sizes and memory in bytes; `memory`: of the worker that is never killed."""
 
     at: float
     rows_behind: int
@@ -58,7 +58,7 @@ def take(connection: psycopg.Connection[Any], at: float, worker: int) -> Sample:
 
 
 def table(samples: Sequence[Sample], lines: int = 12) -> list[str]:
-    """The samples, thinned to about so many lines, as markdown."""
+    """The samples, thinned to about that number of lines, as Markdown."""
     step = max(len(samples) // lines, 1)
     shown = list(samples[::step])
     if samples and shown[-1] is not samples[-1]:

@@ -1,4 +1,4 @@
-"""What a run comes to: everything counted again on a database that is quiet, and the sentences about what is wrong."""
+"""The verdict on a run: recounts everything on the idle database, and says in sentences what is wrong."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from benchmarks.soak.samples import BOUNDED_TABLES, Sample
 from tests.campaign_stats.oracle import COUNTERS, Stats, documents, live, recompute, stored
 
 MOST_MEMORY_GROWTH = 1.3
-# A table may be so many times as large as when it is written anew, for what autovacuum has not come to yet; small
-# ones, and the log's empty partitions, may have that many bytes whatever they hold.
+# A table may be larger than after VACUUM FULL by this factor, because autovacuum lags behind. Small tables, and the
+# log's empty partitions, may have this many bytes whatever they hold.
 MOST_BLOAT = 4.0
 SMALL_TABLE = 4_000_000
 MOST_BYTES_A_CHANGE = 400
@@ -21,15 +21,15 @@ MOST_BYTES_A_CHANGE = 400
 
 @dataclass(frozen=True)
 class Findings:
-    """What was found when all was drained.
+    """What was found after all changes were applied.
 
     Attributes:
-        rows: counters there must be, by the independent recompute: one for each campaign and template.
-        wrong: per way of storing or computing them the counters that are otherwise, as sentences.
-        messages, outcomes: queue rows of existing campaigns that are not frozen, and stored outcomes.
+        rows: number of rows of counters by the independent recompute, one for each campaign and template.
+        wrong: the counters that differ, as sentences, for each way of storing or computing them.
+        messages, outcomes: queue rows of existing unfrozen campaigns, and stored outcomes.
         changes: rows in the change log; `change_log`: its bytes.
-        sizes, compact: bytes of each bounded table as the run left it, and written anew.
-        memory: bytes of the worker nobody killed: after its warm-up, and at the end.
+        sizes, compact: bytes of each bounded table after the run, and after VACUUM FULL.
+        memory: bytes of the worker that was never killed: after warming up, and at the end.
     """
 
     rows: int
@@ -47,10 +47,10 @@ class Findings:
 
 
 def find(connection: psycopg.Connection[Any], samples: Sequence[Sample]) -> Findings:
-    """Counts everything again; rewrites the bounded tables to see how small they could be. Autocommit, and quiet.
+    """Recounts everything, and rewrites the bounded tables to see how small they could be. Needs autocommit and an idle database.
 
     Raises:
-        psycopg.Error: the database does not answer, or is not drained to a state that can be read.
+        psycopg.Error: the database does not answer, or its state cannot be read.
     """
 
     def number(statement: str) -> int:
@@ -94,14 +94,14 @@ def find(connection: psycopg.Connection[Any], samples: Sequence[Sample]) -> Find
 
 
 def memory(samples: Sequence[Sample]) -> tuple[int, int]:
-    """Bytes of the worker that lived through it: the most in the second tenth of the run, and at the end."""
+    """Bytes of the worker that was never killed: the maximum in the second tenth of the run, and at the end."""
     end = samples[-1].at
     warm = [sample.memory for sample in samples if end * 0.1 <= sample.at <= end * 0.2] or [samples[0].memory]
     return max(warm), samples[-1].memory
 
 
 def differences(expected: Stats, found: Stats) -> list[str]:
-    """Where the two differ, as sentences."""
+    """The differences between the two, as sentences."""
     said = []
     for key in sorted(expected.keys() | found.keys(), key=str):
         if expected.get(key) != found.get(key):
@@ -116,7 +116,7 @@ def differences(expected: Stats, found: Stats) -> list[str]:
 
 
 def judge(found: Findings) -> list[str]:
-    """Sentences about what is wrong; none: all is well."""
+    """What is wrong, as sentences; empty if nothing is."""
     said = []
     if found.rows == 0:
         said.append("There was nothing to count.")

@@ -176,7 +176,7 @@ def test_files_are_rendered_for_a_schema_with_any_name_and_the_columns_that_are_
     assert "c.created_at, NULL::timestamptz FROM" in re.sub(r"\s+", " ", by_name["staging", "stg_campaigns"])
     assert "m.context_message_id::text" in by_name["staging", "stg_incoming_messages"]
     assert """'"a ""b"" ''c''"."messages"'""" in by_name["capture", "messages"]
-    assert "SELECT 1.5::numeric" in by_name["definitions", "reply_window"]
+    assert "RETURN 1.5::numeric" in by_name["definitions", "reply_window"]
     assert "make_interval(secs => 2.5)" in by_name["lifecycle", "settle_window"]
     assert "::bigint" in by_name["functions", "outcomes_by_message"]
     assert not [name for name, sql in by_name.items() if "{{" in sql or "{%" in sql]

@@ -1,13 +1,11 @@
 -- purpose: what a message counts as, but for replies: 1 sent, 2 delivered, 4 read, 8 failed, 16 failed in the queue
 -- grain:   one message: its queue status, and the bits of all its provider statuses taken together (null: none came)
--- reads:   nothing (inlined by the planner: no SET clause, so everything in it is qualified)
+-- reads:   nothing (inlined by the planner; bound when it is made, so that no search_path matters)
 -- writes:  nothing
 -- locks:   none
 CREATE OR REPLACE FUNCTION headrace.message_bits(p_queue_status text, p_evidence integer) RETURNS integer
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
-AS $$
-    SELECT CASE WHEN p_evidence & 2 > 0 THEN p_evidence & 7
-        ELSE coalesce(p_evidence, 0) & 9
-            | CASE p_queue_status WHEN 'sent' THEN 1 WHEN 'failed' THEN 24 ELSE 0 END
-    END
-$$;
+RETURN CASE WHEN p_evidence & 2 > 0 THEN p_evidence & 7
+    ELSE coalesce(p_evidence, 0) & 9
+        | CASE p_queue_status WHEN 'sent' THEN 1 WHEN 'failed' THEN 24 ELSE 0 END
+END;

@@ -5,6 +5,4 @@
 -- locks:   none
 CREATE OR REPLACE FUNCTION headrace.most_listed_templates() RETURNS bigint
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
-AS $$
-    SELECT 1000::bigint
-$$;
+RETURN 1000::bigint;

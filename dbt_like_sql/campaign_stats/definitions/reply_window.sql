@@ -5,6 +5,4 @@
 -- locks:   none
 CREATE OR REPLACE FUNCTION headrace.reply_window() RETURNS numeric
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
-AS $$
-    SELECT {{ reply_window_seconds }}::numeric
-$$;
+RETURN {{ reply_window_seconds }}::numeric;

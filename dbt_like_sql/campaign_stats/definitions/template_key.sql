@@ -1,6 +1,6 @@
 -- purpose: the name of a template as outcomes and documents have it: a long one cut, with the whole name's md5 at its end
 -- grain:   one name; no two have the same key, for a whole name has at most 1,000 bytes and a cut one has more
--- reads:   nothing (inlined by the planner: no SET clause, so everything in it is qualified: views call it in sessions with any search_path)
+-- reads:   nothing (inlined by the planner: no SET clause, so everything in it is qualified)
 -- writes:  nothing
 -- locks:   none
 --

@@ -5,10 +5,8 @@
 -- locks:   none
 CREATE OR REPLACE FUNCTION headrace.webhook_time_problem(p_timestamp jsonb) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
-AS $$
-    SELECT CASE
-        WHEN coalesce(p_timestamp #>> '{}', '') = '' THEN 'no timestamp'
-        WHEN jsonb_typeof(p_timestamp) NOT IN ('string', 'number') OR p_timestamp #>> '{}' !~ '^[0-9]{1,10}$'
-            THEN 'timestamp ' || left(p_timestamp::text, 80) || ' is not in unix seconds'
-    END
-$$;
+RETURN CASE
+    WHEN coalesce(p_timestamp #>> '{}', '') = '' THEN 'no timestamp'
+    WHEN jsonb_typeof(p_timestamp) NOT IN ('string', 'number') OR p_timestamp #>> '{}' !~ '^[0-9]{1,10}$'
+        THEN 'timestamp ' || left(p_timestamp::text, 80) || ' is not in unix seconds'
+END;

@@ -10,12 +10,10 @@ CREATE OR REPLACE FUNCTION headrace.lifecycle_state(
     p_state text, p_status text, p_frozen_status text, p_settles_until timestamptz, p_now timestamptz
 ) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
-AS $$
-    SELECT CASE
-        WHEN p_state IN ('frozen', 'amended') AND (p_status IS NULL OR p_status IN ('completed', p_frozen_status)) THEN p_state
-        WHEN p_status IS NULL THEN 'deleted'
-        WHEN p_status <> 'completed' THEN 'live'
-        WHEN p_settles_until <= p_now THEN 'frozen'
-        ELSE 'settling'
-    END
-$$;
+RETURN CASE
+    WHEN p_state IN ('frozen', 'amended') AND (p_status IS NULL OR p_status IN ('completed', p_frozen_status)) THEN p_state
+    WHEN p_status IS NULL THEN 'deleted'
+    WHEN p_status <> 'completed' THEN 'live'
+    WHEN p_settles_until <= p_now THEN 'frozen'
+    ELSE 'settling'
+END;

@@ -5,6 +5,4 @@
 -- locks:   none
 CREATE OR REPLACE FUNCTION headrace.settle_window() RETURNS interval
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
-AS $$
-    SELECT make_interval(secs => {{ settle_window_seconds }})
-$$;
+RETURN make_interval(secs => {{ settle_window_seconds }});

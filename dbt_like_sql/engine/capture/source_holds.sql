@@ -10,6 +10,7 @@
 CREATE OR REPLACE FUNCTION headrace.source_holds(p_source text) RETURNS boolean
 LANGUAGE plpgsql IMMUTABLE SECURITY DEFINER
 SET search_path = pg_catalog, headrace, pg_temp
+SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
     v_problem record;

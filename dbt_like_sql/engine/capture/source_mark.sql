@@ -5,21 +5,25 @@
 -- locks:   none
 --
 -- A column's row version (xmin) tells an ALTER that left no other trace. By name and not by to_regclass, which demands a
--- right on the application's schema.
+-- right on the application's schema. In PL/pgSQL, which keeps its plan in the session.
 CREATE OR REPLACE FUNCTION headrace.source_mark(p_schema name, p_table name, p_columns text[]) RETURNS text
-LANGUAGE sql STABLE
+LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, headrace, pg_temp
 AS $$
-    SELECT concat_ws(
-        ' ', c.oid, c.relkind, hashtext(c.relacl::text),
-        CASE WHEN c.relrowsecurity THEN (
-            SELECT 'rls ' || string_agg(p.oid || ':' || p.xmin, ',' ORDER BY p.oid) FROM pg_policy p WHERE p.polrelid = c.oid
-        ) END, c.relrowsecurity,
-        (
-            SELECT string_agg(a.attnum || ':' || a.attname || ':' || a.xmin, ',' ORDER BY a.attnum)
-            FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attname = ANY (p_columns)
-        ),
-        CASE WHEN c.relhassubclass THEN nullif(headrace.source_parts(c.oid)::text, '{}') END)
-    FROM pg_class c INNER JOIN pg_namespace n ON n.oid = c.relnamespace
-    WHERE n.nspname = p_schema AND c.relname = p_table AND c.relkind IN ('r', 'p')
+BEGIN
+    RETURN (
+        SELECT concat_ws(
+            ' ', c.oid, c.relkind, hashtext(c.relacl::text),
+            CASE WHEN c.relrowsecurity THEN (
+                SELECT 'rls ' || string_agg(p.oid || ':' || p.xmin, ',' ORDER BY p.oid) FROM pg_policy p WHERE p.polrelid = c.oid
+            ) END, c.relrowsecurity,
+            (
+                SELECT string_agg(a.attnum || ':' || a.attname || ':' || a.xmin, ',' ORDER BY a.attnum)
+                FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attname = ANY (p_columns)
+            ),
+            CASE WHEN c.relhassubclass THEN nullif(headrace.source_parts(c.oid)::text, '{}') END)
+        FROM pg_class c INNER JOIN pg_namespace n ON n.oid = c.relnamespace
+        WHERE n.nspname = p_schema AND c.relname = p_table AND c.relkind IN ('r', 'p')
+    );
+END
 $$;

@@ -187,24 +187,14 @@ BEGIN
         DELETE FROM headrace.campaign_template_stats t WHERE t.campaign_id = p_campaign_id;
         DELETE FROM headrace.campaign_hour h WHERE h.campaign_id = p_campaign_id;
         DELETE FROM headrace.campaign_latency l WHERE l.campaign_id = p_campaign_id;
-        UPDATE headrace.campaign c SET
-            state = 'live', frozen_status = NULL, source_rows = NULL, late_messages = NULL,
-            reopened_at = CASE WHEN p_reopen THEN clock_timestamp() END
-        WHERE c.campaign_id = p_campaign_id;
-        UPDATE headrace.campaign_computed_stats s SET frozen_at = NULL, facts = NULL, deleted_at = NULL, state = 'live'
-        WHERE s.campaign_id = p_campaign_id;
+        PERFORM headrace.enter_state(ARRAY[p_campaign_id], ARRAY['live'], p_by_hand => p_reopen);
         RETURN v_wrong;
     END IF;
     DELETE FROM headrace.campaign_latency l WHERE l.campaign_id = p_campaign_id;
     PERFORM headrace.pack_hours(p_campaign_id);
-    UPDATE headrace.campaign_computed_stats s SET
-        state = CASE WHEN s.version > d.version THEN 'amended' ELSE k.state END,
-        frozen_at = CASE WHEN s.version = d.version AND s.frozen_at IS NOT NULL THEN s.frozen_at ELSE clock_timestamp() END, deleted_at = NULL
-    WHERE s.campaign_id = p_campaign_id;
-    UPDATE headrace.campaign c SET
-        state = s.state, last_version = s.version, source_rows = v_rows_after, late_messages = NULL
-    FROM headrace.campaign_computed_stats s
-    WHERE c.campaign_id = p_campaign_id AND s.campaign_id = p_campaign_id;
+    PERFORM headrace.enter_state(
+        ARRAY[p_campaign_id], ARRAY[CASE WHEN s.version > d.version THEN 'amended' ELSE k.state END], p_source_rows => v_rows_after)
+    FROM headrace.campaign_computed_stats s WHERE s.campaign_id = p_campaign_id;
     PERFORM headrace.touch_day(p_campaign_id, ARRAY['campaign_template_stats', 'campaign_computed_stats'])
     FROM headrace.campaign_computed_stats s WHERE s.campaign_id = p_campaign_id AND s.version > d.version;
     RETURN v_wrong;
@@ -623,6 +613,8 @@ DECLARE
     v_emptied boolean;
     v_named uuid[];
     v_renewed uuid[];
+    v_pending uuid[];  -- that came back, or went
+    v_states text[];
     v_all uuid[];
     v_left uuid[];  -- campaigns that messages left, by deletion or for another one
     v_left_messages text[];
@@ -650,23 +642,24 @@ BEGIN
     IF v_named IS NOT NULL THEN
         -- What came or went is counted by its rebuild; until then folds leave a campaign alone that is not live.
         PERFORM headrace.lock_campaigns(v_named);
-        UPDATE headrace.campaign c SET
-            rebuild_requested_at = clock_timestamp(),
-            state = CASE
-                WHEN c.state IN ('frozen', 'amended') OR c.state IN ('live', 'settling') AND x.status IS NOT NULL THEN c.state ELSE 'pending'
-            END
-        FROM (
-            SELECT
-                n.id, r.id IS NOT NULL AS renewed,
-                (SELECT coalesce(s.status, '') FROM headrace.stg_campaigns() s WHERE s.campaign_id = n.id) AS status
-            FROM unnest(v_named) n (id) LEFT JOIN unnest(v_renewed) r (id) ON r.id = n.id
-        ) x
-        WHERE c.campaign_id = x.id AND (
-            x.renewed OR c.state IN ('pending', 'deleted') OR x.status IS NULL
-            OR c.state IN ('frozen', 'amended') AND (
-                headrace.lifecycle_state(c.state, x.status, c.frozen_status, NULL, NULL) NOT IN ('frozen', 'amended')
-                -- gone until now: another campaign has taken its id
-                OR EXISTS (SELECT FROM headrace.campaign_computed_stats d WHERE d.campaign_id = c.campaign_id AND d.deleted_at IS NOT NULL)));
+        WITH asked AS (
+            UPDATE headrace.campaign c SET rebuild_requested_at = clock_timestamp()
+            FROM (
+                SELECT
+                    n.id, r.id IS NOT NULL AS renewed,
+                    (SELECT coalesce(s.status, '') FROM headrace.stg_campaigns() s WHERE s.campaign_id = n.id) AS status
+                FROM unnest(v_named) n (id) LEFT JOIN unnest(v_renewed) r (id) ON r.id = n.id
+            ) x
+            WHERE c.campaign_id = x.id AND (
+                x.renewed OR c.state IN ('pending', 'deleted') OR x.status IS NULL
+                OR c.state IN ('frozen', 'amended') AND (
+                    headrace.lifecycle_state(c.state, x.status, c.frozen_status, NULL, NULL) NOT IN ('frozen', 'amended')
+                    -- gone until now: another campaign has taken its id
+                    OR EXISTS (SELECT FROM headrace.campaign_computed_stats d WHERE d.campaign_id = c.campaign_id AND d.deleted_at IS NOT NULL)))
+            RETURNING c.campaign_id, c.state = 'deleted' OR c.state IN ('live', 'settling') AND x.status IS NULL AS pending
+        )
+        SELECT array_agg(a.campaign_id), array_agg('pending'::text) INTO v_pending, v_states FROM asked a WHERE a.pending;
+        PERFORM headrace.enter_state(v_pending, v_states);
         PERFORM headrace.settle_campaigns(v_named, true);
     END IF;
     SELECT * INTO v_touched FROM headrace.touched_messages(p_changes);
@@ -1335,6 +1328,67 @@ CREATE FUNCTION headrace.clean_json(p_text text, p_ascii boolean) RETURNS text
     ) s
 $$;
 
+-- Name: count_messages(uuid[]); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.count_messages(p_campaigns uuid[]) RETURNS headrace.outcome_change[]
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET random_page_cost TO '1.1'
+    SET jit TO 'off'
+    AS $$
+DECLARE
+    v_messages constant text[] := ARRAY(
+        SELECT DISTINCT q.id::text COLLATE "C" FROM headrace.stg_send_queue() q WHERE q.campaign_id = ANY (p_campaigns) ORDER BY 1);
+BEGIN
+    RETURN ARRAY(
+        SELECT ROW(
+            d.id, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+            d.new_campaign, d.new_template, d.new_bits, d.new_sent_at, d.new_delivered_at, d.new_read_at, d.new_replied_at
+        )::headrace.outcome_change
+        FROM headrace.outcomes_by_message(v_messages) d WHERE d.new_campaign = ANY (p_campaigns));
+END
+$$;
+
+-- Name: count_straight(uuid[], boolean); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.count_straight(p_campaigns uuid[], p_large boolean) RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    SET jit TO 'off'
+    AS $$
+DECLARE
+    v_outcomes headrace.outcome_change[];
+    v_twice boolean;
+    v_messages bigint;
+BEGIN
+    IF p_large THEN
+        v_twice := (SELECT count(*) > count(DISTINCT q.id) FROM headrace.stg_send_queue() q WHERE q.campaign_id = p_campaigns[1]);
+    ELSE
+        v_outcomes := headrace.count_messages(p_campaigns);
+        v_twice := cardinality(v_outcomes) > (SELECT count(DISTINCT o.message_id) FROM unnest(v_outcomes) o);
+    END IF;
+    IF v_twice THEN
+        RAISE EXCEPTION 'send_queue holds rows with the same id' USING ERRCODE = 'unique_violation';
+    END IF;
+    PERFORM headrace.store_counts(p_campaigns, p_large, v_outcomes);
+    SELECT sum(s.total) INTO v_messages FROM headrace.campaign_template_stats s WHERE s.campaign_id = ANY (p_campaigns);
+    IF v_messages > 0 THEN
+        PERFORM headrace.record_activity(
+            ARRAY['campaign_template_stats', 'campaign_computed_stats'], array_agg(a.day), array_agg(a.messages))
+        FROM (
+            SELECT headrace.calendar_day(c.created_at) AS day, sum(s.total)::bigint AS messages
+            FROM headrace.campaign_template_stats s INNER JOIN headrace.stg_campaigns() c ON c.campaign_id = s.campaign_id
+            WHERE s.campaign_id = ANY (p_campaigns) AND headrace.calendar_day(c.created_at) IS NOT NULL
+            GROUP BY 1
+        ) a;
+    END IF;
+    RETURN coalesce(v_messages, 0);
+END
+$$;
+
 -- Name: counters_json(bigint, bigint, bigint, bigint, bigint, bigint, bigint); Type: FUNCTION; Schema: headrace; Owner: -
 
 CREATE FUNCTION headrace.counters_json(p_total bigint, p_sent bigint, p_delivered bigint, p_read bigint, p_replied bigint, p_failed bigint, p_failed_queue bigint) RETURNS jsonb
@@ -1551,6 +1605,62 @@ BEGIN
 END
 $_$;
 
+-- Name: enter_state(uuid[], text[], text, jsonb, jsonb, boolean); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.enter_state(p_campaigns uuid[], p_states text[], p_status text DEFAULT NULL::text, p_facts jsonb DEFAULT NULL::jsonb, p_source_rows jsonb DEFAULT NULL::jsonb, p_by_hand boolean DEFAULT false) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+BEGIN
+    -- First, for it asks whether the document is newer than the version that was frozen last.
+    UPDATE headrace.campaign_computed_stats d SET
+        state = n.state, frozen_at = n.frozen_at, facts = n.facts, deleted_at = NULL
+    FROM (
+        SELECT
+            s.campaign_id, u.state,
+            CASE WHEN NOT f.final THEN NULL WHEN s.frozen_at IS NULL OR s.version > k.last_version THEN clock_timestamp() ELSE s.frozen_at END AS frozen_at,
+            CASE WHEN f.final THEN coalesce(p_facts, s.facts) END AS facts
+        FROM unnest(p_campaigns, p_states) u (id, state)
+        INNER JOIN headrace.campaign k ON k.campaign_id = u.id
+        INNER JOIN headrace.campaign_computed_stats s ON s.campaign_id = u.id
+        CROSS JOIN LATERAL (SELECT u.state IN ('frozen', 'amended') AS final) f
+        WHERE u.state IN ('live', 'settling', 'frozen', 'amended')
+    ) n
+    WHERE d.campaign_id = n.campaign_id
+        AND (d.state, d.frozen_at, d.facts, d.deleted_at) IS DISTINCT FROM (n.state, n.frozen_at, n.facts, NULL::timestamptz);
+
+    UPDATE headrace.campaign k SET
+        state = n.state, reopened_at = n.reopened_at, settles_until = n.settles_until, last_version = n.last_version,
+        frozen_status = n.frozen_status, source_rows = n.source_rows, late_messages = NULL
+    FROM (
+        SELECT
+            c.campaign_id, u.state, o.reopened_at,
+            -- a time that the window can be added to
+            CASE WHEN f.settles THEN least(greatest(c.completed_at, o.reopened_at), '200000-01-01') + headrace.settle_window() END AS settles_until,
+            CASE WHEN f.final THEN coalesce(p_status, c.frozen_status, '') END AS frozen_status,
+            CASE WHEN f.final THEN coalesce(p_source_rows, c.source_rows) END AS source_rows,
+            CASE WHEN f.final OR u.state = 'deleted' THEN greatest(c.last_version, d.version) ELSE c.last_version END AS last_version
+        FROM unnest(p_campaigns, p_states) u (id, state)
+        INNER JOIN headrace.campaign c ON c.campaign_id = u.id
+        LEFT JOIN headrace.campaign_computed_stats d ON d.campaign_id = u.id
+        CROSS JOIN LATERAL (
+            SELECT u.state IN ('frozen', 'amended') AS final, u.state NOT IN ('frozen', 'amended') AND c.completed_at IS NOT NULL AS settles
+        ) f
+        CROSS JOIN LATERAL (
+            SELECT CASE WHEN f.settles THEN CASE WHEN p_by_hand THEN clock_timestamp() ELSE c.reopened_at END END AS reopened_at
+        ) o
+    ) n
+    WHERE k.campaign_id = n.campaign_id
+        AND (k.state, k.reopened_at, k.settles_until, k.last_version, k.frozen_status, k.source_rows, k.late_messages)
+        IS DISTINCT FROM (n.state, n.reopened_at, n.settles_until, n.last_version, n.frozen_status, n.source_rows, NULL::text[]);
+
+    -- What the source has no more is served no more; its version is kept, lest it falls when the campaign comes back.
+    DELETE FROM headrace.campaign_computed_stats d USING unnest(p_campaigns, p_states) u (id, state)
+    WHERE d.campaign_id = u.id AND u.state = 'deleted';
+END
+$$;
+
 -- Name: expire_default_changes(interval, interval, bigint, integer); Type: FUNCTION; Schema: headrace; Owner: -
 
 CREATE FUNCTION headrace.expire_default_changes(p_retention interval, p_lost_after interval, p_after bigint DEFAULT 0, p_limit integer DEFAULT 10000, OUT deleted bigint, OUT last_pos bigint) RETURNS record
@@ -1644,9 +1754,9 @@ CREATE FUNCTION headrace.final_days(p_assets text[], p_first date, p_last date) 
     WHERE a.asset = ANY (p_assets) AND a.partition_day BETWEEN p_first AND p_last
     EXCEPT
     SELECT headrace.calendar_day(c.created_at)
-    FROM headrace.campaign k
-    INNER JOIN headrace.stg_campaigns() c ON c.campaign_id = k.campaign_id
-    WHERE k.state NOT IN ('frozen', 'amended')
+    FROM headrace.campaign_standing s
+    INNER JOIN headrace.stg_campaigns() c ON c.campaign_id = s.campaign_id
+    WHERE NOT s.final
 $$;
 
 -- Name: first_fenceable_moment(); Type: FUNCTION; Schema: headrace; Owner: -
@@ -1698,60 +1808,7 @@ BEGIN
             array_agg(d.id) FILTER (WHERE d.frozen AND (p_late IS NULL OR d.id = ANY (p_late))),
             array_agg(d.source_campaign) FILTER (WHERE d.frozen AND (p_late IS NULL OR d.id = ANY (p_late)))
         INTO v_changes, v_seen, v_late, v_late_campaigns
-        FROM (
-            SELECT
-                k.id, q.campaign_id AS source_campaign, c.state IN ('frozen', 'amended') AS frozen,
-                o.campaign_id AS old_campaign, o.template_name AS old_template, o.bits AS old_bits,
-                o.sent_at AS old_sent_at, o.delivered_at AS old_delivered_at, o.read_at AS old_read_at, o.replied_at AS old_replied_at,
-                CASE WHEN e.bits IS NOT NULL THEN q.campaign_id END AS new_campaign,
-                CASE WHEN e.bits IS NOT NULL THEN headrace.template_key(q.template_name) END AS new_template,
-                (e.bits | CASE WHEN r.replied THEN 32 ELSE 0 END)::smallint AS new_bits,
-                e.sent_at AS new_sent_at, e.delivered_at AS new_delivered_at, e.read_at AS new_read_at, r.replied_at AS new_replied_at
-            FROM unnest(p_messages) k (id)
-            LEFT JOIN headrace.message_outcome o ON o.message_id = k.id
-            LEFT JOIN headrace.stg_send_queue() q ON q.id = k.id::uuid
-            LEFT JOIN headrace.campaign c ON c.campaign_id = q.campaign_id
-            LEFT JOIN LATERAL (
-                SELECT
-                    headrace.message_bits(q.status, l.evidence) AS bits,
-                    least(CASE WHEN q.status = 'sent' THEN q.at END, l.sent_at) AS sent_at, l.delivered_at, l.read_at
-                FROM (
-                    SELECT
-                        bit_or(s.bits) AS evidence, min(s.created_at) FILTER (WHERE s.bits & 1 > 0) AS sent_at,
-                        min(s.created_at) FILTER (WHERE s.bits & 2 > 0) AS delivered_at, min(s.created_at) FILTER (WHERE s.bits & 4 > 0) AS read_at
-                    FROM (
-                        SELECT headrace.status_bits(x.status) AS bits, x.created_at FROM headrace.stg_message_status_logs() x
-                        WHERE x.whatsapp_message_id = q.whatsapp_message_id AND q.whatsapp_message_id <> ''
-                    ) s
-                ) l
-                WHERE c.state IN ('live', 'settling')
-                OFFSET 0  -- computed once, not once per mention
-            ) e ON true
-            LEFT JOIN LATERAL (
-                SELECT count(*) > 0 AS replied, min(y.created_at) AS replied_at
-                FROM (
-                    SELECT x.created_at FROM headrace.stg_incoming_messages() x
-                    WHERE x.context_message_id = q.whatsapp_message_id AND q.whatsapp_message_id <> ''
-                    UNION ALL
-                    SELECT m.created_at FROM headrace.stg_incoming_messages() m
-                    WHERE m.user_phone = q.user_phone AND m.whatsapp_number_id = q.whatsapp_number_id
-                        AND q.user_phone <> '' AND q.whatsapp_number_id <> ''
-                        AND m.created_at > q.at AND coalesce(m.context_message_id, '') = ''
-                        AND extract(EPOCH FROM m.created_at) - extract(EPOCH FROM q.at) <= headrace.reply_window()
-                        AND NOT EXISTS (
-                            SELECT FROM headrace.stg_send_queue() n
-                            WHERE n.user_phone = q.user_phone AND n.whatsapp_number_id = q.whatsapp_number_id
-                                AND (n.at, n.id) > (q.at, q.id) AND n.at < m.created_at
-                                AND (n.status = 'sent' OR EXISTS (
-                                    SELECT FROM headrace.stg_message_status_logs() l
-                                    WHERE l.whatsapp_message_id = n.whatsapp_message_id AND n.whatsapp_message_id <> ''
-                                        AND headrace.status_bits(l.status) & 1 > 0)))
-                ) y
-                WHERE e.bits & 1 > 0
-                OFFSET 0
-            ) r ON true
-            OFFSET 0
-        ) d;
+        FROM headrace.outcomes_by_message(p_messages) d;
         EXIT WHEN v_seen IS NULL;
         -- As sets where they are many: each of thousands compared with thousands takes minutes.
         v_unlocked := ARRAY(SELECT unnest(v_seen) EXCEPT SELECT unnest(v_campaigns));
@@ -1777,7 +1834,7 @@ $$;
 
 -- Name: freeze_campaign(uuid, text); Type: FUNCTION; Schema: headrace; Owner: -
 
-CREATE FUNCTION headrace.freeze_campaign(p_campaign_id uuid, p_status text DEFAULT NULL::text) RETURNS void
+CREATE FUNCTION headrace.freeze_campaign(p_campaign_id uuid, p_status text DEFAULT NULL::text) RETURNS boolean
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
     AS $$
@@ -1788,21 +1845,15 @@ BEGIN
         'campaign_id', c.campaign_id, 'name', c.name, 'status', c.status, 'created_at', c.created_at, 'completed_at', c.completed_at)
     INTO v_facts FROM headrace.stg_campaigns() c WHERE c.campaign_id = p_campaign_id;
     IF NOT FOUND THEN
-        RETURN;  -- deleted since it was counted: a change of its own, which asks for a rebuild
+        RETURN false;  -- deleted since it was counted: a change of its own, which asks for a rebuild
     END IF;
-    UPDATE headrace.campaign_computed_stats d SET
-        state = 'frozen', frozen_at = clock_timestamp(), deleted_at = NULL, facts = v_facts
-    WHERE d.campaign_id = p_campaign_id;
-    UPDATE headrace.campaign k SET
-        state = 'frozen', settles_until = NULL, reopened_at = NULL, late_messages = NULL,
-        frozen_status = coalesce(p_status, v_facts ->> 'status', ''),
-        source_rows = headrace.source_row_counts(p_campaign_id),
-        last_version = (SELECT d.version FROM headrace.campaign_computed_stats d WHERE d.campaign_id = p_campaign_id)
-    WHERE k.campaign_id = p_campaign_id;
+    PERFORM headrace.enter_state(
+        ARRAY[p_campaign_id], ARRAY['frozen'], coalesce(p_status, v_facts ->> 'status', ''), v_facts, headrace.source_row_counts(p_campaign_id));
     DELETE FROM headrace.message_outcome o WHERE o.campaign_id = p_campaign_id;
     DELETE FROM headrace.campaign_latency l WHERE l.campaign_id = p_campaign_id;
     PERFORM headrace.pack_hours(p_campaign_id);
     PERFORM headrace.touch_day(p_campaign_id, ARRAY['campaign_computed_stats']);
+    RETURN true;
 END
 $$;
 
@@ -2677,6 +2728,65 @@ CREATE FUNCTION headrace.orphaned_statuses(p_older_than interval, p_examples int
     ORDER BY 3 DESC, 1
 $$;
 
+-- Name: outcomes_by_message(text[]); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.outcomes_by_message(p_messages text[]) RETURNS TABLE(id text, source_campaign uuid, frozen boolean, old_campaign uuid, old_template text, old_bits smallint, old_sent_at timestamp with time zone, old_delivered_at timestamp with time zone, old_read_at timestamp with time zone, old_replied_at timestamp with time zone, new_campaign uuid, new_template text, new_bits smallint, new_sent_at timestamp with time zone, new_delivered_at timestamp with time zone, new_read_at timestamp with time zone, new_replied_at timestamp with time zone)
+    LANGUAGE sql STABLE
+    AS $$
+    SELECT
+        k.id, q.campaign_id AS source_campaign, c.state IN ('frozen', 'amended') AS frozen,
+        o.campaign_id AS old_campaign, o.template_name AS old_template, o.bits AS old_bits,
+        o.sent_at AS old_sent_at, o.delivered_at AS old_delivered_at, o.read_at AS old_read_at, o.replied_at AS old_replied_at,
+        CASE WHEN e.bits IS NOT NULL THEN q.campaign_id END AS new_campaign,
+        CASE WHEN e.bits IS NOT NULL THEN headrace.template_key(q.template_name) END AS new_template,
+        (e.bits | CASE WHEN r.replied THEN 32 ELSE 0 END)::smallint AS new_bits,
+        e.sent_at AS new_sent_at, e.delivered_at AS new_delivered_at, e.read_at AS new_read_at, r.replied_at AS new_replied_at
+    FROM unnest(p_messages) k (id)
+    LEFT JOIN headrace.message_outcome o ON o.message_id = k.id
+    LEFT JOIN headrace.stg_send_queue() q ON q.id = k.id::uuid
+    LEFT JOIN headrace.campaign c ON c.campaign_id = q.campaign_id
+    LEFT JOIN LATERAL (
+        SELECT
+            headrace.message_bits(q.status, l.evidence) AS bits,
+            least(CASE WHEN q.status = 'sent' THEN q.at END, l.sent_at) AS sent_at, l.delivered_at, l.read_at
+        FROM (
+            SELECT
+                bit_or(s.bits) AS evidence, min(s.created_at) FILTER (WHERE s.bits & 1 > 0) AS sent_at,
+                min(s.created_at) FILTER (WHERE s.bits & 2 > 0) AS delivered_at, min(s.created_at) FILTER (WHERE s.bits & 4 > 0) AS read_at
+            FROM (
+                SELECT headrace.status_bits(x.status) AS bits, x.created_at FROM headrace.stg_message_status_logs() x
+                WHERE x.whatsapp_message_id = q.whatsapp_message_id AND q.whatsapp_message_id <> ''
+            ) s
+        ) l
+        WHERE c.state IN ('live', 'settling')
+        OFFSET 0  -- computed once, not once per mention
+    ) e ON true
+    LEFT JOIN LATERAL (
+        SELECT count(*) > 0 AS replied, min(y.created_at) AS replied_at
+        FROM (
+            SELECT x.created_at FROM headrace.stg_incoming_messages() x
+            WHERE x.context_message_id = q.whatsapp_message_id AND q.whatsapp_message_id <> ''
+            UNION ALL
+            SELECT m.created_at FROM headrace.stg_incoming_messages() m
+            WHERE m.user_phone = q.user_phone AND m.whatsapp_number_id = q.whatsapp_number_id
+                AND q.user_phone <> '' AND q.whatsapp_number_id <> ''
+                AND m.created_at > q.at AND coalesce(m.context_message_id, '') = ''
+                AND extract(EPOCH FROM m.created_at) - extract(EPOCH FROM q.at) <= headrace.reply_window()
+                AND NOT EXISTS (
+                    SELECT FROM headrace.stg_send_queue() n
+                    WHERE n.user_phone = q.user_phone AND n.whatsapp_number_id = q.whatsapp_number_id
+                        AND (n.at, n.id) > (q.at, q.id) AND n.at < m.created_at
+                        AND (n.status = 'sent' OR EXISTS (
+                            SELECT FROM headrace.stg_message_status_logs() l
+                            WHERE l.whatsapp_message_id = n.whatsapp_message_id AND n.whatsapp_message_id <> ''
+                                AND headrace.status_bits(l.status) & 1 > 0)))
+        ) y
+        WHERE e.bits & 1 > 0
+        OFFSET 0
+    ) r ON true
+    OFFSET 0
+$$;
+
 -- Name: pack_hours(uuid); Type: FUNCTION; Schema: headrace; Owner: -
 
 CREATE FUNCTION headrace.pack_hours(p_campaign_id uuid) RETURNS void
@@ -2848,10 +2958,9 @@ CREATE FUNCTION headrace.rebuild_days(OUT campaigns bigint, OUT first_day date, 
     SET jit TO 'off'
     AS $$
     SELECT count(*), min(headrace.calendar_day(c.created_at)), max(headrace.calendar_day(c.created_at))
-    FROM headrace.campaign k
-    LEFT JOIN headrace.stg_campaigns() c ON c.campaign_id = k.campaign_id
-    WHERE (k.rebuild_requested_at IS NOT NULL OR k.state = 'settling' AND k.settles_until <= clock_timestamp())
-        AND (k.rebuild_not_before IS NULL OR k.rebuild_not_before <= clock_timestamp())
+    FROM headrace.campaign_standing s
+    LEFT JOIN headrace.stg_campaigns() c ON c.campaign_id = s.campaign_id
+    WHERE s.due AND NOT s.put_off
 $$;
 
 -- Name: rebuild_frozen(uuid); Type: FUNCTION; Schema: headrace; Owner: -
@@ -2896,12 +3005,9 @@ DECLARE
     v_documents uuid[];
 BEGIN
     SELECT
-        array_agg(c.campaign_id) FILTER (WHERE d.rebuild), array_agg(c.campaign_id) FILTER (WHERE NOT d.rebuild AND c.document_due_at IS NOT NULL)
+        array_agg(s.campaign_id) FILTER (WHERE s.due), array_agg(s.campaign_id) FILTER (WHERE NOT s.due AND s.document_due_at IS NOT NULL)
     INTO v_rebuilds, v_documents
-    FROM unnest(p_items) u (id) INNER JOIN headrace.campaign c ON c.campaign_id = u.id::uuid
-    CROSS JOIN LATERAL (
-        SELECT c.rebuild_requested_at IS NOT NULL OR coalesce(c.state = 'settling' AND c.settles_until <= clock_timestamp(), false) AS rebuild
-    ) d;
+    FROM unnest(p_items) u (id) INNER JOIN headrace.campaign_standing s ON s.campaign_id = u.id::uuid;
     IF v_documents IS NOT NULL THEN
         PERFORM headrace.refresh_documents(v_documents);
         -- of a frozen campaign there is nothing to write
@@ -3053,9 +3159,11 @@ DECLARE
     v_statuses text[];
     v_freeze uuid[];
     v_rows jsonb[];  -- that there were before the count that is frozen
+    v_straight uuid[];  -- of those to be frozen: counted without outcomes
+    v_stored uuid[];  -- the others
     v_messages text[];
-    v_wrong bigint;
-    v_changed bigint;
+    v_wrong bigint := 0;
+    v_changed bigint := 0;
 BEGIN
     PERFORM headrace.settle_campaigns(p_campaigns, false);
     -- Before the truth is read: what appears or goes after this has a change of its own, which asks for a rebuild.
@@ -3072,37 +3180,39 @@ BEGIN
     ) n;
     SELECT array_agg(u.id), array_agg(headrace.source_row_counts(u.id)) INTO v_freeze, v_rows
     FROM unnest(v_campaigns, v_states) u (id, state) WHERE u.state = 'frozen';
+    PERFORM headrace.enter_state(v_campaigns, array_replace(v_states, 'frozen', 'settling'));
     UPDATE headrace.campaign c SET
-        state = CASE u.state WHEN 'frozen' THEN 'settling' ELSE u.state END, rebuild_requested_at = NULL, rebuilt_at = clock_timestamp(),
-        rebuild_failures = 0, rebuild_error = NULL, rebuild_not_before = NULL
-    FROM unnest(v_campaigns, v_states) u (id, state)
+        rebuild_requested_at = NULL, rebuilt_at = clock_timestamp(), rebuild_failures = 0, rebuild_error = NULL, rebuild_not_before = NULL
+    FROM unnest(v_campaigns) u (id)
     WHERE c.campaign_id = u.id;
 
-    IF p_large THEN
-        v_changed := headrace.recount_large(v_campaigns[1]);
-    ELSE
-        v_messages := ARRAY(
-            SELECT q.id::text COLLATE "C" FROM headrace.stg_send_queue() q WHERE q.campaign_id = ANY (v_campaigns)
-            UNION
-            SELECT o.message_id FROM headrace.message_outcome o WHERE o.campaign_id = ANY (v_campaigns)
-            ORDER BY 1);
-        v_changed := coalesce(headrace.fold_messages(v_messages, v_campaigns, '{}', v_campaigns), 0);
+    -- Freezing drops the outcomes: where none are stored, none need to be.
+    v_straight := ARRAY(
+        SELECT u.id FROM unnest(v_freeze) u (id) WHERE NOT EXISTS (SELECT FROM headrace.message_outcome o WHERE o.campaign_id = u.id));
+    v_stored := ARRAY(SELECT unnest(v_campaigns) EXCEPT SELECT unnest(v_straight));
+    IF v_straight <> '{}' THEN
+        v_changed := headrace.count_straight(v_straight, p_large);
     END IF;
-    -- A rebuild trusts no counter: all are set to what the outcomes add up to. Wrong ones are told where no message was.
-    v_wrong := headrace.store_counts(v_campaigns, false);
+    IF v_stored <> '{}' THEN
+        IF p_large THEN
+            v_changed := headrace.recount_large(v_stored[1]);
+        ELSE
+            v_messages := ARRAY(
+                SELECT q.id::text COLLATE "C" FROM headrace.stg_send_queue() q WHERE q.campaign_id = ANY (v_stored)
+                UNION
+                SELECT o.message_id FROM headrace.message_outcome o WHERE o.campaign_id = ANY (v_stored)
+                ORDER BY 1);
+            v_changed := v_changed + coalesce(headrace.fold_messages(v_messages, v_stored, '{}', v_stored), 0);
+        END IF;
+        -- A rebuild trusts no counter: all are set to what the outcomes add up to. Wrong ones are told where no message was.
+        v_wrong := headrace.store_counts(v_stored, false);
+    END IF;
 
-    UPDATE headrace.campaign c SET last_version = greatest(c.last_version, d.version)
-    FROM headrace.campaign_computed_stats d
-    WHERE c.campaign_id = ANY (v_campaigns) AND c.state = 'deleted' AND d.campaign_id = c.campaign_id;
-    DELETE FROM headrace.campaign_computed_stats d USING headrace.campaign c
-    WHERE c.campaign_id = ANY (v_campaigns) AND c.state = 'deleted' AND d.campaign_id = c.campaign_id;
     PERFORM headrace.refresh_documents(ARRAY(SELECT u.id FROM unnest(v_campaigns, v_states) u (id, state) WHERE u.state <> 'deleted'));
-    -- One that was pending may have its document from an earlier life.
-    UPDATE headrace.campaign_computed_stats d SET state = c.state
-    FROM headrace.campaign c
-    WHERE c.campaign_id = ANY (v_campaigns) AND d.campaign_id = c.campaign_id AND d.state <> c.state;
     FOR i IN 1 .. coalesce(cardinality(v_freeze), 0) LOOP
-        PERFORM headrace.freeze_campaign(v_freeze[i], v_statuses[array_position(v_campaigns, v_freeze[i])]);
+        IF NOT headrace.freeze_campaign(v_freeze[i], v_statuses[array_position(v_campaigns, v_freeze[i])]) AND v_freeze[i] = ANY (v_straight) THEN
+            RAISE EXCEPTION 'campaign % was deleted while it was being counted; trying again', v_freeze[i] USING ERRCODE = 'serialization_failure';
+        END IF;
         PERFORM headrace.check_frozen_rows(v_freeze[i], v_rows[i]);
     END LOOP;
     RETURN CASE WHEN v_changed > 0 THEN v_changed ELSE v_wrong END;
@@ -3471,7 +3581,7 @@ CREATE FUNCTION headrace.request_rebuild_of_unfrozen(p_source text) RETURNS bigi
     LANGUAGE sql
     SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
     AS $$
-    SELECT headrace.request_rebuild(ARRAY(SELECT k.campaign_id FROM headrace.campaign k WHERE k.state NOT IN ('frozen', 'amended', 'deleted')))
+    SELECT headrace.request_rebuild(ARRAY(SELECT s.campaign_id FROM headrace.campaign_standing s WHERE NOT s.final AND s.state <> 'deleted'))
     WHERE p_source <> 'campaigns'
 $$;
 
@@ -3561,10 +3671,13 @@ CREATE FUNCTION headrace.settle_campaigns(p_campaigns uuid[], p_noticed boolean)
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
     AS $$
+DECLARE
+    v_campaigns uuid[];
+    v_states text[];
 BEGIN
     WITH found AS (
         SELECT
-            k.campaign_id, s.completed_at, k.state IN ('live', 'settling') AS counted,
+            k.campaign_id, k.state, s.completed_at, k.state IN ('live', 'settling') AS counted,
             s.completed_at IS NOT NULL AND k.announced_at IS NULL
                 AND (p_noticed OR k.rebuilt_at IS NOT NULL AND k.completed_at IS NULL) AS announced
         FROM (SELECT DISTINCT id FROM unnest(p_campaigns) id) u
@@ -3588,20 +3701,16 @@ BEGIN
     ), settled AS (
         UPDATE headrace.campaign k SET
             completed_at = f.completed_at,
-            reopened_at = CASE WHEN f.completed_at IS NOT NULL THEN k.reopened_at END,
-            announced_at = CASE WHEN f.completed_at IS NULL THEN NULL WHEN f.announced THEN clock_timestamp() ELSE k.announced_at END,
-            settles_until = CASE
-                WHEN k.state NOT IN ('frozen', 'amended') AND f.completed_at IS NOT NULL
-                    -- a time that the window can be added to
-                    THEN least(greatest(f.completed_at, k.reopened_at), '200000-01-01') + headrace.settle_window()
-            END,
-            state = CASE WHEN NOT f.counted THEN k.state WHEN f.completed_at IS NULL THEN 'live' ELSE 'settling' END
+            announced_at = CASE WHEN f.completed_at IS NULL THEN NULL WHEN f.announced THEN clock_timestamp() ELSE k.announced_at END
         FROM found f
-        WHERE k.campaign_id = f.campaign_id
-        RETURNING k.campaign_id, k.state
+        WHERE k.campaign_id = f.campaign_id AND (f.announced OR k.completed_at IS DISTINCT FROM f.completed_at)
     )
-    UPDATE headrace.campaign_computed_stats d SET state = s.state
-    FROM settled s WHERE d.campaign_id = s.campaign_id AND s.state IN ('live', 'settling') AND d.state <> s.state;
+    SELECT
+        array_agg(f.campaign_id),
+        array_agg(CASE WHEN NOT f.counted THEN f.state WHEN f.completed_at IS NULL THEN 'live' ELSE 'settling' END)
+    INTO v_campaigns, v_states FROM found f WHERE f.state NOT IN ('frozen', 'amended');
+    -- of every one of them: the settle window may be another
+    PERFORM headrace.enter_state(v_campaigns, v_states);
 END
 $$;
 
@@ -3940,9 +4049,9 @@ CREATE FUNCTION headrace.stg_send_queue() RETURNS TABLE(id uuid, campaign_id uui
     WHERE headrace.source_holds('send_queue')
 $$;
 
--- Name: store_counts(uuid[], boolean); Type: FUNCTION; Schema: headrace; Owner: -
+-- Name: store_counts(uuid[], boolean, headrace.outcome_change[]); Type: FUNCTION; Schema: headrace; Owner: -
 
-CREATE FUNCTION headrace.store_counts(p_campaigns uuid[], p_live boolean) RETURNS bigint
+CREATE FUNCTION headrace.store_counts(p_campaigns uuid[], p_live boolean, p_outcomes headrace.outcome_change[] DEFAULT NULL::headrace.outcome_change[]) RETURNS bigint
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
     SET jit TO 'off'
@@ -3959,12 +4068,17 @@ BEGIN
         SELECT
             o.campaign_id, o.template_name, CASE WHEN octet_length(o.template_name) > 1000 THEN o.message_id END AS message_id,
             o.bits::integer AS bits, o.sent_at, o.delivered_at, o.read_at, o.replied_at
-        FROM headrace.message_outcome o WHERE o.campaign_id = ANY (p_campaigns) AND NOT p_live
+        FROM headrace.message_outcome o WHERE o.campaign_id = ANY (p_campaigns) AND NOT p_live AND p_outcomes IS NULL
         UNION ALL
         SELECT
             o.campaign_id, headrace.template_key(o.template_name), CASE WHEN octet_length(o.template_name) > 1000 THEN o.id::text END,
             o.bits, o.sent_at, o.delivered_at, o.read_at, o.replied_at
         FROM headrace.message_outcome_live() o WHERE o.campaign_id = v_live AND p_live
+        UNION ALL
+        SELECT
+            o.new_campaign, o.new_template, CASE WHEN octet_length(o.new_template) > 1000 THEN o.message_id END,
+            o.new_bits::integer, o.new_sent_at, o.new_delivered_at, o.new_read_at, o.new_replied_at
+        FROM unnest(p_outcomes) o
     ), counted AS (
         SELECT
             b.campaign_id, b.template_name, headrace.template_md5(b.template_name) AS template_md5, min(b.message_id) AS message_id, sum(b.n) AS total,
@@ -5269,37 +5383,6 @@ WITH (fillfactor='70');
 
 COMMENT ON TABLE headrace.campaign_latency IS 'How many messages of an unfrozen campaign took how long from sent to delivered (d) and to read (r): what its medians are read from. seconds: what occurs of the times that the block is for (headrace.latency_block), in order; counts: how often.';
 
--- Name: campaign_stats_amendment; Type: TABLE; Schema: headrace; Owner: -
-
-CREATE TABLE headrace.campaign_stats_amendment (
-    id bigint NOT NULL,
-    campaign_id uuid NOT NULL,
-    version bigint NOT NULL,
-    template_stats jsonb NOT NULL,
-    totals jsonb NOT NULL,
-    checksum text NOT NULL,
-    computed_at timestamp with time zone NOT NULL,
-    frozen_at timestamp with time zone NOT NULL,
-    amended_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
-    changed jsonb NOT NULL,
-    why jsonb NOT NULL
-);
-
--- Name: TABLE campaign_stats_amendment; Type: COMMENT; Schema: headrace; Owner: -
-
-COMMENT ON TABLE headrace.campaign_stats_amendment IS 'A frozen document as it was before it was amended or reopened: the earlier version, what changed from it and why.';
-
--- Name: campaign_stats_amendment_id_seq; Type: SEQUENCE; Schema: headrace; Owner: -
-
-ALTER TABLE headrace.campaign_stats_amendment ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
-    SEQUENCE NAME headrace.campaign_stats_amendment_id_seq
-    START WITH 1
-    INCREMENT BY 1
-    NO MINVALUE
-    NO MAXVALUE
-    CACHE 1
-);
-
 -- Name: campaign_stats_pending_amendment; Type: TABLE; Schema: headrace; Owner: -
 
 CREATE TABLE headrace.campaign_stats_pending_amendment (
@@ -5347,6 +5430,64 @@ COMMENT ON TABLE headrace.campaign_template_stats IS 'Messages per campaign and 
 -- Name: COLUMN campaign_template_stats.template_md5; Type: COMMENT; Schema: headrace; Owner: -
 
 COMMENT ON COLUMN headrace.campaign_template_stats.template_md5 IS 'md5 of template_name, zeros for null: a key of fixed size, for names may have megabytes.';
+
+-- Name: campaign_standing; Type: VIEW; Schema: headrace; Owner: -
+
+CREATE VIEW headrace.campaign_standing AS
+ SELECT k.campaign_id,
+    k.state,
+    (k.state = ANY (ARRAY['frozen'::text, 'amended'::text])) AS final,
+    (k.state = ANY (ARRAY['live'::text, 'settling'::text, 'frozen'::text, 'amended'::text])) AS counted,
+    (k.rebuild_requested_at IS NOT NULL) AS requested,
+    ((k.rebuild_requested_at IS NOT NULL) OR COALESCE(((k.state = 'settling'::text) AND (k.settles_until <= statement_timestamp())), false)) AS due,
+    COALESCE((k.rebuild_not_before > statement_timestamp()), false) AS put_off,
+    k.document_due_at,
+    k.completed_at,
+    k.settles_until,
+    k.source_rows,
+    d.version,
+    d.frozen_at,
+    d.facts,
+    (p.campaign_id IS NOT NULL) AS amendment_waits,
+    p.source_rows_then,
+    p.source_rows_now,
+    ( SELECT (sum(s.total))::bigint AS sum
+           FROM headrace.campaign_template_stats s
+          WHERE (s.campaign_id = k.campaign_id)) AS messages
+   FROM ((headrace.campaign k
+     LEFT JOIN headrace.campaign_computed_stats d ON ((k.campaign_id = d.campaign_id)))
+     LEFT JOIN headrace.campaign_stats_pending_amendment p ON ((k.campaign_id = p.campaign_id)));
+
+-- Name: campaign_stats_amendment; Type: TABLE; Schema: headrace; Owner: -
+
+CREATE TABLE headrace.campaign_stats_amendment (
+    id bigint NOT NULL,
+    campaign_id uuid NOT NULL,
+    version bigint NOT NULL,
+    template_stats jsonb NOT NULL,
+    totals jsonb NOT NULL,
+    checksum text NOT NULL,
+    computed_at timestamp with time zone NOT NULL,
+    frozen_at timestamp with time zone NOT NULL,
+    amended_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    changed jsonb NOT NULL,
+    why jsonb NOT NULL
+);
+
+-- Name: TABLE campaign_stats_amendment; Type: COMMENT; Schema: headrace; Owner: -
+
+COMMENT ON TABLE headrace.campaign_stats_amendment IS 'A frozen document as it was before it was amended or reopened: the earlier version, what changed from it and why.';
+
+-- Name: campaign_stats_amendment_id_seq; Type: SEQUENCE; Schema: headrace; Owner: -
+
+ALTER TABLE headrace.campaign_stats_amendment ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME headrace.campaign_stats_amendment_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
 
 -- Name: campaign_template_stats_live; Type: VIEW; Schema: headrace; Owner: -
 
@@ -6173,6 +6314,14 @@ REVOKE ALL ON FUNCTION headrace.check_frozen_rows(p_campaign_id uuid, p_before j
 
 REVOKE ALL ON FUNCTION headrace.clean_json(p_text text, p_ascii boolean) FROM PUBLIC;
 
+-- Name: FUNCTION count_messages(p_campaigns uuid[]); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.count_messages(p_campaigns uuid[]) FROM PUBLIC;
+
+-- Name: FUNCTION count_straight(p_campaigns uuid[], p_large boolean); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.count_straight(p_campaigns uuid[], p_large boolean) FROM PUBLIC;
+
 -- Name: FUNCTION counters_json(p_total bigint, p_sent bigint, p_delivered bigint, p_read bigint, p_replied bigint, p_failed bigint, p_failed_queue bigint); Type: ACL; Schema: headrace; Owner: -
 
 REVOKE ALL ON FUNCTION headrace.counters_json(p_total bigint, p_sent bigint, p_delivered bigint, p_read bigint, p_replied bigint, p_failed bigint, p_failed_queue bigint) FROM PUBLIC;
@@ -6217,6 +6366,10 @@ REVOKE ALL ON FUNCTION headrace.drop_capture(p_source text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION headrace.drop_change_log_partition(p_day date, p_lost_after interval) FROM PUBLIC;
 GRANT ALL ON FUNCTION headrace.drop_change_log_partition(p_day date, p_lost_after interval) TO headrace_worker;
+
+-- Name: FUNCTION enter_state(p_campaigns uuid[], p_states text[], p_status text, p_facts jsonb, p_source_rows jsonb, p_by_hand boolean); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.enter_state(p_campaigns uuid[], p_states text[], p_status text, p_facts jsonb, p_source_rows jsonb, p_by_hand boolean) FROM PUBLIC;
 
 -- Name: FUNCTION expire_default_changes(p_retention interval, p_lost_after interval, p_after bigint, p_limit integer, OUT deleted bigint, OUT last_pos bigint); Type: ACL; Schema: headrace; Owner: -
 
@@ -6415,6 +6568,10 @@ GRANT ALL ON FUNCTION headrace.oldest_writer() TO headrace_worker;
 
 REVOKE ALL ON FUNCTION headrace.orphaned_statuses(p_older_than interval, p_examples integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION headrace.orphaned_statuses(p_older_than interval, p_examples integer) TO headrace_worker;
+
+-- Name: FUNCTION outcomes_by_message(p_messages text[]); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.outcomes_by_message(p_messages text[]) FROM PUBLIC;
 
 -- Name: FUNCTION pack_hours(p_campaign_id uuid); Type: ACL; Schema: headrace; Owner: -
 
@@ -6615,9 +6772,9 @@ REVOKE ALL ON FUNCTION headrace.stg_message_status_logs() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION headrace.stg_send_queue() FROM PUBLIC;
 
--- Name: FUNCTION store_counts(p_campaigns uuid[], p_live boolean); Type: ACL; Schema: headrace; Owner: -
+-- Name: FUNCTION store_counts(p_campaigns uuid[], p_live boolean, p_outcomes headrace.outcome_change[]); Type: ACL; Schema: headrace; Owner: -
 
-REVOKE ALL ON FUNCTION headrace.store_counts(p_campaigns uuid[], p_live boolean) FROM PUBLIC;
+REVOKE ALL ON FUNCTION headrace.store_counts(p_campaigns uuid[], p_live boolean, p_outcomes headrace.outcome_change[]) FROM PUBLIC;
 
 -- Name: FUNCTION store_webhook_items(p_items jsonb, OUT statuses bigint, OUT messages bigint); Type: ACL; Schema: headrace; Owner: -
 
@@ -6774,12 +6931,6 @@ GRANT SELECT ON TABLE headrace.campaign_hourly_stats TO headrace_reader;
 GRANT SELECT ON TABLE headrace.campaign_hourly_stats TO headrace_app;
 GRANT SELECT ON TABLE headrace.campaign_hourly_stats TO headrace_worker;
 
--- Name: TABLE campaign_stats_amendment; Type: ACL; Schema: headrace; Owner: -
-
-GRANT SELECT ON TABLE headrace.campaign_stats_amendment TO headrace_reader;
-GRANT SELECT ON TABLE headrace.campaign_stats_amendment TO headrace_app;
-GRANT SELECT ON TABLE headrace.campaign_stats_amendment TO headrace_worker;
-
 -- Name: TABLE campaign_stats_pending_amendment; Type: ACL; Schema: headrace; Owner: -
 
 GRANT SELECT ON TABLE headrace.campaign_stats_pending_amendment TO headrace_worker;
@@ -6789,6 +6940,16 @@ GRANT SELECT ON TABLE headrace.campaign_stats_pending_amendment TO headrace_work
 GRANT SELECT ON TABLE headrace.campaign_template_stats TO headrace_reader;
 GRANT SELECT ON TABLE headrace.campaign_template_stats TO headrace_app;
 GRANT SELECT ON TABLE headrace.campaign_template_stats TO headrace_worker;
+
+-- Name: TABLE campaign_standing; Type: ACL; Schema: headrace; Owner: -
+
+GRANT SELECT ON TABLE headrace.campaign_standing TO headrace_worker;
+
+-- Name: TABLE campaign_stats_amendment; Type: ACL; Schema: headrace; Owner: -
+
+GRANT SELECT ON TABLE headrace.campaign_stats_amendment TO headrace_reader;
+GRANT SELECT ON TABLE headrace.campaign_stats_amendment TO headrace_app;
+GRANT SELECT ON TABLE headrace.campaign_stats_amendment TO headrace_worker;
 
 -- Name: TABLE campaign_template_stats_live; Type: ACL; Schema: headrace; Owner: -
 

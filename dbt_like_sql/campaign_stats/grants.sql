@@ -18,6 +18,7 @@ TO headrace_reader, headrace_app, headrace_worker;
 GRANT SELECT ON
 headrace.campaign,
 headrace.campaign_completion,
+headrace.campaign_standing,
 headrace.campaign_stats_pending_amendment,
 headrace.document_agreement
 TO headrace_worker;

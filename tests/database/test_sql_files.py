@@ -178,8 +178,8 @@ def test_files_are_rendered_for_a_schema_with_any_name_and_the_columns_that_are_
     assert """'"a ""b"" ''c''"."messages"'""" in by_name["capture", "messages"]
     assert "RETURN 1.5::numeric" in by_name["definitions", "reply_window"]
     assert {name for item in objects for name in item.settings} == set(seconds)
-    assert "make_interval(secs => 2.5)" in by_name["functions", "settle_window"]
-    assert "::bigint" in by_name["functions", "fold_messages"]
+    assert "make_interval(secs => 2.5)" in by_name["lifecycle", "settle_window"]
+    assert "::bigint" in by_name["functions", "outcomes_by_message"]
     assert not [name for name, sql in by_name.items() if "{{" in sql or "{%" in sql]
 
 

@@ -57,13 +57,13 @@ WORKING = named("""
 # For nobody but other functions, migrate, and members of headrace_owner.
 INTERNAL = named("""
     altered_sources amend_campaign apply_outcomes apply_times calendar_day campaign_stats_apply
-    capture_spec capture_table capture_union change_width changes_that_fit check_frozen_rows clean_json dead_letter_discard
-    dead_letter_next_try default_is_large discard_webhook_rejects document_json drop_capture
+    capture_spec capture_table capture_union change_width changes_that_fit check_frozen_rows clean_json count_messages count_straight
+    dead_letter_discard dead_letter_next_try default_is_large discard_webhook_rejects document_json drop_capture enter_state
     first_fenceable_moment fold_messages freeze_campaign is_data_error is_other_webhook_field
     is_passing_error keep_before_fence keep_webhook_rejects latency_block latency_median
     latency_seconds lifecycle_state list_readable_campaigns live_stats lock_campaigns
     lock_webhook_buckets log_change_anew merge_counts message_bits message_outcome_live
-    new_webhook_items note_source noted_interval pack_hours queue_new_campaigns raise_unreadable
+    new_webhook_items note_source noted_interval outcomes_by_message pack_hours queue_new_campaigns raise_unreadable
     readable_campaigns rebase_stream rebuild_frozen rebuild_items rebuild_pick rebuild_put_off
     rebuild_unfrozen rebuilds_pending record_activity recount_large refresh_documents
     refuse_webhook_isolation register_stream reply_window request_amendments

@@ -11,6 +11,8 @@ DECLARE
     v_emptied boolean;
     v_named uuid[];
     v_renewed uuid[];
+    v_pending uuid[];  -- that came back, or went
+    v_states text[];
     v_all uuid[];
     v_left uuid[];  -- campaigns that messages left, by deletion or for another one
     v_left_messages text[];
@@ -38,23 +40,24 @@ BEGIN
     IF v_named IS NOT NULL THEN
         -- What came or went is counted by its rebuild; until then folds leave a campaign alone that is not live.
         PERFORM headrace.lock_campaigns(v_named);
-        UPDATE headrace.campaign c SET
-            rebuild_requested_at = clock_timestamp(),
-            state = CASE
-                WHEN c.state IN ('frozen', 'amended') OR c.state IN ('live', 'settling') AND x.status IS NOT NULL THEN c.state ELSE 'pending'
-            END
-        FROM (
-            SELECT
-                n.id, r.id IS NOT NULL AS renewed,
-                (SELECT coalesce(s.status, '') FROM headrace.stg_campaigns() s WHERE s.campaign_id = n.id) AS status
-            FROM unnest(v_named) n (id) LEFT JOIN unnest(v_renewed) r (id) ON r.id = n.id
-        ) x
-        WHERE c.campaign_id = x.id AND (
-            x.renewed OR c.state IN ('pending', 'deleted') OR x.status IS NULL
-            OR c.state IN ('frozen', 'amended') AND (
-                headrace.lifecycle_state(c.state, x.status, c.frozen_status, NULL, NULL) NOT IN ('frozen', 'amended')
-                -- gone until now: another campaign has taken its id
-                OR EXISTS (SELECT FROM headrace.campaign_computed_stats d WHERE d.campaign_id = c.campaign_id AND d.deleted_at IS NOT NULL)));
+        WITH asked AS (
+            UPDATE headrace.campaign c SET rebuild_requested_at = clock_timestamp()
+            FROM (
+                SELECT
+                    n.id, r.id IS NOT NULL AS renewed,
+                    (SELECT coalesce(s.status, '') FROM headrace.stg_campaigns() s WHERE s.campaign_id = n.id) AS status
+                FROM unnest(v_named) n (id) LEFT JOIN unnest(v_renewed) r (id) ON r.id = n.id
+            ) x
+            WHERE c.campaign_id = x.id AND (
+                x.renewed OR c.state IN ('pending', 'deleted') OR x.status IS NULL
+                OR c.state IN ('frozen', 'amended') AND (
+                    headrace.lifecycle_state(c.state, x.status, c.frozen_status, NULL, NULL) NOT IN ('frozen', 'amended')
+                    -- gone until now: another campaign has taken its id
+                    OR EXISTS (SELECT FROM headrace.campaign_computed_stats d WHERE d.campaign_id = c.campaign_id AND d.deleted_at IS NOT NULL)))
+            RETURNING c.campaign_id, c.state = 'deleted' OR c.state IN ('live', 'settling') AND x.status IS NULL AS pending
+        )
+        SELECT array_agg(a.campaign_id), array_agg('pending'::text) INTO v_pending, v_states FROM asked a WHERE a.pending;
+        PERFORM headrace.enter_state(v_pending, v_states);
         PERFORM headrace.settle_campaigns(v_named, true);
     END IF;
     SELECT * INTO v_touched FROM headrace.touched_messages(p_changes);

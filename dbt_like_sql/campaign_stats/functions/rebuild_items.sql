@@ -1,6 +1,6 @@
 -- purpose: rebuilds or freezes the campaigns that rebuild_pick gave, or writes their documents where only these wait
 -- grain:   the campaigns named; how many
--- reads:   headrace.campaign
+-- reads:   headrace.campaign_standing
 -- writes:  what rebuild_campaign_stats and refresh_documents write
 -- locks:   the campaigns' own rows: the caller holds them since rebuild_pick
 CREATE OR REPLACE FUNCTION headrace.rebuild_items(p_items text[]) RETURNS integer
@@ -12,12 +12,9 @@ DECLARE
     v_documents uuid[];
 BEGIN
     SELECT
-        array_agg(c.campaign_id) FILTER (WHERE d.rebuild), array_agg(c.campaign_id) FILTER (WHERE NOT d.rebuild AND c.document_due_at IS NOT NULL)
+        array_agg(s.campaign_id) FILTER (WHERE s.due), array_agg(s.campaign_id) FILTER (WHERE NOT s.due AND s.document_due_at IS NOT NULL)
     INTO v_rebuilds, v_documents
-    FROM unnest(p_items) u (id) INNER JOIN headrace.campaign c ON c.campaign_id = u.id::uuid
-    CROSS JOIN LATERAL (
-        SELECT c.rebuild_requested_at IS NOT NULL OR coalesce(c.state = 'settling' AND c.settles_until <= clock_timestamp(), false) AS rebuild
-    ) d;
+    FROM unnest(p_items) u (id) INNER JOIN headrace.campaign_standing s ON s.campaign_id = u.id::uuid;
     IF v_documents IS NOT NULL THEN
         PERFORM headrace.refresh_documents(v_documents);
         -- of a frozen campaign there is nothing to write

@@ -1,7 +1,7 @@
 -- purpose: the part of rebuild_campaign_stats for campaigns that are not frozen: counted anew, with the state that follows
 -- grain:   the campaigns named; p_large: one, in a pass over its rows, else all together by message. How many counted differently
 -- reads:   stg_campaigns, stg_send_queue, headrace.message_outcome, source_row_counts
--- writes:  headrace.campaign, and what recount_large, fold_messages, store_counts, refresh_documents and freeze_campaign write
+-- writes:  headrace.campaign, and what the functions that it calls write
 -- locks:   the campaigns' own rows: the caller holds them; folds lock those that messages moved from
 CREATE OR REPLACE FUNCTION headrace.rebuild_unfrozen(p_campaigns uuid[], p_large boolean) RETURNS bigint
 LANGUAGE plpgsql
@@ -14,9 +14,11 @@ DECLARE
     v_statuses text[];
     v_freeze uuid[];
     v_rows jsonb[];  -- that there were before the count that is frozen
+    v_straight uuid[];  -- of those to be frozen: counted without outcomes
+    v_stored uuid[];  -- the others
     v_messages text[];
-    v_wrong bigint;
-    v_changed bigint;
+    v_wrong bigint := 0;
+    v_changed bigint := 0;
 BEGIN
     PERFORM headrace.settle_campaigns(p_campaigns, false);
     -- Before the truth is read: what appears or goes after this has a change of its own, which asks for a rebuild.
@@ -33,37 +35,39 @@ BEGIN
     ) n;
     SELECT array_agg(u.id), array_agg(headrace.source_row_counts(u.id)) INTO v_freeze, v_rows
     FROM unnest(v_campaigns, v_states) u (id, state) WHERE u.state = 'frozen';
+    PERFORM headrace.enter_state(v_campaigns, array_replace(v_states, 'frozen', 'settling'));
     UPDATE headrace.campaign c SET
-        state = CASE u.state WHEN 'frozen' THEN 'settling' ELSE u.state END, rebuild_requested_at = NULL, rebuilt_at = clock_timestamp(),
-        rebuild_failures = 0, rebuild_error = NULL, rebuild_not_before = NULL
-    FROM unnest(v_campaigns, v_states) u (id, state)
+        rebuild_requested_at = NULL, rebuilt_at = clock_timestamp(), rebuild_failures = 0, rebuild_error = NULL, rebuild_not_before = NULL
+    FROM unnest(v_campaigns) u (id)
     WHERE c.campaign_id = u.id;
 
-    IF p_large THEN
-        v_changed := headrace.recount_large(v_campaigns[1]);
-    ELSE
-        v_messages := ARRAY(
-            SELECT q.id::text COLLATE "C" FROM headrace.stg_send_queue() q WHERE q.campaign_id = ANY (v_campaigns)
-            UNION
-            SELECT o.message_id FROM headrace.message_outcome o WHERE o.campaign_id = ANY (v_campaigns)
-            ORDER BY 1);
-        v_changed := coalesce(headrace.fold_messages(v_messages, v_campaigns, '{}', v_campaigns), 0);
+    -- Freezing drops the outcomes: where none are stored, none need to be.
+    v_straight := ARRAY(
+        SELECT u.id FROM unnest(v_freeze) u (id) WHERE NOT EXISTS (SELECT FROM headrace.message_outcome o WHERE o.campaign_id = u.id));
+    v_stored := ARRAY(SELECT unnest(v_campaigns) EXCEPT SELECT unnest(v_straight));
+    IF v_straight <> '{}' THEN
+        v_changed := headrace.count_straight(v_straight, p_large);
     END IF;
-    -- A rebuild trusts no counter: all are set to what the outcomes add up to. Wrong ones are told where no message was.
-    v_wrong := headrace.store_counts(v_campaigns, false);
+    IF v_stored <> '{}' THEN
+        IF p_large THEN
+            v_changed := headrace.recount_large(v_stored[1]);
+        ELSE
+            v_messages := ARRAY(
+                SELECT q.id::text COLLATE "C" FROM headrace.stg_send_queue() q WHERE q.campaign_id = ANY (v_stored)
+                UNION
+                SELECT o.message_id FROM headrace.message_outcome o WHERE o.campaign_id = ANY (v_stored)
+                ORDER BY 1);
+            v_changed := v_changed + coalesce(headrace.fold_messages(v_messages, v_stored, '{}', v_stored), 0);
+        END IF;
+        -- A rebuild trusts no counter: all are set to what the outcomes add up to. Wrong ones are told where no message was.
+        v_wrong := headrace.store_counts(v_stored, false);
+    END IF;
 
-    UPDATE headrace.campaign c SET last_version = greatest(c.last_version, d.version)
-    FROM headrace.campaign_computed_stats d
-    WHERE c.campaign_id = ANY (v_campaigns) AND c.state = 'deleted' AND d.campaign_id = c.campaign_id;
-    DELETE FROM headrace.campaign_computed_stats d USING headrace.campaign c
-    WHERE c.campaign_id = ANY (v_campaigns) AND c.state = 'deleted' AND d.campaign_id = c.campaign_id;
     PERFORM headrace.refresh_documents(ARRAY(SELECT u.id FROM unnest(v_campaigns, v_states) u (id, state) WHERE u.state <> 'deleted'));
-    -- One that was pending may have its document from an earlier life.
-    UPDATE headrace.campaign_computed_stats d SET state = c.state
-    FROM headrace.campaign c
-    WHERE c.campaign_id = ANY (v_campaigns) AND d.campaign_id = c.campaign_id AND d.state <> c.state;
     FOR i IN 1 .. coalesce(cardinality(v_freeze), 0) LOOP
-        PERFORM headrace.freeze_campaign(v_freeze[i], v_statuses[array_position(v_campaigns, v_freeze[i])]);
+        IF NOT headrace.freeze_campaign(v_freeze[i], v_statuses[array_position(v_campaigns, v_freeze[i])]) AND v_freeze[i] = ANY (v_straight) THEN
+            RAISE EXCEPTION 'campaign % was deleted while it was being counted; trying again', v_freeze[i] USING ERRCODE = 'serialization_failure';
+        END IF;
         PERFORM headrace.check_frozen_rows(v_freeze[i], v_rows[i]);
     END LOOP;
     RETURN CASE WHEN v_changed > 0 THEN v_changed ELSE v_wrong END;

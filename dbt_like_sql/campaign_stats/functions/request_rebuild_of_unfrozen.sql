@@ -1,12 +1,12 @@
 -- purpose: queues for rebuild what rows of a source table counted for that went with a partition; frozen documents stand
 -- grain:   all campaigns that are not frozen; how many are queued by this
--- reads:   headrace.campaign
+-- reads:   headrace.campaign_standing
 -- writes:  headrace.campaign
 -- locks:   the campaigns' own rows, in id order
 CREATE OR REPLACE FUNCTION headrace.request_rebuild_of_unfrozen(p_source text) RETURNS bigint
 LANGUAGE sql
 SET search_path = pg_catalog, headrace, pg_temp
 AS $$
-    SELECT headrace.request_rebuild(ARRAY(SELECT k.campaign_id FROM headrace.campaign k WHERE k.state NOT IN ('frozen', 'amended', 'deleted')))
+    SELECT headrace.request_rebuild(ARRAY(SELECT s.campaign_id FROM headrace.campaign_standing s WHERE NOT s.final AND s.state <> 'deleted'))
     WHERE p_source <> 'campaigns'
 $$;

@@ -1,9 +1,13 @@
 -- purpose: sets campaigns' counters, series and latencies to what their messages count as, whatever they were before
--- grain:   the campaigns named; how many counters, hours and latencies were wrong. p_live: of one, from the source, not its outcomes
--- reads:   headrace.message_outcome, or message_outcome_live; what whole_template_name reads
+-- grain:   the campaigns named; how many counters, hours and latencies were wrong
+-- reads:   headrace.message_outcome; p_live: of one campaign, message_outcome_live instead; what whole_template_name reads
 -- writes:  campaign_template_stats, campaign_hour (what was packed is unpacked), campaign_latency
 -- locks:   the rows it writes; the caller holds the campaigns
-CREATE OR REPLACE FUNCTION headrace.store_counts(p_campaigns uuid[], p_live boolean) RETURNS bigint
+--
+-- p_outcomes: what the messages count as where it is not stored (count_messages).
+CREATE OR REPLACE FUNCTION headrace.store_counts(
+    p_campaigns uuid[], p_live boolean, p_outcomes headrace.outcome_change[] DEFAULT NULL
+) RETURNS bigint
 LANGUAGE plpgsql
 SET search_path = pg_catalog, headrace, pg_temp
 SET jit = off
@@ -20,12 +24,17 @@ BEGIN
         SELECT
             o.campaign_id, o.template_name, CASE WHEN octet_length(o.template_name) > 1000 THEN o.message_id END AS message_id,
             o.bits::integer AS bits, o.sent_at, o.delivered_at, o.read_at, o.replied_at
-        FROM headrace.message_outcome o WHERE o.campaign_id = ANY (p_campaigns) AND NOT p_live
+        FROM headrace.message_outcome o WHERE o.campaign_id = ANY (p_campaigns) AND NOT p_live AND p_outcomes IS NULL
         UNION ALL
         SELECT
             o.campaign_id, headrace.template_key(o.template_name), CASE WHEN octet_length(o.template_name) > 1000 THEN o.id::text END,
             o.bits, o.sent_at, o.delivered_at, o.read_at, o.replied_at
         FROM headrace.message_outcome_live() o WHERE o.campaign_id = v_live AND p_live
+        UNION ALL
+        SELECT
+            o.new_campaign, o.new_template, CASE WHEN octet_length(o.new_template) > 1000 THEN o.message_id END,
+            o.new_bits::integer, o.new_sent_at, o.new_delivered_at, o.new_read_at, o.new_replied_at
+        FROM unnest(p_outcomes) o
     ), counted AS (
         SELECT
             b.campaign_id, b.template_name, headrace.template_md5(b.template_name) AS template_md5, min(b.message_id) AS message_id, sum(b.n) AS total,

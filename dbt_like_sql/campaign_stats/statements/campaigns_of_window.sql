@@ -1,6 +1,6 @@
 -- purpose: the campaigns created in a window and those that are named: which of them are to be computed, rebuilt, amended or frozen
 -- grain:   one row per campaign, the newest first
--- reads:   campaigns_created, campaigns_named, headrace.campaign, headrace.campaign_template_stats
+-- reads:   campaigns_created, campaigns_named, headrace.campaign_standing
 -- writes:  nothing
 -- locks:   none
 --
@@ -8,19 +8,12 @@
 SELECT
     c.campaign_id,
     c.day,
-    coalesce(m.messages, 0)::bigint AS messages,
-    k.campaign_id IS NULL OR k.state IN ('pending', 'deleted') OR k.rebuild_requested_at IS NOT NULL
-    OR k.state = 'settling' AND k.settles_until <= clock_timestamp()
-    OR (c.campaign_id = ANY(:named) AND k.state NOT IN ('frozen', 'amended')) AS due
+    coalesce(s.messages, 0) AS messages,
+    s.campaign_id IS NULL OR s.due OR NOT s.counted OR NOT s.final AND c.campaign_id = ANY(:named::uuid[]) AS due
 FROM (
     SELECT * FROM headrace.campaigns_created(:start, :end)
     UNION
     SELECT * FROM headrace.campaigns_named(:named::uuid[])
 ) AS c
-LEFT JOIN headrace.campaign AS k ON c.campaign_id = k.campaign_id
-LEFT JOIN LATERAL (
-    SELECT sum(s.total) AS messages
-    FROM headrace.campaign_template_stats AS s
-    WHERE s.campaign_id = c.campaign_id
-) AS m ON true
+LEFT JOIN headrace.campaign_standing AS s ON c.campaign_id = s.campaign_id
 ORDER BY c.created_at DESC, c.campaign_id ASC

@@ -1,7 +1,7 @@
 -- purpose: takes over what the source says of campaigns' completion: since when, until when they settle; and announces it once
 -- grain:   the campaigns named; states change between live and settling only, everything else is the rebuild's
 -- reads:   stg_campaigns
--- writes:  headrace.campaign, campaign_completion (what is older than 30 days goes), campaign_computed_stats.state
+-- writes:  headrace.campaign, campaign_completion (what is older than 30 days goes), what enter_state writes
 -- locks:   the campaigns' own rows: the caller holds them
 --
 -- p_noticed: a change of the campaign came by the stream. A rebuild that finds a campaign completed announces it only where
@@ -10,10 +10,13 @@ CREATE OR REPLACE FUNCTION headrace.settle_campaigns(p_campaigns uuid[], p_notic
 LANGUAGE plpgsql
 SET search_path = pg_catalog, headrace, pg_temp
 AS $$
+DECLARE
+    v_campaigns uuid[];
+    v_states text[];
 BEGIN
     WITH found AS (
         SELECT
-            k.campaign_id, s.completed_at, k.state IN ('live', 'settling') AS counted,
+            k.campaign_id, k.state, s.completed_at, k.state IN ('live', 'settling') AS counted,
             s.completed_at IS NOT NULL AND k.announced_at IS NULL
                 AND (p_noticed OR k.rebuilt_at IS NOT NULL AND k.completed_at IS NULL) AS announced
         FROM (SELECT DISTINCT id FROM unnest(p_campaigns) id) u
@@ -37,19 +40,15 @@ BEGIN
     ), settled AS (
         UPDATE headrace.campaign k SET
             completed_at = f.completed_at,
-            reopened_at = CASE WHEN f.completed_at IS NOT NULL THEN k.reopened_at END,
-            announced_at = CASE WHEN f.completed_at IS NULL THEN NULL WHEN f.announced THEN clock_timestamp() ELSE k.announced_at END,
-            settles_until = CASE
-                WHEN k.state NOT IN ('frozen', 'amended') AND f.completed_at IS NOT NULL
-                    -- a time that the window can be added to
-                    THEN least(greatest(f.completed_at, k.reopened_at), '200000-01-01') + headrace.settle_window()
-            END,
-            state = CASE WHEN NOT f.counted THEN k.state WHEN f.completed_at IS NULL THEN 'live' ELSE 'settling' END
+            announced_at = CASE WHEN f.completed_at IS NULL THEN NULL WHEN f.announced THEN clock_timestamp() ELSE k.announced_at END
         FROM found f
-        WHERE k.campaign_id = f.campaign_id
-        RETURNING k.campaign_id, k.state
+        WHERE k.campaign_id = f.campaign_id AND (f.announced OR k.completed_at IS DISTINCT FROM f.completed_at)
     )
-    UPDATE headrace.campaign_computed_stats d SET state = s.state
-    FROM settled s WHERE d.campaign_id = s.campaign_id AND s.state IN ('live', 'settling') AND d.state <> s.state;
+    SELECT
+        array_agg(f.campaign_id),
+        array_agg(CASE WHEN NOT f.counted THEN f.state WHEN f.completed_at IS NULL THEN 'live' ELSE 'settling' END)
+    INTO v_campaigns, v_states FROM found f WHERE f.state NOT IN ('frozen', 'amended');
+    -- of every one of them: the settle window may be another
+    PERFORM headrace.enter_state(v_campaigns, v_states);
 END
 $$;

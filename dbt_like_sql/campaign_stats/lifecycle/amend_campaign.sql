@@ -88,24 +88,14 @@ BEGIN
         DELETE FROM headrace.campaign_template_stats t WHERE t.campaign_id = p_campaign_id;
         DELETE FROM headrace.campaign_hour h WHERE h.campaign_id = p_campaign_id;
         DELETE FROM headrace.campaign_latency l WHERE l.campaign_id = p_campaign_id;
-        UPDATE headrace.campaign c SET
-            state = 'live', frozen_status = NULL, source_rows = NULL, late_messages = NULL,
-            reopened_at = CASE WHEN p_reopen THEN clock_timestamp() END
-        WHERE c.campaign_id = p_campaign_id;
-        UPDATE headrace.campaign_computed_stats s SET frozen_at = NULL, facts = NULL, deleted_at = NULL, state = 'live'
-        WHERE s.campaign_id = p_campaign_id;
+        PERFORM headrace.enter_state(ARRAY[p_campaign_id], ARRAY['live'], p_by_hand => p_reopen);
         RETURN v_wrong;
     END IF;
     DELETE FROM headrace.campaign_latency l WHERE l.campaign_id = p_campaign_id;
     PERFORM headrace.pack_hours(p_campaign_id);
-    UPDATE headrace.campaign_computed_stats s SET
-        state = CASE WHEN s.version > d.version THEN 'amended' ELSE k.state END,
-        frozen_at = CASE WHEN s.version = d.version AND s.frozen_at IS NOT NULL THEN s.frozen_at ELSE clock_timestamp() END, deleted_at = NULL
-    WHERE s.campaign_id = p_campaign_id;
-    UPDATE headrace.campaign c SET
-        state = s.state, last_version = s.version, source_rows = v_rows_after, late_messages = NULL
-    FROM headrace.campaign_computed_stats s
-    WHERE c.campaign_id = p_campaign_id AND s.campaign_id = p_campaign_id;
+    PERFORM headrace.enter_state(
+        ARRAY[p_campaign_id], ARRAY[CASE WHEN s.version > d.version THEN 'amended' ELSE k.state END], p_source_rows => v_rows_after)
+    FROM headrace.campaign_computed_stats s WHERE s.campaign_id = p_campaign_id;
     PERFORM headrace.touch_day(p_campaign_id, ARRAY['campaign_template_stats', 'campaign_computed_stats'])
     FROM headrace.campaign_computed_stats s WHERE s.campaign_id = p_campaign_id AND s.version > d.version;
     RETURN v_wrong;

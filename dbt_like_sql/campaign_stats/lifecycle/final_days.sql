@@ -1,6 +1,6 @@
--- purpose: for the sensor: days that something was counted or frozen of, without those of a campaign that is not frozen: few are
+-- purpose: final days: days with activity, minus the days of campaigns not yet frozen
 -- grain:   one row per UTC day in [p_first, p_last]
--- reads:   headrace.activity, headrace.campaign, stg_campaigns
+-- reads:   headrace.activity, headrace.campaign_standing, stg_campaigns
 -- writes:  nothing
 -- locks:   none
 CREATE OR REPLACE FUNCTION headrace.final_days(p_assets text[], p_first date, p_last date) RETURNS SETOF date
@@ -12,7 +12,7 @@ AS $$
     WHERE a.asset = ANY (p_assets) AND a.partition_day BETWEEN p_first AND p_last
     EXCEPT
     SELECT headrace.calendar_day(c.created_at)
-    FROM headrace.campaign k
-    INNER JOIN headrace.stg_campaigns() c ON c.campaign_id = k.campaign_id
-    WHERE k.state NOT IN ('frozen', 'amended')
+    FROM headrace.campaign_standing s
+    INNER JOIN headrace.stg_campaigns() c ON c.campaign_id = s.campaign_id
+    WHERE NOT s.final
 $$;

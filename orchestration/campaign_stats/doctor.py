@@ -10,9 +10,11 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
+from orchestration.campaign_stats.recompute import read_rebuilds
 from orchestration.database.sql_files import quoted
 from orchestration.database.statements import statement
 from orchestration.errors import Problem
+from orchestration.text import cut
 
 _MOST = 1000
 # What ingest_whatsapp_webhook writes, of columns that may be NOT NULL.
@@ -53,20 +55,19 @@ def notes(connection: sa.Connection, schema: str, fits: bool) -> list[Problem]:
 def _failed_rebuilds(connection: sa.Connection) -> list[Problem]:
     if connection.exec_driver_sql("SELECT to_regclass('headrace.campaign')").scalar() is None:
         return []
-    failed = connection.exec_driver_sql(
-        statement("campaign_stats", "failed_rebuilds"), {"most": _MOST_FAILED}
-    ).all()
+    rebuilds = read_rebuilds(connection)
+    shown = rebuilds.failed[:_MOST_FAILED]
     problems = [
         Problem(
-            f"campaign {campaign} cannot be rebuilt ({error}; {tries} tries); it is served live or as last computed",
-            f"headrace rebuild {campaign}  # once the cause is mended",
+            f"campaign {i.item} cannot be rebuilt ({cut(i.error, 300)}; {i.tries} tries); it is served live or as last computed",
+            f"headrace rebuild {i.item}  # once the cause is mended",
         )
-        for campaign, error, tries, _ in failed
+        for i in shown
     ]
-    if failed and failed[0][3] > len(failed):
+    if rebuilds.all_failed > len(shown):
         problems.append(
             Problem(
-                f"{failed[0][3] - len(failed)} more campaigns cannot be rebuilt",
+                f"{rebuilds.all_failed - len(shown)} more campaigns cannot be rebuilt",
                 "SELECT campaign_id, rebuild_error FROM headrace.campaign WHERE rebuild_error IS NOT NULL;",
             )
         )

@@ -44,8 +44,11 @@ ABOUT_THE_SERVER = (
     "tests/concurrency/",
     "tests/database/",
     "tests/install/",
+    "tests/faults/test_dead_letters.py",
     "tests/test_databases.py",
 )
+# Their tests take many seconds each. Other tests say `pytest.mark.long`.
+LONG = ("tests/browser/", "tests/faults/")
 
 # How many examples a property test draws; `make examples` draws more.
 hypothesis.settings.register_profile(
@@ -68,6 +71,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if item.nodeid.startswith(ABOUT_THE_SERVER):
             item.add_marker(pytest.mark.server)
+        if item.nodeid.startswith(LONG):
+            item.add_marker(pytest.mark.long)
     items.sort(key=lambda item: item.get_closest_marker("long") is None)
     if os.environ.get(OTHER_SERVER):
         about: dict[bool, list[pytest.Item]] = {True: [], False: []}

@@ -30,7 +30,7 @@ def content(url: str) -> list[tuple[Any, ...]]:
     return [*tables, *run(url, CURSORS)]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def one(server_url: str, templates: dict[str, str]) -> Iterator[EmptiedDatabase]:
     one = EmptiedDatabase(server_url, templates["migrated"])
     yield one
@@ -41,15 +41,6 @@ def run(url: str, statement: str) -> list[tuple[Any, ...]]:
     with psycopg.connect(url, autocommit=True) as connection:
         cursor = connection.execute(statement.encode())
         return cursor.fetchall() if cursor.description else []
-
-
-def after(one: EmptiedDatabase, test: Callable[[str], object]) -> tuple[bool, list[tuple[Any, ...]]]:
-    """Whether the next test gets the same database, and what it finds in it."""
-    url = one.hand_out()
-    test(url)
-    one.take_back()
-    again = one.hand_out()
-    return again == url, content(again)
 
 
 def counted(url: str) -> None:
@@ -73,11 +64,38 @@ NO_DDL = {
 
 
 @pytest.mark.parametrize("test", NO_DDL.values(), ids=NO_DDL)
-def test_what_a_test_did_to_rows_is_undone(one: EmptiedDatabase, test: Callable[[str], object]) -> None:
-    fresh = content(one.hand_out())
+def test_what_a_test_did_to_rows_is_undone(
+    one: EmptiedDatabase, new_database: Callable[[], str], test: Callable[[str], object]
+) -> None:
+    fresh = content(new_database())
+    url = one.hand_out()
+    for _ in range(2):
+        test(url)
+        one.take_back()
+        assert one.hand_out() == url
+        assert content(url) == fresh
     one.take_back()
-    assert after(one, test) == (True, fresh)
-    assert after(one, test) == (True, fresh)
+
+
+def test_an_open_session_is_ended_and_one_that_may_come_back_has_its_database_dropped(
+    one: EmptiedDatabase,
+) -> None:
+    url = one.hand_out()
+    left = psycopg.connect(url)
+    left.execute("LOCK TABLE campaigns")
+    one.take_back()
+    assert one.hand_out() == url
+    assert left.closed or left.info.backend_pid not in pids(url)
+    worker = psycopg.connect(url, application_name="headrace worker")
+    one.take_back()
+    assert one.hand_out() != url
+    one.take_back()
+    left.close()
+    worker.close()
+
+
+def pids(url: str) -> set[int]:
+    return {pid for (pid,) in run(url, "SELECT pid FROM pg_stat_activity")}
 
 
 def of_this_database(statement: str) -> str:
@@ -106,6 +124,8 @@ DDL = {
 
 @pytest.mark.parametrize("statement", DDL.values(), ids=DDL)
 def test_a_test_that_did_more_is_followed_by_a_new_clone(one: EmptiedDatabase, statement: str) -> None:
-    fresh = content(one.hand_out())
+    url = one.hand_out()
+    run(url, statement)
     one.take_back()
-    assert after(one, lambda url: run(url, statement)) == (False, fresh)
+    assert one.hand_out() != url
+    one.take_back()

@@ -18,7 +18,6 @@ from typing import Any
 from urllib.parse import urlencode
 
 import psycopg
-import pytest
 from playwright.sync_api import Locator, expect
 
 from orchestration.campaign_stats.summaries import ASSETS, COMPUTED_STATS, TEMPLATE_STATS
@@ -198,7 +197,6 @@ def status(live: Live, path: str, **headers: str) -> int:
         return error.code
 
 
-@pytest.mark.long
 def test_what_strangers_write_is_shown_harmlessly_and_what_they_send_is_refused(tmp_path: Path) -> None:
     executable = chromium()
     with headrace_up(scale=0.002) as live, browser(executable) as opened:

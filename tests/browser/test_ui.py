@@ -33,7 +33,6 @@ def chromium() -> str:
     pytest.skip(MISSING)
 
 
-@pytest.mark.long
 def test_a_person_materializes_both_assets_and_reads_the_numbers_of_the_database(tmp_path: Path) -> None:
     executable = chromium()
     with headrace_up(scale=0.02) as live, browser(executable) as opened:

@@ -202,7 +202,7 @@ def check_contract(
                     )
                 )
         problems += _collation_problems(domain, catalog, source_schema)
-    return problems
+    return list(dict.fromkeys(problems))  # of a table that two domains read, once
 
 
 def advise(domains: Iterable[Domain], catalog: Catalog, source_schema: str) -> list[Problem]:
@@ -226,7 +226,7 @@ def advise(domains: Iterable[Domain], catalog: Catalog, source_schema: str) -> l
                     place = f"{quoted(source_schema)}.{quoted(table.name)}"
                     what = f"lists and ranges of {table.name} read the whole table without an index"
                     problems.append(_index_problem(what, place, found, index))
-    return problems
+    return list(dict.fromkeys(problems))
 
 
 def _index_problem(what: str, place: str, found: FoundTable, index: Index) -> Problem:

@@ -215,7 +215,7 @@ def _migrate(connection: sa.Connection, settings: Settings) -> Migrated:
                 if before.get(f"{setting}_seconds") != seconds[setting]:
                     execute(connection, f"SELECT {function}()")
     # Triggers are made by the owner of the application's tables, and what they call is handed over.
-    repaired, unseen = _capture(connection, files, names, streams, requests)
+    repaired, unseen = _capture(connection, files, streams, requests)
     rights.hand_over(connection)
     with rights.acting_as_owner(connection):
         for stream in streams:
@@ -230,16 +230,16 @@ def _migrate(connection: sa.Connection, settings: Settings) -> Migrated:
 def _register(
     connection: sa.Connection, files: _Files, names: tuple[str, ...], requests: Requests
 ) -> list[Stream]:
-    """Registers the domains' streams, and takes away those of other domains."""
-    connection.exec_driver_sql(statement("install", "drop_streams"), {"domains": list(names)})
-    streams = requests.register({item.name: item.sql for item in files.streams})
+    """Registers the domains' streams, and takes away those that no domain has any more."""
+    scripts = {item.name: item.sql for item in files.streams}
+    connection.exec_driver_sql(statement("install", "drop_streams"), {"streams": list(scripts)})
+    streams = requests.register(scripts)
     return [stream for stream in streams if stream.domain in names]
 
 
 def _capture(
     connection: sa.Connection,
     files: _Files,
-    names: tuple[str, ...],
     streams: list[Stream],
     requests: Requests,
 ) -> tuple[int, set[tuple[str, str]]]:
@@ -258,7 +258,7 @@ def _capture(
         repaired += made
         unseen |= {(domain, source) for domain in missed}
     for (source,) in connection.exec_driver_sql(
-        statement("install", "unwanted_captures"), {"domains": list(names)}
+        statement("install", "unwanted_captures"), {"sources": list(files.captures)}
     ).all():
         repaired += execute(connection, f"SELECT headrace.drop_capture('{source}')")[0][0]
     return repaired, unseen

@@ -11,8 +11,10 @@ import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
+from alembic.util.exc import CommandError
 
 from orchestration.database.sql_files import SQL_ROOT, migration_folders
+from orchestration.errors import HeadraceError
 from orchestration.install.contract import read_contract
 
 
@@ -27,9 +29,18 @@ def _alembic(connection: sa.Connection | None = None) -> Config:
 
 
 def upgrade(connection: sa.Connection) -> None:
-    """Not as headrace_owner: a version may lock the application's tables."""
+    """Not as headrace_owner: a version may lock the application's tables.
+
+    Raises:
+        HeadraceError: the tables are of a version that is not known here.
+    """
     logging.getLogger("alembic").setLevel(logging.WARNING)
-    command.upgrade(_alembic(connection), "heads")
+    try:
+        command.upgrade(_alembic(connection), "heads")
+    except CommandError as error:
+        raise HeadraceError(
+            f"migrate: {error}; nothing was changed; a newer version made the tables, or a domain that this one lacks: use that one"
+        ) from error
 
 
 def installed(connection: sa.Connection) -> set[str]:
@@ -43,5 +54,7 @@ def difference(connection: sa.Connection) -> str | None:
     heads = set(ScriptDirectory.from_config(_alembic()).get_heads())
     if heads <= there:
         return None
-    older = ", ".join(sorted(there - heads)) or None
-    return f"tables are at version {older}, {', '.join(sorted(heads - there))} is the newest"
+    newer = ", ".join(sorted(heads - there))
+    if not there - heads:
+        return f"tables of version {newer} are missing"
+    return f"tables are at version {', '.join(sorted(there - heads))}, {newer} is the newest"

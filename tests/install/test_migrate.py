@@ -475,6 +475,14 @@ def test_check_says_what_is_to_be_done_and_locks_nothing(
         ]
 
 
+def test_tables_of_a_version_that_is_not_known_here_are_left_alone(database: str, settings: Settings) -> None:
+    run(database, "INSERT INTO headrace.schema_version VALUES ('9999')")
+    with pytest.raises(
+        HeadraceError, match=r"^migrate: Can't locate revision identified by '9999'; nothing was"
+    ):
+        migrate(database, settings)
+
+
 # As a version left it that had one fingerprint for the definitions of all domains.
 BEFORE_0012 = """
     ALTER TABLE headrace.stream DROP domain, DROP rebuild_new, DROP on_setting, DROP unit;

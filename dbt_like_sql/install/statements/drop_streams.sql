@@ -1,11 +1,11 @@
--- purpose: takes away the streams of domains that are not active, with their places in the log and what they could not apply
--- grain:   all streams of other domains than :domains; nobody's stay
+-- purpose: takes away the streams that no active domain has, with their places in the log and what they could not apply
+-- grain:   all streams that a domain registered, but for :streams; nobody's stay
 -- reads:   nothing
 -- writes:  headrace.stream, headrace.stream_cursor, headrace.dead_letter
 -- locks:   the rows that go
 WITH gone AS (
     DELETE FROM headrace.stream AS s
-    WHERE s.domain <> ALL(:domains)
+    WHERE s.domain IS NOT NULL AND s.stream <> ALL(:streams)
     RETURNING s.stream
 )
 

@@ -507,7 +507,10 @@ def test_an_upgrade_from_a_single_fingerprint_counts_nothing_anew_and_leaves_fro
             "UPDATE campaigns SET status = 'completed', completed_at = '2026-03-20' WHERE id = %s", [first]
         )
     asyncio.run(drain(database))
-    documents = "SELECT d.xmin, d.*, c.xmin FROM headrace.campaign_computed_stats d JOIN headrace.campaign c USING (campaign_id) ORDER BY 1"
+    documents = """
+        SELECT d.xmin, d.*, c.xmin FROM headrace.campaign_computed_stats d JOIN headrace.campaign c USING (campaign_id)
+        ORDER BY campaign_id
+    """
     counted, made = run(database, documents), state(database)[2]
     run(database, BEFORE_0012)
     assert migrate(database, settings) == Migrated(("campaign_stats",), rebuilds=0, changed=True)

@@ -13,6 +13,7 @@ from orchestration.dagster_kit.assets import contract
 from orchestration.dagster_kit.resources import ApplicationDatabase
 from orchestration.dagster_kit.sensors import stream_backlog
 
+# In the order of sources.yml: the first domain's cursor of stream_backlog stands where an installed Dagster has it.
 _rooms = [importlib.import_module(f"orchestration.{domain}.definitions") for domain in contract()]
 
 # The only Definitions object here by name: Dagster refuses to choose.

@@ -125,7 +125,7 @@ def test_domains_meet_in_tables_and_never_import_each_other(path: Path) -> None:
     assert not others
 
 
-@pytest.mark.parametrize("room", ["database", "engine", "install"])
+@pytest.mark.parametrize("room", ["database", "engine", "install", "dagster_kit"])
 def test_what_serves_all_domains_names_none(room: str) -> None:
     named = {
         f"{relative(path)}: {domain}"

@@ -25,7 +25,7 @@ from orchestration.campaign_stats.summaries import (
     table_rows,
 )
 from orchestration.dagster_kit.assets import source_key, table_asset, table_metadata
-from orchestration.dagster_kit.partitions import campaign_days
+from orchestration.dagster_kit.partitions import utc_days
 from orchestration.dagster_kit.reporting import Event
 from orchestration.dagster_kit.resources import ApplicationDatabase
 from orchestration.dagster_kit.run_config import Flag, Text
@@ -63,7 +63,7 @@ class UpkeepConfig(dg.Config):
     DOMAIN,
     TEMPLATE_STATS,
     [source_key(name) for name in ("campaigns", "send_queue", "message_status_logs", "messages")],
-    campaign_days,
+    utc_days,
     {"postgres", "sql"},
 )
 def campaign_template_stats(
@@ -80,9 +80,7 @@ def campaign_template_stats(
     return _result(context, database, TEMPLATE_STATS, {**_work(upkeep), "seconds": _since(began)})
 
 
-@table_asset(
-    DOMAIN, COMPUTED_STATS, [dg.AssetKey(TEMPLATE_STATS)], campaign_days, {"postgres", "sql", "json"}
-)
+@table_asset(DOMAIN, COMPUTED_STATS, [dg.AssetKey(TEMPLATE_STATS)], utc_days, {"postgres", "sql", "json"})
 def campaign_computed_stats(
     context: dg.AssetExecutionContext, config: UpkeepConfig, database: ApplicationDatabase
 ) -> dg.MaterializeResult[None]:

@@ -21,7 +21,7 @@ from orchestration.campaign_stats.summaries import (
     of_days,
     table_rows,
 )
-from orchestration.dagster_kit.partitions import campaign_days
+from orchestration.dagster_kit.partitions import utc_days
 from orchestration.dagster_kit.reporting import Event
 from orchestration.dagster_kit.resources import ApplicationDatabase
 from orchestration.dagster_kit.sensors import (
@@ -64,7 +64,7 @@ kept = Kept(
     stream=STREAM,
     noun=_NOUN,
     assets=ASSETS,
-    partitions=campaign_days,
+    partitions=utc_days,
     checks=checks,
     read_rebuilds=_read_rebuilds,
     read_final_days=_read_final_days,
@@ -99,7 +99,7 @@ def completed_campaigns(
         if problem:
             context.log.warning(f"starting anew with the completions on record: {problem}")
         until = _requested_until(context.instance, completions.run_key(cursor)) or place.snapshot
-        noticed = completions.read_noticed(connection, cursor.seen, until, existing_partitions(campaign_days))
+        noticed = completions.read_noticed(connection, cursor.seen, until, existing_partitions(utc_days))
     decision = completions.decide(noticed, cursor, until)
     context.log.info(decision.note)
     return dg.SensorResult(

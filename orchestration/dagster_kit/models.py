@@ -14,6 +14,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from orchestration.database.sql_files import SQL_ROOT
 from orchestration.errors import HeadraceError
 
+# The parser in C, where there is one: definitions wait for it.
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
 
 class Column(BaseModel):
     """type: as PostgreSQL names it."""
@@ -50,7 +53,7 @@ def read_models(domain: str) -> Models:
 def parse_models(text: str, file: str) -> Models:
     """As `read_models`, of a text. file: what errors call it."""
     try:
-        return Models.model_validate(yaml.safe_load(text))
+        return Models.model_validate(yaml.load(text, Loader=_LOADER))
     except yaml.YAMLError as error:
         raise HeadraceError(f"{file}: {' '.join(str(error).split())}") from None
     except ValidationError as error:

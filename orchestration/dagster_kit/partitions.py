@@ -1,4 +1,4 @@
-"""The partitions of campaign statistics: UTC days, by the creation of campaigns."""
+"""The partitions that assets have: UTC days. Of what a day is, a campaign's creation or a change, is for the domain to say."""
 
 from __future__ import annotations
 
@@ -31,6 +31,6 @@ def first_day(environment: Mapping[str, str], today: date) -> date:
 
 # The one setting that is read while definitions load: Dagster wants to know its partitions then.
 # end_offset: today is a partition too, not only the days that are over.
-campaign_days = dg.DailyPartitionsDefinition(
+utc_days = dg.DailyPartitionsDefinition(
     start_date=first_day(os.environ, datetime.now(UTC).date()).isoformat(), timezone="UTC", end_offset=1
 )

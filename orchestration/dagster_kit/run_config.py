@@ -2,8 +2,8 @@
 
 Dagster makes of `str`, `int` and `bool` in a `dg.Config` types that also take {"env": "NAME"}, read that variable of the
 process that has the code, and quote its value where it does not do: whoever may launch a run could read every password that
-the environment has. Every config of ours is written with these types instead; tests/campaign_stats/test_dagster_config.py
-looks through all jobs. `float` has no such form.
+the environment has. Every config of ours is written with these types instead; a test looks
+through all jobs. `float` has no such form.
 """
 
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias

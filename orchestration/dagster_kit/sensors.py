@@ -87,6 +87,8 @@ def _tick(
     Raises:
         HeadraceError: the database could not be read: the tick fails, and nothing is reported as unchanged.
     """
+    # Before the look at the database: what a run does until then is seen there, and no other is asked for it.
+    runs = {domain.domain: catch_up_runs(context.instance, domain.domain) for domain in domains}
     partitions = {domain.domain: existing_partitions(domain.partitions) for domain in domains}
     active, found = {}, {}
     with snapshot(database.engine(), timeout_seconds=READ_TIMEOUT_SECONDS) as connection:
@@ -104,7 +106,7 @@ def _tick(
                 continue
             active[name] = decide(
                 item,
-                catch_up_runs(context.instance, name),
+                runs[name],
                 partitions[name],
                 cursors.get(name, Cursor(since=now)),
                 domain.assets,

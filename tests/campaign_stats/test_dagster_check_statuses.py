@@ -16,7 +16,7 @@ from orchestration.campaign_stats.source_checks import Orphans, Value, judge_orp
 from orchestration.dagster_kit.findings import MOST_ROWS
 from orchestration.install.migrate import migrate
 from orchestration.settings import Settings
-from tests.campaign_stats.conftest import Checked, run_check, the_check
+from tests.campaign_stats.conftest import Checked, the_check
 from tests.rows import insert
 from tests.source_shapes import VARCHAR_AND_BIGINT
 
@@ -125,7 +125,7 @@ def test_a_source_without_message_ids_in_messages_and_with_times_that_are_null_i
         insert(connection, "send_queue", whatsapp_message_id="y", status="stuck")
     found = the_check(orphaned_statuses)
     assert found.told["orphan_table"] == [("read", 1, 1, 0, None, None, str(lone))]
-    assert run_check(unknown_values[1])["app/send_queue"].told["value_table"] == [("stuck", 1, "1")]
+    assert the_check(unknown_values[1]).told["value_table"] == [("stuck", 1, "1")]
 
 
 def test_every_status_may_be_an_orphan_without_the_sentence_growing() -> None:
@@ -148,7 +148,7 @@ CHECKS = {of(check): check for check in unknown_values}
 
 
 def values(asset: str) -> Checked:
-    return run_check(CHECKS[asset])[asset]
+    return the_check(CHECKS[asset])
 
 
 def test_there_is_a_check_of_values_on_each_table_that_has_some() -> None:

@@ -14,7 +14,7 @@ from orchestration.campaign_stats.completions import MOST_NAMED, Cursor
 from orchestration.campaign_stats.recompute import Window, window_campaigns
 from orchestration.campaign_stats.sensors import completed_campaigns
 from orchestration.campaign_stats.summaries import ASSETS, TEMPLATE_STATS
-from orchestration.dagster_kit.partitions import campaign_days
+from orchestration.dagster_kit.partitions import utc_days
 from orchestration.dagster_kit.resources import ApplicationDatabase
 from orchestration.database.connections import engine
 from orchestration.definitions import defs
@@ -23,8 +23,8 @@ from tests.campaign_stats.conftest import Application
 from tests.rows import insert
 from tests.sessions import as_role
 
-SECOND_DAY = campaign_days.get_partition_keys()[1]
-LAST_DAY = campaign_days.get_last_partition_key()
+SECOND_DAY = utc_days.get_partition_keys()[1]
+LAST_DAY = utc_days.get_last_partition_key()
 
 
 @pytest.fixture

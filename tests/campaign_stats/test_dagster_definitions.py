@@ -187,8 +187,7 @@ def test_a_start_that_is_no_day_is_refused_by_name() -> None:
 
 def test_the_start_is_read_while_definitions_load() -> None:
     code = (
-        "from orchestration.dagster_kit.partitions import campaign_days\n"
-        "print(campaign_days.get_first_partition_key())"
+        "from orchestration.dagster_kit.partitions import utc_days\nprint(utc_days.get_first_partition_key())"
     )
     assert fresh(code, HEADRACE_PARTITIONS_START="2024-02-29").strip() == "2024-02-29"
 

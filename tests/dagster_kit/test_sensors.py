@@ -12,7 +12,7 @@ import psycopg
 import pytest
 
 from orchestration.campaign_stats.sensors import kept
-from orchestration.dagster_kit.partitions import campaign_days
+from orchestration.dagster_kit.partitions import utc_days
 from orchestration.dagster_kit.reporting import Cursor, Event
 from orchestration.dagster_kit.resources import ApplicationDatabase
 from orchestration.dagster_kit.sensors import Kept, stream_backlog
@@ -23,7 +23,7 @@ TOYS = Kept(
     stream="toys",
     noun="toys",
     assets=("toy_counts",),
-    partitions=campaign_days,
+    partitions=utc_days,
     checks=(),
     read_rebuilds=lambda connection: (0, None, None),
     read_final_days=lambda connection, first, last: set(),
@@ -34,7 +34,7 @@ TOYS = Kept(
 LONG_AGO = datetime.now(UTC) - timedelta(days=1)
 
 
-@dg.asset(name="toy_counts", partitions_def=campaign_days)
+@dg.asset(name="toy_counts", partitions_def=utc_days)
 def toy_counts() -> None: ...
 
 

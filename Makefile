@@ -1,6 +1,6 @@
 # Needs make and Python 3.11 to 3.13; everything else is set up in .venv. ARGS=… is passed to the target's command.
 .DEFAULT_GOAL := help
-.PHONY: help up test check lock bench soak pictures clean setup
+.PHONY: help up test examples check lock bench soak pictures clean setup
 MAKEFLAGS += --no-print-directory
 # Another virtual environment may be active: ignore it.
 unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME
@@ -11,10 +11,14 @@ help: ## List the targets
 up: setup ## Start everything on this machine: PostgreSQL, example data, worker, Dagster; Ctrl-C ends it
 	@exec .venv/bin/headrace up $(ARGS)
 
+PYTEST = env -u HEADRACE_DATABASE_URL -u HEADRACE_SOURCE_SCHEMA -u HEADRACE_HOME -u DAGSTER_PG_URL -u DAGSTER_HOME \
+	.venv/bin/python -m pytest -n logical --maxprocesses 4 --dist worksteal
 # HEADRACE_TEST_SERVER_URL=postgresql://… runs the tests that depend on the server's version on that server.
 test: setup ## Run the tests on a separate embedded PostgreSQL; ARGS='-k fold' selects some
-	@exec env -u HEADRACE_DATABASE_URL -u HEADRACE_SOURCE_SCHEMA -u HEADRACE_HOME -u DAGSTER_PG_URL -u DAGSTER_HOME \
-		.venv/bin/python -m pytest -n logical --maxprocesses 4 $(ARGS)
+	@exec $(PYTEST) $(ARGS)
+
+examples: setup ## Run the property tests with 1,000 examples each; ARGS='-k any_life' selects some
+	@HEADRACE_TEST_EXAMPLES=$${HEADRACE_TEST_EXAMPLES:-1000} exec $(PYTEST) -m hypothesis -o faulthandler_timeout=0 $(ARGS)
 
 check: setup ## Check style, types and SQL: ruff, mypy, sqlfluff
 	.venv/bin/python -m ruff check .

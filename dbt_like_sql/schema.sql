@@ -629,9 +629,9 @@ BEGIN
         array_agg(DISTINCT c.entity_id::uuid) FILTER (WHERE c.source = 'campaigns' AND c.op IN ('I', 'D')),
         -- but for what the archive takes away (and only takes away): that stays in the frozen documents
         array_agg((c.data #>> '{old,campaign_id}')::uuid) FILTER (
-            WHERE c.source = 'send_queue' AND c.data IS NOT NULL AND (c.op = 'D' AND c.cause = 'headrace.archive') IS NOT TRUE),
+            WHERE c.source = 'send_queue' AND c.op IN ('U', 'D') AND c.data #>> '{old,campaign_id}' IS NOT NULL AND (c.op = 'D' AND c.cause = 'headrace.archive') IS NOT TRUE),
         array_agg(c.entity_id) FILTER (
-            WHERE c.source = 'send_queue' AND c.data IS NOT NULL AND (c.op = 'D' AND c.cause = 'headrace.archive') IS NOT TRUE),
+            WHERE c.source = 'send_queue' AND c.op IN ('U', 'D') AND c.data #>> '{old,campaign_id}' IS NOT NULL AND (c.op = 'D' AND c.cause = 'headrace.archive') IS NOT TRUE),
         bool_or(c.op = 'D' AND c.cause = 'headrace.archive')
     INTO v_emptied, v_named, v_renewed, v_left, v_left_messages, v_archived FROM unnest(p_changes) c;
     IF v_emptied THEN
@@ -919,31 +919,65 @@ CREATE FUNCTION headrace.capture_send_queue_update() RETURNS trigger
     SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
     AS $$ DECLARE v_entity text; v_scope text; v_data jsonb; v_moved boolean; v_old_entity text; v_old_scope text; BEGIN BEGIN IF NOT (OLD.id IS DISTINCT FROM NEW.id OR OLD.campaign_id IS DISTINCT FROM NEW.campaign_id OR OLD.template_name IS DISTINCT FROM NEW.template_name OR OLD.status IS DISTINCT FROM NEW.status OR OLD.whatsapp_message_id IS DISTINCT FROM NEW.whatsapp_message_id OR OLD.user_phone IS DISTINCT FROM NEW.user_phone OR OLD.whatsapp_number_id IS DISTINCT FROM NEW.whatsapp_number_id OR OLD.sent_at IS DISTINCT FROM NEW.sent_at OR OLD.created_at IS DISTINCT FROM NEW.created_at) THEN RETURN NULL; END IF; v_entity := NEW.id::text; v_scope := NEW.campaign_id::text; IF OLD.id IS DISTINCT FROM NEW.id OR OLD.campaign_id IS DISTINCT FROM NEW.campaign_id OR OLD.user_phone IS DISTINCT FROM NEW.user_phone OR OLD.whatsapp_number_id IS DISTINCT FROM NEW.whatsapp_number_id OR OLD.sent_at IS DISTINCT FROM NEW.sent_at OR OLD.created_at IS DISTINCT FROM NEW.created_at THEN v_data := jsonb_build_object('old', jsonb_object(ARRAY['id', OLD.id::text, 'campaign_id', OLD.campaign_id::text, 'user_phone', OLD.user_phone::text, 'whatsapp_number_id', OLD.whatsapp_number_id::text, 'sent_at', to_jsonb(OLD.sent_at) #>> '{}', 'created_at', to_jsonb(OLD.created_at) #>> '{}'])); END IF; v_moved := OLD.id IS DISTINCT FROM NEW.id; IF v_moved THEN v_old_entity := OLD.id::text; v_old_scope := OLD.campaign_id::text; END IF; EXCEPTION WHEN OTHERS THEN BEGIN PERFORM headrace.log_change_anew('send_queue', 'U', to_jsonb(OLD), to_jsonb(NEW), '{"keys": [], "left": ["id", "campaign_id", "user_phone", "whatsapp_number_id", "sent_at", "created_at"], "scope": "campaign_id", "watch": ["id", "campaign_id", "template_name", "status", "whatsapp_message_id", "user_phone", "whatsapp_number_id", "sent_at", "created_at"], "entity": "id", "only_value": null, "only_column": null}', left(NULLIF(current_setting('headrace.cause', true), ''), 200)); EXCEPTION WHEN OTHERS THEN INSERT INTO headrace.change_log (source, op) VALUES ('send_queue', 'X'); END; RETURN NULL; END; INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) VALUES ('send_queue', 'U', v_entity, v_scope, v_data, left(NULLIF(current_setting('headrace.cause', true), ''), 200)); IF v_moved THEN INSERT INTO headrace.change_log (source, op, entity_id, scope, data, cause) VALUES ('send_queue', 'U', v_old_entity, v_old_scope, v_data, left(NULLIF(current_setting('headrace.cause', true), ''), 200)); END IF; RETURN NULL; END $$;
 
--- Name: capture_table(regclass, text, name, name, name[], name[], name, text, name[], name[], name[]); Type: FUNCTION; Schema: headrace; Owner: -
+-- Name: capture_spec(regclass, name, name, name[], name[], name, text, name[], name[], name[]); Type: FUNCTION; Schema: headrace; Owner: -
 
-CREATE FUNCTION headrace.capture_table(p_table regclass, p_source text, p_entity name, p_scope name, p_keys name[], p_watch name[], p_only_column name DEFAULT NULL::name, p_only_value text DEFAULT NULL::text, p_left name[] DEFAULT '{}'::name[], p_reads name[] DEFAULT '{}'::name[], p_others name[] DEFAULT '{}'::name[]) RETURNS integer
+CREATE FUNCTION headrace.capture_spec(p_table regclass, p_entity name, p_scope name, p_keys name[], p_watch name[], p_only_column name DEFAULT NULL::name, p_only_value text DEFAULT NULL::text, p_left name[] DEFAULT '{}'::name[], p_reads name[] DEFAULT '{}'::name[], p_others name[] DEFAULT '{}'::name[]) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    AS $$
+DECLARE
+    v_named constant name[] := array_remove(p_entity || p_scope || p_only_column || p_keys || p_watch || p_left || p_reads || p_others, NULL);
+BEGIN
+    IF cardinality(p_keys) > 0 AND cardinality(p_left) > 0 THEN
+        RAISE EXCEPTION 'capture of %: name either p_keys or p_left', p_table USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    IF EXISTS (SELECT FROM unnest(v_named) k WHERE NOT EXISTS (
+        SELECT FROM pg_attribute a WHERE a.attrelid = p_table AND a.attname = k AND NOT a.attisdropped))
+    THEN
+        RAISE EXCEPTION 'capture of %: the table lacks one of the columns %', p_table, v_named USING ERRCODE = 'undefined_column';
+    END IF;
+    RETURN jsonb_build_object(
+        'table', p_table::oid, 'entity', p_entity, 'scope', p_scope, 'keys', p_keys, 'left', p_left, 'watch', p_watch,
+        'only_column', p_only_column, 'only_value', p_only_value, 'reads', p_reads, 'others', p_others);
+END
+$$;
+
+-- Name: capture_table(text, jsonb); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.capture_table(p_source text, p_specs jsonb, OUT made integer, OUT missed text[]) RETURNS record
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
     AS $_$
 DECLARE
+    v_all constant jsonb := headrace.capture_union(p_source, p_specs);
+    v_table constant regclass := (v_all ->> 'table')::oid;
+    v_entity constant name := v_all ->> 'entity';
+    v_scope constant name := v_all ->> 'scope';
+    v_keys constant name[] := ARRAY(SELECT jsonb_array_elements_text(v_all -> 'keys'));
+    v_left constant name[] := ARRAY(SELECT jsonb_array_elements_text(v_all -> 'left'));
+    v_watch constant name[] := ARRAY(SELECT jsonb_array_elements_text(v_all -> 'watch'));
+    v_only_column constant name := v_all ->> 'only_column';
+    v_only_value constant text := v_all ->> 'only_value';
     -- Statement triggers fire neither for logical apply nor for rows that an UPDATE moves between partitions.
-    v_by_row boolean := (SELECT c.relkind = 'p' FROM pg_class c WHERE c.oid = p_table)
-        OR EXISTS (SELECT FROM pg_subscription_rel s WHERE s.srrelid = p_table);
+    v_by_row boolean := (SELECT c.relkind = 'p' FROM pg_class c WHERE c.oid = v_table)
+        OR EXISTS (SELECT FROM pg_subscription_rel s WHERE s.srrelid = v_table);
     v_ops constant text[] := ARRAY['insert', 'update', 'delete', 'truncate'];
     v_columns constant text := 'source, op, entity_id, scope, data, cause';
     -- Of bounded length, for any session may set it.
     v_cause constant text := 'left(NULLIF(current_setting(''headrace.cause'', true), ''''), 200)';
-    v_read constant name[] := ARRAY(SELECT DISTINCT c FROM unnest(p_entity || p_keys || p_watch || p_left || p_reads || p_scope || p_only_column) c WHERE c IS NOT NULL);
+    v_read constant name[] := ARRAY(SELECT DISTINCT c FROM unnest(v_entity || v_keys || v_watch || v_left || ARRAY(SELECT jsonb_array_elements_text(v_all -> 'reads'))::name[] || v_scope || v_only_column) c
+        WHERE c IS NOT NULL);
+    v_others constant text[] := ARRAY(SELECT o FROM jsonb_array_elements_text(v_all -> 'others') o WHERE o <> ALL (v_read));
     -- $row$ is what a row is called. Times by way of JSON, which writes them in ISO whatever the session's DateStyle says.
     v_pairs constant text := (
         SELECT string_agg(format(CASE t.typcategory WHEN 'D' THEN '%L, to_jsonb($row$%I) #>> ''{}''' ELSE '%L, $row$%I::text' END, k, k), ', ' ORDER BY n)
-        FROM unnest(p_keys || p_left) WITH ORDINALITY u (k, n)
-        INNER JOIN pg_attribute a ON a.attrelid = p_table AND a.attname = k INNER JOIN pg_type t ON t.oid = a.atttypid);
-    v_watched constant text := (SELECT string_agg(format('OLD.%1$I IS DISTINCT FROM NEW.%1$I', w), ' OR ' ORDER BY n) FROM unnest(p_watch) WITH ORDINALITY u (w, n));
-    v_left_changed constant text := (SELECT string_agg(format('OLD.%1$I IS DISTINCT FROM NEW.%1$I', k), ' OR ') FROM unnest(p_left) k);
-    v_only constant text := CASE WHEN p_only_column IS NOT NULL THEN format('$row$%I = %L', p_only_column, p_only_value) END;
-    v_spec constant jsonb := jsonb_build_object(
-        'entity', p_entity, 'scope', p_scope, 'keys', p_keys, 'left', p_left, 'watch', p_watch, 'only_column', p_only_column, 'only_value', p_only_value);
+        FROM unnest(v_keys || v_left) WITH ORDINALITY u (k, n)
+        INNER JOIN pg_attribute a ON a.attrelid = v_table AND a.attname = k INNER JOIN pg_type t ON t.oid = a.atttypid);
+    v_watched constant text := (SELECT string_agg(format('OLD.%1$I IS DISTINCT FROM NEW.%1$I', w), ' OR ' ORDER BY n) FROM unnest(v_watch) WITH ORDINALITY u (w, n));
+    v_left_changed constant text := (SELECT string_agg(format('OLD.%1$I IS DISTINCT FROM NEW.%1$I', k), ' OR ') FROM unnest(v_left) k);
+    v_only constant text := CASE WHEN v_only_column IS NOT NULL THEN format('$row$%I = %L', v_only_column, v_only_value) END;
+    v_spec constant jsonb := v_all - '{table,reads,others}'::text[];
+    v_before headrace.source;
     v_op text;
     v_row text;  -- NEW, OLD, or nothing, for a statement trigger's rows are read by bare names
     v_used name[];
@@ -953,31 +987,27 @@ DECLARE
     v_triggers jsonb := '{}';
     v_prints jsonb := '{}';  -- what each trigger, and what an UPDATE's watches, are known again by
     v_functions jsonb := '{}';
-    v_changed integer := 0;
     v_target regclass;
 BEGIN
-    IF cardinality(p_keys) > 0 AND cardinality(p_left) > 0 THEN
-        RAISE EXCEPTION 'capture of %: name either p_keys or p_left', p_source USING ERRCODE = 'invalid_parameter_value';
-    END IF;
-    IF EXISTS (SELECT FROM unnest(v_read) k WHERE NOT EXISTS (
-        SELECT FROM pg_attribute a WHERE a.attrelid = p_table AND a.attname = k AND NOT a.attisdropped))
-    THEN
-        RAISE EXCEPTION 'capture of %: table % lacks one of the columns %', p_source, p_table, v_read USING ERRCODE = 'undefined_column';
-    END IF;
+    made := 0;
+    -- What is found only now is younger than what migrate looked for.
+    missed := CASE WHEN EXISTS (SELECT FROM headrace.capture_faults(ARRAY[p_source]) f WHERE f.missed)
+        THEN ARRAY(SELECT jsonb_object_keys(p_specs)) ELSE '{}' END;
+    SELECT * INTO v_before FROM headrace.source s WHERE s.source = p_source;
 
     FOREACH v_op IN ARRAY v_ops LOOP
         v_row := CASE WHEN v_op <> 'update' AND NOT v_by_row THEN '' WHEN v_op = 'delete' THEN 'OLD.' ELSE 'NEW.' END;
         v_data := CASE
-            WHEN v_op = 'update' AND cardinality(p_keys) > 0 THEN format(
+            WHEN v_op = 'update' AND cardinality(v_keys) > 0 THEN format(
                 'jsonb_build_object(''old'', jsonb_object(ARRAY[%s]), ''new'', jsonb_object(ARRAY[%s]))',
                 replace(v_pairs, '$row$', 'OLD.'), replace(v_pairs, '$row$', 'NEW.'))
-            WHEN v_op = 'delete' AND v_pairs IS NOT NULL OR v_op = 'update' AND cardinality(p_left) > 0 THEN format(
+            WHEN v_op = 'delete' AND v_pairs IS NOT NULL OR v_op = 'update' AND cardinality(v_left) > 0 THEN format(
                 'jsonb_build_object(''old'', jsonb_object(ARRAY[%s]))', replace(v_pairs, '$row$', CASE v_op WHEN 'update' THEN 'OLD.' ELSE v_row END))
-            WHEN v_op = 'insert' AND cardinality(p_keys) > 0 THEN format(
+            WHEN v_op = 'insert' AND cardinality(v_keys) > 0 THEN format(
                 'jsonb_build_object(''new'', jsonb_object(ARRAY[%s]))', replace(v_pairs, '$row$', v_row))
         END;
         v_used := ARRAY(
-            SELECT DISTINCT c FROM unnest(ARRAY[p_entity, p_scope, p_only_column] || CASE WHEN v_data IS NULL THEN '{}' ELSE p_keys || p_left END) c
+            SELECT DISTINCT c FROM unnest(ARRAY[v_entity, v_scope, v_only_column] || CASE WHEN v_data IS NULL THEN '{}' ELSE v_keys || v_left END) c
             WHERE c IS NOT NULL ORDER BY c);
         v_body := CASE
             WHEN v_op = 'truncate' THEN format(
@@ -989,9 +1019,9 @@ BEGIN
                 v_columns, p_source, upper(left(v_op, 1)), v_cause,
                 (SELECT string_agg(format('NULL::headrace.missing AS %I', c), ', ') FROM unnest(v_used) c),
                 (SELECT string_agg(format('pg_typeof(%I) = ''headrace.missing''::regtype', c), ' OR ') FROM unnest(v_used) c),
-                coalesce(v_data, 'NULL::jsonb'), p_entity, coalesce(quote_ident(p_scope) || '::text', 'NULL'),
-                coalesce(', ' || quote_ident(p_only_column) || '::text = ' || quote_literal(p_only_value) || ' AS wanted', ''),
-                CASE WHEN p_only_column IS NULL THEN '' ELSE ' WHERE v.wanted OR v.lacking' END)
+                coalesce(v_data, 'NULL::jsonb'), v_entity, coalesce(quote_ident(v_scope) || '::text', 'NULL'),
+                coalesce(', ' || quote_ident(v_only_column) || '::text = ' || quote_literal(v_only_value) || ' AS wanted', ''),
+                CASE WHEN v_only_column IS NULL THEN '' ELSE ' WHERE v.wanted OR v.lacking' END)
             ELSE format(
                 'BEGIN %s EXCEPTION WHEN OTHERS THEN'
                 || ' BEGIN PERFORM headrace.log_change_anew(%L, %L, %s, %s, %L, %s);'
@@ -1002,15 +1032,15 @@ BEGIN
                         'IF NOT (%s)%s THEN RETURN NULL; END IF; v_entity := NEW.%I::text;%s',
                         v_watched,
                         coalesce(' OR (' || replace(v_only, '$row$', 'OLD.') || ') IS NOT TRUE AND (' || replace(v_only, '$row$', 'NEW.') || ') IS NOT TRUE', ''),
-                        p_entity,
-                        coalesce(' v_scope := NEW.' || quote_ident(p_scope) || '::text;', '')
+                        v_entity,
+                        coalesce(' v_scope := NEW.' || quote_ident(v_scope) || '::text;', '')
                         || CASE
-                            WHEN cardinality(p_left) > 0 THEN format(' IF %s THEN v_data := %s; END IF;', v_left_changed, v_data)
+                            WHEN cardinality(v_left) > 0 THEN format(' IF %s THEN v_data := %s; END IF;', v_left_changed, v_data)
                             ELSE coalesce(' v_data := ' || v_data || ';', '') END
-                        || format(' v_moved := OLD.%1$I IS DISTINCT FROM NEW.%1$I;', p_entity)
-                        || format(' IF v_moved THEN v_old_entity := OLD.%I::text;%s END IF;', p_entity, coalesce(' v_old_scope := OLD.' || quote_ident(p_scope) || '::text;', '')))
+                        || format(' v_moved := OLD.%1$I IS DISTINCT FROM NEW.%1$I;', v_entity)
+                        || format(' IF v_moved THEN v_old_entity := OLD.%I::text;%s END IF;', v_entity, coalesce(' v_old_scope := OLD.' || quote_ident(v_scope) || '::text;', '')))
                     ELSE coalesce('IF (' || replace(v_only, '$row$', v_row) || ') IS NOT TRUE THEN RETURN NULL; END IF; ', '')
-                        || format('v_entity := %s%I::text;', v_row, p_entity) || coalesce(' v_scope := ' || v_row || quote_ident(p_scope) || '::text;', '')
+                        || format('v_entity := %s%I::text;', v_row, v_entity) || coalesce(' v_scope := ' || v_row || quote_ident(v_scope) || '::text;', '')
                         || coalesce(' v_data := ' || v_data || ';', '')
                 END,
                 p_source, upper(left(v_op, 1)), CASE v_op WHEN 'insert' THEN 'NULL' ELSE 'to_jsonb(OLD)' END,
@@ -1043,9 +1073,18 @@ BEGIN
             v_op, headrace.capture_fingerprint(format('headrace.%I()', 'capture_' || p_source || '_' || v_op)::regprocedure));
     END LOOP;
 
-    PERFORM headrace.note_source(p_source, p_table, v_read::text[], v_prints, v_functions);
-    IF cardinality(p_others) > 0 THEN
-        PERFORM headrace.note_source(p_source || ' others', p_table, p_others::text[]);
+    -- A domain that wants the same as before has missed nothing by what others want.
+    missed := ARRAY(
+        SELECT unnest(missed)
+        UNION
+        SELECT n.domain FROM jsonb_each(p_specs) n (domain, spec)
+        WHERE NOT v_before.specs ? n.domain OR v_before.triggers <> v_prints AND (v_before.specs -> n.domain -> 'watch', v_before.specs -> n.domain -> 'only_column', v_before.specs -> n.domain -> 'only_value')
+            IS DISTINCT FROM (n.spec -> 'watch', n.spec -> 'only_column', n.spec -> 'only_value'));
+    PERFORM headrace.note_source(
+        p_source, v_table, v_read::text[], v_prints, v_functions,
+        (SELECT jsonb_object_agg(n.domain, n.spec - 'table') FROM jsonb_each(p_specs) n (domain, spec)));
+    IF cardinality(v_others) > 0 THEN
+        PERFORM headrace.note_source(p_source || ' others', v_table, v_others);
     ELSE
         DELETE FROM headrace.source s WHERE s.source = p_source || ' others';
     END IF;
@@ -1058,7 +1097,7 @@ BEGIN
         )
         SELECT o.op, t.relid
         FROM unnest(v_ops) WITH ORDINALITY o (op, place)
-        CROSS JOIN LATERAL (SELECT p_table AS relid UNION SELECT t.relid FROM pg_partition_tree(p_table) t WHERE o.op = 'truncate') t
+        CROSS JOIN LATERAL (SELECT v_table AS relid UNION SELECT t.relid FROM pg_partition_tree(v_table) t WHERE o.op = 'truncate') t
         WHERE EXISTS (
             SELECT FROM fault f WHERE f.op IS NULL OR f.op = o.op AND (f.relation = t.relid OR o.op <> 'truncate'))
         ORDER BY o.place, t.relid
@@ -1067,7 +1106,7 @@ BEGIN
             || format(v_triggers ->> v_op, v_target) || format(' EXECUTE FUNCTION headrace.%I()', 'capture_' || p_source || '_' || v_op);
         EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', v_target, '!headrace_' || v_op);
         EXECUTE format('COMMENT ON TRIGGER %I ON %s IS %L', '!headrace_' || v_op, v_target, 'headrace ' || (v_prints ->> v_op));
-        v_changed := v_changed + 1;
+        made := made + 1;
     END LOOP;
 
     -- Triggers on a table that had the name before, or on a partition that was detached.
@@ -1076,13 +1115,54 @@ BEGIN
         FROM pg_trigger g
         WHERE g.tgparentid = 0
             AND g.tgfoid = ANY (ARRAY(SELECT format('headrace.%I()', 'capture_' || p_source || '_' || o)::regprocedure FROM unnest(v_ops) o))
-            AND g.tgrelid <> p_table AND NOT EXISTS (SELECT FROM pg_partition_tree(p_table) t WHERE t.relid = g.tgrelid)
+            AND g.tgrelid <> v_table AND NOT EXISTS (SELECT FROM pg_partition_tree(v_table) t WHERE t.relid = g.tgrelid)
     LOOP
         EXECUTE format('DROP TRIGGER %I ON %s', v_op, v_target);
     END LOOP;
-    RETURN v_changed;
 END
 $_$;
+
+-- Name: capture_union(text, jsonb); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.capture_union(p_source text, p_specs jsonb) RETURNS jsonb
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    AS $$
+DECLARE
+    v_all jsonb;
+    v_lists jsonb;
+BEGIN
+    IF EXISTS (
+        SELECT FROM jsonb_each(p_specs) d (name, spec)
+        HAVING count(DISTINCT d.spec ->> 'table') <> 1 OR count(DISTINCT d.spec ->> 'entity') <> 1 OR count(DISTINCT d.spec ->> 'scope') > 1)
+    THEN
+        RAISE EXCEPTION 'capture of %: domains have to name the same table, entity and scope: %', p_source, p_specs
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    SELECT jsonb_object_agg(l.list, (
+        SELECT coalesce(jsonb_agg(u.column_name ORDER BY u.place), '[]')
+        FROM (
+            SELECT c.column_name, min(d.n * 10000 + c.n) AS place
+            FROM jsonb_each(p_specs) WITH ORDINALITY d (name, spec, n)
+            CROSS JOIN LATERAL jsonb_array_elements_text(d.spec -> l.list) WITH ORDINALITY c (column_name, n)
+            GROUP BY c.column_name
+        ) u))
+    INTO v_lists FROM unnest(ARRAY['keys', 'left', 'watch', 'reads', 'others']) l (list);
+    SELECT jsonb_build_object(
+        'table', min(d.spec ->> 'table')::oid, 'entity', min(d.spec ->> 'entity'), 'scope', min(d.spec ->> 'scope'),
+        'only_column', CASE WHEN o.are_alike THEN min(d.spec ->> 'only_column') END,
+        'only_value', CASE WHEN o.are_alike THEN min(d.spec ->> 'only_value') END) || v_lists
+    INTO v_all
+    FROM jsonb_each(p_specs) d (name, spec)
+    CROSS JOIN (SELECT count(DISTINCT jsonb_build_array(s.spec -> 'only_column', s.spec -> 'only_value')) = 1 AS are_alike FROM jsonb_each(p_specs) s (name, spec)) o
+    GROUP BY o.are_alike;
+    IF v_all -> 'keys' <> '[]' AND v_all -> 'left' <> '[]' THEN
+        v_all := v_all || jsonb_build_object('left', '[]'::jsonb, 'keys', (v_all -> 'keys') || coalesce((
+            SELECT jsonb_agg(c) FROM jsonb_array_elements(v_all -> 'left') c WHERE NOT (v_all -> 'keys') @> c), '[]'));
+    END IF;
+    RETURN v_all;
+END
+$$;
 
 -- Name: change_width(text, text, jsonb, text); Type: FUNCTION; Schema: headrace; Owner: -
 
@@ -1452,6 +1532,35 @@ CREATE FUNCTION headrace.document_json(p_facts jsonb, p_document headrace.campai
         'age_seconds', round(extract(EPOCH FROM clock_timestamp() - p_document.computed_at), 3),
         'frozen_at', p_document.frozen_at, 'deleted_at', p_document.deleted_at,
         'totals', p_document.totals, 'template_stats', p_document.template_stats)
+$$;
+
+-- Name: drop_capture(text); Type: FUNCTION; Schema: headrace; Owner: -
+
+CREATE FUNCTION headrace.drop_capture(p_source text) RETURNS integer
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
+    AS $$
+DECLARE
+    v_functions constant oid[] := ARRAY(
+        SELECT p.oid FROM pg_proc p
+        WHERE p.pronamespace = 'headrace'::regnamespace AND p.prorettype = 'trigger'::regtype
+            AND p.proname = ANY (ARRAY(SELECT 'capture_' || p_source || '_' || o FROM unnest(ARRAY['insert', 'update', 'delete', 'truncate']) o)));
+    v_statement text;
+    v_dropped integer := 0;
+BEGIN
+    FOR v_statement IN
+        SELECT format('DROP TRIGGER %I ON %s', g.tgname, g.tgrelid::regclass) FROM pg_trigger g
+        WHERE g.tgfoid = ANY (v_functions) AND g.tgparentid = 0 ORDER BY g.tgrelid, g.tgname
+    LOOP
+        EXECUTE v_statement;
+        v_dropped := v_dropped + 1;
+    END LOOP;
+    FOR v_statement IN SELECT format('DROP FUNCTION %s', f::regprocedure) FROM unnest(v_functions) f LOOP
+        EXECUTE v_statement;
+    END LOOP;
+    DELETE FROM headrace.source s WHERE s.source IN (p_source, p_source || ' others');
+    RETURN v_dropped;
+END
 $$;
 
 -- Name: drop_change_log_partition(date, interval); Type: FUNCTION; Schema: headrace; Owner: -
@@ -2531,23 +2640,25 @@ BEGIN
 END
 $_$;
 
--- Name: note_source(text, oid, text[], jsonb, jsonb); Type: FUNCTION; Schema: headrace; Owner: -
+-- Name: note_source(text, oid, text[], jsonb, jsonb, jsonb); Type: FUNCTION; Schema: headrace; Owner: -
 
-CREATE FUNCTION headrace.note_source(p_source text, p_table oid, p_columns text[], p_triggers jsonb DEFAULT NULL::jsonb, p_functions jsonb DEFAULT NULL::jsonb) RETURNS void
+CREATE FUNCTION headrace.note_source(p_source text, p_table oid, p_columns text[], p_triggers jsonb DEFAULT NULL::jsonb, p_functions jsonb DEFAULT NULL::jsonb, p_specs jsonb DEFAULT NULL::jsonb) RETURNS void
     LANGUAGE sql
     SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
     AS $$
-    INSERT INTO headrace.source AS s (source, schema_name, table_name, relid, columns, parts, storage, mark, triggers, functions)
+    INSERT INTO headrace.source AS s (source, schema_name, table_name, relid, columns, parts, storage, mark, triggers, functions, specs)
     SELECT
         p_source, n.nspname, c.relname, c.oid, headrace.source_columns(c.oid, p_columns), headrace.source_parts(c.oid),
-        headrace.source_storage(c.oid), headrace.source_mark(n.nspname, c.relname, p_columns), coalesce(p_triggers, '{}'), coalesce(p_functions, '{}')
+        headrace.source_storage(c.oid), headrace.source_mark(n.nspname, c.relname, p_columns), coalesce(p_triggers, '{}'), coalesce(p_functions, '{}'),
+        coalesce(p_specs, '{}')
     FROM pg_class c INNER JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = p_table
     ON CONFLICT (source) DO UPDATE SET
         schema_name = excluded.schema_name, table_name = excluded.table_name, relid = excluded.relid, columns = excluded.columns,
         parts = excluded.parts, storage = excluded.storage, mark = excluded.mark, noted_at = clock_timestamp(),
-        triggers = coalesce(p_triggers, s.triggers), functions = coalesce(p_functions, s.functions)
-    WHERE (s.mark, s.storage, s.triggers, s.functions) IS DISTINCT FROM (
-        excluded.mark, excluded.storage, coalesce(p_triggers, s.triggers), coalesce(p_functions, s.functions))
+        triggers = coalesce(p_triggers, s.triggers), functions = coalesce(p_functions, s.functions),
+        specs = coalesce(p_specs, s.specs)
+    WHERE (s.mark, s.storage, s.triggers, s.functions, s.specs) IS DISTINCT FROM (
+        excluded.mark, excluded.storage, coalesce(p_triggers, s.triggers), coalesce(p_functions, s.functions), coalesce(p_specs, s.specs))
 $$;
 
 -- Name: noted_interval(text); Type: FUNCTION; Schema: headrace; Owner: -
@@ -3318,12 +3429,14 @@ BEGIN
 END
 $$;
 
--- Name: register_stream(text, text[], text, integer, boolean, text, text, text, text, text, text, text); Type: FUNCTION; Schema: headrace; Owner: -
+-- Name: register_stream(text, text[], text, integer, boolean, text, text, text, text, text, text, text, text, text, jsonb, text); Type: FUNCTION; Schema: headrace; Owner: -
 
-CREATE FUNCTION headrace.register_stream(p_stream text, p_sources text[], p_handler text, p_shards integer DEFAULT 1, p_ordered boolean DEFAULT false, p_rebuild_step text DEFAULT NULL::text, p_rebuilds_pending text DEFAULT NULL::text, p_rebuild_all text DEFAULT NULL::text, p_rows_left text DEFAULT NULL::text, p_rebuild_pick text DEFAULT NULL::text, p_rebuild_items text DEFAULT NULL::text, p_rebuild_put_off text DEFAULT NULL::text) RETURNS void
+CREATE FUNCTION headrace.register_stream(p_stream text, p_sources text[], p_handler text, p_shards integer DEFAULT 1, p_ordered boolean DEFAULT false, p_rebuild_step text DEFAULT NULL::text, p_rebuilds_pending text DEFAULT NULL::text, p_rebuild_all text DEFAULT NULL::text, p_rows_left text DEFAULT NULL::text, p_rebuild_pick text DEFAULT NULL::text, p_rebuild_items text DEFAULT NULL::text, p_rebuild_put_off text DEFAULT NULL::text, p_domain text DEFAULT NULL::text, p_rebuild_new text DEFAULT NULL::text, p_on_setting jsonb DEFAULT '{}'::jsonb, p_unit text DEFAULT NULL::text) RETURNS bigint
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
     AS $$
+DECLARE
+    v_queued bigint := 0;
 BEGIN
     IF to_regprocedure(p_handler || '(headrace.change_log[])') IS NULL THEN
         RAISE EXCEPTION 'stream %: there is no function %(headrace.change_log[]); create it first', p_stream, p_handler
@@ -3331,18 +3444,26 @@ BEGIN
     END IF;
     INSERT INTO headrace.stream AS s (
         stream, sources, handler, shards, ordered, rebuild_step, rebuilds_pending, rebuild_all, rows_left,
-        rebuild_pick, rebuild_items, rebuild_put_off)
+        rebuild_pick, rebuild_items, rebuild_put_off, domain, rebuild_new, on_setting, unit)
     VALUES (
         p_stream, p_sources, p_handler, p_shards, p_ordered, p_rebuild_step, p_rebuilds_pending, p_rebuild_all, p_rows_left,
-        p_rebuild_pick, p_rebuild_items, p_rebuild_put_off)
+        p_rebuild_pick, p_rebuild_items, p_rebuild_put_off, p_domain, p_rebuild_new, p_on_setting, p_unit)
     ON CONFLICT (stream) DO UPDATE SET
         sources = excluded.sources, handler = excluded.handler, ordered = excluded.ordered,
         rebuild_step = excluded.rebuild_step, rebuilds_pending = excluded.rebuilds_pending, rebuild_all = excluded.rebuild_all,
         rows_left = excluded.rows_left,
-        rebuild_pick = excluded.rebuild_pick, rebuild_items = excluded.rebuild_items, rebuild_put_off = excluded.rebuild_put_off;
+        rebuild_pick = excluded.rebuild_pick, rebuild_items = excluded.rebuild_items, rebuild_put_off = excluded.rebuild_put_off,
+        domain = excluded.domain, rebuild_new = excluded.rebuild_new, on_setting = excluded.on_setting, unit = excluded.unit;
     IF NOT EXISTS (SELECT FROM headrace.stream_cursor WHERE stream = p_stream) THEN
+        IF p_rebuild_new IS NOT NULL THEN
+            EXECUTE format('SELECT %s()', p_rebuild_new) INTO v_queued;
+        END IF;
         PERFORM headrace.rebase_stream(p_stream, p_shards);
+        IF p_rebuilds_pending IS NOT NULL THEN
+            EXECUTE format('SELECT %s(p_patient => false)', p_rebuilds_pending) INTO v_queued;
+        END IF;
     END IF;
+    RETURN v_queued;
 END
 $$;
 
@@ -5692,12 +5813,17 @@ CREATE TABLE headrace.source (
     mark text,
     triggers jsonb NOT NULL,
     functions jsonb NOT NULL,
-    noted_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
+    noted_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    specs jsonb DEFAULT '{}'::jsonb NOT NULL
 );
 
 -- Name: TABLE source; Type: COMMENT; Schema: headrace; Owner: -
 
 COMMENT ON TABLE headrace.source IS 'A captured table as it was when it was noted last: the columns that are read (number, type, version), its partitions, where its rows lie. mark: all of it in one text, to be compared at a glance. triggers, functions: what capture made.';
+
+-- Name: COLUMN source.specs; Type: COMMENT; Schema: headrace; Owner: -
+
+COMMENT ON COLUMN headrace.source.specs IS 'What each domain wants to be captured (capture_spec), by the domain''s name.';
 
 -- Name: stream; Type: TABLE; Schema: headrace; Owner: -
 
@@ -5714,6 +5840,10 @@ CREATE TABLE headrace.stream (
     rebuild_pick text,
     rebuild_items text,
     rebuild_put_off text,
+    domain text,
+    rebuild_new text,
+    on_setting jsonb DEFAULT '{}'::jsonb NOT NULL,
+    unit text,
     CONSTRAINT stream_shards_positive CHECK (((shards >= 1) AND (shards <= 1024)))
 );
 
@@ -5724,6 +5854,22 @@ COMMENT ON TABLE headrace.stream IS 'A consumer of the change log: its sources a
 -- Name: COLUMN stream.rows_left; Type: COMMENT; Schema: headrace; Owner: -
 
 COMMENT ON COLUMN headrace.stream.rows_left IS 'rows_left(source text) -> bigint: queues what may count differently because rows went from a source without a trigger: a partition was detached or dropped. Where rows came or changed that way, rebuild_all queues everything.';
+
+-- Name: COLUMN stream.domain; Type: COMMENT; Schema: headrace; Owner: -
+
+COMMENT ON COLUMN headrace.stream.domain IS 'Whose stream it is; it goes when the domain is no longer active. Null: nobody''s, it stays.';
+
+-- Name: COLUMN stream.rebuild_new; Type: COMMENT; Schema: headrace; Owner: -
+
+COMMENT ON COLUMN headrace.stream.rebuild_new IS 'rebuild_new() -> bigint: queues what the stream does not have yet. rebuild_all queues everything there is.';
+
+-- Name: COLUMN stream.on_setting; Type: COMMENT; Schema: headrace; Owner: -
+
+COMMENT ON COLUMN headrace.stream.on_setting IS 'By the name of a setting the function() that migrate calls when another value of it holds.';
+
+-- Name: COLUMN stream.unit; Type: COMMENT; Schema: headrace; Owner: -
+
+COMMENT ON COLUMN headrace.stream.unit IS 'What rebuilds are counted in, as a noun: campaigns.';
 
 -- Name: stream_lag; Type: VIEW; Schema: headrace; Owner: -
 
@@ -6130,9 +6276,17 @@ REVOKE ALL ON FUNCTION headrace.capture_send_queue_truncate() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION headrace.capture_send_queue_update() FROM PUBLIC;
 
--- Name: FUNCTION capture_table(p_table regclass, p_source text, p_entity name, p_scope name, p_keys name[], p_watch name[], p_only_column name, p_only_value text, p_left name[], p_reads name[], p_others name[]); Type: ACL; Schema: headrace; Owner: -
+-- Name: FUNCTION capture_spec(p_table regclass, p_entity name, p_scope name, p_keys name[], p_watch name[], p_only_column name, p_only_value text, p_left name[], p_reads name[], p_others name[]); Type: ACL; Schema: headrace; Owner: -
 
-REVOKE ALL ON FUNCTION headrace.capture_table(p_table regclass, p_source text, p_entity name, p_scope name, p_keys name[], p_watch name[], p_only_column name, p_only_value text, p_left name[], p_reads name[], p_others name[]) FROM PUBLIC;
+REVOKE ALL ON FUNCTION headrace.capture_spec(p_table regclass, p_entity name, p_scope name, p_keys name[], p_watch name[], p_only_column name, p_only_value text, p_left name[], p_reads name[], p_others name[]) FROM PUBLIC;
+
+-- Name: FUNCTION capture_table(p_source text, p_specs jsonb, OUT made integer, OUT missed text[]); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.capture_table(p_source text, p_specs jsonb, OUT made integer, OUT missed text[]) FROM PUBLIC;
+
+-- Name: FUNCTION capture_union(p_source text, p_specs jsonb); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.capture_union(p_source text, p_specs jsonb) FROM PUBLIC;
 
 -- Name: FUNCTION change_width(p_entity_id text, p_scope text, p_data jsonb, p_cause text); Type: ACL; Schema: headrace; Owner: -
 
@@ -6203,6 +6357,10 @@ GRANT SELECT ON TABLE headrace.campaign_computed_stats TO headrace_worker;
 -- Name: FUNCTION document_json(p_facts jsonb, p_document headrace.campaign_computed_stats); Type: ACL; Schema: headrace; Owner: -
 
 REVOKE ALL ON FUNCTION headrace.document_json(p_facts jsonb, p_document headrace.campaign_computed_stats) FROM PUBLIC;
+
+-- Name: FUNCTION drop_capture(p_source text); Type: ACL; Schema: headrace; Owner: -
+
+REVOKE ALL ON FUNCTION headrace.drop_capture(p_source text) FROM PUBLIC;
 
 -- Name: FUNCTION drop_change_log_partition(p_day date, p_lost_after interval); Type: ACL; Schema: headrace; Owner: -
 
@@ -6391,9 +6549,9 @@ REVOKE ALL ON FUNCTION headrace.new_webhook_items(p_items jsonb, OUT items jsonb
 REVOKE ALL ON FUNCTION headrace.note_altered_source(p_source text) FROM PUBLIC;
 GRANT ALL ON FUNCTION headrace.note_altered_source(p_source text) TO headrace_worker;
 
--- Name: FUNCTION note_source(p_source text, p_table oid, p_columns text[], p_triggers jsonb, p_functions jsonb); Type: ACL; Schema: headrace; Owner: -
+-- Name: FUNCTION note_source(p_source text, p_table oid, p_columns text[], p_triggers jsonb, p_functions jsonb, p_specs jsonb); Type: ACL; Schema: headrace; Owner: -
 
-REVOKE ALL ON FUNCTION headrace.note_source(p_source text, p_table oid, p_columns text[], p_triggers jsonb, p_functions jsonb) FROM PUBLIC;
+REVOKE ALL ON FUNCTION headrace.note_source(p_source text, p_table oid, p_columns text[], p_triggers jsonb, p_functions jsonb, p_specs jsonb) FROM PUBLIC;
 
 -- Name: FUNCTION noted_interval(p_name text); Type: ACL; Schema: headrace; Owner: -
 
@@ -6495,9 +6653,9 @@ GRANT ALL ON FUNCTION headrace.refresh_unfrozen_documents(p_campaigns uuid[]) TO
 
 REVOKE ALL ON FUNCTION headrace.refuse_webhook_isolation() FROM PUBLIC;
 
--- Name: FUNCTION register_stream(p_stream text, p_sources text[], p_handler text, p_shards integer, p_ordered boolean, p_rebuild_step text, p_rebuilds_pending text, p_rebuild_all text, p_rows_left text, p_rebuild_pick text, p_rebuild_items text, p_rebuild_put_off text); Type: ACL; Schema: headrace; Owner: -
+-- Name: FUNCTION register_stream(p_stream text, p_sources text[], p_handler text, p_shards integer, p_ordered boolean, p_rebuild_step text, p_rebuilds_pending text, p_rebuild_all text, p_rows_left text, p_rebuild_pick text, p_rebuild_items text, p_rebuild_put_off text, p_domain text, p_rebuild_new text, p_on_setting jsonb, p_unit text); Type: ACL; Schema: headrace; Owner: -
 
-REVOKE ALL ON FUNCTION headrace.register_stream(p_stream text, p_sources text[], p_handler text, p_shards integer, p_ordered boolean, p_rebuild_step text, p_rebuilds_pending text, p_rebuild_all text, p_rows_left text, p_rebuild_pick text, p_rebuild_items text, p_rebuild_put_off text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION headrace.register_stream(p_stream text, p_sources text[], p_handler text, p_shards integer, p_ordered boolean, p_rebuild_step text, p_rebuilds_pending text, p_rebuild_all text, p_rows_left text, p_rebuild_pick text, p_rebuild_items text, p_rebuild_put_off text, p_domain text, p_rebuild_new text, p_on_setting jsonb, p_unit text) FROM PUBLIC;
 
 -- Name: FUNCTION remove_default_fence(); Type: ACL; Schema: headrace; Owner: -
 

@@ -73,6 +73,14 @@ def log_text(text: str, longest: int = LONGEST_TEXT) -> str:
     return _SCHEME.sub(": ", cut(clean(text), longest))
 
 
+def age(seconds: float) -> str:
+    """A duration for people: 90 s, 12 min, 5 h, 3 days."""
+    for size, unit in ((172_800, "days"), (7_200, "h"), (120, "min")):
+        if seconds >= size:
+            return f"{seconds / {'days': 86_400, 'h': 3_600, 'min': 60}[unit]:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
 def _escaped(word: str) -> str:
     """Underscores between letters mean nothing, and stand in every name of a table."""
     return _PUNCTUATION.sub(r"\\\1", word)

@@ -1,4 +1,4 @@
-"""Real servers for tests: one embedded PostgreSQL a session, and a fresh database a test, cloned from a template."""
+"""Real servers for tests: one embedded PostgreSQL a process, and in it a database for each test (`databases.py`)."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ import shutil
 import socket
 import tempfile
 import uuid
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
-from urllib.parse import urlsplit
 
+import hypothesis
 import psycopg
 import pytest
 from psycopg import sql
@@ -22,28 +23,80 @@ from orchestration.install.rights import read_roles_statement
 from orchestration.local.server import ensure_server, stop_server
 from orchestration.settings import Settings
 from tests.commands import REPOSITORY
+from tests.databases import (
+    EmptiedDatabase,
+    create_database,
+    drop_database,
+    rebase_streams,
+    with_database,
+)
 from tests.sessions import as_role
 
 # Another server to run the suite on: a URL of a database whose role may create databases and roles.
 OTHER_SERVER = "HEADRACE_TEST_SERVER_URL"
+# The server under test is thrown away with all that is in it; tests that kill servers have servers of their own.
+NOTHING_TO_LOSE = ("fsync", "full_page_writes", "synchronous_commit", "autovacuum")
+
+
+# Of these the second server repeats what uses one. Other files say `pytestmark = pytest.mark.server`.
+ABOUT_THE_SERVER = (
+    "tests/engine/",
+    "tests/concurrency/",
+    "tests/database/",
+    "tests/install/",
+    "tests/faults/test_dead_letters.py",
+    "tests/test_databases.py",
+)
+# Their tests take many seconds each. Other tests say `pytest.mark.long`.
+LONG = ("tests/browser/", "tests/faults/")
+
+# How many examples a property test draws; `make examples` draws more.
+hypothesis.settings.register_profile(
+    "headrace",
+    max_examples=int(os.environ.get("HEADRACE_TEST_EXAMPLES", "30")),
+    deadline=None,  # the machine may be busy
+    suppress_health_check=[
+        hypothesis.HealthCheck.function_scoped_fixture,  # examples share a database, and begin by emptying it
+        hypothesis.HealthCheck.too_slow,
+    ],
+)
+hypothesis.settings.load_profile("headrace")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """On another server only what is about the server under test: the rest was seen on the embedded one."""
-    if not os.environ.get(OTHER_SERVER):
-        return
-    about: dict[bool, list[pytest.Item]] = {True: [], False: []}
+    """Long tests come first, so that no process works on one when the others have nothing left to do.
+
+    On another server only what is about the server is run: the rest was seen on the embedded one.
+    """
     for item in items:
-        about["server_url" in getattr(item, "fixturenames", ())].append(item)
-    items[:] = about[True]
-    config.hook.pytest_deselected(items=about[False])
+        if item.nodeid.startswith(ABOUT_THE_SERVER):
+            item.add_marker(pytest.mark.server)
+        if item.nodeid.startswith(LONG):
+            item.add_marker(pytest.mark.long)
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
+    if os.environ.get(OTHER_SERVER):
+        about: dict[bool, list[pytest.Item]] = {True: [], False: []}
+        for item in items:
+            uses_it = "server_url" in getattr(item, "fixturenames", ())
+            about[uses_it and item.get_closest_marker("server") is not None].append(item)
+        items[:] = about[True]
+        config.hook.pytest_deselected(items=about[False])
 
 
-def _database(server_url: str, name: str) -> str:
-    scheme, rest = server_url.split("://", 1)
-    authority, _, tail = rest.partition("/")
-    query = tail.partition("?")[2]
-    return f"{scheme}://{authority}/{name}" + (f"?{query}" if query else "")
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Says how long each folder took, over all processes."""
+    seconds: Counter[str] = Counter()
+    tests: dict[str, set[str]] = defaultdict(set)
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            if isinstance(report, pytest.TestReport):
+                folder = str(Path(report.location[0]).parent)
+                seconds[folder] += report.duration
+                tests[folder].add(report.nodeid)
+    if seconds:
+        terminalreporter.section("seconds per folder")
+    for folder, spent in seconds.most_common():
+        terminalreporter.line(f"{spent:8.1f}s {len(tests[folder]):5} tests  {folder}")
 
 
 @pytest.fixture(scope="session")
@@ -56,8 +109,12 @@ def server_url() -> Iterator[str]:
     home = Path(tempfile.mkdtemp(prefix="hr-", dir="/tmp"))
     home.chmod(0o755)
     try:
-        server = ensure_server(home)
-        yield server.url("postgres")
+        url = ensure_server(home).url("postgres")
+        with psycopg.connect(url, autocommit=True) as admin:
+            for setting in NOTHING_TO_LOSE:
+                admin.execute(f"ALTER SYSTEM SET {setting} = off")
+            admin.execute("SELECT pg_reload_conf()")
+        yield url
     finally:
         stop_server(home)
         shutil.rmtree(home, ignore_errors=True)
@@ -71,18 +128,10 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
 @pytest.fixture(scope="session")
 def templates(server_url: str, settings: Settings) -> dict[str, str]:
     """Names of template databases: `app` has the example's tables, `migrated` Headrace on top of them."""
-    suffix = uuid.uuid4().hex[:8]
-    names = {"app": f"template_app_{suffix}", "migrated": f"template_migrated_{suffix}"}
-    with psycopg.connect(server_url, autocommit=True) as admin:
-        admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(names["app"])))
-        create_schema(_database(server_url, names["app"]), "public")
-        admin.execute(
-            sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(
-                sql.Identifier(names["migrated"]), sql.Identifier(names["app"])
-            )
-        )
-        migrate(_database(server_url, names["migrated"]), settings)
-        # Cursors name their database; a clone is told that it is the one it is.
+    names = {"app": create_database(server_url)}
+    create_schema(with_database(server_url, names["app"]), "public")
+    names["migrated"] = create_database(server_url, names["app"])
+    migrate(with_database(server_url, names["migrated"]), settings)
     return names
 
 
@@ -92,29 +141,31 @@ def new_database(server_url: str, templates: dict[str, str]) -> Iterator[Callabl
     made: list[str] = []
 
     def make(template: str | None = "migrated") -> str:
-        name = f"test_{uuid.uuid4().hex[:12]}"
-        source = templates[template] if template else "template0"
-        with psycopg.connect(server_url, autocommit=True) as admin:
-            admin.execute(
-                sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(source))
-            )
-        made.append(name)
-        url = _database(server_url, name)
+        made.append(create_database(server_url, templates[template] if template else "template0"))
+        url = with_database(server_url, made[-1])
         if template == "migrated":
             with psycopg.connect(url, autocommit=True) as connection:
-                connection.execute("SELECT headrace.rebase_stream(stream) FROM headrace.stream")
+                rebase_streams(connection)
         return url
 
     yield make
-    with psycopg.connect(server_url, autocommit=True) as admin:
-        for name in made:
-            admin.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+    for name in made:
+        drop_database(server_url, name)
+
+
+@pytest.fixture(scope="session")
+def emptied_database(server_url: str, templates: dict[str, str]) -> Iterator[EmptiedDatabase]:
+    """The database of this process, that one test after the other gets."""
+    one = EmptiedDatabase(server_url, templates["migrated"])
+    yield one
+    one.drop()
 
 
 @pytest.fixture
-def database(new_database: Callable[[str | None], str]) -> str:
-    """URL of a fresh database with the example application's tables and Headrace."""
-    return new_database("migrated")
+def database(emptied_database: EmptiedDatabase) -> Iterator[str]:
+    """URL of a database with the example application's tables and Headrace, as good as new."""
+    yield emptied_database.hand_out()
+    emptied_database.take_back()
 
 
 @pytest.fixture
@@ -144,11 +195,6 @@ def migrating_role(server_url: str) -> Iterator[str]:
     yield name
     with psycopg.connect(server_url, autocommit=True) as admin:
         admin.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(name)))
-
-
-def with_database(url: str, name: str) -> str:
-    """The URL of another database of the same server."""
-    return urlsplit(url)._replace(path=f"/{name}").geturl()
 
 
 @pytest.fixture
@@ -196,16 +242,12 @@ def empty_database(server_url: str) -> Iterator[Callable[[], str]]:
     made: list[str] = []
 
     def make() -> str:
-        name = f"demo_{uuid.uuid4().hex[:12]}"
-        with psycopg.connect(server_url, autocommit=True) as admin:
-            admin.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(sql.Identifier(name)))
-        made.append(name)
-        return with_database(server_url, name)
+        made.append(create_database(server_url))
+        return with_database(server_url, made[-1])
 
     yield make
-    with psycopg.connect(server_url, autocommit=True) as admin:
-        for name in made:
-            admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+    for name in made:
+        drop_database(server_url, name)
 
 
 @pytest.fixture

@@ -48,7 +48,7 @@ FLOORS = (
 )
 # Commands are the roof: whatever package they lie in, they may use what is below, and nothing uses them but cli.
 ROOF = "commands"
-KINDS_OF_TESTS = {"concurrency", "faults", "browser"}
+KINDS_OF_TESTS = {"concurrency", "faults", "browser", "toy"}
 
 
 def relative(path: Path) -> str:

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestration.campaign_stats.checks import listing_value, result
 from orchestration.campaign_stats.counters import Counters
 from orchestration.campaign_stats.summaries import Line, markdown
+from orchestration.dagster_kit.checks import listing_value, result
 from orchestration.dagster_kit.findings import LONGEST, Finding, Listing, named
 from orchestration.text import LONGEST_NAME, LONGEST_TEXT, log_text, markdown_text
 
@@ -89,7 +89,7 @@ def test_a_table_of_hostile_names_keeps_its_columns() -> None:
 
 def test_a_checks_sentence_and_its_cells_are_shown_as_text() -> None:
     sentence = "no status '![x](https://evil.example/x.png)' in message_status_logs"
-    listing = Listing.of({"value": "string", "rows": "int"}, [("x\n\x1b[2J" + "y" * 10_000, 5), (None, 1)])
+    listing = Listing.of(("value", "rows"), [("x\n\x1b[2J" + "y" * 10_000, 5), (None, 1)])
     told = result(Finding(False, sentence, False, {}, {"values": listing}), seconds=1)
     assert told.description == "no status `'![x](https://evil.example/x.png)'` in message_status_logs"
     first, second = (record.data for record in listing_value(listing).records)

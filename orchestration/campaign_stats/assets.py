@@ -6,16 +6,17 @@ campaigns created on it, and to show what is stored of them.
 
 import time
 from base64 import b64encode
-from collections.abc import Mapping
 from datetime import date
 from typing import Any
 
 import dagster as dg
 from pydantic import Field
 
-from orchestration.campaign_stats.ids import read_ids
+from orchestration.campaign_stats.lifecycle import read_ids
 from orchestration.campaign_stats.recompute import Upkeep, Window, bring_up_to_date, mend_documents
 from orchestration.campaign_stats.summaries import (
+    COMPUTED_STATS,
+    TEMPLATE_STATS,
     Summary,
     funnel_markdown,
     markdown,
@@ -23,30 +24,21 @@ from orchestration.campaign_stats.summaries import (
     of_window,
     table_rows,
 )
-from orchestration.campaign_stats.tables import COLUMNS, COMPUTED_STATS, TEMPLATE_STATS
+from orchestration.dagster_kit.assets import source_key, table_asset, table_metadata
 from orchestration.dagster_kit.partitions import campaign_days
-from orchestration.dagster_kit.reporting import FRESHNESS_WARNING, FRESHNESS_WINDOW
+from orchestration.dagster_kit.reporting import Event
 from orchestration.dagster_kit.resources import ApplicationDatabase
 from orchestration.dagster_kit.run_config import Flag, Text
 from orchestration.database.transactions import snapshot
-from orchestration.install.contract import Table, read_contract
+from orchestration.engine.stream import Drained
 from orchestration.text import log_text
 
-GROUP = "campaign_stats"
-OWNERS = ["team:data-platform"]
-
-_SOURCE_DESCRIPTIONS: Mapping[str, str] = {
-    "campaigns": "The application's campaigns, in the partition of the UTC day of their creation.",
-    "send_queue": "Messages that campaigns send, one row each: what every counter counts.",
-    "message_status_logs": "The provider's status webhooks, as they came: late, twice, out of order.",
-    "messages": "Chat messages; the incoming ones are what replies are found in.",
-    "campaign_contacts": "Whom campaigns are to reach; headrace.campaign_contact_distribution() reads it.",
-}
-
+DOMAIN = "campaign_stats"
 
 _TABLES = {TEMPLATE_STATS: "per_template", COMPUTED_STATS: "per_campaign"}
 _LINE_KINDS = {TEMPLATE_STATS: "template", COMPUTED_STATS: "campaign"}
 _MOST_PICTURED = 6
+_NOTHING_LEFT = Upkeep(Drained(), campaigns=0, rebuilt=0, corrected=0)
 
 
 class UpkeepConfig(dg.Config):
@@ -67,69 +59,12 @@ class UpkeepConfig(dg.Config):
     )
 
 
-def source_key(table: str) -> dg.AssetKey:
-    """The asset key of a table of the application."""
-    return dg.AssetKey(["app", table])
-
-
-def column_schema(table: str) -> dg.TableSchema:
-    """The columns of one of our tables, for every event of its asset."""
-    return dg.TableSchema(
-        columns=[
-            dg.TableColumn(
-                column.name,
-                column.type,
-                description=column.description,
-                constraints=dg.TableColumnConstraints(nullable=column.nullable),
-            )
-            for column in COLUMNS[table]
-        ]
-    )
-
-
-def _source(table: Table) -> dg.AssetSpec:
-    columns = [
-        dg.TableColumn(
-            column.name,
-            column.type,
-            description="Where the application has it." if column.optional else None,
-        )
-        for column in table.columns
-    ]
-    return dg.AssetSpec(
-        source_key(table.name),
-        description=_SOURCE_DESCRIPTIONS.get(table.name, "A table of the application."),
-        group_name="app",
-        kinds={"postgres", "table"},
-        owners=["team:application"],
-        tags={"domain": GROUP},
-        metadata={
-            "dagster/table_name": table.name,
-            "dagster/column_schema": dg.TableSchema(columns=columns),
-            "contract": "dbt_like_sql/sources.yml",
-        },
-    )
-
-
-sources = [_source(table) for table in read_contract()[GROUP].tables]
-
-_FRESHNESS = dg.FreshnessPolicy.time_window(fail_window=FRESHNESS_WINDOW, warn_window=FRESHNESS_WARNING)
-
-
-@dg.asset(
-    name=TEMPLATE_STATS,
-    deps=[source_key(name) for name in ("campaigns", "send_queue", "message_status_logs", "messages")],
-    partitions_def=campaign_days,
-    backfill_policy=dg.BackfillPolicy.single_run(),
-    freshness_policy=_FRESHNESS,
-    group_name=GROUP,
-    kinds={"postgres", "sql"},
-    owners=OWNERS,
-    tags={"domain": GROUP},
-    metadata={
-        "dagster/table_name": f"headrace.{TEMPLATE_STATS}",
-        "dagster/column_schema": column_schema(TEMPLATE_STATS),
-    },
+@table_asset(
+    DOMAIN,
+    TEMPLATE_STATS,
+    [source_key(name) for name in ("campaigns", "send_queue", "message_status_logs", "messages")],
+    campaign_days,
+    {"postgres", "sql"},
 )
 def campaign_template_stats(
     context: dg.AssetExecutionContext, config: UpkeepConfig, database: ApplicationDatabase
@@ -145,20 +80,8 @@ def campaign_template_stats(
     return _result(context, database, TEMPLATE_STATS, {**_work(upkeep), "seconds": _since(began)})
 
 
-@dg.asset(
-    name=COMPUTED_STATS,
-    deps=[campaign_template_stats],
-    partitions_def=campaign_days,
-    backfill_policy=dg.BackfillPolicy.single_run(),
-    freshness_policy=_FRESHNESS,
-    group_name=GROUP,
-    kinds={"postgres", "sql", "json"},
-    owners=OWNERS,
-    tags={"domain": GROUP},
-    metadata={
-        "dagster/table_name": f"headrace.{COMPUTED_STATS}",
-        "dagster/column_schema": column_schema(COMPUTED_STATS),
-    },
+@table_asset(
+    DOMAIN, COMPUTED_STATS, [dg.AssetKey(TEMPLATE_STATS)], campaign_days, {"postgres", "sql", "json"}
 )
 def campaign_computed_stats(
     context: dg.AssetExecutionContext, config: UpkeepConfig, database: ApplicationDatabase
@@ -166,39 +89,39 @@ def campaign_computed_stats(
     """One JSON document per campaign for serving: counters and rates per template and in total, a version.
 
     Written in the same transaction as the counters; materializing makes sure that the campaigns created on
-    these days have theirs, and that it says what the counters say. `headrace.campaign_stats(id)` serves it.
+    these days have theirs, and that it says what the counters say. In a run that has just materialized
+    campaign_template_stats nothing is recomputed twice. `headrace.campaign_stats(id)` serves it.
     """
     began = time.monotonic()
-    upkeep = _bring_up_to_date(context, config, database)
+    upkeep = _NOTHING_LEFT
+    if not _was_brought_up_to_date(context, config):
+        upkeep = _bring_up_to_date(context, config, database)
     mended = mend_documents(database.engine(), _window(context))
     work = {**_work(upkeep), "documents_mended": mended, "seconds": _since(began)}
     return _result(context, database, COMPUTED_STATS, work)
 
 
-def table_metadata(table: str, rows: int) -> dict[str, Any]:
-    """What every event carries, for the UI shows the latest one's: rows of the whole table, and its columns."""
-    return {"dagster/row_count": rows, "dagster/column_schema": column_schema(table)}
-
-
-def summary_metadata(table: str, summary: Summary) -> dict[str, Any]:
-    """Numbers to plot, the funnel and the table of templates or campaigns to read."""
-    numbers = summary.counters
+def event_metadata(event: Event, found: tuple[int, Summary]) -> dict[str, Any]:
+    """What an event of stream_backlog says of what is stored: rows of the whole table, and of the event's day or of everything."""
+    rows, summary = found
     return {
-        "campaigns": summary.campaigns,
-        "messages": numbers.total,
-        "sent": numbers.sent,
-        "delivered": numbers.delivered,
-        "read": numbers.read,
-        "replied": numbers.replied,
-        "failed": numbers.failed,
-        "funnel": dg.MetadataValue.md(funnel_markdown(numbers)),
-        _TABLES[table]: dg.MetadataValue.md(markdown(summary.lines, summary.all_lines)),
+        **table_metadata(DOMAIN, event.asset, rows),
+        **summary_metadata(event.asset, summary, of_a_day=event.day is not None),
+        **(picture_metadata(event.asset, "all campaigns", summary) if event.picture else {}),
     }
 
 
-def day_metadata(table: str, summary: Summary) -> dict[str, Any]:
-    """What an event says of its partition."""
-    return {"dagster/partition_row_count": summary.rows, **summary_metadata(table, summary)}
+def summary_metadata(table: str, summary: Summary, *, of_a_day: bool) -> dict[str, Any]:
+    """Numbers to plot, the funnel and the table of templates or campaigns to read. of_a_day: of a partition, with its rows."""
+    numbers = summary.counters
+    return {
+        **({"dagster/partition_row_count": summary.rows} if of_a_day else {}),
+        "campaigns": summary.campaigns,
+        "messages": numbers.total,
+        **{counter: numbers.of(counter) for counter in ("sent", "delivered", "read", "replied", "failed")},
+        "funnel": dg.MetadataValue.md(funnel_markdown(numbers)),
+        _TABLES[table]: dg.MetadataValue.md(markdown(summary.lines, summary.all_lines)),
+    }
 
 
 def picture_metadata(table: str, what: str, summary: Summary) -> dict[str, Any]:
@@ -228,6 +151,20 @@ def picture_metadata(table: str, what: str, summary: Summary) -> dict[str, Any]:
 def _window(context: dg.AssetExecutionContext) -> Window:
     found = context.partition_time_window
     return Window(found.start, found.end)
+
+
+def _was_brought_up_to_date(context: dg.AssetExecutionContext, config: UpkeepConfig) -> bool:
+    """Whether campaign_template_stats of this very run has done all that is asked for here."""
+    made = context.instance.get_records_for_run(
+        context.run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION, limit=1
+    ).records
+    if [record.asset_key for record in made] != [dg.AssetKey(TEMPLATE_STATS)]:
+        return False
+    ops: Any = context.run.run_config.get("ops", {})
+    told = UpkeepConfig(**ops.get(TEMPLATE_STATS, {}).get("config", {}))
+    return (told.rebuild or not config.rebuild) and set(read_ids(config.campaigns)) <= set(
+        read_ids(told.campaigns)
+    )
 
 
 def _bring_up_to_date(
@@ -270,8 +207,8 @@ def _result(
         together = of_window(connection, table, _window(context))
     for key in context.partition_keys:
         summary = days.get(date.fromisoformat(key), Summary())
-        context.add_asset_metadata(day_metadata(table, summary), partition_key=key)
+        context.add_asset_metadata(summary_metadata(table, summary, of_a_day=True), partition_key=key)
     first, last = min(context.partition_keys), max(context.partition_keys)
     what = first if first == last else f"{first} to {last}"
     context.add_asset_metadata(picture_metadata(table, what, together), partition_key=last)
-    return dg.MaterializeResult(metadata={**table_metadata(table, rows), **work})
+    return dg.MaterializeResult(metadata={**table_metadata(DOMAIN, table, rows), **work})

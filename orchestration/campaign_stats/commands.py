@@ -1,6 +1,7 @@
-"""`headrace stats` and `headrace rebuild`: campaigns on the terminal.
+"""`headrace stats`, `headrace rebuild` and `headrace webhooks rejects`: campaigns, and what was not taken in, on the terminal.
 
-Here: what is asked for, and what is said. Not here: the counting (SQL), and the picture (funnel.py).
+Here: what is asked for, and what is said. Not here: the counting and the taking in (SQL), how counters look (counters.py, funnel.py), and
+`headrace campaigns` (lifecycle_commands.py).
 """
 
 from __future__ import annotations
@@ -12,39 +13,27 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
 
 import click
 
-from orchestration.campaign_stats.counters import (
-    ASIDE,
-    SHARE_OF,
-    STEPS,
-    Counters,
-    bar_text,
-    count_text,
-    percent_text,
-)
-from orchestration.campaign_stats.lifecycle_commands import campaigns
-from orchestration.campaign_stats.tables import COUNTERS
-from orchestration.campaign_stats.webhook_commands import webhooks
-from orchestration.dagster_kit.findings import age
+from orchestration.campaign_stats.counters import COUNTERS, Counters, Parts, show_bars, show_parts
+from orchestration.campaign_stats.lifecycle_commands import campaign_id, campaigns
+from orchestration.database.statements import statement
 from orchestration.errors import HeadraceError
 from orchestration.local.target import query
 from orchestration.terminal import console, say, show_table
-from orchestration.text import clean_lines, name_text
+from orchestration.text import age, clean_lines, name_text
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 _NEWEST = 20
-_LONGEST_BAR, _SHORTEST_BAR = 60, 8
-_SHORTEST_NAME = 24
-_GAP = 2
-_RATES = ("delivered", "read", "replied")
-_COLORS = {**dict.fromkeys(STEPS, "cyan"), "replied": "green", "failed": "red"}
-
-Parts = list[tuple[str | None, Counters]]
+# What is taken in again in one transaction: it holds the locks of all these items, and webhooks wait for them.
+_AT_ONCE = 100
+_REJECT_COLUMNS = ("id", "reason", "path", "times", "last_at", "first_at", "number", "notice")
+_IDS = "SELECT id FROM headrace.webhook_reject WHERE notice = %s ORDER BY id"
+_ID = click.IntRange(1, 2**63 - 1)
+_MOST_NAMED = 5
 
 
 @click.command()
@@ -60,7 +49,7 @@ def stats(campaign: str | None, as_json: bool, picture: str | None) -> None:
     if campaign is None:
         _newest_campaigns(as_json)
         return
-    document = query("SELECT headrace.campaign_stats(%s)", [_campaign_id(campaign)])[0][0]
+    document = query("SELECT headrace.campaign_stats(%s)", [campaign_id(campaign)])[0][0]
     if document is None:
         raise HeadraceError(f"there is no campaign {campaign}")
     if picture is not None:
@@ -79,7 +68,7 @@ def rebuild(campaigns: tuple[str, ...], everything: bool) -> None:
     if bool(campaigns) == everything:
         raise HeadraceError("name campaigns by id, or say --all", exit_code=2)
     if not everything:
-        ids = [_campaign_id(campaign) for campaign in campaigns]
+        ids = [campaign_id(campaign) for campaign in campaigns]
         unknown = query(
             "SELECT id FROM unnest(%s::uuid[]) id WHERE headrace.campaign_stats(id) IS NULL"
             " AND NOT EXISTS (SELECT FROM headrace.campaign c WHERE c.campaign_id = id)",
@@ -97,13 +86,6 @@ def rebuild(campaigns: tuple[str, ...], everything: bool) -> None:
         say(f"{rebuilt} of {queued} campaigns rebuilt")
     if not queued:
         say("there are no campaigns")
-
-
-def _campaign_id(value: str) -> UUID:
-    try:
-        return UUID(value)
-    except ValueError:
-        raise HeadraceError(f"{value} is not a campaign id (a uuid)", exit_code=2) from None
 
 
 def _newest_campaigns(as_json: bool) -> None:
@@ -146,10 +128,10 @@ def _show(document: Mapping[str, Any], screen: Console) -> None:
         return
     say(f"{_standing(document)}\n")
     counters, parts = _numbers(document)
-    _show_bars(counters, screen)
+    show_bars(counters, screen)
     if parts:
         say("")
-        _show_parts(parts, screen)
+        show_parts(parts, screen)
 
 
 def _standing(document: Mapping[str, Any]) -> str:
@@ -171,79 +153,6 @@ def _numbers(document: Mapping[str, Any]) -> tuple[Counters, Parts]:
 
 def _counters(numbers: Mapping[str, Any]) -> Counters:
     return Counters(**{counter: numbers[counter] for counter in COUNTERS})
-
-
-def _show_bars(counters: Counters, screen: Console) -> None:
-    """A line a counter, with its share and a bar as far as the screen is wide enough."""
-    from rich.table import Table
-    from rich.text import Text
-
-    names = (*STEPS, *ASIDE)
-    counts = [count_text(counters.of(counter)) for counter in names]
-    shares = [_share(counters, counter) for counter in names]
-    lines = list(zip(names, counts, shares, strict=True))
-    if screen.width < _width(lines) + _SHORTEST_BAR:
-        lines = [(*line[:2], line[2].partition(" of ")[0]) for line in lines]
-    letters = min(screen.width - _width(lines), _LONGEST_BAR)
-    scale = max(counters.of(counter) for counter in names)
-    grid = Table.grid(padding=(0, _GAP, 0, 0))
-    grid.add_column(no_wrap=True)
-    grid.add_column(justify="right", no_wrap=True)
-    if letters >= 0:
-        grid.add_column(no_wrap=True)
-        grid.add_column(no_wrap=True)
-    for line in lines:
-        bar = Text(style=_COLORS[line[0]])
-        if letters >= _SHORTEST_BAR:
-            value = counters.of(line[0])
-            bar.append(bar_text(value, scale, letters, blocks=screen.encoding.startswith("utf")))
-        grid.add_row(*(*line, bar)[: len(grid.columns)])
-    screen.print(grid)
-
-
-def _share(counters: Counters, counter: str) -> str:
-    percent = counters.percent(counter)
-    return "" if percent is None else f"{percent_text(percent)} of {SHARE_OF[counter]}"
-
-
-def _show_parts(parts: Parts, screen: Console) -> None:
-    """A table of the templates, with rates where the screen has room for them; a paragraph each where it is narrow."""
-    from rich.table import Table
-
-    counts = (*STEPS, *ASIDE)
-    heads = ("template", *counts, *(f"{rate} %" for rate in _RATES))
-    lines = [
-        (
-            name_text(part),
-            *(count_text(counters.of(counter)) for counter in counts),
-            *("" if counters.percent(rate) is None else f"{counters.percent(rate):.1f}" for rate in _RATES),
-        )
-        for part, counters in parts
-    ]
-    for columns in (len(heads), 1 + len(counts)):
-        shown = [line[:columns] for line in (heads, *lines)]
-        if _width(shown, _SHORTEST_NAME) <= screen.width:
-            table = Table(box=None, padding=(0, _GAP, 0, 0), pad_edge=False)
-            table.add_column(shown[0][0], overflow="fold")
-            for head in shown[0][1:]:
-                table.add_column(head, justify="right", no_wrap=True)
-            for line in shown[1:]:
-                table.add_row(*line)
-            screen.print(table)
-            return
-    for line in lines:
-        screen.print(line[0])
-        screen.print(", ".join(f"{head} {count}" for head, count in zip(counts, line[1:], strict=False)))
-
-
-def _width(lines: Sequence[Sequence[str]], longest_first: int | None = None) -> int:
-    """Letters that a table of these lines takes, with its gaps; the first column may be cut to so many."""
-    from rich.text import Text
-
-    widths = [max(Text(line[column]).cell_len for line in lines) for column in range(len(lines[0]))]
-    if longest_first is not None:
-        widths[0] = min(widths[0], longest_first)
-    return sum(widths) + _GAP * len(widths)
 
 
 # --- its picture ----------------------------------------------------------------------------------------------------
@@ -299,6 +208,97 @@ def _write(file: Path, content: bytes) -> None:
         unfinished.replace(file)
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+# --- webhooks -------------------------------------------------------------------------------------------------------
+
+
+@click.group()
+def webhooks() -> None:
+    """What ingest_whatsapp_webhook made of webhooks."""
+
+
+@webhooks.group()
+def rejects() -> None:
+    """Parts of webhooks that were not taken in: see them, take them in again, give them up."""
+
+
+@rejects.command("list")
+@click.option("--notices", is_flag=True, help="Also the provider's notices, which nobody needs to look at.")
+@click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, help="At most so many.")
+@click.option("--json", "as_json", is_flag=True, help="Plain JSON.")
+def list_rejects(notices: bool, limit: int, as_json: bool) -> None:
+    """Lists them, the newest first: why they were not taken in, where in the body they stood, how often they came."""
+    rows = query(statement("campaign_stats", "webhook_rejects_listed"), {"notices": notices, "most": limit})
+    if as_json:
+        click.echo(json.dumps([dict(zip(_REJECT_COLUMNS, row, strict=True)) for row in rows], indent=2))
+    elif rows:
+        show_table(
+            "Parts of webhooks that were not taken in",
+            _REJECT_COLUMNS,
+            rows,
+            cut=("reason", "path"),
+            drop=("number", "notice", "first_at", "path", "times"),
+        )
+    else:
+        say("every part of every webhook was taken in" + ("" if notices else ", but for notices"))
+
+
+@rejects.command()
+@click.argument("ids", nargs=-1, type=_ID)
+@click.option("--all", "everything", is_flag=True, help="All but notices; also without any id.")
+@click.option(
+    "--any-type", is_flag=True, help="Take in messages of types that are not known to be a contact's as well."
+)
+def retry(ids: tuple[int, ...], everything: bool, any_type: bool) -> None:
+    """Takes parts of webhooks in again, all or those with these IDS. Exit 1 if some are refused again."""
+    if ids and everything:
+        raise HeadraceError("name rejects by id, or say --all", exit_code=2)
+    _require(ids)
+    wanted = sorted(set(ids)) if ids else [row[0] for row in query(_IDS, [False])]
+    taken = [0, 0, 0]
+    left: list[str] = []
+    for first in range(0, len(wanted), _AT_ONCE):
+        asked = {"rejects": wanted[first : first + _AT_ONCE], "any_type": any_type}
+        stored, repeated, suppressed, refused = query(
+            statement("campaign_stats", "webhook_rejects_retried"), asked
+        )[0]
+        taken = [taken[0] + stored, taken[1] + repeated, taken[2] + suppressed]
+        left += refused
+    say(
+        f"{taken[0]} stored, {taken[1]} there already, {taken[2]} suppressed by a trigger, {len(left)} refused again"
+    )
+    if left:
+        for reason in left[:_MOST_NAMED]:
+            say(f"  {reason}", err=True)
+        if len(left) > _MOST_NAMED:
+            say("  …; headrace webhooks rejects list shows all", err=True)
+        sys.exit(1)
+
+
+@rejects.command()
+@click.argument("ids", nargs=-1, type=_ID)
+@click.option("--all", "everything", is_flag=True, help="All there are, notices too.")
+@click.option("--notices", is_flag=True, help="The provider's notices.")
+def discard(ids: tuple[int, ...], everything: bool, notices: bool) -> None:
+    """Gives parts of webhooks up: they are never taken in. For the owner of schema headrace."""
+    if bool(ids) + everything + notices != 1:
+        raise HeadraceError("name rejects by id, or say --all or --notices", exit_code=2)
+    _require(ids)
+    wanted = list(ids)
+    if not ids:
+        wanted = [row[0] for kind in ([True] if notices else [True, False]) for row in query(_IDS, [kind])]
+    say(f"{query('SELECT headrace.discard_webhook_rejects(%s)', [wanted])[0][0]} discarded")
+
+
+def _require(ids: Sequence[int]) -> None:
+    there = {
+        row[0] for row in query("SELECT id FROM headrace.webhook_reject WHERE id = ANY (%s)", [list(ids)])
+    }
+    if missing := [str(reject) for reject in ids if reject not in there]:
+        raise HeadraceError(
+            f"there is no webhook reject {', '.join(missing)}; headrace webhooks rejects list shows those there are"
+        )
 
 
 COMMANDS = (rebuild, stats, campaigns, webhooks)

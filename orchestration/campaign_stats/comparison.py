@@ -19,37 +19,28 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
-from orchestration.campaign_stats.counters import Counters
+from orchestration.campaign_stats.counters import COUNTERS, Counters
 from orchestration.campaign_stats.recompute import STREAM
-from orchestration.campaign_stats.tables import COUNTERS
 from orchestration.dagster_kit.findings import Finding, Listing, named
 from orchestration.database.statements import statement
 from orchestration.database.transactions import snapshot
+from orchestration.engine.backlog import read_letters, read_shards
 
 MOST_SNAPSHOTS = 6
 
 Templates = Mapping[str | None, Counters]
 
-_BEHIND = "SELECT coalesce(sum(rows_behind + more_behind::integer), 0)::bigint FROM headrace.stream_lag WHERE stream = %(stream)s"
-_DEAD_LETTERS = "SELECT count(*) FROM headrace.dead_letter WHERE stream = %(stream)s"
-_CANDIDATES = statement("campaign_stats", "campaigns_to_compare")
-_STORED = """
-    SELECT template_name, total, sent, delivered, read, replied, failed, failed_queue
-    FROM headrace.campaign_template_stats WHERE campaign_id = %(campaign)s
-"""
-# Asked only where numbers differ: it costs as much as a recompute.
-_ROWS_GONE = """
-    SELECT headrace.missing_source_rows(k.source_rows, headrace.source_row_counts(k.campaign_id, k.source_rows)) <> '{}'
-    FROM headrace.campaign k WHERE k.campaign_id = %(campaign)s
-"""
-_BROKEN_DOCUMENTS = """
-    SELECT a.campaign_id FROM headrace.document_agreement a
-    WHERE a.frozen AND NOT a.agrees ORDER BY a.campaign_id
-"""
-_RECOMPUTED = """
-    SELECT template_name, total, sent, delivered, read, replied, failed, failed_queue
-    FROM headrace.live_counters(%(campaign)s)
-"""
+_STORED = (
+    "SELECT template_name, total, sent, delivered, read, replied, failed, failed_queue"
+    " FROM headrace.campaign_template_stats WHERE campaign_id = %(campaign)s"
+)
+_RECOMPUTED = (
+    "SELECT template_name, total, sent, delivered, read, replied, failed, failed_queue"
+    " FROM headrace.live_counters(%(campaign)s)"
+)
+_BROKEN_DOCUMENTS = (
+    "SELECT campaign_id FROM headrace.document_agreement WHERE frozen AND NOT agrees ORDER BY campaign_id"
+)
 
 
 @dataclass(frozen=True)
@@ -158,30 +149,31 @@ def compare(
     Raises:
         HeadraceError: the database is out of reach, Headrace not installed, a right missing.
     """
-    catch_up()
-    with snapshot(engine) as connection:
-        behind = _behind(connection)
-        candidates = [Candidate(*row) for row in connection.exec_driver_sql(_CANDIDATES)]
-        dead_letters = connection.exec_driver_sql(_DEAD_LETTERS, {"stream": STREAM}).scalar_one()
-        chosen = choose(candidates, newest, most_messages)
-        pending = [candidate.campaign for candidate in chosen if candidate.pending]
-        gone = [c.campaign for c in chosen if c.on_its_own and not c.pending]
-        found = _compare(connection, [c.campaign for c in chosen if not (c.pending or c.on_its_own)])
-        gone += _without_rows(connection, found, candidates)
-        broken = connection.exec_driver_sql(_BROKEN_DOCUMENTS).scalars().all()
-    snapshots = 1
-    while found and behind and snapshots < MOST_SNAPSHOTS:
+    chosen: list[Candidate] = []
+    pending: list[UUID] = []
+    gone: list[UUID] = []
+    for snapshots in range(1, MOST_SNAPSHOTS + 1):
         catch_up()
         with snapshot(engine) as connection:
             behind = _behind(connection)
-            seen = [Candidate(*row) for row in connection.exec_driver_sql(_CANDIDATES)]
-            waiting = {candidate.campaign for candidate in seen if candidate.pending}
-            alone = {candidate.campaign for candidate in seen if candidate.on_its_own} - waiting
-            pending += [campaign for campaign in found if campaign in waiting]
-            gone += [campaign for campaign in found if campaign in alone]
-            found = _compare(connection, [campaign for campaign in found if campaign not in waiting | alone])
-            gone += _without_rows(connection, found, seen)
-        snapshots += 1
+            seen = {candidate.campaign: candidate for candidate in _candidates(connection)}
+            if snapshots == 1:
+                chosen = choose(list(seen.values()), newest, most_messages)
+                left = [candidate.campaign for candidate in chosen]
+                not_looked_at = len(seen) - len(chosen)
+                dead_letters = read_letters(connection, STREAM).all
+                broken = connection.exec_driver_sql(_BROKEN_DOCUMENTS).scalars().all()
+            waiting = [campaign for campaign in left if campaign in seen and seen[campaign].pending]
+            alone = [campaign for campaign in left if campaign in seen and seen[campaign].on_its_own]
+            alone = [campaign for campaign in alone if campaign not in waiting]
+            found = _compare(
+                connection, [campaign for campaign in left if campaign not in {*waiting, *alone}]
+            )
+            pending += waiting
+            gone += alone + _without_rows(connection, found, seen)
+        left = list(found)
+        if not (found and behind):
+            break
     undecided = tuple(found) if behind else ()
     left_out = {*pending, *undecided, *gone}
     judged = [candidate for candidate in chosen if candidate.campaign not in left_out]
@@ -193,7 +185,7 @@ def compare(
         pending_changes=undecided,
         rows_gone=tuple(gone),
         broken_documents=tuple(broken),
-        not_looked_at=len(candidates) - len(chosen),
+        not_looked_at=not_looked_at,
         rows_behind=behind,
         dead_letters=dead_letters,
         snapshots=snapshots,
@@ -226,24 +218,18 @@ def judge_comparison(found: Comparison) -> Finding:
     )
     listings = {}
     if found.differences:
-        columns = {
-            "campaign": "string",
-            "template": "string",
-            "counter": "string",
-            "stored": "int",
-            "recomputed": "int",
-        }
         rows = [
             (str(item.campaign), item.template or "", item.counter, item.stored, item.recomputed)
             for item in found.differences
         ]
+        columns = ("campaign", "template", "counter", "stored", "recomputed")
         listings["difference_table"] = Listing.of(columns, rows)
     for name, campaigns in (
         ("left_out_table", [*left_out, *found.rows_gone]),
         ("broken_document_table", found.broken_documents),
     ):
         if campaigns:
-            listings[name] = Listing.of({"campaign": "string"}, [(str(campaign),) for campaign in campaigns])
+            listings[name] = Listing.of(("campaign",), [(str(campaign),) for campaign in campaigns])
     return Finding(
         passed=not wrong,
         sentence=sentence,
@@ -279,18 +265,21 @@ def _compare(connection: sa.Connection, campaigns: Sequence[UUID]) -> dict[UUID,
 
 
 def _without_rows(
-    connection: sa.Connection, found: dict[UUID, list[Difference]], candidates: Sequence[Candidate]
+    connection: sa.Connection, found: dict[UUID, list[Difference]], seen: Mapping[UUID, Candidate]
 ) -> list[UUID]:
     """Takes frozen campaigns out of `found` that lack rows they were counted from; which ones."""
-    frozen = {candidate.campaign for candidate in candidates if candidate.frozen}
-    gone = [
-        campaign
-        for campaign in found
-        if campaign in frozen and connection.exec_driver_sql(_ROWS_GONE, {"campaign": campaign}).scalar_one()
-    ]
+    # Asked only where numbers differ: it costs as much as a recompute.
+    frozen = [campaign for campaign in found if campaign in seen and seen[campaign].frozen]
+    parameters = {"campaigns": frozen}
+    gone = list(connection.exec_driver_sql(statement("campaign_stats", "rows_lost"), parameters).scalars())
     for campaign in gone:
         del found[campaign]
     return gone
+
+
+def _candidates(connection: sa.Connection) -> list[Candidate]:
+    rows = connection.exec_driver_sql(statement("campaign_stats", "comparison_candidates"), {})
+    return [Candidate(*row) for row in rows]
 
 
 def _templates(connection: sa.Connection, query: str, campaign: UUID) -> dict[str | None, Counters]:
@@ -298,4 +287,4 @@ def _templates(connection: sa.Connection, query: str, campaign: UUID) -> dict[st
 
 
 def _behind(connection: sa.Connection) -> int:
-    return int(connection.exec_driver_sql(_BEHIND, {"stream": STREAM}).scalar_one())
+    return sum(shard.rows_behind + shard.more_behind for shard in read_shards(connection, [STREAM]))

@@ -4,7 +4,10 @@ The cursor is a snapshot of the database: what it does not see is new. A run's k
 run bears the snapshot it goes up to. So a tick that is repeated after a crash finds the run it had requested, and goes on
 from there: no second run of other campaigns, and none left out in between.
 
-Here: the decision. Not here: reading (noticed.py), and Dagster (sensors.py).
+Ids and times of rows are not in the order of commits: who goes by them loses the rows of a transaction that commits late. What
+a snapshot did not see and a later one sees is each row once.
+
+Here: reading, and the decision. Not here: Dagster (sensors.py).
 """
 
 from __future__ import annotations
@@ -13,10 +16,15 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from uuid import UUID
 
+import sqlalchemy as sa
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+
+from orchestration.database.statements import statement
 
 # The names stand in the run's config. The others are counted too, by the stream, as they are every second.
 MOST_NAMED = 1000
+# Transactions under way, of those that a snapshot lists in the tag of a run.
+_MOST_LISTED = 64
 
 
 class Cursor(BaseModel):
@@ -91,6 +99,34 @@ class Decision:
     request: Request | None
     cursor: Cursor
     note: str
+
+
+def find_place(connection: sa.Connection, stream: str) -> Place | None:
+    """Where this transaction looks, and what it sees; None where the stream is not registered: the domain is not active.
+
+    Raises:
+        sqlalchemy.exc.DBAPIError: any failure to read.
+    """
+    parameters = {"most": _MOST_LISTED, "stream": stream}
+    row = connection.exec_driver_sql(statement("campaign_stats", "completions_place"), parameters).one()
+    return Place(*row[:4]) if row.registered else None
+
+
+def read_noticed(
+    connection: sa.Connection, seen: str | None, until: str, partitions: tuple[date, date] | None
+) -> Noticed:
+    """The campaigns whose completion the snapshot `seen` did not see and `until` does; without `seen`, all there are.
+
+    Args:
+        partitions: the first and the last day that exist as partitions; None where there are none yet.
+
+    Raises:
+        sqlalchemy.exc.DBAPIError: as `find_place`: an unread table is not an empty one.
+    """
+    from_day, to_day = partitions or (None, None)
+    parameters = {"seen": seen, "until": until, "first": from_day, "last": to_day, "most": MOST_NAMED}
+    row = connection.exec_driver_sql(statement("campaign_stats", "completions_noticed"), parameters).one()
+    return Noticed(row.campaigns, row.gone, row.inside, row.first_day, row.last_day, tuple(row.named))
 
 
 def read_cursor(text: str | None, place: Place) -> tuple[Cursor, str | None]:

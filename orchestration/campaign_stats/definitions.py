@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import dagster as dg
 
-from orchestration.campaign_stats.assets import campaign_computed_stats, campaign_template_stats, sources
-from orchestration.campaign_stats.checks import checks
+from orchestration.campaign_stats.assets import DOMAIN, campaign_computed_stats, campaign_template_stats
+from orchestration.campaign_stats.checks import checks, hourly
 from orchestration.campaign_stats.jobs import jobs
-from orchestration.campaign_stats.schedules import campaign_stats_checks
-from orchestration.campaign_stats.sensors import completed_campaigns, stream_backlog
-from orchestration.dagster_kit.resources import ApplicationDatabase
+from orchestration.campaign_stats.sensors import completed_campaigns, kept
+from orchestration.dagster_kit.assets import source_assets
 
 definitions = dg.Definitions(
-    assets=[*sources, campaign_template_stats, campaign_computed_stats],
+    assets=[*source_assets(DOMAIN), campaign_template_stats, campaign_computed_stats],
     asset_checks=checks,
     jobs=jobs,
-    sensors=[stream_backlog, completed_campaigns],
-    schedules=[campaign_stats_checks],
-    resources={"database": ApplicationDatabase()},
+    sensors=[completed_campaigns],
+    schedules=[hourly],
 )
+
+__all__ = ["definitions", "kept"]

@@ -1,27 +1,20 @@
-"""Whether the documents that are served say what the counters say, and whether what they say is possible.
+"""Whether the documents that are served say what the counters say, whether that is possible, and which wait for an operator.
 
-The counters cannot break the funnel: the table refuses it. A document is JSON, and could say anything.
+The counters cannot break the funnel: the table refuses it. A document is JSON, and could say anything. An amendment waits where
+something late happened to a frozen campaign whose source rows are no longer all there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 import sqlalchemy as sa
 
-from orchestration.dagster_kit.findings import MOST_NAMED, MOST_ROWS, Cell, Finding, Listing, named
-
-_DOCUMENTS = """
-    SELECT count(*), coalesce(sum(jsonb_array_length(template_stats)) FILTER (WHERE jsonb_typeof(template_stats) = 'array'), 0)::bigint
-    FROM headrace.campaign_computed_stats
-"""
-_FAULTS = """
-    SELECT campaign_id, place, is_total, template_name, problem, said, counted, count(*) OVER (), max(nth) OVER ()
-    FROM (SELECT f.*, dense_rank() OVER (ORDER BY f.campaign_id) AS nth FROM headrace.document_faults f) ranked
-    ORDER BY campaign_id, is_total, template_name, problem LIMIT %(most)s
-"""
+from orchestration.dagster_kit.findings import MOST_NAMED, MOST_ROWS, Cell, Finding, Listing, named, stamp
+from orchestration.database.statements import statement
 
 
 @dataclass(frozen=True)
@@ -67,8 +60,11 @@ class Documents:
 
 def read_documents(connection: sa.Connection) -> Documents:
     """All documents there are, against all counters."""
-    documents, templates = connection.exec_driver_sql(_DOCUMENTS).one()
-    rows = connection.exec_driver_sql(_FAULTS, {"most": MOST_ROWS}).all()
+    documents, templates = connection.exec_driver_sql(
+        statement("campaign_stats", "documents_counted"), {}
+    ).one()
+    listed = statement("campaign_stats", "document_faults_listed")
+    rows = connection.exec_driver_sql(listed, {"most": MOST_ROWS}).all()
     faults = tuple(
         DocumentFault(campaign, place, is_total, template, problem, _cell(said), _cell(counted))
         for campaign, place, is_total, template, problem, said, counted, _, _ in rows
@@ -89,14 +85,7 @@ def judge_documents(seen: Documents) -> Finding:
             f"{seen.documents:,} documents with {seen.templates:,} templates say what the counters say: "
             "total ≥ sent ≥ delivered ≥ read, replied ≤ sent, failed ≤ total - delivered"
         )
-    columns = {
-        "campaign": "string",
-        "template": "string",
-        "place": "string",
-        "problem": "string",
-        "said": "string",
-        "counted": "string",
-    }
+    columns = ("campaign", "template", "place", "problem", "said", "counted")
     rows: Sequence[tuple[Cell, ...]] = [
         (
             str(fault.campaign),
@@ -133,3 +122,84 @@ def _text(value: Cell) -> str:
 
 def _campaigns(faults: Sequence[DocumentFault]) -> str:
     return " ".join(list(dict.fromkeys(str(fault.campaign) for fault in faults))[:MOST_NAMED])
+
+
+@dataclass(frozen=True)
+class WaitingAmendment:
+    """An amendment that was put off.
+
+    Attributes:
+        reason: what asked for it: late changes, reopened, recount.
+        since: when it was put off first; times: how often by now.
+        rows_then, rows_now: source rows by table, at the freeze and when it was put off last.
+    """
+
+    campaign: UUID
+    name: str | None
+    reason: str
+    since: datetime
+    times: int
+    rows_then: Mapping[str, int]
+    rows_now: Mapping[str, int]
+
+    def __str__(self) -> str:
+        name = f" ({self.name})" if self.name else ""
+        return f"campaign {self.campaign}{name} since {stamp(self.since)}: {fewer_rows(self.rows_then, self.rows_now)}"
+
+
+@dataclass(frozen=True)
+class WaitingAmendments:
+    """first: the oldest ones; all: how many there are; oldest_seconds: the age of the oldest."""
+
+    first: tuple[WaitingAmendment, ...] = ()
+    all: int = 0
+    oldest_seconds: float = 0.0
+
+
+def fewer_rows(then: Mapping[str, int], now: Mapping[str, int]) -> str:
+    """The tables that have fewer rows now, with how many then and now."""
+    return ", ".join(
+        f"{table} {count:,} → {now.get(table, 0):,}"
+        for table, count in sorted(then.items())
+        if now.get(table, 0) < count
+    )
+
+
+def read_amendments(connection: sa.Connection) -> WaitingAmendments:
+    """The amendments that wait now, the oldest first."""
+    rows = connection.exec_driver_sql(
+        statement("campaign_stats", "amendments_waiting"), {"most": MOST_ROWS}
+    ).all()
+    if not rows:
+        return WaitingAmendments()
+    return WaitingAmendments(tuple(WaitingAmendment(*row[:7]) for row in rows), *rows[0][7:])
+
+
+def judge_amendments(seen: WaitingAmendments) -> Finding:
+    """Passed where none waits; otherwise a warning, for the frozen numbers stand."""
+    sentence = "no amendment of a frozen campaign waits"
+    if seen.all:
+        sentence = (
+            f"{named([str(amendment) for amendment in seen.first], seen.all)}. Something late happened to them, but rows they "
+            "were counted from are gone. To decide: job amend_campaigns for "
+            + " ".join(str(amendment.campaign) for amendment in seen.first[:MOST_NAMED])
+        )
+    columns = ("campaign", "name", "reason", "since", "times", "fewer rows")
+    rows = [
+        (
+            str(amendment.campaign),
+            amendment.name,
+            amendment.reason,
+            stamp(amendment.since),
+            amendment.times,
+            fewer_rows(amendment.rows_then, amendment.rows_now),
+        )
+        for amendment in seen.first
+    ]
+    return Finding(
+        passed=not seen.all,
+        sentence=sentence,
+        severe=False,
+        numbers={"amendments_pending": seen.all, "oldest_seconds": round(seen.oldest_seconds, 1)},
+        listings={"amendments": Listing.of(columns, rows, seen.all)} if seen.all else {},
+    )

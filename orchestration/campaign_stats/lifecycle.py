@@ -1,33 +1,26 @@
 """Freezing, reopening and amending campaigns by an operator's decision.
 
 Here: what is looked at before and after, what is refused, and in which portions it is done. Not here: what freezing means (SQL:
-freeze_campaigns, reopen_campaigns, amend_campaigns; docs/lifecycle.md), and Dagster (jobs.py).
+freeze_campaigns, reopen_campaigns, amend_campaigns; docs/lifecycle.md), Dagster (jobs.py) and the terminal (lifecycle_commands.py).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from uuid import UUID
 
 import sqlalchemy as sa
 
-from orchestration.campaign_stats.amendments import fewer_rows
-from orchestration.campaign_stats.ids import read_ids, say
+from orchestration.campaign_stats.document_checks import fewer_rows
 from orchestration.database.statements import statement
 from orchestration.database.transactions import execute, snapshot
 from orchestration.errors import HeadraceError
 from orchestration.text import LONGEST_NAME, clean, cut
 
 MOST_CAMPAIGNS = 1000
+MOST_SAID = 10
 _FROZEN = ("frozen", "amended")
-
-_LOOK = statement("campaign_stats", "standings")
-_LOST = statement("campaign_stats", "campaigns_with_fewer_rows")
-_FREEZE = "SELECT headrace.freeze_campaigns(%(campaigns)s::uuid[])"
-_REOPEN = "SELECT headrace.reopen_campaigns(%(campaigns)s::uuid[], %(accept)s)"
-_AMEND = "SELECT headrace.amend_campaigns(%(campaigns)s::uuid[], %(accept)s)"
 
 
 @dataclass(frozen=True)
@@ -36,7 +29,7 @@ class Standing:
 
     Attributes:
         exists: the application has it.
-        state: of its life; None: never counted. version, frozen_at: of its document; None: it has none, is not frozen.
+        state: of its life; None: never counted. version: of its document; None: it has none.
         rows_then, rows_now: source rows by table when it was frozen and when its amendment was put off; None: none waits.
     """
 
@@ -45,7 +38,6 @@ class Standing:
     exists: bool
     state: str | None
     version: int | None
-    frozen_at: datetime | None
     rows_then: Mapping[str, int] | None = None
     rows_now: Mapping[str, int] | None = None
 
@@ -53,9 +45,69 @@ class Standing:
     def frozen(self) -> bool:
         return self.state in _FROZEN
 
+    @property
+    def waits(self) -> bool:
+        """For a decision on its amendment."""
+        return self.rows_then is not None
+
     def __str__(self) -> str:
         text = self.state or "never counted"
         return text if self.version is None else f"{text}, version {self.version}"
+
+
+@dataclass(frozen=True)
+class Act:
+    """What an operator can do to campaigns.
+
+    Attributes:
+        name: as jobs and commands have it.
+        statement: does it to %(campaigns)s, with %(accept)s where that is a question.
+        wanted: what a campaign must be, or all are refused with `refused`.
+        applies: to which it is done; the others `are_already`.
+        would: what a dry run says; where fewer rows are accepted, and where not.
+    """
+
+    name: str
+    statement: str
+    wanted: Callable[[Standing], bool]
+    refused: str
+    applies: Callable[[Standing], bool]
+    are_already: str
+    would: tuple[str, str]
+
+
+ACTS = {
+    act.name: act
+    for act in (
+        Act(
+            "freeze",
+            "SELECT headrace.freeze_campaigns(%(campaigns)s::uuid[])",
+            wanted=lambda campaign: campaign.exists,
+            refused="the application has no campaign",
+            applies=lambda campaign: not campaign.frozen,
+            are_already="frozen already",
+            would=("would be frozen", "would be frozen"),
+        ),
+        Act(
+            "reopen",
+            "SELECT headrace.reopen_campaigns(%(campaigns)s::uuid[], %(accept)s)",
+            wanted=lambda campaign: campaign.exists,
+            refused="the application has no campaign",
+            applies=lambda campaign: campaign.frozen,
+            are_already="not frozen",
+            would=("would be reopened", "would be reopened"),
+        ),
+        Act(
+            "amend",
+            "SELECT headrace.amend_campaigns(%(campaigns)s::uuid[], %(accept)s)",
+            wanted=lambda campaign: campaign.waits,
+            refused="no amendment waits for campaign",
+            applies=lambda campaign: True,
+            are_already="",
+            would=("would be counted from fewer rows", "would stay as it is"),
+        ),
+    )
+}
 
 
 @dataclass(frozen=True)
@@ -69,6 +121,26 @@ class Outcome:
     def __str__(self) -> str:
         name = f" ({cut(clean(self.before.name), LONGEST_NAME)})" if self.before.name else ""
         return f"campaign {self.before.id}{name}: {self.said}"
+
+
+def read_ids(texts: Sequence[str]) -> list[UUID]:
+    """Campaign ids from text, each once, in the order given.
+
+    Raises:
+        HeadraceError: some are no UUIDs; it names them.
+    """
+    found: dict[UUID, None] = {}
+    wrong = []
+    for text in texts:
+        try:
+            found[UUID(text.strip())] = None
+        except ValueError:
+            wrong.append(text)
+    if wrong:
+        raise HeadraceError(
+            f"not the id of a campaign, which is a UUID: {say(map(repr, wrong))}; nothing was done"
+        )
+    return list(found)
 
 
 def read_campaigns(texts: Sequence[str]) -> list[UUID]:
@@ -87,132 +159,100 @@ def read_campaigns(texts: Sequence[str]) -> list[UUID]:
     return campaigns
 
 
-def freeze(
-    engine: sa.Engine, campaigns: Sequence[UUID], *, dry_run: bool, log: Callable[[str], None]
-) -> list[Outcome]:
-    """Freezes campaigns now, whatever their status; those that are frozen stay as they are.
+def say(items: Iterable[object]) -> str:
+    """The first ones, and how many more there are."""
+    texts = [str(item) for item in items]
+    more = len(texts) - MOST_SAID
+    return ", ".join(texts[:MOST_SAID]) + (f" and {more} more" if more > 0 else "")
 
-    Each is recomputed from its rows first. A transaction a campaign: what was done stays done if a later one fails.
+
+def carry_out(
+    engine: sa.Engine,
+    act: Act,
+    campaigns: Sequence[UUID],
+    *,
+    accept_fewer_rows: bool,
+    dry_run: bool,
+    log: Callable[[str], None],
+) -> list[Outcome]:
+    """Does it to the campaigns it applies to, one transaction each, and says of every one what became of it.
+
+    What was done stays done if a later one fails.
 
     Args:
+        accept_fewer_rows: for reopen: also where the source has fewer rows than when it was frozen; the numbers will lack them. For
+            amend: true: counted again from the rows that are left, the earlier version kept on record; false: the frozen numbers
+            stand, and the amendment is given up.
         log: told of each campaign, as soon as it is done.
 
     Raises:
-        HeadraceError: the application does not have some of them, and nothing was done; or the database refuses one.
+        HeadraceError: some are not as the act wants them, or lack rows without accept_fewer_rows, and nothing was done; or the
+            database refuses one.
     """
-    before = _look(engine, campaigns)
-    _refuse(before, lambda campaign: not campaign.exists, "the application has no campaign")
-    todo = {campaign.id: "would be frozen" for campaign in before if not campaign.frozen}
-    return _each(engine, before, todo, _FREEZE, False, "is frozen already", dry_run, log)
+    before = look(engine, campaigns)
+    refused = [campaign.id for campaign in before if not act.wanted(campaign)]
+    if refused:
+        raise HeadraceError(f"{act.refused} {say(refused)}; nothing was done")
+    would = act.would[0] if accept_fewer_rows else act.would[1]
+    todo = {campaign.id: would + _rows_gone(campaign, act) for campaign in before if act.applies(campaign)}
+    if act.name == "reopen":
+        lost = _lost(engine, list(todo))
+        if lost and not accept_fewer_rows:
+            named = say(f"{campaign} ({rows})" for campaign, rows in lost.items())
+            raise HeadraceError(
+                f"the source has fewer rows than when it was frozen of campaign {named}; "
+                "accept_fewer_rows: true reopens it without them; nothing was done"
+            )
+        todo |= {campaign: f"{would} without rows that are gone ({rows})" for campaign, rows in lost.items()}
+    done: list[Outcome] = []
+    for campaign in before:
+        after = campaign
+        if campaign.id not in todo:
+            said = f"is {act.are_already}: {campaign}"
+        elif dry_run:
+            said = f"{todo[campaign.id]}; is {campaign}"
+        else:
+            try:
+                after = carry_out_on(engine, act, campaign.id, accept_fewer_rows)
+            except HeadraceError as error:
+                raise HeadraceError(
+                    f"campaign {campaign.id}: {error}; {len(done)} of {len(before)} campaigns were dealt with before it"
+                ) from error
+            said = f"was {campaign}; is {after}"
+        done.append(Outcome(campaign, after, said))
+        log(str(done[-1]))
+    return done
 
 
-def reopen(
-    engine: sa.Engine,
-    campaigns: Sequence[UUID],
-    *,
-    accept_fewer_rows: bool,
-    dry_run: bool,
-    log: Callable[[str], None],
-) -> list[Outcome]:
-    """Makes frozen campaigns live again; the frozen version is kept on record. Those that are not frozen stay as they are.
-
-    Args:
-        accept_fewer_rows: also where the source has fewer rows than when it was frozen: the numbers will lack them.
-        log: as for `freeze`.
+def carry_out_on(engine: sa.Engine, act: Act, campaign: UUID, accept_fewer_rows: bool) -> Standing:
+    """Does it to one campaign, whatever its state, in a transaction of its own; how it stands then.
 
     Raises:
-        HeadraceError: as `freeze`; also, without accept_fewer_rows, for campaigns with fewer rows.
+        HeadraceError: the database refuses it.
     """
-    before = _look(engine, campaigns)
-    _refuse(before, lambda campaign: not campaign.exists, "the application has no campaign")
-    todo = {campaign.id: "would be reopened" for campaign in before if campaign.frozen}
-    lost = _lost(engine, list(todo))
-    if lost and not accept_fewer_rows:
-        named = say(f"{campaign} ({rows})" for campaign, rows in lost.items())
-        raise HeadraceError(
-            f"the source has fewer rows than when it was frozen of campaign {named}; "
-            "accept_fewer_rows: true reopens it without them; nothing was done"
-        )
-    todo.update(
-        {campaign: f"{todo[campaign]} without rows that are gone ({rows})" for campaign, rows in lost.items()}
-    )
-    return _each(engine, before, todo, _REOPEN, accept_fewer_rows, "is not frozen", dry_run, log)
+    execute(engine, [act.statement], {"campaigns": [campaign], "accept": accept_fewer_rows})
+    return look(engine, [campaign])[0]
 
 
-def amend(
-    engine: sa.Engine,
-    campaigns: Sequence[UUID],
-    *,
-    accept_fewer_rows: bool,
-    dry_run: bool,
-    log: Callable[[str], None],
-) -> list[Outcome]:
-    """Decides amendments that wait because the source has fewer rows than when the campaign was frozen.
-
-    Args:
-        accept_fewer_rows: true: counted again from the rows that are left, the earlier version kept on record; false: the
-            frozen numbers stand, and the amendment is given up.
-        log: as for `freeze`.
-
-    Raises:
-        HeadraceError: no amendment waits for some of them, and nothing was done; or the database refuses one.
-    """
-    before = _look(engine, campaigns)
-    _refuse(before, lambda campaign: campaign.rows_then is None, "no amendment waits for campaign")
-    would = "would be counted from fewer rows" if accept_fewer_rows else "would stay as it is"
-    todo = {
-        campaign.id: f"{would} ({fewer_rows(campaign.rows_then or {}, campaign.rows_now or {})})"
-        for campaign in before
-    }
-    return _each(engine, before, todo, _AMEND, accept_fewer_rows, "", dry_run, log)
-
-
-def _look(engine: sa.Engine, campaigns: Sequence[UUID]) -> list[Standing]:
+def look(engine: sa.Engine, campaigns: Sequence[UUID]) -> list[Standing]:
+    """How these campaigns stand, in the order given."""
     with snapshot(engine) as connection:
-        rows = connection.exec_driver_sql(_LOOK, {"campaigns": list(campaigns)})
+        rows = connection.exec_driver_sql(
+            statement("campaign_stats", "standing"), {"campaigns": list(campaigns)}
+        )
         return [Standing(*row) for row in rows]
+
+
+def _rows_gone(campaign: Standing, act: Act) -> str:
+    if act.name != "amend":
+        return ""
+    return f" ({fewer_rows(campaign.rows_then or {}, campaign.rows_now or {})})"
 
 
 def _lost(engine: sa.Engine, campaigns: Sequence[UUID]) -> dict[UUID, str]:
     """Frozen campaigns of which the source has fewer rows now, with the tables and how many there were and are."""
     with snapshot(engine) as connection:
-        rows = connection.exec_driver_sql(_LOST, {"campaigns": list(campaigns)})
+        rows = connection.exec_driver_sql(
+            statement("campaign_stats", "rows_lost"), {"campaigns": list(campaigns)}
+        )
         return {campaign: fewer_rows(then, now) for campaign, then, now in rows}
-
-
-def _refuse(campaigns: Iterable[Standing], wrong: Callable[[Standing], bool], why: str) -> None:
-    refused = [campaign.id for campaign in campaigns if wrong(campaign)]
-    if refused:
-        raise HeadraceError(f"{why} {say(refused)}; nothing was done")
-
-
-def _each(
-    engine: sa.Engine,
-    before: Sequence[Standing],
-    todo: Mapping[UUID, str],
-    statement: str,
-    accept: bool,
-    otherwise: str,
-    dry_run: bool,
-    log: Callable[[str], None],
-) -> list[Outcome]:
-    """Does it to those that are to be done, one transaction each, and says of every campaign what became of it."""
-    done: list[Outcome] = []
-    for campaign in before:
-        after = campaign
-        if campaign.id not in todo:
-            said = f"{otherwise}: {campaign}"
-        elif dry_run:
-            said = f"{todo[campaign.id]}; is {campaign}"
-        else:
-            try:
-                execute(engine, [statement], {"campaigns": [campaign.id], "accept": accept})
-            except HeadraceError as error:
-                raise HeadraceError(
-                    f"campaign {campaign.id}: {error}; {len(done)} of {len(before)} campaigns were dealt with before it"
-                ) from error
-            (after,) = _look(engine, [campaign.id])
-            said = f"was {campaign}; is {after}"
-        done.append(Outcome(campaign, after, said))
-        log(str(done[-1]))
-    return done

@@ -6,78 +6,30 @@ Here: what is asked for, and what is said. Not here: the state machine (SQL, doc
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import click
 
+from orchestration.database.statements import statement
 from orchestration.errors import HeadraceError
-from orchestration.local.target import query
+from orchestration.local.target import query, target
 from orchestration.terminal import say, show_table
+
+if TYPE_CHECKING:
+    from orchestration.campaign_stats.lifecycle import Standing
 
 STATES = ("pending", "live", "settling", "frozen", "amended", "deleted")
 _MOST_CHANGES = 5
 
-# Times as text: an application's may be infinite, or later than Python knows.
-_LIST = """
-    SELECT
-        k.campaign_id::text, coalesce(c.name, d.facts ->> 'name'), CASE WHEN c.campaign_id IS NULL THEN 'deleted' ELSE c.status END,
-        k.state, d.version,
-        to_jsonb(k.completed_at) #>> '{}', to_jsonb(k.settles_until) #>> '{}', to_jsonb(d.frozen_at) #>> '{}',
-        p.campaign_id IS NOT NULL
-    FROM headrace.campaign k
-    LEFT JOIN headrace.campaigns_created() c ON c.campaign_id = k.campaign_id
-    LEFT JOIN headrace.campaign_computed_stats d ON d.campaign_id = k.campaign_id
-    LEFT JOIN headrace.campaign_stats_pending_amendment p ON p.campaign_id = k.campaign_id
-    WHERE k.state = coalesce(%s, k.state)
-    ORDER BY coalesce(c.created_at, (d.facts ->> 'created_at')::timestamptz) DESC NULLS LAST, k.campaign_id DESC
-    LIMIT %s
-"""
 _LIST_COLUMNS = (
-    "campaign",
-    "name",
-    "status",
-    "state",
-    "version",
-    "completed_at",
-    "settles_until",
-    "frozen_at",
-    "amendment_waits",
+    *("campaign", "name", "status", "state", "version"),
+    *("completed_at", "settles_until", "frozen_at", "amendment_waits"),
 )
-_PENDING = """
-    SELECT
-        campaign_id::text, why ->> 'reason', headrace.missing_source_rows(source_rows_then, source_rows_now), times,
-        to_jsonb(first_at) #>> '{}', to_jsonb(last_at) #>> '{}'
-    FROM headrace.campaign_stats_pending_amendment
-    WHERE campaign_id = coalesce(%s::uuid, campaign_id) ORDER BY first_at, campaign_id
-"""
-_PENDING_COLUMNS = (
-    "campaign",
-    "reason",
-    "missing_source_rows",
-    "times",
-    "first_at",
-    "last_at",
-)
-_AMENDMENTS = """
-    SELECT version, to_jsonb(frozen_at) #>> '{}', to_jsonb(amended_at) #>> '{}', why, changed FROM headrace.campaign_stats_amendment
-    WHERE campaign_id = %s ORDER BY id
-"""
+_PENDING_COLUMNS = ("campaign", "reason", "missing_source_rows", "times", "first_at", "last_at")
 _AMENDMENT_COLUMNS = ("version", "frozen_at", "amended_at", "why", "changed")
-# The source row, Headrace's own state, the document's version, whether an amendment waits.
-_LOOK = """
-    SELECT c.campaign_id IS NOT NULL, k.state, d.version, p.campaign_id IS NOT NULL
-    FROM (SELECT %s::uuid AS id) i
-    LEFT JOIN headrace.campaigns_named(ARRAY[i.id]) c ON c.campaign_id = i.id
-    LEFT JOIN headrace.campaign k ON k.campaign_id = i.id
-    LEFT JOIN headrace.campaign_computed_stats d ON d.campaign_id = i.id
-    LEFT JOIN headrace.campaign_stats_pending_amendment p ON p.campaign_id = i.id
-"""
-_FREEZE = "SELECT headrace.freeze_campaigns(ARRAY[%s]::uuid[])"
-_REOPEN = "SELECT headrace.reopen_campaigns(ARRAY[%s]::uuid[], %s)"
-_AMEND = "SELECT headrace.amend_campaigns(ARRAY[%s]::uuid[], %s)"
 
 
 @click.group()
@@ -93,7 +45,7 @@ def campaigns() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Plain JSON.")
 def list_campaigns(state: str | None, limit: int, as_json: bool) -> None:
     """Lists campaigns, newest first: state, version, until when they settle, since when they are frozen."""
-    rows = query(_LIST, [state, limit])
+    rows = query(statement("campaign_stats", "campaigns_listed"), {"state": state, "most": limit})
     if as_json:
         _as_json(_LIST_COLUMNS, rows)
     elif rows:
@@ -114,11 +66,12 @@ def list_campaigns(state: str | None, limit: int, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Plain JSON.")
 def amendments(campaign: str | None, as_json: bool) -> None:
     """Shows how CAMPAIGN (its id) was amended, and what waits for a decision. Without: all that waits."""
-    identity = None if campaign is None else _campaign_id(campaign)
-    if identity is not None and _look(identity)[:2] == (False, None):
-        raise _unknown(identity)
-    waiting = query(_PENDING, [identity])
-    made = [] if identity is None else query(_AMENDMENTS, [identity])
+    identity = None if campaign is None else campaign_id(campaign)
+    if identity is not None:
+        _require_known(_standing([identity]))
+    asked = {"campaign": identity}
+    waiting = query(statement("campaign_stats", "amendments_pending"), asked)
+    made = [] if identity is None else query(statement("campaign_stats", "amendments_made"), asked)
     if as_json:
         found = {"pending": _records(_PENDING_COLUMNS, waiting)}
         if identity is not None:
@@ -174,11 +127,7 @@ def amendments(campaign: str | None, as_json: bool) -> None:
 @click.argument("ids", metavar="ID…", nargs=-1, required=True)
 def freeze(ids: tuple[str, ...]) -> None:
     """Freezes campaigns now, whatever their status: counts them once more; from then on changes are amendments."""
-    for identity in _existing(ids):
-        frozen = query(_FREEZE, [identity])[0][0]
-        state, version = _look(identity)[1:3]
-        already = "" if frozen else "was frozen already: "
-        say(f"campaign {identity} {already}{state}, version {version}")
+    _carry_out("freeze", _existing(ids))
 
 
 @campaigns.command()
@@ -188,11 +137,7 @@ def freeze(ids: tuple[str, ...]) -> None:
 )
 def reopen(ids: tuple[str, ...], accept_fewer_rows: bool) -> None:
     """Makes frozen campaigns live again; a completed one settles once more. The frozen version stays on record."""
-    for identity in _existing(ids):
-        reopened = query(_REOPEN, [identity, accept_fewer_rows])[0][0]
-        state, version = _look(identity)[1:3]
-        already = "" if reopened else "was not frozen: "
-        say(f"campaign {identity} {already}{state}, version {version}")
+    _carry_out("reopen", _existing(ids), accept_fewer_rows)
 
 
 @campaigns.command()
@@ -206,42 +151,54 @@ def amend(ids: tuple[str, ...], accept: bool, discard: bool) -> None:
             "say --accept to recount from the rows that are left, or --discard to let the frozen numbers stand",
             exit_code=2,
         )
-    identities = _existing(ids)
-    if idle := [str(identity) for identity in identities if not _look(identity)[3]]:
+    existing = _existing(ids)
+    if idle := [str(campaign.id) for campaign in existing if not campaign.waits]:
         raise HeadraceError(
             f"no amendment waits for campaign {', '.join(idle)}; headrace campaigns amendments lists those that do"
         )
-    for identity in identities:
-        query(_AMEND, [identity, accept])
-        state, version = _look(identity)[1:3]
-        done = "recounted" if accept else "unchanged"
-        say(f"campaign {identity} {done}: {state}, version {version}")
+    _carry_out("amend", existing, accept, "recounted: " if accept else "unchanged: ")
 
 
-def _existing(ids: Sequence[str]) -> list[UUID]:
-    """The ids, each once, all of campaigns that the application has; otherwise nothing is done."""
-    identities = list(dict.fromkeys(_campaign_id(value) for value in ids))
-    for identity in identities:
-        there, state = _look(identity)[:2]
-        if not there and state in ("frozen", "amended"):
+def _carry_out(name: str, campaigns: Sequence[Standing], accept: bool = False, done: str = "") -> None:
+    """Does it to one after the other, and says of each how it stands then."""
+    from orchestration.campaign_stats.lifecycle import ACTS, carry_out_on
+    from orchestration.database.connections import engine
+
+    act, database = ACTS[name], engine(target()[0])
+    for campaign in campaigns:
+        after = carry_out_on(database, act, campaign.id, accept)
+        say(f"campaign {campaign.id} {done if act.applies(campaign) else f'was {act.are_already}: '}{after}")
+
+
+def _existing(ids: Sequence[str]) -> list[Standing]:
+    """The campaigns of these ids, each once, all of which the application has; otherwise nothing is done."""
+    campaigns = _standing(list(dict.fromkeys(campaign_id(value) for value in ids)))
+    _require_known(campaigns)
+    for campaign in campaigns:
+        if not campaign.exists:
             raise HeadraceError(
-                f"the application has deleted campaign {identity}: its frozen statistics stay as they are"
+                f"the application has deleted campaign {campaign.id}: its frozen statistics stay as they are"
             )
-        if not there:
-            raise _unknown(identity)
-    return identities
+    return campaigns
 
 
-def _look(identity: UUID) -> tuple[bool, str | None, int | None, bool]:
-    there, state, version, waits = query(_LOOK, [identity])[0]
-    return there, state, version, waits
+def _standing(identities: Sequence[UUID]) -> list[Standing]:
+    from orchestration.campaign_stats.lifecycle import look
+    from orchestration.database.connections import engine
+
+    return look(engine(target()[0]), identities)
 
 
-def _unknown(identity: UUID) -> HeadraceError:
-    return HeadraceError(f"there is no campaign {identity}; headrace campaigns list shows those there are")
+def _require_known(campaigns: Iterable[Standing]) -> None:
+    for campaign in campaigns:
+        if not campaign.exists and not campaign.frozen:
+            raise HeadraceError(
+                f"there is no campaign {campaign.id}; headrace campaigns list shows those there are"
+            )
 
 
-def _campaign_id(value: str) -> UUID:
+def campaign_id(value: str) -> UUID:
+    """What was typed as a campaign's id. Raises HeadraceError if it is none."""
     try:
         return UUID(value)
     except ValueError:

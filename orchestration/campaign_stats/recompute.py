@@ -1,7 +1,7 @@
 """Brings the statistics of a window of campaigns up to date.
 
 Here: which campaigns need work, and in which portions. Not here: how a message is counted (SQL,
-dbt_like_sql/campaign_stats), what to show of it (contents.py), and Dagster.
+dbt_like_sql/campaign_stats), what to show of it (summaries.py), and Dagster.
 """
 
 from __future__ import annotations
@@ -18,26 +18,22 @@ import sqlalchemy as sa
 
 from orchestration.database.statements import statement
 from orchestration.database.transactions import execute, snapshot
-from orchestration.engine.rebuilds import is_nobodys
+from orchestration.engine.backlog import MOST_LISTED, FailedRebuild, Rebuilds, read_shards
+from orchestration.engine.rebuilds import Verdict, verdict
 from orchestration.engine.stream import Drained, drain
 from orchestration.errors import HeadraceError
 
 STREAM = "campaign_stats"
 
-# A rebuild holds the campaigns of its transaction, and with them the stream: few, and not many messages.
+# A rebuild holds the campaigns of its transaction, and with them the stream: few, and not many messages. As headrace.rebuild_pick
+# has it for those that settle, which some of these may do.
 MOST_CAMPAIGNS_AT_ONCE = 20
-MOST_MESSAGES_AT_ONCE = 20_000
+MOST_MESSAGES_AT_ONCE = 5_000
 _TIMED_OUT = 3
 _MOST_TOLD = 3
 # Whoever waits for the run takes it for dead when it has said nothing for minutes (reporting.RUN_IS_DEAD_AFTER).
 _SAY_EVERY_SECONDS = 30.0
 
-_WINDOW = statement("campaign_stats", "campaigns_to_recompute")
-# Documents that are missing, or do not say what the counters say. Frozen ones stand: the check says what is wrong with
-# them, and a rebuild amends them on record.
-_WRONG_DOCUMENTS = statement("campaign_stats", "wrong_documents")
-# What was there when the drain began, and is not applied yet.
-_STILL_BEHIND = statement("campaign_stats", "still_behind")
 _REBUILD = "SELECT headrace.rebuild_campaign_stats(%(campaigns)s::uuid[])"
 # A document is written by who holds its campaign: between reading the counters and writing it, none may move.
 _REFRESH = ("SELECT headrace.refresh_unfrozen_documents(%(campaigns)s::uuid[])",)
@@ -141,6 +137,20 @@ def bring_up_to_date(
     return Upkeep(drained, len(campaigns), done, corrected)
 
 
+def read_rebuilds(connection: sa.Connection) -> Rebuilds:
+    """What of the stream waits to be rebuilt, and what cannot be."""
+    waiting, seconds, all_failed = connection.exec_driver_sql(
+        statement("campaign_stats", "rebuilds"), {}
+    ).one()
+    failed: tuple[FailedRebuild, ...] = ()
+    if all_failed:
+        rows = connection.exec_driver_sql(
+            statement("campaign_stats", "rebuilds_failed"), {"most": MOST_LISTED}
+        )
+        failed = tuple(FailedRebuild(*row) for row in rows)
+    return Rebuilds(waiting, seconds, failed, all_failed)
+
+
 def mend_documents(engine: sa.Engine, window: Window) -> int:
     """Writes the documents of the window that are missing or differ from the counters; how many there were.
 
@@ -165,7 +175,12 @@ def window_campaigns(engine: sa.Engine, window: Window, named: Sequence[UUID] = 
     """The window's campaigns and those that are named, newest first."""
     parameters = {**window.parameters, "named": list(named)}
     with snapshot(engine) as connection:
-        return [Campaign(*row) for row in connection.exec_driver_sql(_WINDOW, parameters)]
+        return [
+            Campaign(*row)
+            for row in connection.exec_driver_sql(
+                statement("campaign_stats", "campaigns_of_window"), parameters
+            )
+        ]
 
 
 def portions(campaigns: Iterable[Campaign]) -> Iterator[list[Campaign]]:
@@ -203,9 +218,10 @@ def _rebuild_portion(engine: sa.Engine, campaigns: Sequence[UUID], failed: dict[
         cause = error.__cause__
         if not isinstance(cause, sa.exc.DBAPIError) or not isinstance(cause.orig, psycopg.Error):
             raise
-        if is_nobodys(cause.orig):
+        found = verdict(cause.orig, campaigns)
+        if found is Verdict.ENDS_ALL:
             raise
-        if len(campaigns) == 1:
+        if found is Verdict.AT_FAULT:
             failed[campaigns[0]] = str(error)
             return 0
     return sum(_rebuild_portion(engine, [campaign], failed) for campaign in campaigns)
@@ -236,11 +252,21 @@ def telling(
 
 
 def _is_behind(engine: sa.Engine, began: datetime) -> bool:
+    """Whether something that was there then is not applied yet, or the stream stands still."""
     with snapshot(engine) as connection:
-        parameters = {"stream": STREAM, "began": began}
-        return bool(connection.exec_driver_sql(_STILL_BEHIND, parameters).scalar_one())
+        now = connection.exec_driver_sql("SELECT clock_timestamp()").scalar_one()
+        shards = read_shards(connection, [STREAM])
+    return any(
+        shard.state != "active"
+        or (
+            (shard.rows_behind > 0 or shard.more_behind)
+            and now - timedelta(seconds=shard.seconds_behind) <= began
+        )
+        for shard in shards
+    )
 
 
 def _wrong_documents(engine: sa.Engine, window: Window) -> list[UUID]:
     with snapshot(engine) as connection:
-        return [row[0] for row in connection.exec_driver_sql(_WRONG_DOCUMENTS, window.parameters)]
+        found = connection.exec_driver_sql(statement("campaign_stats", "wrong_documents"), window.parameters)
+        return list(found.scalars())

@@ -22,22 +22,18 @@ from orchestration.dagster_kit.findings import (
     short,
     stamp,
 )
+from orchestration.database.statements import statement
 
 # What the provider documents and what counts for nothing: no reason to warn.
 DOCUMENTED = frozenset({"deleted"})
 
-_ORPHANS = """
-    SELECT status, statuses, orphaned, in_messages, oldest, newest, examples
-    FROM headrace.orphaned_statuses(make_interval(secs => %(older)s), %(examples)s)
-"""
+_ORPHANS = (
+    "SELECT status, statuses, orphaned, in_messages, oldest, newest, examples"
+    " FROM headrace.orphaned_statuses(make_interval(secs => %(older)s), %(examples)s)"
+)
 _VALUES = "SELECT value, known, row_count, example FROM headrace.source_values(%(table)s)"
 # A check is no place to read millions of rows.
 MOST_COUNTED = 100_000
-_REJECTS = """
-    SELECT reason, count(*), sum(times)::bigint, min(first_at), max(last_at), (array_agg(id ORDER BY last_at DESC))[1:%(examples)s]::text[],
-        count(*) OVER (), sum(count(*)) OVER ()::bigint, sum(sum(times)) OVER ()::bigint
-    FROM (SELECT * FROM headrace.webhook_reject WHERE NOT notice LIMIT 100000) r GROUP BY reason ORDER BY 2 DESC, 1 LIMIT %(most)s
-"""
 
 
 @dataclass(frozen=True)
@@ -114,15 +110,7 @@ def judge_orphans(
         sentence = f"all {of[3:]} belong to a message; {orphaned:,} of them to one outside of campaigns"
     else:
         sentence = f"all {of[3:]} belong to a row of send_queue"
-    columns = {
-        "status": "string",
-        "statuses": "int",
-        "orphaned": "int",
-        "in_messages": "int",
-        "oldest": "string",
-        "newest": "string",
-        "examples": "string",
-    }
+    columns = ("status", "statuses", "orphaned", "in_messages", "oldest", "newest", "examples")
     rows = [
         (
             _name(item.status),
@@ -169,7 +157,7 @@ def judge_values(seen: Sequence[Value], table: str, column: str) -> Finding:
         sentence += (
             f"; documented, and counting for nothing: {counts((_name(i.value), i.rows) for i in documented)}"
         )
-    columns = {"value": "string", "rows": "int", "example_id": "string"}
+    columns = ("value", "rows", "example_id")
     listed = [(_name(item.value), item.rows, item.example) for item in (*unknown, *documented)]
     return Finding(
         passed=not unknown,
@@ -188,7 +176,7 @@ def judge_values(seen: Sequence[Value], table: str, column: str) -> Finding:
 def read_rejects(connection: sa.Connection) -> tuple[list[Rejects], int, int, int]:
     """Rejects by reason, the most frequent first; how many reasons, items and deliveries there are in all."""
     parameters = {"examples": MOST_NAMED, "most": MOST_ROWS}
-    rows = connection.exec_driver_sql(_REJECTS, parameters).all()
+    rows = connection.exec_driver_sql(statement("campaign_stats", "webhook_rejects"), parameters).all()
     reasons, items, times = rows[0][6:] if rows else (0, 0, 0)
     return [Rejects(*row[:6]) for row in rows], reasons, items, times
 
@@ -203,14 +191,7 @@ def judge_rejects(seen: Sequence[Rejects], reasons: int, items: int, times: int)
         if items
         else "every part of every webhook was taken in"
     )
-    columns = {
-        "reason": "string",
-        "items": "int",
-        "times": "int",
-        "first": "string",
-        "last": "string",
-        "examples": "string",
-    }
+    columns = ("reason", "items", "times", "first", "last", "examples")
     rows = [
         (i.reason, i.items, i.times, stamp(i.first_at), stamp(i.last_at), ", ".join(i.examples)) for i in seen
     ]

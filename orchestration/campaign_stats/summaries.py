@@ -1,6 +1,6 @@
 """What is stored of campaigns, to be shown: rows, counters, a table of them, and one of templates or campaigns.
 
-Here: reading, and the tables. Not here: making sure that it is up to date (upkeep.py), the picture (funnel.py),
+Here: reading, and the tables. Not here: making sure that it is up to date (recompute.py), the picture (funnel.py),
 and Dagster.
 """
 
@@ -14,6 +14,7 @@ import sqlalchemy as sa
 
 from orchestration.campaign_stats.counters import (
     ASIDE,
+    COUNTERS,
     STEPS,
     Counters,
     bar_text,
@@ -21,33 +22,21 @@ from orchestration.campaign_stats.counters import (
     percent_text,
 )
 from orchestration.campaign_stats.recompute import Window
-from orchestration.campaign_stats.tables import COMPUTED_STATS, COUNTERS, TEMPLATE_STATS
 from orchestration.database.statements import statement
 from orchestration.text import LONGEST_NAME, markdown_text, name_text
 
+TEMPLATE_STATS = "campaign_template_stats"
+COMPUTED_STATS = "campaign_computed_stats"
+ASSETS = (TEMPLATE_STATS, COMPUTED_STATS)
+
 # A table in the UI is for reading, and every event keeps its own.
 MOST_LINES = 20
-_BAR_LETTERS = 12
-_NO_MESSAGES = Counters()
-
-# The day is null where campaigns of several days are asked for at once.
-_TOTALS = {
-    TEMPLATE_STATS: statement("campaign_stats", "template_totals"),
-    COMPUTED_STATS: statement("campaign_stats", "document_totals"),
-}
-_LINES = {
-    TEMPLATE_STATS: statement("campaign_stats", "template_lines"),
-    COMPUTED_STATS: statement("campaign_stats", "document_lines"),
-}
-# The columns of a line before its counters.
-_LABELS = {
-    TEMPLATE_STATS: ("template", "campaigns"),
-    COMPUTED_STATS: ("campaign", "status", "state", "version", "computed (UTC)"),
-}
 _ROWS = {
     TEMPLATE_STATS: "SELECT count(*) FROM headrace.campaign_template_stats",
     COMPUTED_STATS: "SELECT count(*) FROM headrace.campaign_computed_stats",
 }
+_BAR_LETTERS = 12
+_NO_MESSAGES = Counters()
 
 
 @dataclass(frozen=True)
@@ -106,18 +95,25 @@ def of_all(connection: sa.Connection, table: str) -> Summary:
 def _summaries(
     connection: sa.Connection, table: str, parameters: Mapping[str, object]
 ) -> dict[date | None, Summary]:
-    labels = _LABELS[table]
+    """By day; of campaigns of several days at once, by None."""
     lines: dict[date | None, list[Line]] = {}
-    for row in connection.exec_driver_sql(_LINES[table], {**parameters, "most": MOST_LINES}):
-        label = dict(zip(labels, row[2 : 2 + len(labels)], strict=True))
-        counters = Counters(*(value or 0 for value in row[2 + len(labels) :]))
-        lines.setdefault(row[0], []).append(Line(label, counters))
+    found = connection.exec_driver_sql(
+        statement("campaign_stats", f"{table}_lines"), {**parameters, "most": MOST_LINES}
+    )
+    for row in found.mappings():
+        label = {name: value for name, value in row.items() if name not in ("day", "place", *COUNTERS)}
+        lines.setdefault(row["day"], []).append(Line(label, _counters(row)))
+    totals = connection.exec_driver_sql(statement("campaign_stats", f"{table}_totals"), dict(parameters))
     return {
-        row[0]: Summary(
-            row[1], row[2], Counters(*(value or 0 for value in row[4:])), tuple(lines.get(row[0], ())), row[3]
+        row["day"]: Summary(
+            row["campaigns"], row["row_count"], _counters(row), tuple(lines.get(row["day"], ())), row["lines"]
         )
-        for row in connection.exec_driver_sql(_TOTALS[table], dict(parameters))
+        for row in totals.mappings()
     }
+
+
+def _counters(row: sa.RowMapping) -> Counters:
+    return Counters(**{counter: row[counter] or 0 for counter in COUNTERS})
 
 
 def markdown(lines: Sequence[Line], all_lines: int) -> str:

@@ -1,7 +1,6 @@
 """What a check found, before it is put into Dagster's words: passed or not, in a sentence, with numbers and lists.
 
-Here: the shape that all checks share. Not here: what they look at (documents.py, statuses.py, stream_state.py,
-orchestration/engine/capture.py), and Dagster (checks.py).
+Here: the shape that all checks share. Not here: what they look at (stream_findings.py, the domains), and Dagster (checks.py).
 """
 
 from __future__ import annotations
@@ -13,6 +12,8 @@ from datetime import datetime
 from orchestration.text import clean, cut
 
 Cell = str | int | float | None
+
+_TYPES = {str: "string", int: "int", float: "float"}
 
 # Lists are cut here, and say how many there are.
 MOST_ROWS = 50
@@ -29,8 +30,14 @@ class Listing:
     total: int
 
     @staticmethod
-    def of(columns: Mapping[str, str], rows: Sequence[tuple[Cell, ...]], total: int | None = None) -> Listing:
-        return Listing(columns, rows[:MOST_ROWS], len(rows) if total is None else total)
+    def of(names: Sequence[str], rows: Sequence[tuple[Cell, ...]], total: int | None = None) -> Listing:
+        """The first rows, with columns of the types of what stands in them. total: how many there are, if not all are given."""
+        shown = rows[:MOST_ROWS]
+        types = {
+            name: next((_TYPES[type(row[n])] for row in shown if row[n] is not None), "string")
+            for n, name in enumerate(names)
+        }
+        return Listing(types, shown, len(rows) if total is None else total)
 
 
 @dataclass(frozen=True)
@@ -67,14 +74,6 @@ def counts(pairs: Iterable[tuple[str, int]]) -> str:
 def short(text: str) -> str:
     """Text from outside, on one line and not too long."""
     return cut(clean(text), LONGEST)
-
-
-def age(seconds: float) -> str:
-    """A duration for people: 90 s, 12 min, 5 h, 3 days."""
-    for size, unit in ((172_800, "days"), (7_200, "h"), (120, "min")):
-        if seconds >= size:
-            return f"{seconds / {'days': 86_400, 'h': 3_600, 'min': 60}[unit]:.0f} {unit}"
-    return f"{seconds:.0f} s"
 
 
 def stamp(moment: datetime | None) -> str | None:

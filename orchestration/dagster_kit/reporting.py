@@ -4,7 +4,7 @@ The database keeps, per asset and UTC day, a running total of changed rows. The 
 Dagster was told of, and when. What is decided comes before the cursor: after a crash in between, the same is
 decided again.
 
-Here: the decision. Not here: reading (progress.py), and Dagster (sensors.py).
+Here: the decision, of one domain at a time. Not here: reading, and Dagster (sensors.py).
 """
 
 from __future__ import annotations
@@ -14,8 +14,6 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, NonNegativeInt, ValidationError
-
-from orchestration.campaign_stats.tables import ASSETS
 
 # An asset that Dagster has not heard of for so long is late. Quiet is not late: see REPORT_QUIET_EVERY.
 FRESHNESS_WINDOW = timedelta(minutes=10)
@@ -50,6 +48,7 @@ class Cursor(BaseModel):
     since: when this cursor began. assets: per asset, by the sum of its days. days: per asset and day.
     final: days that were reported as final and are so still.
     catch_ups, catch_up_at: how many catch-up runs were requested, and when the last one was.
+    others: the same of the other domains; the first one's stands above, where it stood when it was alone.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -60,6 +59,11 @@ class Cursor(BaseModel):
     final: list[date] = []
     catch_ups: NonNegativeInt = 0
     catch_up_at: AwareDatetime | None = None
+    others: dict[str, Cursor] = {}
+
+    def text(self) -> str:
+        """As it is stored."""
+        return self.model_dump_json(exclude=None if self.others else {"others"})
 
 
 @dataclass(frozen=True)
@@ -79,12 +83,12 @@ class Seen:
         now: the database's clock, with time zone.
         rows_behind: committed changes that the stream has not applied.
         seconds_behind: age of the oldest of them.
-        rebuilds: campaigns that wait for their rebuild, or have settled and wait to be frozen.
-        rebuild_days: first and last UTC day of their creation; None where none has one.
+        rebuilds: how much waits to be recomputed.
+        rebuild_days: first and last UTC day that it is of; None where it is of none.
         blocked: the stream cannot go on before an operator rebases it.
         worker_alive: a worker that serves the stream runs.
-        final_days: UTC days that are over and whose campaigns are all frozen, or gone. A day that gets another campaign later is
-            final no more, until that one is frozen too.
+        final_days: UTC days that are over and of which everything is frozen, or gone. A day that gets something new later is
+            final no more, until that is frozen too.
     """
 
     now: datetime
@@ -123,7 +127,7 @@ class Event:
         day: its partition; None: all of it.
         rows_changed: since the last one.
         picture: with a picture of what is stored: once an hour, for Dagster keeps all of them.
-        final: every campaign of the day is frozen.
+        final: the day will not change any more.
     """
 
     asset: str
@@ -176,7 +180,8 @@ def decide(
     runs: CatchUpRuns,
     partitions: tuple[date, date] | None,
     cursor: Cursor,
-    assets: Sequence[str] = ASSETS,
+    assets: Sequence[str],
+    stream: str,
     hidden: Set[str] = frozenset(),
 ) -> Decision:
     """What to report and to request now.
@@ -186,6 +191,7 @@ def decide(
             brings the results back.
         partitions: the first and the last day that exist as partitions; None where there are none yet.
         assets: those that are reported on; activity of others is another domain's.
+        stream: which keeps them up to date, for the note.
     """
     totals = {asset: sum(a.rows_changed for a in seen.activity if a.asset == asset) for asset in assets}
     days, days_reported, final = _days(seen, cursor, partitions, assets)
@@ -204,7 +210,7 @@ def decide(
             catch_ups=cursor.catch_ups + (catch_up is not None),
             catch_up_at=seen.now if catch_up is not None else cursor.catch_up_at,
         ),
-        note=_note(seen, runs, partitions, len(whole) + len(days)),
+        note=_note(seen, runs, partitions, len(whole) + len(days), stream),
     )
 
 
@@ -310,12 +316,14 @@ def _inside(days: Iterable[date], partitions: tuple[date, date]) -> Iterable[dat
         yield min(ends[-1], partitions[1])
 
 
-def _note(seen: Seen, runs: CatchUpRuns, partitions: tuple[date, date] | None, events: int) -> str:
+def _note(
+    seen: Seen, runs: CatchUpRuns, partitions: tuple[date, date] | None, events: int, stream: str
+) -> str:
     reported = f"{events} materializations reported" if events else "nothing new to report"
     if seen.blocked:
         return (
-            "stream campaign_stats is blocked: the database was restored or cloned, or the stream was idle "
-            f"for too long; run: headrace streams rebase campaign_stats; {reported}"
+            f"stream {stream} is blocked: the database was restored or cloned, or the stream was idle "
+            f"for too long; run: headrace streams rebase {stream}; {reported}"
         )
     if seen.drained:
         return f"everything is applied; {reported}"

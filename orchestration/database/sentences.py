@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import psycopg
 import sqlalchemy as sa
@@ -49,9 +49,18 @@ def retry_delay(failures: int, uniform: Callable[[float, float], float] = random
     return uniform(0.0, min(5.0, 0.05 * 2.0 ** min(failures, 10)))
 
 
+def said(error: Exception, *, detail: bool = False) -> str:
+    """A server's or driver's message on one line, without the statement and where in it. detail: which row or value, too."""
+    problem = getattr(error, "orig", None) or error
+    if isinstance(problem, psycopg.Error) and problem.diag.message_primary:
+        told = [problem.diag.message_primary, problem.diag.message_detail if detail else None]
+        return " ".join(": ".join(filter(None, told)).split())
+    return " ".join(str(problem).split())
+
+
 def explain(error: psycopg.Error) -> str:
     """A database error as a sentence that says what to do: the server's message, without the statement it ran."""
-    problem = " ".join((error.diag.message_primary or str(error)).split())
+    problem = said(error)
     match error.sqlstate:
         case "42501":
             return (
@@ -64,15 +73,6 @@ def explain(error: psycopg.Error) -> str:
             return problem
 
 
-def connection_problem(error: Exception) -> str:
-    """A driver's or server's message on one line: what and which, without the statement and where in it."""
-    problem = getattr(error, "orig", None) or error
-    if isinstance(problem, psycopg.Error) and problem.diag.message_primary:
-        told = [problem.diag.message_primary, problem.diag.message_detail]
-        return " ".join(": ".join(filter(None, told)).split())
-    return " ".join(str(problem).split())
-
-
 def cannot_connect(error: Exception) -> HeadraceError:
     if isinstance(error, psycopg.ProgrammingError) and error.sqlstate is None:
         # libpq could not read the URL; its message may quote it, and with it the password.
@@ -82,16 +82,34 @@ def cannot_connect(error: Exception) -> HeadraceError:
             exit_code=2,
         )
     return HeadraceError(
-        f"cannot connect to the database: {connection_problem(error)}; check HEADRACE_DATABASE_URL "
+        f"cannot connect to the database: {said(error, detail=True)}; check HEADRACE_DATABASE_URL "
         "(postgresql://user:password@host:5432/database) and that the server runs",
         exit_code=2,
     )
 
 
-def as_sentence(error: sa.exc.DBAPIError) -> HeadraceError:
-    """A database error as what is wrong and what to do about it."""
-    if isinstance(error.orig, psycopg.Error) and error.orig.sqlstate is not None:
-        return HeadraceError(log_text(explain(error.orig)))
-    if isinstance(error.orig, psycopg.OperationalError):
+def as_sentence(
+    error: psycopg.Error | sa.exc.DBAPIError,
+    *,
+    by: str = "",
+    advice: Mapping[str, str] | None = None,
+    exit_code: int = 1,
+) -> HeadraceError:
+    """A database error as what is wrong and what to do about it. SQLAlchemy connects and asks in one: no connection is said as that.
+
+    Args:
+        by: whose error it is, where that is worth saying.
+        advice: SQLSTATE to what is to be done; in place of what `explain` says.
+    """
+    orig = error.orig if isinstance(error, sa.exc.DBAPIError) else error
+    if isinstance(error, sa.exc.DBAPIError) and (
+        error.connection_invalidated or (isinstance(orig, psycopg.OperationalError) and orig.sqlstate is None)
+    ):
         return cannot_connect(error)
-    return HeadraceError(log_text(connection_problem(error)))
+    if advice is not None or not isinstance(orig, psycopg.Error):
+        told = said(error, detail=True)
+        todo = (advice or {}).get(getattr(orig, "sqlstate", None) or "")
+        told += f"; {todo}" if todo else ""
+    else:
+        told = explain(orig)
+    return HeadraceError(log_text(f"{by}: {told}" if by else told), exit_code=exit_code)

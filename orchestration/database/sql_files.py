@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from graphlib import TopologicalSorter
 from importlib.resources import files
@@ -16,14 +16,19 @@ from orchestration.database.statements import FOLDER
 
 SQL_ROOT: Traversable = files("dbt_like_sql")
 # Folders whose files make nothing that stays.
-RUN_BY_PYTHON = ("rights", FOLDER)
+RUN_BY_PYTHON = ("rights", "migrations", FOLDER)
 
 
-def migration_sql(name: str) -> list[str]:
-    """The statements of a migration's SQL file, in order."""
-    return split_statements(
-        SQL_ROOT.joinpath("migrations", "versions", f"{name}.sql").read_text(encoding="utf-8")
-    )
+def migration_folders(domains: Iterable[str]) -> list[Path]:
+    """Where tables are made: the folder of the first versions, and each domain's own. Not all of them are there."""
+    root = Path(str(SQL_ROOT))
+    return [root / "migrations" / "versions", *(root / domain / "migrations" for domain in domains)]
+
+
+def migration_sql(name: str, domain: str | None = None) -> list[str]:
+    """The statements of a migration's SQL file, in order; of a domain's own folder where one is named."""
+    (folder,) = migration_folders([domain])[1:] if domain else migration_folders([])
+    return split_statements((folder / f"{name}.sql").read_text(encoding="utf-8"))
 
 
 def split_statements(script: str) -> list[str]:
@@ -49,12 +54,13 @@ def split_statements(script: str) -> list[str]:
 
 @dataclass(frozen=True)
 class SqlObject:
-    """One rendered file. kind is its folder: staging, models, functions, capture…"""
+    """One rendered file. kind is its folder: staging, models, functions, capture…; settings: names of those written into it."""
 
     name: str
     domain: str
     kind: str
     sql: str
+    settings: frozenset[str] = frozenset()
 
 
 def quoted(identifier: str) -> str:
@@ -67,14 +73,19 @@ def quoted_literal(text: str) -> str:
 
 
 def load_objects(
-    domain: str, source_schema: str, types: Mapping[str, Mapping[str, str]], constants: Mapping[str, object]
+    domain: str, source_schema: str, types: Mapping[str, Mapping[str, str]], seconds: Mapping[str, str]
 ) -> list[SqlObject]:
     """The SQL files of one domain, rendered for a database.
 
     Args:
         types: per source table the columns that are there, and their types as SQL names them.
-        constants: settings that are written into functions.
+        seconds: by its name how long each setting is that is a time; a file has it written in by {{ seconds('name') }}.
     """
+    used: set[str] = set()
+
+    def seconds_of(setting: str) -> str:
+        used.add(setting)
+        return seconds[setting]
 
     def optional(table: str, column: str, present: str, absent: str) -> str:
         return present if column in types.get(table, {}) else absent
@@ -90,15 +101,17 @@ def load_objects(
         "optional": optional,
         "regclass": regclass,
         "type": lambda table, column: types[table].get(column, "text"),
-        **constants,
+        "domain": domain,
+        "seconds": seconds_of,
     }
     objects = []
     for path in _sql_files(SQL_ROOT.joinpath(domain)):
         kind = path.parent.name if path.parent.name != domain else "domain"
         if kind in RUN_BY_PYTHON:
             continue
+        used.clear()
         rendered = environment.from_string(path.read_text(encoding="utf-8")).render(context)
-        objects.append(SqlObject(path.stem, domain, kind, rendered))
+        objects.append(SqlObject(path.stem, domain, kind, rendered, frozenset(used)))
     return objects
 
 

@@ -15,9 +15,9 @@ import sqlalchemy as sa
 
 from orchestration.database.sentences import (
     as_sentence,
-    connection_problem,
     is_passing,
     retry_delay,
+    said,
 )
 from orchestration.errors import HeadraceError
 
@@ -48,7 +48,7 @@ def snapshot(engine: sa.Engine, *, timeout_seconds: float = 0) -> Iterator[sa.Co
     except sa.exc.DBAPIError as error:
         if timeout_seconds and isinstance(error.orig, psycopg.errors.QueryCanceled):
             raise HeadraceError(
-                f"{connection_problem(error)} ({timeout_seconds:g} s); the database is busy, or the tables have outgrown it"
+                f"{said(error, detail=True)} ({timeout_seconds:g} s); the database is busy, or the tables have outgrown it"
             ) from error
         raise as_sentence(error) from error
 

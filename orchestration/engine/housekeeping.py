@@ -15,9 +15,8 @@ from datetime import date, timedelta
 import psycopg
 
 from orchestration.database.connections import connect
-from orchestration.database.sentences import explain, is_passing
+from orchestration.database.sentences import as_sentence, is_passing
 from orchestration.engine.stream import Drained, drain
-from orchestration.errors import HeadraceError
 
 _ONE_DAY = timedelta(days=1)
 # What one round deletes of the DEFAULT partition at most, in portions of 10,000.
@@ -170,7 +169,7 @@ async def housekeep_once(database_url: str, retention: timedelta, lost_after: ti
     except psycopg.Error as error:
         if is_passing(error):
             return Housekeeping(postponed=1)  # whoever comes next does it
-        raise HeadraceError(explain(error), exit_code=2) from error
+        raise as_sentence(error, exit_code=2) from error
     finally:
         await connection.close()
 
@@ -210,6 +209,6 @@ async def add_partitions_once(database_url: str) -> int:
     except psycopg.Error as error:
         if is_passing(error):
             return 0
-        raise HeadraceError(explain(error), exit_code=2) from error
+        raise as_sentence(error, exit_code=2) from error
     finally:
         await connection.close()

@@ -12,8 +12,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 
 import psycopg
+
+from orchestration.database.sentences import said
 
 # More than a campaign of ten million messages takes. Set for the transaction, before its statement begins: whatever
 # statement_timeout the role or the database has, it neither stops a rebuild early nor lets one run for ever.
@@ -47,6 +50,21 @@ def is_nobodys(error: psycopg.Error) -> bool:
         ("could not open relation", "cache lookup failed", "tuple concurrently")
     )
     return code[:2] in _NOBODYS_CLASSES or code in _NOBODYS_CODES or gone
+
+
+class Verdict(Enum):
+    """What follows from an error of a transaction that recomputed several things: it ends all, each is tried alone, or one is at fault."""
+
+    ENDS_ALL = "ends all"
+    EACH_ALONE = "each alone"
+    AT_FAULT = "at fault"
+
+
+def verdict(error: psycopg.Error, items: Sequence[object]) -> Verdict:
+    """What to do about an error, whoever recomputed these items: a worker from the queue, or a run by name."""
+    if not items or is_nobodys(error):
+        return Verdict.ENDS_ALL
+    return Verdict.EACH_ALONE if len(items) > 1 else Verdict.AT_FAULT
 
 
 async def rebuild_next(
@@ -112,14 +130,14 @@ async def _attempt(
             else:
                 suspects.lost[stream] = alone
             raise
-        if not items or error.sqlstate is None or is_nobodys(error):
-            raise
-        if len(items) > 1:
-            suspects.alone[stream] = items
-        else:
-            problem = error.diag.message_primary or str(error)
-            seconds = time.monotonic() - began
-            await _put_off(connection, stream, items, error.sqlstate, problem, seconds)
+        match verdict(error, items):
+            case Verdict.ENDS_ALL:
+                raise
+            case Verdict.EACH_ALONE:
+                suspects.alone[stream] = items
+            case Verdict.AT_FAULT:
+                seconds = time.monotonic() - began
+                await _put_off(connection, stream, items, error.sqlstate or "", said(error), seconds)
     return len(items)
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import psycopg
 
 from orchestration.database.connections import connect
-from orchestration.database.sentences import explain, is_data_error, is_passing, retry_delay
+from orchestration.database.sentences import as_sentence, explain, is_data_error, is_passing, retry_delay
 from orchestration.database.sessions import AsyncSession
 from orchestration.engine.in_the_way import what_is_in_the_way
 from orchestration.engine.line import attend
@@ -316,7 +316,7 @@ async def drain(
                 last_problem = explain(error)
                 failures += 1
                 if not is_passing(error):
-                    raise HeadraceError(last_problem) from error
+                    raise as_sentence(error) from error
                 pause = retry_delay(failures)
                 if connection.closed:
                     attending.cancel()

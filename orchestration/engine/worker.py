@@ -16,7 +16,7 @@ import psycopg
 import structlog
 
 from orchestration.database.connections import connect
-from orchestration.database.sentences import explain, is_passing, retry_delay
+from orchestration.database.sentences import as_sentence, explain, is_passing, retry_delay
 from orchestration.engine.housekeeping import housekeep
 from orchestration.engine.line import attend
 from orchestration.engine.rebuilds import Suspects
@@ -105,7 +105,7 @@ class Worker:
                         exit_code=2,
                     )
         except psycopg.Error as error:
-            raise HeadraceError(f"worker: {explain(error)}", exit_code=2) from error
+            raise as_sentence(error, by="worker", exit_code=2) from error
         finally:
             await connection.close()
 

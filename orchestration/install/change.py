@@ -15,8 +15,9 @@ import psycopg
 import sqlalchemy as sa
 
 from orchestration.database.connections import engine
-from orchestration.database.sentences import cannot_connect, connection_problem
+from orchestration.database.sentences import as_sentence, said
 from orchestration.database.sql_files import quoted_literal
+from orchestration.database.statements import statement
 from orchestration.errors import HeadraceError, Problem
 from orchestration.install.contract import OLDEST_SERVER
 
@@ -33,29 +34,6 @@ _HURRY_AUTOVACUUM = (
     f"SELECT set_config('deadlock_timeout', '{LOCK_TIMEOUT_MS // 2}ms', true)"
     " WHERE has_parameter_privilege('deadlock_timeout', 'SET')"
 )
-# Who holds tables in modes that stand in the way. What others do may be hidden from the role.
-_HOLDERS = """
-    SELECT DISTINCT ON (l.pid, p.gid)
-        l.pid, l.relation::regclass::text, coalesce(nullif(a.application_name, ''), a.backend_type, 'unknown'),
-        extract(epoch FROM now() - a.xact_start)::integer, p.gid
-    FROM pg_locks l
-    LEFT JOIN (
-        pg_locks x INNER JOIN pg_prepared_xacts p ON p.transaction = x.transactionid
-    ) ON l.pid IS NULL AND x.pid IS NULL AND x.locktype = 'transactionid' AND x.virtualtransaction = l.virtualtransaction
-    JOIN pg_class c ON c.oid = l.relation AND c.relkind IN ('r', 'p')
-    JOIN pg_namespace n ON n.oid = c.relnamespace
-    LEFT JOIN pg_stat_activity a ON a.pid = l.pid
-    WHERE l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
-        AND l.granted AND l.pid IS DISTINCT FROM pg_backend_pid()
-        AND (n.nspname = 'headrace' OR n.nspname = %(source)s AND l.mode <> ALL (%(harmless)s))
-    ORDER BY l.pid, p.gid, l.relation
-"""
-_HOLDER_OF_THE_TURN = """
-    SELECT l.pid, coalesce(nullif(a.application_name, ''), a.backend_type, 'unknown'), coalesce(a.usename, '?')
-    FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid
-    WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 2 AND l.classid = %(first)s AND l.objid = %(second)s
-        AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
-"""
 _MOST_HOLDERS = 5
 _SCHEMA_EXISTS = sa.text("SELECT 1 FROM pg_namespace WHERE nspname = :schema")
 
@@ -128,7 +106,7 @@ def _locked_out(
     parameters = {"source": source_schema, "harmless": list(command.harmless)}
     try:
         with database.connect() as connection:
-            holders = connection.exec_driver_sql(_HOLDERS, parameters).all()
+            holders = connection.exec_driver_sql(statement("install", "holders"), parameters).all()
     except sa.exc.DBAPIError as unread:
         return explained(command, unread)
     held = [
@@ -139,7 +117,7 @@ def _locked_out(
     ]
     return HeadraceError(
         f"{command.name}: a table it needs was locked for {GIVE_UP_AFTER_SECONDS:.0f} s "
-        f"({connection_problem(error)}); nothing was changed; "
+        f"({said(error, detail=True)}); nothing was changed; "
         + (f"held now: {', '.join(held)}; " if held else "")
         + f"wait for that to end, or end it (SELECT pg_terminate_backend(pid)), then run {command.name} again"
     )
@@ -151,7 +129,7 @@ def _never_our_turn(
     try:
         with database.connect() as connection:
             holder = connection.exec_driver_sql(
-                _HOLDER_OF_THE_TURN, {"first": TURN[0], "second": TURN[1]}
+                statement("install", "holder_of_the_turn"), {"first": TURN[0], "second": TURN[1]}
             ).first()
     except sa.exc.DBAPIError as unread:
         return explained(command, unread)
@@ -170,11 +148,7 @@ def _never_our_turn(
 
 def explained(command: Command, error: sa.exc.DBAPIError) -> HeadraceError:
     """An error of a change as what is wrong and what to do about it."""
-    code = getattr(error.orig, "sqlstate", None)
-    if error.connection_invalidated or (isinstance(error.orig, psycopg.OperationalError) and code is None):
-        return cannot_connect(error)
-    advice = command.advice.get(code or "")
-    return HeadraceError(f"{command.name}: {connection_problem(error)}" + (f"; {advice}" if advice else ""))
+    return as_sentence(error, by=command.name, advice=command.advice)
 
 
 def check_server(connection: sa.Connection) -> None:

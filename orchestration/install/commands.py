@@ -52,7 +52,7 @@ def migrate(check: bool, roles: bool) -> None:
         )
     say(
         f"migrated; active: {', '.join(done.domains) or 'none'}"
-        + (f"; {done.rebuilds} campaigns queued for rebuild" if done.rebuilds else "")
+        + "".join(f"; {count} {unit} queued for rebuild" for unit, count in done.queued.items())
     )
 
 

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 import yaml
 
 from orchestration.database.sql_files import SQL_ROOT, quoted, sql_file_names
+from orchestration.database.statements import statement
 from orchestration.errors import HeadraceError, Problem
 from orchestration.install.indexes import Index, serves
 from orchestration.install.relations import FoundColumn, FoundTable, read_relations
@@ -53,6 +54,7 @@ class Table:
     columns: tuple[Column, ...]
     indexes: tuple[Index, ...]
     advised: tuple[Index, ...] = ()  # may be missing: something is slower then
+    inserted_by: str | None = None  # the function of ours that inserts into it
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,7 @@ class Domain:
     activated_by: tuple[str, ...]
     tables: tuple[Table, ...]
     alike: tuple[tuple[tuple[str, str], ...], ...] = ()  # (table, column): compared with each other
+    locked_first: tuple[str, ...] = ()  # tables of ours that its transactions lock before others
 
 
 Catalog = Mapping[str, FoundTable]
@@ -81,12 +84,14 @@ def _domain(name: str, body: Mapping[str, Any]) -> Domain:
         indexes = [Index((unique,), unique=True) for unique in spec.get("unique", [])]
         indexes += [_index(index) for index in spec.get("indexes", [])]
         advised = tuple(_index(index) for index in spec.get("advised", []))
-        tables.append(Table(table, columns, tuple(indexes), advised))
+        tables.append(Table(table, columns, tuple(indexes), advised, spec.get("inserted_by")))
     alike = tuple(
         tuple((table, column) for table, column in (place.split(".") for place in group))
         for group in body.get("alike", [])
     )
-    return Domain(name, tuple(body["activated_by"]), tuple(tables), alike)
+    return Domain(
+        name, tuple(body["activated_by"]), tuple(tables), alike, tuple(body.get("locked_first", []))
+    )
 
 
 def _index(spec: Mapping[str, Any] | list[str]) -> Index:
@@ -97,8 +102,16 @@ def _index(spec: Mapping[str, Any] | list[str]) -> Index:
 
 
 def captured_sources(domains: Iterable[Domain]) -> list[str]:
-    """The tables that the domains capture, in the domains' order."""
-    return [source for domain in domains for source in sql_file_names(domain.name, "capture")]
+    """The tables that the domains capture, each once, in the domains' order."""
+    return list(
+        dict.fromkeys(source for domain in domains for source in sql_file_names(domain.name, "capture"))
+    )
+
+
+def inserting_functions() -> list[str]:
+    """The functions that insert into the application's tables, of whatever domain."""
+    tables = (table for domain in read_contract().values() for table in domain.tables)
+    return sorted({table.inserted_by for table in tables if table.inserted_by})
 
 
 def active_domains(
@@ -189,7 +202,7 @@ def check_contract(
                     )
                 )
         problems += _collation_problems(domain, catalog, source_schema)
-    return problems
+    return list(dict.fromkeys(problems))  # of a table that two domains read, once
 
 
 def advise(domains: Iterable[Domain], catalog: Catalog, source_schema: str) -> list[Problem]:
@@ -213,7 +226,7 @@ def advise(domains: Iterable[Domain], catalog: Catalog, source_schema: str) -> l
                     place = f"{quoted(source_schema)}.{quoted(table.name)}"
                     what = f"lists and ranges of {table.name} read the whole table without an index"
                     problems.append(_index_problem(what, place, found, index))
-    return problems
+    return list(dict.fromkeys(problems))
 
 
 def _index_problem(what: str, place: str, found: FoundTable, index: Index) -> Problem:
@@ -353,21 +366,14 @@ def _collation_problems(domain: Domain, catalog: Catalog, source_schema: str) ->
     return problems
 
 
-# Permissive ones hide nothing: migrate makes one that shows all rows to headrace_owner (engine/rights/source_rights.sql).
-_POLICIES = sa.text("""
-    SELECT c.relname, min(p.polname) FROM pg_policy p
-    JOIN pg_class c ON c.oid = p.polrelid JOIN pg_namespace n ON n.oid = c.relnamespace
-    LEFT JOIN pg_roles r ON r.rolname = 'headrace_owner'
-    WHERE n.nspname = :schema AND c.relrowsecurity AND NOT p.polpermissive AND p.polcmd IN ('r', '*')
-        AND pg_get_expr(p.polqual, p.polrelid) <> 'true' AND (r.rolsuper OR r.rolbypassrls) IS NOT TRUE
-        AND EXISTS (SELECT FROM unnest(p.polroles) x WHERE x = 0 OR pg_has_role(r.oid, x, 'USAGE'))
-    GROUP BY c.relname
-""")
-
-
 def read_catalog(connection: sa.Connection, source_schema: str) -> dict[str, FoundTable]:
     """What bears a name in the source schema: columns, valid indexes, and a policy that hides rows from headrace_owner."""
-    hidden = {row[0]: row[1] for row in connection.execute(_POLICIES, {"schema": source_schema})}
+    hidden = {
+        row[0]: row[1]
+        for row in connection.exec_driver_sql(
+            statement("install", "hiding_policies"), {"schema": source_schema}
+        )
+    }
     names = [table.name for domain in read_contract().values() for table in domain.tables]
     return {
         table: replace(found, hidden_by=hidden.get(table))

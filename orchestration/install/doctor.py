@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import importlib
+import importlib.util
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from types import ModuleType
 
 import psycopg
 import sqlalchemy as sa
 
-from orchestration.campaign_stats import webhooks
 from orchestration.database.connections import engine
-from orchestration.database.sentences import cannot_connect, connection_problem
+from orchestration.database.sentences import cannot_connect, said
 from orchestration.database.sessions import SILENT_IN_TRANSACTION_SECONDS
+from orchestration.database.statements import statement
 from orchestration.engine import capture
 from orchestration.engine.old_writers import old_writers
 from orchestration.errors import HeadraceError, Problem
 from orchestration.install import migrate, pooler, rights
 from orchestration.install.change import check_encoding, check_server, schema_problem
 from orchestration.install.contract import (
+    Domain,
     active_domains,
     advise,
     captured_sources,
@@ -32,30 +36,6 @@ LAG_SECONDS = 60
 WORKER_SILENT_SECONDS = 30
 SILENT_SECONDS = 3
 MOST_ALIKE = 3
-_MOST_FAILED = 5
-
-_READ_ONLY = sa.text("""
-    SELECT
-        pg_is_in_recovery(), current_setting('transaction_read_only')::boolean, s.source,
-        quote_ident(current_database()), quote_ident(current_user)
-    FROM pg_settings s WHERE s.name = 'default_transaction_read_only'
-""")
-# A step locks its cursor's row: its table then bears this lock, which everybody may see; since when, only the role's own.
-_HOLDS_A_STREAM = sa.text("""
-    SELECT DISTINCT
-        a.pid, coalesce(nullif(a.application_name, ''), 'unknown'), coalesce(host(a.client_addr), 'this machine'),
-        extract(epoch FROM clock_timestamp() - a.state_change)::integer,
-        CASE WHEN a.application_name LIKE 'headrace%' THEN CAST(:ours AS integer) END
-    FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
-    WHERE l.relation = to_regclass('headrace.stream_cursor') AND l.granted AND l.mode <> 'AccessShareLock'
-        AND l.pid <> pg_backend_pid() AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
-        AND a.state LIKE 'idle in transaction%' AND a.state_change < clock_timestamp() - make_interval(secs => :silent)
-    ORDER BY 1
-""")
-_FAILED_REBUILDS = sa.text("""
-    SELECT campaign_id, left(rebuild_error, 300), rebuild_failures, count(*) OVER ()
-    FROM headrace.campaign WHERE rebuild_error IS NOT NULL ORDER BY campaign_id LIMIT :most
-""")
 
 
 @dataclass(frozen=True)
@@ -85,9 +65,9 @@ def diagnose(database_url: str, settings: Settings) -> Diagnosis:
             raise cannot_connect(error) from error
         if isinstance(error.orig, psycopg.errors.InsufficientPrivilege):
             raise HeadraceError(
-                f"doctor: the role lacks a right ({connection_problem(error)}); run it as the role that migrates"
+                f"doctor: the role lacks a right ({said(error, detail=True)}); run it as the role that migrates"
             ) from error
-        raise HeadraceError(f"doctor: {connection_problem(error)}") from error
+        raise HeadraceError(f"doctor: {said(error, detail=True)}") from error
     finally:
         database.dispose()
 
@@ -137,17 +117,24 @@ def _diagnose(connection: sa.Connection, settings: Settings) -> Diagnosis:
             errors += [Problem(what, "headrace migrate") for what in migrate.outdated(connection, settings)]
         errors += _streams(connection)
         notes += _stray_changes(connection)
-        errors += webhooks.refused(connection)
-        if not contract:
-            notes += webhooks.unwritable(connection, settings.source_schema)
         notes += _rebuilds(connection)
-        notes += _amendments(connection)
+    for hooks in _of_domains(domains):
+        errors += hooks.errors(connection)
+        notes += hooks.notes(connection, settings.source_schema, not contract)
+    if installed:
         notes += _workers(connection)
     if superuser := rights.superuser_note(connection, domains, settings.source_schema):
         notes.append(superuser)
     notes += old_writers(connection, OLD_WRITER_SECONDS)
-    notes += _encoding(connection)
     return Diagnosis(tuple(domain.name for domain in domains), server, tuple(errors), tuple(notes))
+
+
+def _of_domains(domains: Iterable[Domain]) -> Iterator[ModuleType]:
+    """The modules `doctor` of those domains that have one: errors(connection) and notes(connection, schema, fits)."""
+    for domain in domains:
+        name = f"orchestration.{domain.name}.doctor"
+        if importlib.util.find_spec(name) is not None:
+            yield importlib.import_module(name)
 
 
 def grouped(problems: Sequence[Problem]) -> list[Problem]:
@@ -172,7 +159,9 @@ def grouped(problems: Sequence[Problem]) -> list[Problem]:
 
 def _read_only(connection: sa.Connection) -> list[Problem]:
     """Why nothing can be written where Headrace connects to."""
-    recovering, read_only, source, database, role = connection.execute(_READ_ONLY).one()
+    recovering, read_only, source, database, role = connection.exec_driver_sql(
+        statement("install", "read_only"), {}
+    ).one()
     if recovering:
         return [
             Problem(
@@ -224,7 +213,6 @@ def _streams(connection: sa.Connection) -> list[Problem]:
                     "headrace worker" if not silent else silent[0].remedy,
                 )
             )
-    problems += _failed_rebuilds(connection)
     letters = connection.exec_driver_sql(
         "SELECT stream, count(*), min(error), count(*) = 100000"
         " FROM (SELECT stream, left(error, 300) AS error FROM headrace.dead_letter LIMIT 100000) l GROUP BY 1"
@@ -241,8 +229,9 @@ def _streams(connection: sa.Connection) -> list[Problem]:
 
 def _silent_sessions(connection: sa.Connection) -> list[Problem]:
     """Sessions that hold a stream's place and do nothing: a worker's whose line was cut, or somebody's at a prompt."""
-    rows = connection.execute(
-        _HOLDS_A_STREAM, {"silent": SILENT_SECONDS, "ours": SILENT_IN_TRANSACTION_SECONDS}
+    rows = connection.exec_driver_sql(
+        statement("install", "silent_holders"),
+        {"silent": SILENT_SECONDS, "ours": SILENT_IN_TRANSACTION_SECONDS},
     )
     return [
         Problem(
@@ -253,25 +242,6 @@ def _silent_sessions(connection: sa.Connection) -> list[Problem]:
         )
         for pid, name, place, seconds, ends in rows
     ]
-
-
-def _failed_rebuilds(connection: sa.Connection) -> list[Problem]:
-    failed = connection.execute(_FAILED_REBUILDS, {"most": _MOST_FAILED}).all()
-    problems = [
-        Problem(
-            f"campaign {campaign} cannot be rebuilt ({error}; {tries} tries); it is served live or as last computed",
-            f"headrace rebuild {campaign}  # once the cause is mended",
-        )
-        for campaign, error, tries, _ in failed
-    ]
-    if failed and failed[0][3] > len(failed):
-        problems.append(
-            Problem(
-                f"{failed[0][3] - len(failed)} more campaigns cannot be rebuilt",
-                "SELECT campaign_id, rebuild_error FROM headrace.campaign WHERE rebuild_error IS NOT NULL;",
-            )
-        )
-    return problems
 
 
 def _stray_changes(connection: sa.Connection) -> list[Problem]:
@@ -312,28 +282,6 @@ def _rebuilds(connection: sa.Connection) -> list[Problem]:
     ]
 
 
-def _amendments(connection: sa.Connection) -> list[Problem]:
-    """Frozen campaigns whose numbers an operator has to decide about; none before the tables' migration."""
-    pending = "headrace.campaign_stats_pending_amendment"
-    if connection.execute(sa.text("SELECT to_regclass(:name)"), {"name": pending}).scalar() is None:
-        return []
-    waiting = list(
-        connection.exec_driver_sql(
-            "SELECT campaign_id FROM headrace.campaign_stats_pending_amendment ORDER BY first_at, campaign_id"
-        ).scalars()
-    )
-    if not waiting:
-        return []
-    named = ", ".join(map(str, waiting[:5])) + (", …" if len(waiting) > 5 else "")
-    return [
-        Problem(
-            f"frozen campaigns that wait for a decision: {len(waiting)} ({named}). Something late happened to them, and the "
-            "source has fewer rows than they were counted from",
-            "headrace campaigns amendments; then: headrace campaigns amend ID --accept or --discard",
-        )
-    ]
-
-
 def _workers(connection: sa.Connection) -> list[Problem]:
     alive = connection.execute(
         sa.text(
@@ -349,18 +297,6 @@ def _workers(connection: sa.Connection) -> list[Problem]:
             Problem("no worker is running; Dagster's sensor catches up in tens of seconds", "headrace worker")
         ]
     )
-
-
-def _encoding(connection: sa.Connection) -> list[Problem]:
-    encoding = connection.exec_driver_sql("SELECT getdatabaseencoding()").scalar_one()
-    if encoding == "UTF8":
-        return []
-    return [
-        Problem(
-            f"the database's encoding is {encoding}: of a webhook with characters that it lacks, question marks are kept",
-            "hand it over by ingest_whatsapp_webhook_text, or it is refused; a database WITH ENCODING 'UTF8' takes all",
-        )
-    ]
 
 
 def _pooler(database_url: str) -> list[Problem]:

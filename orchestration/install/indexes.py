@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
+from orchestration.database.statements import statement
+
 # What pg_index.indoption says of ASC NULLS LAST and of DESC NULLS FIRST, which is the same read from the other end.
 _ORDERS = ({0}, {3})
 # A literal, which stays, or what says nothing.
@@ -100,36 +102,12 @@ def _bare(condition: str) -> str:
     return _NOTHING.sub(lambda found: found[1] or "", condition)
 
 
-_INDEXES = sa.text("""
-    SELECT
-        c.relname, i.indexrelid, m.amname, i.indisunique, pg_get_expr(i.indpred, i.indrelid),
-        a.attname, pg_get_indexdef(i.indexrelid, k.n::integer, false),
-        coalesce(o.opcfamily = d.opcfamily, false),
-        coalesce(o.opcfamily = d.opcfamily, false) OR f.opfname = 'text_pattern_ops' AND f.opfnamespace = 'pg_catalog'::regnamespace,
-        k.rule = coalesce(a.attcollation, k.rule), coalesce(k.option, 0)
-    FROM pg_index i
-    JOIN pg_class c ON c.oid = i.indrelid
-    JOIN pg_namespace n ON n.oid = c.relnamespace
-    JOIN pg_class x ON x.oid = i.indexrelid
-    JOIN pg_am m ON m.oid = x.relam
-    CROSS JOIN LATERAL ROWS FROM (
-        unnest(i.indkey::int2[]), unnest(i.indclass::oid[]), unnest(i.indcollation::oid[]), unnest(i.indoption::int2[])
-    ) WITH ORDINALITY AS k (attnum, opclass, rule, option, n)
-    JOIN pg_opclass o ON o.oid = k.opclass
-    JOIN pg_opfamily f ON f.oid = o.opcfamily
-    LEFT JOIN pg_opclass d ON d.opcmethod = o.opcmethod AND d.opcintype = o.opcintype AND d.opcdefault
-    LEFT JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum AND k.attnum > 0
-    WHERE n.nspname = :schema AND c.relname = ANY (:names) AND i.indisvalid AND i.indisready AND i.indislive AND k.n <= i.indnkeyatts
-    ORDER BY 1, 2, k.n
-""")
-
-
 def read_indexes(
     connection: sa.Connection, schema: str, names: list[str]
 ) -> Mapping[str, tuple[FoundIndex, ...]]:
     """The indexes of these tables that the server keeps and uses; of a partitioned table those that all partitions have."""
     found: dict[str, dict[int, FoundIndex]] = {}
-    rows = connection.execute(_INDEXES, {"schema": schema, "names": names})
+    rows = connection.exec_driver_sql(statement("install", "indexes"), {"schema": schema, "names": names})
     for table, index, method, unique, where, *key in rows:
         indexes = found.setdefault(table, {})
         before = indexes[index].keys if index in indexes else ()

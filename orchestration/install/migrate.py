@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import logging
+import json
 import random
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 import sqlalchemy as sa
-from alembic import command
-from alembic.config import Config
-from alembic.script import ScriptDirectory
 
 from orchestration.database.connections import engine
-from orchestration.database.sql_files import SQL_ROOT, SqlObject, in_dependency_order, load_objects
+from orchestration.database.sql_files import SqlObject, in_dependency_order, load_objects
+from orchestration.database.statements import statement
 from orchestration.engine import capture
 from orchestration.engine.housekeeping import add_partitions_once
 from orchestration.errors import HeadraceError, Problem
-from orchestration.install import replaceables, rights
+from orchestration.install import fingerprints, replaceables, rights, versions
 from orchestration.install.change import (
     Command,
     change,
@@ -40,11 +37,10 @@ from orchestration.install.contract import (
     read_catalog,
     read_contract,
 )
+from orchestration.install.fingerprints import Definitions
 from orchestration.install.relations import FoundTable
+from orchestration.install.stream_requests import Requests, Stream
 from orchestration.settings import Settings
-
-# Folders in the order they are applied; objects are sorted by what they name, these are not.
-_AFTER = ("grants",)
 
 _COMMAND = Command(
     "migrate",
@@ -56,20 +52,22 @@ _COMMAND = Command(
     },
     harmless=("AccessShareLock", "RowShareLock"),
 )
-# Whether anybody may be writing to the log: then partitions wait for the commit.
-_WRITTEN = """
-    SELECT FROM pg_trigger g INNER JOIN pg_proc p ON p.oid = g.tgfoid
-    WHERE p.pronamespace = 'headrace'::regnamespace AND NOT g.tgisinternal LIMIT 1
-"""
 
 
 @dataclass(frozen=True)
 class Migrated:
-    """What a migration did. domains: active now; rebuilds: campaigns queued for it; changed: whether anything was."""
+    """What a migration did.
+
+    Attributes:
+        domains: active now.
+        rebuilds: how much was queued to be counted; queued: the same by what it is, campaigns for example.
+        changed: whether anything was.
+    """
 
     domains: tuple[str, ...]
     rebuilds: int
     changed: bool
+    queued: Mapping[str, int] = field(default_factory=dict, compare=False)
 
 
 def migrate(
@@ -98,13 +96,6 @@ def migrate(
     return replace(done, changed=done.changed or added > 0)
 
 
-def _alembic(connection: sa.Connection | None = None) -> Config:
-    config = Config()
-    config.set_main_option("script_location", str(SQL_ROOT.joinpath("migrations")).replace("%", "%%"))
-    config.attributes["connection"] = connection
-    return config
-
-
 def fitting_domains(
     connection: sa.Connection, settings: Settings
 ) -> tuple[list[Domain], dict[str, FoundTable]]:
@@ -129,33 +120,47 @@ def fitting_domains(
     return domains, catalog
 
 
-def _objects(domains: list[Domain], catalog: dict[str, FoundTable], settings: Settings) -> list[SqlObject]:
-    types = {table: found.columns for table, found in catalog.items()}
-    constants = {
-        "reply_window_seconds": repr(settings.reply_window.total_seconds()),
-        "settle_window_seconds": repr(settings.settle_window.total_seconds()),
+def _seconds(settings: Settings) -> dict[str, str]:
+    """How long each setting is that is a time, as SQL and headrace.installation have it."""
+    values = {name: getattr(settings, name) for name in type(settings).model_fields}
+    return {
+        name: repr(value.total_seconds()) for name, value in values.items() if isinstance(value, timedelta)
     }
-    found: list[SqlObject] = []
-    for name in ["engine", *(domain.name for domain in domains)]:
-        found += load_objects(name, settings.source_schema, types, constants)
-    return found
 
 
-def _fingerprint(objects: list[SqlObject]) -> str:
-    digest = hashlib.sha256()
-    for item in objects:
-        digest.update(f"{item.domain}/{item.kind}/{item.name}\0{item.sql}\0".encode())
-    return digest.hexdigest()
+def _objects(
+    domains: list[Domain], catalog: dict[str, FoundTable], schema: str, seconds: Mapping[str, str]
+) -> list[SqlObject]:
+    types = {table: found.columns for table, found in catalog.items()}
+    return [
+        item
+        for name in ("engine", *(domain.name for domain in domains))
+        for item in load_objects(name, schema, types, seconds)
+    ]
 
 
-def _split(objects: list[SqlObject]) -> tuple[list[SqlObject], list[SqlObject], list[SqlObject]]:
-    """Replaceable objects in dependency order, and what is run after them: streams, then capture triggers."""
-    streams = [o for o in objects if o.kind == "streams" and o.domain != "engine"]
-    captures = [o for o in objects if o.kind == "capture" and o.domain != "engine"]
-    random.shuffle(captures)  # each locks its table: in another order at each try (installation.change)
-    run = streams + captures
-    replaceable = in_dependency_order([o for o in objects if o not in run and o.name not in _AFTER])
-    return replaceable, streams, captures
+@dataclass(frozen=True)
+class _Files:
+    """The rendered files by what is done with them: replaceables in dependency order; then rights, streams, captures by table."""
+
+    replaceable: list[SqlObject]
+    grants: list[SqlObject]
+    streams: list[SqlObject]
+    captures: dict[str, list[SqlObject]]
+
+
+def _sorted(objects: list[SqlObject]) -> _Files:
+    run = {
+        kind: [o for o in objects if o.kind == kind and o.domain != "engine"]
+        for kind in ("streams", "capture")
+    }
+    grants = [o for o in objects if o.name == "grants"]
+    made = [o for o in objects if o not in grants and not any(o in items for items in run.values())]
+    captures: dict[str, list[SqlObject]] = {}
+    # Each locks its table: in another order at each try (change.py).
+    for item in random.sample(run["capture"], len(run["capture"])):
+        captures.setdefault(item.name, []).append(item)
+    return _Files(in_dependency_order(made), grants, run["streams"], captures)
 
 
 def _migrate(connection: sa.Connection, settings: Settings) -> Migrated:
@@ -163,111 +168,122 @@ def _migrate(connection: sa.Connection, settings: Settings) -> Migrated:
     rights.ensure_roles(connection)
     domains, catalog = fitting_domains(connection, settings)
     before = read_installation(connection)
-    objects = _objects(domains, catalog, settings)
-    replaceable, streams, captures = _split(objects)
-    special = {item.name: [o for o in objects if o.name == item.name] for item in objects}
+    seconds = _seconds(settings)
+    objects = _objects(domains, catalog, settings.source_schema, seconds)
+    files = _sorted(objects)
+    names = tuple(domain.name for domain in domains)
+    before_names = before.get("domains", "").split(",")
+    there = [domain for domain in domains if domain.name in before_names]
 
     execute(connection, f"CREATE SCHEMA IF NOT EXISTS headrace AUTHORIZATION {rights.OWNER}")
     rights.hand_over(connection)
     given = rights.give(connection, domains, settings.source_schema)
+    versions.upgrade(connection)
 
-    names = tuple(domain.name for domain in domains)
-    fingerprint = _fingerprint(objects)
-    definition = _fingerprint([o for o in objects if o.kind in ("staging", "definitions", "models")])
-    there = before.get("domains", "").split(",")
-    # Not as headrace_owner: a version may lock the application's tables.
-    logging.getLogger("alembic").setLevel(logging.WARNING)
-    command.upgrade(_alembic(connection), "head")
-    faults = _capture_faults(connection, [domain for domain in domains if domain.name in there])
-    broken = any(fault.missed for fault in faults)
+    faults = _capture_faults(connection, there)
+    definitions = Definitions(connection, before, objects, [domain.name for domain in there])
     changed = (
-        before.get("objects") != fingerprint
-        or not replaceables.all_there(connection, replaceable)
+        before.get("objects") != fingerprints.of_objects(objects)
+        or not replaceables.all_there(connection, files.replaceable)
         or bool(faults)
         or given
     )
     if changed:
-        replaceables.apply(connection, replaceable)
+        replaceables.apply(connection, files.replaceable)
     rights.hand_over(connection)
     with rights.acting_as_owner(connection):
         # What is noted of a table that cannot be read as it was is void: from here on it is read as it is.
         if any(fault.what for fault in faults):
             execute(connection, "UPDATE headrace.source SET mark = NULL")
-        if not execute(connection, _WRITTEN):
+        if not connection.exec_driver_sql(statement("install", "capturing_triggers"), {}).first():
             for (day,) in execute(connection, "SELECT headrace.missing_change_log_days()"):
                 execute(connection, f"SELECT headrace.add_change_log_partition('{day:%Y-%m-%d}')")
                 changed = True
     if changed:
-        for item in special["grants"]:
+        for item in files.grants:
             execute(connection, item.sql)
+    requests = Requests(connection)
     with rights.acting_as_owner(connection):
         # Rebuilds are queued before triggers are made: those hold the source tables' writers up until we commit.
-        rebuilds = _queue_rebuilds(connection, before, definition, broken) if "campaign_stats" in names else 0
-        if "campaign_stats" in names:
-            _settle(connection, before, settings)
-        for item in streams:
-            execute(connection, item.sql)
+        streams = _register(connection, files, names, requests)
+        missed = {fault.source for fault in faults if fault.missed}
+        recounted = definitions.changed() | {name for name in names if name not in before_names}
+        for stream in streams:
+            if stream.domain in recounted or missed & set(stream.sources):
+                requests.everything(stream)
+            for setting, function in stream.on_setting.items():
+                if before.get(f"{setting}_seconds") != seconds[setting]:
+                    execute(connection, f"SELECT {function}()")
     # Triggers are made by the owner of the application's tables, and what they call is handed over.
-    repaired = 0
-    for item in captures:
-        if not broken:
-            rebuilds += int(execute(connection, f"SELECT headrace.note_altered_source('{item.name}')")[0][0])
-        repaired += int(execute(connection, item.sql)[0][0])
+    repaired, unseen = _capture(connection, files, streams, requests)
     rights.hand_over(connection)
     with rights.acting_as_owner(connection):
-        if "campaign_stats" in names:
-            if repaired > sum(not fault.missed for fault in faults) and not rebuilds:
-                rebuilds = int(execute(connection, "SELECT headrace.request_rebuild()")[0][0])
-            rebuilds += _queue_new_campaigns(connection)  # those that came before the triggers held
-        _note(connection, settings, fingerprint, definition, names)
-    return Migrated(names, rebuilds, changed or repaired > 0)
+        for stream in streams:
+            if any((stream.domain, source) in unseen for source in stream.sources):
+                requests.everything(stream)
+            requests.what_is_new(stream)  # those that came before the triggers held
+        _note(connection, settings, objects, names)
+    queued = {unit: count for unit, count in requests.queued.items() if count}
+    return Migrated(names, sum(queued.values()), changed or repaired > 0, queued)
+
+
+def _register(
+    connection: sa.Connection, files: _Files, names: tuple[str, ...], requests: Requests
+) -> list[Stream]:
+    """Registers the domains' streams, and takes away those that no domain has any more."""
+    scripts = {item.name: item.sql for item in files.streams}
+    connection.exec_driver_sql(statement("install", "drop_streams"), {"streams": list(scripts)})
+    streams = requests.register(scripts)
+    return [stream for stream in streams if stream.domain in names]
+
+
+def _capture(
+    connection: sa.Connection,
+    files: _Files,
+    streams: list[Stream],
+    requests: Requests,
+) -> tuple[int, set[tuple[str, str]]]:
+    """Makes one set of triggers a table, of what all domains want of it; takes away those that none wants any more.
+
+    Returns: how many triggers were made or dropped; domains and tables of which changes may have gone unseen.
+    """
+    repaired, unseen = 0, set()
+    for source, items in files.captures.items():
+        requests.altered(source, [stream for stream in streams if source in stream.sources])
+        specs = {item.domain: execute(connection, item.sql)[0][0] for item in items}
+        made, missed = connection.exec_driver_sql(
+            "SELECT made, missed FROM headrace.capture_table(%(source)s, %(specs)s)",
+            {"source": source, "specs": json.dumps(specs)},
+        ).one()
+        repaired += made
+        unseen |= {(domain, source) for domain in missed}
+    for (source,) in connection.exec_driver_sql(
+        statement("install", "unwanted_captures"), {"sources": list(files.captures)}
+    ).all():
+        repaired += execute(connection, f"SELECT headrace.drop_capture('{source}')")[0][0]
+    return repaired, unseen
 
 
 def _note(
-    connection: sa.Connection, settings: Settings, fingerprint: str, definition: str, names: tuple[str, ...]
+    connection: sa.Connection,
+    settings: Settings,
+    objects: list[SqlObject],
+    names: tuple[str, ...],
 ) -> None:
-    for name, value in {
-        "objects": fingerprint,
-        "definition": definition,
+    notes = {
+        "objects": fingerprints.of_objects(objects),
         "domains": ",".join(names),
         "source_schema": settings.source_schema,
-        "change_retention_seconds": repr(settings.change_retention.total_seconds()),
-        "stream_lost_after_seconds": repr(settings.stream_lost_after.total_seconds()),
-        "settle_window_seconds": repr(settings.settle_window.total_seconds()),
-    }.items():
-        connection.execute(
-            sa.text(
-                "INSERT INTO headrace.installation AS i (name, value) VALUES (:name, :value)"
-                " ON CONFLICT (name) DO UPDATE SET value = excluded.value WHERE i.value <> excluded.value"
-            ),
-            {"name": name, "value": value},
-        )
-
-
-def _queue_rebuilds(connection: sa.Connection, before: dict[str, str], definition: str, broken: bool) -> int:
-    """At first all campaigns; later those whose stored numbers may be wrong, which is all of them or none."""
-    if "campaign_stats" not in before.get("domains", "").split(","):
-        return _queue_new_campaigns(connection)
-    if before.get("definition") == definition and not broken:
-        return 0
-    return int(execute(connection, "SELECT headrace.request_rebuild()")[0][0])
-
-
-def _settle(connection: sa.Connection, before: dict[str, str], settings: Settings) -> None:
-    """Another settle window holds for the campaigns that are settling. Nothing is counted again for it."""
-    if before.get("settle_window_seconds", "") == repr(settings.settle_window.total_seconds()):
-        return
-    execute(connection, "SELECT headrace.settle_anew()")
-
-
-def _settle_window(before: dict[str, str], settings: Settings) -> timedelta:
-    """The settle window that is in force; an older version did not keep it."""
-    seconds = before.get("settle_window_seconds")
-    return timedelta(seconds=float(seconds)) if seconds else settings.settle_window
-
-
-def _queue_new_campaigns(connection: sa.Connection) -> int:
-    return int(execute(connection, "SELECT headrace.queue_new_campaigns()")[0][0])
+        **{f"{name}_seconds": value for name, value in _seconds(settings).items()},
+        **{
+            fingerprints.key(name): json.dumps(fingerprints.of_definitions(objects, name), sort_keys=True)
+            for name in names
+        },
+    }
+    for name, value in notes.items():
+        connection.exec_driver_sql(statement("install", "note"), {"name": name, "value": value})
+    # An older version's, of all domains' definitions.
+    connection.exec_driver_sql("DELETE FROM headrace.installation WHERE name = 'definition'")
 
 
 def pending(connection: sa.Connection, settings: Settings) -> list[str]:
@@ -286,25 +302,25 @@ def outdated(connection: sa.Connection, settings: Settings) -> list[str]:
     if not before:
         return ["schema headrace is not installed"]
     found = []
-    head = ScriptDirectory.from_config(_alembic()).get_current_head()
-    version = connection.exec_driver_sql("SELECT version_num FROM headrace.schema_version").scalar()
-    if version != head:
-        found.append(f"tables are at version {version}, {head} is the newest")
-    window = _settle_window(before, settings)
-    if window != settings.settle_window:
-        found.append(
-            f"HEADRACE_SETTLE_WINDOW is {settings.settle_window} here; {window} is in force since the last migrate, "
-            "and would be replaced"
-        )
-    objects = _objects(domains, catalog, settings.model_copy(update={"settle_window": window}))
+    if older := versions.difference(connection):
+        found.append(older)
+    seconds = _seconds(settings)
+    in_force = {name: before.get(f"{name}_seconds", value) for name, value in seconds.items()}
+    objects = _objects(domains, catalog, settings.source_schema, in_force)
+    for name in sorted({name for item in objects for name in item.settings}):
+        if in_force[name] != seconds[name]:
+            found.append(
+                f"HEADRACE_{name.upper()} is {getattr(settings, name)} here; {timedelta(seconds=float(in_force[name]))} "
+                "is in force since the last migrate, and would be replaced"
+            )
     names = ",".join(domain.name for domain in domains)
     if before.get("domains", "") != names:
         found.append(f"active domains are {before.get('domains') or 'none'}, would be {names or 'none'}")
-    elif before.get("objects") != _fingerprint(objects) or not replaceables.all_there(
-        connection, _split(objects)[0]
+    elif before.get("objects") != fingerprints.of_objects(objects) or not replaceables.all_there(
+        connection, _sorted(objects).replaceable
     ):
         found.append("functions and views differ from this version's")
-    if version is not None:
+    if versions.installed(connection):
         days = execute(connection, "SELECT headrace.missing_change_log_days()")
         if days:
             found.append(f"the change log lacks partitions for {len(days)} days")

@@ -10,10 +10,10 @@ from itertools import groupby
 
 import sqlalchemy as sa
 
-from orchestration.database.sql_files import SqlObject, sql_file_names
+from orchestration.database.sql_files import SqlObject
+from orchestration.database.statements import statement
 from orchestration.install import rights
 from orchestration.install.change import execute
-from orchestration.install.contract import read_contract
 
 
 def apply(connection: sa.Connection, replaceable: list[SqlObject]) -> None:
@@ -32,8 +32,9 @@ def apply(connection: sa.Connection, replaceable: list[SqlObject]) -> None:
 
 def _make(connection: sa.Connection, replaceable: list[SqlObject]) -> None:
     """As their owner, so that no default privileges of the migrating role come along; but for those of other owners."""
-    for others, items in groupby(replaceable, lambda item: item.name in rights.OF_OTHERS):
-        with nullcontext() if others else rights.acting_as_owner(connection):
+    others = rights.of_others()
+    for is_others, items in groupby(replaceable, lambda item: item.name in others):
+        with nullcontext() if is_others else rights.acting_as_owner(connection):
             for item in items:
                 execute(connection, item.sql)
 
@@ -42,37 +43,17 @@ def _left_over(connection: sa.Connection, replaceable: list[SqlObject]) -> bool:
     """Whether there are views or functions of an older version: with names that are no more, of another kind, with other parameters."""
     views = [item.name for item in replaceable if f"VIEW headrace.{item.name} AS" in item.sql]
     others = [item.name for item in replaceable if item.name not in views]
-    names = [name for domain in ("engine", *read_contract()) for name in sql_file_names(domain, "")]
-    rows = connection.execute(
-        sa.text("""
-            SELECT FROM pg_class
-            WHERE relnamespace = 'headrace'::regnamespace AND relkind = 'v' AND (relname <> ALL (:names) OR relname = ANY (:others))
-            UNION ALL
-            SELECT FROM pg_proc
-            WHERE pronamespace = 'headrace'::regnamespace AND prorettype <> 'trigger'::regtype
-            GROUP BY proname HAVING count(*) > 1 OR proname <> ALL (:names) OR proname = ANY (:views)
-        """),
-        {"names": names, "views": views, "others": others},
+    names = [item.name for item in replaceable]
+    rows = connection.exec_driver_sql(
+        statement("install", "left_over"), {"names": names, "views": views, "others": others}
     )
     return rows.first() is not None
 
 
 def _drop(connection: sa.Connection) -> None:
     """Drops our views and functions, not those that capture generated. What others built upon them is refused, by name."""
-    drops = execute(
-        connection,
-        """
-        SELECT string_agg(statement, '; ' ORDER BY n) FROM (
-            SELECT 1 AS n, 'DROP VIEW ' || string_agg(oid::regclass::text, ', ') AS statement FROM pg_class
-            WHERE relnamespace = 'headrace'::regnamespace AND relkind = 'v' HAVING count(*) > 0
-            UNION ALL
-            SELECT 2, 'DROP FUNCTION ' || string_agg(oid::regprocedure::text, ', ') FROM pg_proc
-            WHERE pronamespace = 'headrace'::regnamespace AND prorettype <> 'trigger'::regtype HAVING count(*) > 0
-        ) s
-        """,
-    )
-    if drops and drops[0][0]:
-        execute(connection, str(drops[0][0]))
+    for drop in connection.exec_driver_sql(statement("install", "drop_replaceables"), {}).scalars().all():
+        execute(connection, drop)
 
 
 def all_there(connection: sa.Connection, replaceable: list[SqlObject]) -> bool:

@@ -15,31 +15,19 @@ import sqlalchemy as sa
 
 from orchestration.database.connections import engine
 from orchestration.database.sql_files import SQL_ROOT
+from orchestration.database.statements import statement
 from orchestration.errors import HeadraceError, Problem
 from orchestration.install.change import Command, execute, explained
-from orchestration.install.contract import Domain
+from orchestration.install.contract import Domain, inserting_functions
 
 OWNER = "headrace_owner"
 # Whoever migrates acts as these; the others are for logins.
 INTERNAL = (OWNER, "headrace_capture", "headrace_ingest", "headrace_monitor")
 GRANTED = ("headrace_reader", "headrace_app", "headrace_worker")
-# Functions that are not their maker's; capture's are made by themselves.
-OF_OTHERS = ("store_webhook_items", "oldest_writer", "held_up")
-# Tables that webhooks are written to.
-_INSERTS = ("message_status_logs", "messages")
+# Functions that see what headrace_owner may not.
+_MONITORING = ("oldest_writer", "held_up")
 # These own functions; new owners must be allowed to make objects where theirs are, at that moment.
 _OWN_FUNCTIONS = "headrace_capture, headrace_ingest, headrace_monitor"
-
-_MISSING = """
-    SELECT n.role, r.oid IS NULL AS missing
-    FROM unnest(CAST(:internal AS text[]), CAST(:granted AS text[])) AS x (internal, granted)
-    CROSS JOIN LATERAL (VALUES (x.internal, true), (x.granted, false)) AS n (role, acts)
-    LEFT JOIN pg_roles AS r ON r.rolname = n.role
-    WHERE n.role IS NOT NULL AND (r.oid IS NULL OR n.acts AND NOT (
-        pg_has_role(r.oid, 'USAGE')
-        AND pg_has_role(r.oid, CASE WHEN current_setting('server_version_num')::integer >= 160000 THEN 'SET' ELSE 'MEMBER' END)))
-    ORDER BY 1
-"""
 
 
 def _literal(text: str) -> str:
@@ -56,6 +44,11 @@ def _render(name: str, **context: str) -> str:
     text = SQL_ROOT.joinpath("engine", "rights", f"{name}.sql").read_text(encoding="utf-8")
     code = re.sub(r"\A(--.*\n)*", "", text)
     return str(jinja2.Template(code, undefined=jinja2.StrictUndefined).render(context))
+
+
+def of_others() -> frozenset[str]:
+    """The functions that do not belong to headrace_owner; capture's are made by themselves."""
+    return frozenset((*inserting_functions(), *_MONITORING))
 
 
 def roles_statement(connection: sa.Connection) -> str:
@@ -82,8 +75,8 @@ def read_roles_statement(database_url: str) -> str:
 
 def missing_roles(connection: sa.Connection) -> list[str]:
     """The roles that are missing, or that the connected role cannot act as though it has to when it migrates."""
-    rows = connection.execute(sa.text(_MISSING), {"internal": list(INTERNAL), "granted": list(GRANTED)})
-    return [role for role, _ in rows]
+    roles = {"internal": list(INTERNAL), "granted": list(GRANTED)}
+    return list(connection.exec_driver_sql(statement("install", "missing_roles"), roles).scalars())
 
 
 def roles_problem(connection: sa.Connection) -> Problem | None:
@@ -107,15 +100,9 @@ def superuser_note(
     connection: sa.Connection, domains: Iterable[Domain], source_schema: str
 ) -> Problem | None:
     """Says that a superuser runs this on tables of somebody who is none, and so more of that one's than it should."""
-    owners = connection.execute(
-        sa.text("""
-            SELECT DISTINCT o.rolname FROM pg_class c
-            JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_roles o ON o.oid = c.relowner
-            WHERE n.nspname = :schema AND c.relname = ANY (:tables) AND NOT o.rolsuper
-                AND EXISTS (SELECT FROM pg_roles WHERE rolname = current_user AND rolsuper)
-            ORDER BY 1
-        """),
-        {"schema": source_schema, "tables": [table.name for domain in domains for table in domain.tables]},
+    tables = [table.name for domain in domains for table in domain.tables]
+    owners = connection.exec_driver_sql(
+        statement("install", "owners_behind_superuser"), {"schema": source_schema, "tables": tables}
     )
     names = ", ".join(owners.scalars())
     if not names:
@@ -144,17 +131,17 @@ def ensure_roles(connection: sa.Connection) -> None:
     """
     if not missing_roles(connection):
         return
-    statement = roles_statement(connection)
+    roles = roles_statement(connection)
     try:
         with connection.begin_nested():
-            execute(connection, statement)
+            execute(connection, roles)
     except sa.exc.DBAPIError as error:
         if getattr(error.orig, "sqlstate", None) != "42501":
             raise
     if missing := missing_roles(connection):
         raise HeadraceError(
             f"migrate: roles are missing, or this one is no member of them: {', '.join(missing)}; nothing was changed; "
-            f"let a superuser run this statement once (headrace migrate --roles prints it), then run migrate again:\n{statement}"
+            f"let a superuser run this statement once (headrace migrate --roles prints it), then run migrate again:\n{roles}"
         )
 
 
@@ -174,20 +161,23 @@ def acting_as_owner(connection: sa.Connection) -> Iterator[None]:
 
 def misplaced(connection: sa.Connection) -> list[tuple[str, str, str]]:
     """Objects of schema headrace that others own than should: which, whose they are to be, the statement."""
-    return [(row[0], row[1], row[2]) for row in execute(connection, _render("owners"))]
+    return [
+        (row[0], row[1], row[2])
+        for row in execute(connection, _render("owners", inserters=_literals(inserting_functions())))
+    ]
 
 
 def hand_over(connection: sa.Connection) -> None:
     """Gives everything in schema headrace to whom it is to belong. The schema is there."""
-    for object_, _, statement in misplaced(connection)[:1]:
+    for object_, _, transfer in misplaced(connection)[:1]:
         if object_ == "schema headrace":
-            execute(connection, statement)
-    statements = [statement for _, _, statement in misplaced(connection)]
+            execute(connection, transfer)
+    statements = [transfer for _, _, transfer in misplaced(connection)]
     if not statements:
         return
     execute(connection, f"GRANT CREATE ON SCHEMA headrace TO {_OWN_FUNCTIONS}")
-    for statement in statements:
-        execute(connection, statement)
+    for transfer in statements:
+        execute(connection, transfer)
     execute(connection, f"REVOKE CREATE ON SCHEMA headrace FROM {_OWN_FUNCTIONS}")
 
 
@@ -200,9 +190,12 @@ def lacking(
     connection: sa.Connection, domains: Iterable[Domain], source_schema: str
 ) -> list[tuple[str, str]]:
     """What Headrace's roles lack on the application's schema, and the statements that give it."""
-    reads = [table.name for domain in domains for table in domain.tables]
+    tables = [table for domain in domains for table in domain.tables]
     query = _render(
-        "source_rights", schema=_literal(source_schema), reads=_literals(reads), inserts=_literals(_INSERTS)
+        "source_rights",
+        schema=_literal(source_schema),
+        reads=_literals(table.name for table in tables),
+        inserts=_literals(table.name for table in tables if table.inserted_by),
     )
     return [(row[0], row[1]) for row in execute(connection, query)]
 
@@ -215,12 +208,12 @@ def give(connection: sa.Connection, domains: Iterable[Domain], source_schema: st
     """
     chosen = list(domains)
     lacked = lacking(connection, chosen, source_schema)
-    for _, statement in lacked:
-        execute(connection, statement)
+    for _, grant in lacked:
+        execute(connection, grant)
     if left := lacking(connection, chosen, source_schema):
         raise HeadraceError(
             "migrate: the role lacks a right: it may not give Headrace's roles what they need of the application's schema; "
             "nothing was changed; run it as the owner of the source tables, or let that owner run first:\n"
-            + "\n".join(f"{statement};" for _, statement in left)
+            + "\n".join(f"{grant};" for _, grant in left)
         )
     return bool(lacked)

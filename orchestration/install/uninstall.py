@@ -14,7 +14,8 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from orchestration.database.connections import engine
-from orchestration.database.sql_files import SQL_ROOT, sql_file_names
+from orchestration.database.sql_files import migration_folders, sql_file_names
+from orchestration.database.statements import statement
 from orchestration.errors import HeadraceError
 from orchestration.install import rights
 from orchestration.install.change import (
@@ -41,72 +42,10 @@ _COMMAND = Command(
     },
 )
 
-# Ours by the function they call, whatever their name, their table, or the settings of the moment.
-_TRIGGERS = """
-    SELECT
-        t.oid::regclass::text AS relation, t.relkind IN ('r', 'p') AS is_lockable, t.relispartition AS is_partition,
-        CASE g.tgparentid WHEN 0 THEN format('DROP TRIGGER %I ON %s', g.tgname, t.oid::regclass) END AS drop_it
-    FROM pg_trigger g
-    JOIN pg_proc f ON f.oid = g.tgfoid AND f.pronamespace = 'headrace'::regnamespace
-    JOIN pg_class t ON t.oid = g.tgrelid AND t.relnamespace <> f.pronamespace
-    ORDER BY (SELECT count(*) FROM pg_partition_ancestors(t.oid)), t.oid, g.tgname
-"""
-_AROUND = """
-    SELECT
-        current_database(),
-        (SELECT count(*) FROM headrace.worker
-         WHERE state = 'running' AND seen_at > now() - make_interval(secs => :silent)),
-        ARRAY(SELECT rolname::text FROM pg_roles WHERE rolname = ANY (:roles) ORDER BY 1)
-"""
-# What goes silently with our tables, and was not made by us. All else that depends on them PostgreSQL names itself.
-_BUILT_UPON = """
-    SELECT 'publication ' || quote_ident(p.pubname) || ' (' || r.prrelid::regclass || ')'
-    FROM pg_publication_rel r JOIN pg_publication p ON p.oid = r.prpubid JOIN pg_class c ON c.oid = r.prrelid
-    WHERE c.relnamespace = 'headrace'::regnamespace
-    UNION ALL
-    SELECT 'publication ' || quote_ident(p.pubname) || ' (tables in schema headrace)'
-    FROM pg_publication_namespace n JOIN pg_publication p ON p.oid = n.pnpubid
-    WHERE n.pnnspid = 'headrace'::regnamespace
-    UNION ALL
-    SELECT 'trigger ' || quote_ident(g.tgname) || ' (' || g.tgrelid::regclass || ')'
-    FROM pg_trigger g JOIN pg_class c ON c.oid = g.tgrelid JOIN pg_proc f ON f.oid = g.tgfoid
-    WHERE c.relnamespace = 'headrace'::regnamespace AND f.pronamespace <> c.relnamespace AND NOT g.tgisinternal
-    ORDER BY 1
-"""
 # As a step locks it: with this no batch is under way, and the next ones pass on instead of waiting with locks of theirs.
 _NO_BATCH = "SELECT FROM headrace.stream_cursor ORDER BY stream, shard FOR UPDATE"
-# Those first with which a worker's transactions begin, in that order.
-_TABLES = """
-    SELECT oid::regclass::text AS relation, relname = 'change_log' OR relispartition AS is_log
-    FROM pg_class WHERE relnamespace = 'headrace'::regnamespace AND relkind IN ('r', 'p')
-    ORDER BY array_position(ARRAY['stream', 'stream_cursor', 'campaign'], relname::text), oid
-"""
-# Without CASCADE: what others built upon it is refused, by name.
-_DROPS = """
-    SELECT statement FROM (
-        SELECT 1 AS step, 'DROP VIEW ' || string_agg(oid::regclass::text, ', ') AS statement FROM pg_class
-        WHERE relnamespace = 'headrace'::regnamespace AND relkind = 'v' AND relname = ANY (:objects)
-        UNION ALL
-        SELECT 2, format('DROP TRIGGER %I ON %s', g.tgname, g.tgrelid::regclass)
-        FROM pg_trigger g JOIN pg_class c ON c.oid = g.tgrelid JOIN pg_proc f ON f.oid = g.tgfoid
-        WHERE c.relnamespace = 'headrace'::regnamespace AND f.pronamespace = c.relnamespace AND NOT g.tgisinternal
-        UNION ALL
-        SELECT 3, 'DROP ROUTINE ' || string_agg(oid::regprocedure::text, ', ') FROM pg_proc
-        WHERE pronamespace = 'headrace'::regnamespace AND (proname = ANY (:objects)
-            OR prorettype = 'trigger'::regtype AND proname ~ '^capture_.*_(insert|update|delete|truncate)$'
-            OR prorettype = 'boolean'::regtype AND proname ~ '^capture_.*_watched$')
-        UNION ALL
-        SELECT 4, 'DROP TABLE ' || string_agg(oid::regclass::text, ', ') FROM pg_class
-        WHERE relnamespace = 'headrace'::regnamespace AND relkind IN ('r', 'p') AND relname = ANY (:tables)
-        UNION ALL
-        SELECT 5, 'DROP TYPE ' || string_agg(t.oid::regtype::text, ', ')
-        FROM pg_type t LEFT JOIN pg_class c ON c.oid = t.typrelid
-        WHERE t.typnamespace = 'headrace'::regnamespace
-            AND (c.relkind = 'c' AND t.typname = ANY (:objects) OR t.typtype = 'e' AND t.typname = ANY (:types))
-        UNION ALL
-        SELECT 6, 'DROP SCHEMA headrace'
-    ) s WHERE statement IS NOT NULL ORDER BY step
-"""
+# Those first with which a worker's transactions begin, in that order; then what the domains lock first.
+_LOCKED_FIRST = ("stream", "stream_cursor")
 
 
 @dataclass(frozen=True)
@@ -149,9 +88,10 @@ def installation(database_url: str) -> Installation | None:
 def _installation(connection: sa.Connection) -> Installation | None:
     if not read_installation(connection):
         return None
-    triggers = connection.execute(sa.text(_TRIGGERS)).all()
-    name, workers, roles = connection.execute(
-        sa.text(_AROUND), {"silent": WORKER_SILENT_SECONDS, "roles": [*rights.INTERNAL, *rights.GRANTED]}
+    triggers = connection.exec_driver_sql(statement("install", "own_triggers"), {}).all()
+    name, workers, roles = connection.exec_driver_sql(
+        statement("install", "around"),
+        {"silent": WORKER_SILENT_SECONDS, "roles": [*rights.INTERNAL, *rights.GRANTED]},
     ).one()
     return Installation(
         database=name,
@@ -190,14 +130,16 @@ def _uninstall(connection: sa.Connection, clock: Callable[[], float]) -> Install
     found = _installation(connection)
     if found is None:
         return None
-    if built := connection.execute(sa.text(_BUILT_UPON)).scalars().all():
+    if built := connection.exec_driver_sql(statement("install", "built_upon"), {}).scalars().all():
         raise HeadraceError(
             f"uninstall: others built upon Headrace's tables: {', '.join(built)}; nothing was changed; "
             "take that back first, then run uninstall again"
         )
-    tables = connection.execute(sa.text(_TABLES)).all()
+    domains = read_contract()
+    first = [*_LOCKED_FIRST, *(table for domain in domains.values() for table in domain.locked_first)]
+    tables = connection.exec_driver_sql(statement("install", "own_tables"), {"first": first}).all()
     made = {"objects": _objects(), "tables": ["schema_version", *_made("TABLE")], "types": _made("TYPE")}
-    drops = connection.execute(sa.text(_DROPS), made).scalars().all()
+    drops = connection.exec_driver_sql(statement("install", "drops"), made).scalars().all()
     locked = [
         *(table.relation for table in tables if not table.is_log),
         *random.sample(found.tables, len(found.tables)),
@@ -209,10 +151,10 @@ def _uninstall(connection: sa.Connection, clock: Callable[[], float]) -> Install
     began = clock()
     # Read at last: some of it belongs to the application's tables and goes with nothing.
     taken_back = rights.given(connection)
-    for statement in (_NO_BATCH, *locks, *found.triggers, *drops, *taken_back):
+    for step in (_NO_BATCH, *locks, *found.triggers, *drops, *taken_back):
         left = int(1000 * (ALL_LOCKS_WITHIN_SECONDS - (clock() - began)))
         connection.exec_driver_sql(f"SET LOCAL lock_timeout = {max(1, min(LOCK_TIMEOUT_MS, left))}")
-        execute(connection, statement)
+        execute(connection, step)
     return found
 
 
@@ -223,6 +165,9 @@ def _objects() -> list[str]:
 
 def _made(kind: str) -> list[str]:
     """Names of the tables or types that the migrations make."""
-    versions = SQL_ROOT.joinpath("migrations", "versions")
-    scripts = [path.read_text(encoding="utf-8") for path in versions.iterdir() if path.name.endswith(".sql")]
+    scripts = [
+        path.read_text(encoding="utf-8")
+        for folder in migration_folders(read_contract())
+        for path in folder.glob("*.sql")
+    ]
     return re.findall(rf"^CREATE {kind} headrace\.([a-z_]+)", "\n".join(scripts), re.MULTILINE)

@@ -20,6 +20,7 @@ import psycopg
 from psycopg import sql
 
 from orchestration.database.connections import connected
+from orchestration.database.sentences import said
 from orchestration.errors import HeadraceError
 
 ASSETS = ("campaign_template_stats", "campaign_computed_stats")
@@ -107,7 +108,7 @@ def campaign_days(database_url: str, source_schema: str) -> tuple[date, date] | 
     except psycopg.errors.UndefinedTable:
         return None
     except psycopg.Error as error:
-        raise HeadraceError(f"The campaigns cannot be read: {error.diag.message_primary or error}") from None
+        raise HeadraceError(f"The campaigns cannot be read: {said(error)}") from None
     return None if row is None or row[0] is None else (row[0], row[1])
 
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import psycopg
 
-from orchestration.errors import HeadraceError
 from orchestration.local.server import ensure_server
 from orchestration.settings import Settings, read_settings, with_driver
 
@@ -51,7 +50,7 @@ def target() -> tuple[str, Settings]:
     return database_url(settings), settings
 
 
-def query(statement: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+def query(statement: str, parameters: Sequence[object] | Mapping[str, object] = ()) -> list[tuple[Any, ...]]:
     """The rows of one statement, in a transaction of its own.
 
     Raises:
@@ -59,7 +58,7 @@ def query(statement: str, parameters: Sequence[object] = ()) -> list[tuple[Any, 
     """
 
     from orchestration.database.connections import connect
-    from orchestration.database.sentences import explain
+    from orchestration.database.sentences import as_sentence
 
     async def run() -> list[tuple[Any, ...]]:
         connection = await connect(target()[0], "headrace cli")
@@ -74,7 +73,7 @@ def query(statement: str, parameters: Sequence[object] = ()) -> list[tuple[Any, 
                     await asyncio.sleep(0.1)
             raise AssertionError("the last attempt returns or raises")
         except psycopg.Error as error:
-            raise HeadraceError(explain(error)) from error
+            raise as_sentence(error) from error
         finally:
             await connection.close()
 

@@ -21,6 +21,7 @@ import psycopg
 from psycopg import sql
 
 from orchestration.database.connections import connected
+from orchestration.database.sentences import said
 from orchestration.demo.campaign_stats.load import COLUMNS, LoadedCampaign, create_schema, load, midnight
 from orchestration.demo.campaign_stats.writes import require_example
 from orchestration.errors import HeadraceError
@@ -324,7 +325,7 @@ def _is_empty(url: str, source_schema: str) -> bool:
                     return False
     except psycopg.Error as error:
         raise HeadraceError(
-            f"The example's tables cannot be read ({error.diag.message_primary or error}): "
+            f"The example's tables cannot be read ({said(error)}): "
             "use a role that may, or start with --no-demo."
         ) from None
     return True

@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.terminal_theme import MONOKAI
 from rich.text import Text
 
-from orchestration.campaign_stats.tables import TEMPLATE_STATS
+from orchestration.campaign_stats.summaries import TEMPLATE_STATS
 from tests.browser.live import Live, browser, find_chromium, headrace_up
 from tests.browser.ui import Ui
 from tests.commands import subprocess_environment

@@ -20,7 +20,7 @@ from urllib.parse import urlencode
 import psycopg
 from playwright.sync_api import Locator, expect
 
-from orchestration.campaign_stats.tables import ASSETS, COMPUTED_STATS, TEMPLATE_STATS
+from orchestration.campaign_stats.summaries import ASSETS, COMPUTED_STATS, TEMPLATE_STATS
 from orchestration.text import LONGEST_NAME, clean, cut
 from tests.browser.live import Live, browser, headrace_up
 from tests.browser.test_ui import chromium

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import expect
 
 from orchestration.campaign_stats.funnel import WIDTH
-from orchestration.campaign_stats.tables import COMPUTED_STATS, TEMPLATE_STATS
+from orchestration.campaign_stats.summaries import COMPUTED_STATS, TEMPLATE_STATS
 from tests.browser import live as live_module
 from tests.browser.live import Live, browser, find_chromium, headrace_up
 from tests.browser.ui import Ui

@@ -8,7 +8,7 @@ from urllib.parse import quote, urlsplit
 
 from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Request, ViewportSize, expect
 
-from orchestration.campaign_stats.tables import ASSETS
+from orchestration.campaign_stats.summaries import ASSETS
 
 SENSOR = "stream_backlog"
 GROUPS = ("app", "campaign_stats")

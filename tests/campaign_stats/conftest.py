@@ -16,6 +16,7 @@ import pytest
 from orchestration.dagster_kit.resources import ApplicationDatabase
 from orchestration.demo.campaign_stats.load import LoadedCampaign, load
 from orchestration.engine.stream import drain
+from tests.databases import clone, create_clone, create_database, rebase_streams, with_database
 
 
 @dataclass(frozen=True)
@@ -56,12 +57,49 @@ def app(database: str) -> Iterator[psycopg.Connection[Any]]:
         yield connection
 
 
+@pytest.fixture(scope="session")
+def loaded(server_url: str, templates: dict[str, str]) -> tuple[str, tuple[LoadedCampaign, ...]]:
+    """Template with four small campaigns that are not yet counted; the first was completed so long ago that it will be frozen."""
+    name = create_database(server_url, templates["migrated"])
+    url = with_database(server_url, name)
+    with psycopg.connect(url, autocommit=True) as connection:
+        rebase_streams(connection)
+    return name, load(url, "public", 4, 7, datetime.now(UTC), scale=0.002).campaigns
+
+
+@pytest.fixture(scope="session")
+def drained(server_url: str, loaded: tuple[str, tuple[LoadedCampaign, ...]]) -> str:
+    """The same, counted."""
+    name = create_clone(server_url, loaded[0])
+    url = with_database(server_url, name)
+    asyncio.run(drain(url, timeout_seconds=60))
+    return name
+
+
 @pytest.fixture
-def application(database: str, monkeypatch: pytest.MonkeyPatch) -> Application:
-    """Four small campaigns that are loaded and not yet counted; the first was completed so long ago that it will be frozen."""
-    monkeypatch.setenv("HEADRACE_DATABASE_URL", database)
-    report = load(database, "public", 4, 7, datetime.now(UTC), scale=0.002)
-    return Application(database, report.campaigns)
+def application(
+    server_url: str,
+    loaded: tuple[str, tuple[LoadedCampaign, ...]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Application]:
+    """A database of its own with the four campaigns of `loaded`."""
+    template, campaigns = loaded
+    with clone(server_url, template) as url:
+        monkeypatch.setenv("HEADRACE_DATABASE_URL", url)
+        yield Application(url, campaigns)
+
+
+@pytest.fixture
+def counted(
+    server_url: str,
+    loaded: tuple[str, tuple[LoadedCampaign, ...]],
+    drained: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Application]:
+    """The same, counted."""
+    with clone(server_url, drained) as url:
+        monkeypatch.setenv("HEADRACE_DATABASE_URL", url)
+        yield Application(url, loaded[1])
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -11,7 +10,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.campaign_stats.oracle import assert_all_agree, drain
@@ -159,11 +158,8 @@ def _step(worker: psycopg.Connection[Any], limit: int) -> None:
             worker.execute("SELECT headrace.stream_step(%s, %s, %s)", [stream, shard, limit])
 
 
-@settings(
-    max_examples=int(os.environ.get("HEADRACE_TEST_EXAMPLES", "100")),
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
+@pytest.mark.long
+@pytest.mark.server
 @given(beginning=beginning, history=history)
 def test_after_any_history_the_statistics_equal_an_independent_recompute(
     sessions: tuple[list[psycopg.Connection[Any]], psycopg.Connection[Any]],

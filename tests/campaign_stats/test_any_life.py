@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import uuid
 from collections import defaultdict
 from collections.abc import Iterator
@@ -383,6 +382,9 @@ def connection(database: str) -> Iterator[Connection]:
         yield opened
 
 
+@pytest.mark.long
+@pytest.mark.server
+@pytest.mark.hypothesis
 def test_whatever_happens_served_numbers_are_right_and_frozen_ones_change_on_record(
     connection: Connection,
 ) -> None:
@@ -394,9 +396,7 @@ def test_whatever_happens_served_numbers_are_right_and_frozen_ones_change_on_rec
     run_state_machine_as_test(
         life,
         settings=settings(
-            max_examples=int(os.environ.get("HEADRACE_TEST_EXAMPLES", "60")),
             stateful_step_count=30,
-            deadline=None,
             suppress_health_check=list(HealthCheck),
         ),
     )

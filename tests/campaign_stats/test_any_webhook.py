@@ -6,11 +6,13 @@ import copy
 import json
 from typing import Any
 
+import pytest
 from hypothesis import given
-from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from tests.campaign_stats.webhooks import Connection, envelope, ingest, message, status
+
+pytestmark = [pytest.mark.server, pytest.mark.hypothesis]
 
 anything = st.recursive(
     st.none()
@@ -53,7 +55,6 @@ def says_nothing(body: object) -> bool:
 
 
 def test_whatever_comes_is_stored_or_kept_and_never_raises(app: Connection) -> None:
-    @examples(max_examples=200, deadline=None)
     @given(anything)
     def deliver(body: object) -> None:
         with app.transaction(force_rollback=True):
@@ -178,7 +179,6 @@ def test_of_a_mutilated_body_every_item_is_accounted_for(app: Connection) -> Non
         BEGIN RETURN CASE WHEN NEW.whatsapp_message_id LIKE '9%' THEN NULL ELSE NEW END; END $$;
         CREATE TRIGGER leave_out BEFORE INSERT ON messages FOR EACH ROW EXECUTE FUNCTION leave_out()""")
 
-    @examples(max_examples=250, deadline=None)
     @given(mutilated())
     def deliver(body: dict[str, Any]) -> None:
         with app.transaction(force_rollback=True):

@@ -9,9 +9,9 @@ import dagster as dg
 import psycopg
 import pytest
 
-from orchestration.campaign_stats.amendments import fewer_rows
 from orchestration.campaign_stats.assets import campaign_computed_stats
 from orchestration.campaign_stats.checks import amendments_pending
+from orchestration.campaign_stats.document_checks import fewer_rows
 from orchestration.dagster_kit.findings import MOST_NAMED
 from orchestration.dagster_kit.resources import ApplicationDatabase
 from orchestration.errors import HeadraceError

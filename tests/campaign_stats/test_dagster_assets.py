@@ -14,11 +14,12 @@ from uuid import UUID, uuid4
 import dagster as dg
 import psycopg
 import pytest
+import sqlalchemy as sa
 from PIL import Image
 
 from orchestration.campaign_stats import recompute
 from orchestration.campaign_stats.assets import campaign_computed_stats, campaign_template_stats
-from orchestration.campaign_stats.counters import Counters
+from orchestration.campaign_stats.counters import COUNTERS, Counters
 from orchestration.campaign_stats.funnel import COLORS
 from orchestration.campaign_stats.recompute import (
     MOST_CAMPAIGNS_AT_ONCE,
@@ -30,8 +31,14 @@ from orchestration.campaign_stats.recompute import (
     portions,
     telling,
 )
-from orchestration.campaign_stats.summaries import MOST_LINES, Line, funnel_markdown, markdown
-from orchestration.campaign_stats.tables import COMPUTED_STATS, COUNTERS, TEMPLATE_STATS
+from orchestration.campaign_stats.summaries import (
+    COMPUTED_STATS,
+    MOST_LINES,
+    TEMPLATE_STATS,
+    Line,
+    funnel_markdown,
+    markdown,
+)
 from orchestration.dagster_kit.resources import ApplicationDatabase
 from orchestration.database.connections import engine
 from orchestration.engine.stream import Drained
@@ -197,6 +204,79 @@ def test_what_is_up_to_date_is_left_alone_and_rebuild_repairs_a_wrong_counter(
     assert repaired["campaigns_rebuilt"] == len(application.of_day(day))
     assert repaired["rows_corrected"] > 0
     assert application.rows(STORED) == application.rows(LIVE)
+
+
+@pytest.fixture
+def rebuilt(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The rebuilds that runs ask the database for, as they do."""
+    make, found = ApplicationDatabase.engine, []
+
+    def engine_that_tells(database: ApplicationDatabase) -> sa.Engine:
+        made = make(database)
+
+        @sa.event.listens_for(made, "after_cursor_execute")
+        def noted(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+            if "headrace.rebuild_campaign_stats" in statement:
+                found.append(statement)
+
+        return made
+
+    monkeypatch.setattr(ApplicationDatabase, "engine", engine_that_tells)
+    return found
+
+
+def test_a_run_of_both_assets_recomputes_once(application: Application, rebuilt: list[str]) -> None:
+    application.drain()
+    day = application.days()[0]
+    with dg.DagsterInstance.ephemeral() as instance:
+        result = materialize(instance, partition=day, config={"rebuild": True})
+        assert len(rebuilt) == 1
+        assert metadata(result, TEMPLATE_STATS)[day]["campaigns_rebuilt"] == len(application.of_day(day))
+        assert metadata(result, COMPUTED_STATS)[day]["campaigns_rebuilt"] == 0
+        assert metadata(result, COMPUTED_STATS)[day]["changes_applied"] == 0
+
+
+@pytest.mark.parametrize("earlier", [False, True], ids=["first", "after a run of the other"])
+def test_documents_alone_are_brought_up_to_date_all_the_same(
+    application: Application, rebuilt: list[str], earlier: bool
+) -> None:
+    day = application.days()[0]
+    with dg.DagsterInstance.ephemeral() as instance:
+        if earlier:
+            materialize(instance, partition=day)
+            application.rows("UPDATE send_queue SET status = 'failed'")
+        alone = dg.materialize(
+            [campaign_template_stats, campaign_computed_stats],
+            selection=[campaign_computed_stats],
+            instance=instance,
+            partition_key=day,
+            run_config={"ops": {COMPUTED_STATS: {"config": {"rebuild": True}}}},
+            resources={"database": ApplicationDatabase()},
+        )
+    told = metadata(alone, COMPUTED_STATS)[day]
+    assert told["changes_applied"] > 0
+    assert told["campaigns_rebuilt"] == len(application.of_day(day))
+    assert len(rebuilt) == 1
+    assert application.rows(STORED) == application.rows(LIVE)
+
+
+@pytest.mark.parametrize("asked", [{"rebuild": True}, {"campaigns": True}])
+def test_what_only_the_second_asset_is_asked_for_is_done_by_it(
+    application: Application, rebuilt: list[str], asked: dict[str, object]
+) -> None:
+    application.drain()
+    day, other = application.days()[0], application.of_day(application.days()[-1])[0].id
+    if "campaigns" in asked:
+        asked = {"campaigns": [str(other)]}
+    with dg.DagsterInstance.ephemeral() as instance:
+        dg.materialize(
+            [campaign_template_stats, campaign_computed_stats],
+            instance=instance,
+            partition_key=day,
+            run_config={"ops": {COMPUTED_STATS: {"config": asked}}},
+            resources={"database": ApplicationDatabase()},
+        )
+    assert len(rebuilt) == 1
 
 
 def test_missing_and_wrong_documents_are_mended(application: Application) -> None:
@@ -401,6 +481,16 @@ def test_portions_are_few_campaigns_and_not_many_messages(messages: list[int], e
     found = list(portions(given))
     assert [len(portion) for portion in found] == expected
     assert [campaign for portion in found for campaign in portion] == given
+
+
+def test_a_run_recomputes_in_portions_as_large_as_a_workers(database: str) -> None:
+    with psycopg.connect(database) as connection:
+        row = connection.execute(
+            "SELECT pg_get_functiondef(oid) FROM pg_proc WHERE oid = 'headrace.rebuild_pick'::regproc"
+        ).fetchone()
+    assert row is not None
+    assert f"p_messages bigint DEFAULT {MOST_MESSAGES_AT_ONCE}" in row[0]
+    assert f"v_most_settled constant integer := {MOST_CAMPAIGNS_AT_ONCE};" in row[0]
 
 
 def line(name: str | None, sent: int = 0) -> Line:

@@ -24,8 +24,7 @@ from orchestration.campaign_stats.comparison import (
     differences,
     judge_comparison,
 )
-from orchestration.campaign_stats.counters import Counters
-from orchestration.campaign_stats.tables import COUNTERS
+from orchestration.campaign_stats.counters import COUNTERS, Counters
 from orchestration.dagster_kit.resources import ApplicationDatabase
 from orchestration.database.connections import engine
 from orchestration.database.transactions import snapshot

@@ -16,12 +16,6 @@ from tests.campaign_stats.conftest import Application, Checked, the_check
 CAMPAIGN = UUID("00000000-0000-4000-8000-00000000000a")
 
 
-@pytest.fixture
-def counted(application: Application) -> Application:
-    application.drain()
-    return application
-
-
 def tamper(application: Application, change: str) -> UUID:
     """Changes the document of one campaign behind everybody's back."""
     campaign = application.campaigns[0].id

@@ -17,11 +17,11 @@ from orchestration.campaign_stats.checks import (
     capture_triggers,
     checks,
     funnel_monotonic,
+    hourly,
     orphaned_statuses,
     stream_lag,
 )
-from orchestration.campaign_stats.schedules import campaign_stats_checks
-from orchestration.campaign_stats.tables import ASSETS
+from orchestration.campaign_stats.summaries import ASSETS
 from orchestration.dagster_kit.resources import ApplicationDatabase
 from orchestration.definitions import defs
 from orchestration.demo.campaign_stats.load import create_schema
@@ -33,12 +33,6 @@ from tests.sessions import as_role, open_transaction
 
 EVERY_CHECK = {key for check in checks for key in check.check_keys}
 NAMES = [next(iter(sorted(check.check_keys))).to_user_string() for check in checks]
-
-
-@pytest.fixture
-def counted(application: Application) -> Application:
-    application.drain()
-    return application
 
 
 @contextmanager
@@ -93,7 +87,7 @@ def tick(url: str, monkeypatch: pytest.MonkeyPatch) -> dg.RunRequest | dg.SkipRe
             resources={"database": ApplicationDatabase()},
         ) as context,
     ):
-        found: Any = campaign_stats_checks(context)
+        found: Any = hourly(context)
         return found
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, date, datetime, timedelta
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import dagster as dg
 import psycopg
@@ -17,19 +17,6 @@ from orchestration.campaign_stats.checks import (
     no_dead_letters,
     stream_lag,
 )
-from orchestration.campaign_stats.stream_state import (
-    FailedRebuild,
-    Lag,
-    LagLimits,
-    Letter,
-    Shard,
-    StrayDay,
-    Writer,
-    judge_lag,
-    judge_letters,
-    judge_stray_days,
-)
-from orchestration.dagster_kit.findings import MOST_ROWS, age
 from orchestration.engine.housekeeping import housekeep_once
 from orchestration.engine.stream import drain
 from orchestration.install.doctor import diagnose
@@ -38,14 +25,7 @@ from tests.campaign_stats.conftest import Application, run_check, the_check
 from tests.sessions import open_transaction
 
 ERROR, WARN = dg.AssetCheckSeverity.ERROR, dg.AssetCheckSeverity.WARN
-LIMITS = LagLimits(rows=100, seconds=60, writer_seconds=300, rebuild_seconds=3600)
 CAMPAIGN = UUID("00000000-0000-4000-8000-00000000000a")
-
-
-@pytest.fixture
-def counted(application: Application) -> Application:
-    application.drain()
-    return application
 
 
 # --- lag -----------------------------------------------------------------------------------------------------------
@@ -155,41 +135,6 @@ def test_a_campaign_that_cannot_be_rebuilt_fails_by_name_with_its_error(counted:
     assert found.told["rebuilds_waiting"] == 0
 
 
-def test_everything_at_once_is_one_error_that_names_all_of_it() -> None:
-    writer = Writer(17, "app", "", 4000.0)
-    failed = tuple(FailedRebuild(uuid4(), 1, None, "22003 out of range") for _ in range(9))
-    seen = Lag((Shard(0, "active", 101, 7000.0),), writer, 0, 3, 9000.0, failed, all_failed=300)
-    found = judge_lag(seen, LIMITS)
-    assert not found.passed
-    assert found.severe
-    for words in (
-        "101 changes and 117 min behind",
-        "300 campaigns cannot be rebuilt",
-        "and 295 more",
-        "3 campaigns wait for their rebuild, the longest for 2 h",
-        "pid 17 (without a name, role app) has been writing for 67 min",
-    ):
-        assert words in found.sentence
-    assert found.listings["failed_rebuild_table"].total == 300
-
-
-def test_a_writer_whose_age_may_not_be_known_is_named_with_a_lag_but_no_fault_by_itself() -> None:
-    writer = Writer(17, "app", "psql", None)
-    assert judge_lag(Lag((Shard(0, "active", 0, 0.0),), writer), LIMITS).passed
-    found = judge_lag(Lag((Shard(0, "active", 5, 61.0),), writer, workers=1), LIMITS)
-    assert found.sentence == (
-        "stream campaign_stats is 5 changes and 61 s behind. "
-        "oldest writer: pid 17 (psql, role app) has been writing for an unknown time"
-    )
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"), [(0, "0 s"), (119, "119 s"), (120, "2 min"), (7300, "2 h"), (300_000, "3 days")]
-)
-def test_durations_are_for_people(seconds: float, words: str) -> None:
-    assert age(seconds) == words
-
-
 # --- dead letters --------------------------------------------------------------------------------------------------
 
 
@@ -230,27 +175,6 @@ def test_dead_letters_of_another_stream_are_that_streams_business(counted: Appli
     poison(counted)
     counted.rows("UPDATE headrace.dead_letter SET stream = 'another'")
     assert the_check(no_dead_letters).passed
-
-
-def test_many_letters_are_cut_and_counted() -> None:
-    letters = [
-        Letter(
-            n,
-            "messages",
-            "I",
-            str(n),
-            "failed",
-            1,
-            datetime(2026, 3, 1, tzinfo=UTC),
-            None,
-            "22003 " + "x" * 999,
-        )
-        for n in range(MOST_ROWS)
-    ]
-    found = judge_letters(letters, total=5000, waiting=7)
-    assert found.listings["letter_table"].total == 5000
-    assert found.numbers == {"dead_letters": 5000, "waiting_behind_others": 7}
-    assert len(found.sentence) < 600
 
 
 # --- the DEFAULT partition -----------------------------------------------------------------------------------------
@@ -303,11 +227,6 @@ def test_changes_in_default_are_applied_and_expire_as_the_sentence_says(
     counted.rows("UPDATE headrace.change_log_default SET changed_at = changed_at - interval '10 days'")
     asyncio.run(housekeep_once(counted.url, settings.change_retention, settings.stream_lost_after))
     assert the_check(change_log_default_empty).passed
-
-
-def test_more_changes_in_default_than_are_counted_are_said_to_be_more() -> None:
-    found = judge_stray_days([StrayDay(date(2026, 11, 26), 100_000, ["campaigns"], more=True)])
-    assert "without a partition: 2026-11-26 (100,000), and more. " in found.sentence
 
 
 # --- capture -------------------------------------------------------------------------------------------------------

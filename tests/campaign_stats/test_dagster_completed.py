@@ -13,7 +13,7 @@ import pytest
 from orchestration.campaign_stats.completions import MOST_NAMED, Cursor
 from orchestration.campaign_stats.recompute import Window, window_campaigns
 from orchestration.campaign_stats.sensors import completed_campaigns
-from orchestration.campaign_stats.tables import ASSETS, TEMPLATE_STATS
+from orchestration.campaign_stats.summaries import ASSETS, TEMPLATE_STATS
 from orchestration.dagster_kit.partitions import campaign_days
 from orchestration.dagster_kit.resources import ApplicationDatabase
 from orchestration.database.connections import engine
@@ -141,7 +141,7 @@ def test_a_transaction_that_commits_late_is_not_missed(empty: Application) -> No
 def test_with_very_many_transactions_under_way_a_completion_comes_once_all_the_same(
     empty: Application, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("orchestration.campaign_stats.noticed._MOST_LISTED", 2)
+    monkeypatch.setattr("orchestration.campaign_stats.completions._MOST_LISTED", 2)
     campaigns = make(empty, *[LAST_DAY] * 6)
     announce = "INSERT INTO headrace.campaign_completion (campaign_id, completed_at) VALUES (%s, now())"
     seen: list[str] = []

@@ -16,7 +16,7 @@ from dagster._config.config_type import ConfigType, ConfigTypeKind
 from dagster_graphql.test.utils import execute_dagster_graphql
 
 from orchestration.campaign_stats.checks import checks
-from orchestration.campaign_stats.tables import ASSETS
+from orchestration.campaign_stats.summaries import ASSETS
 from orchestration.definitions import defs
 from tests.campaign_stats.conftest import Application
 from tests.campaign_stats.test_dagster_jobs import NAMES, job

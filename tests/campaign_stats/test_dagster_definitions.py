@@ -17,9 +17,11 @@ from dagster._core.definitions.freshness import TimeWindowFreshnessPolicy
 
 import orchestration
 from orchestration import definitions
-from orchestration.campaign_stats.tables import ASSETS, COLUMNS, COMPUTED_STATS, TEMPLATE_STATS
+from orchestration.campaign_stats.summaries import ASSETS, COMPUTED_STATS, TEMPLATE_STATS
+from orchestration.dagster_kit.models import read_models
 from orchestration.dagster_kit.partitions import START, first_day
 from orchestration.dagster_kit.reporting import REPORT_QUIET_EVERY
+from orchestration.dagster_kit.resources import ApplicationDatabase
 from orchestration.definitions import defs
 from orchestration.errors import HeadraceError
 from orchestration.install.contract import read_contract
@@ -101,7 +103,8 @@ def test_every_domain_that_has_definitions_is_merged() -> None:
     assert with_definitions == set(read_contract())
     for domain in with_definitions:
         own = importlib.import_module(f"orchestration.{domain}.definitions").definitions
-        keys = own.resolve_asset_graph().get_all_asset_keys()
+        shared = dg.Definitions(resources={"database": ApplicationDatabase()})
+        keys = dg.Definitions.merge(own, shared).resolve_asset_graph().get_all_asset_keys()
         assert keys
         assert keys <= defs.resolve_asset_graph().get_all_asset_keys()
 
@@ -198,4 +201,5 @@ def test_the_columns_shown_are_the_columns_there_are(database: str, table: str) 
             " WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped ORDER BY attnum",
             [f"headrace.{table}"],
         ).fetchall()
-    assert [(c.name, c.type, c.nullable) for c in COLUMNS[table]] == there
+    columns = read_models("campaign_stats").tables[table]
+    assert [(name, column.type, column.nullable) for name, column in columns.items()] == there

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
 
-from orchestration.campaign_stats.tables import ASSETS
+from orchestration.campaign_stats.summaries import ASSETS
 from orchestration.dagster_kit.reporting import (
     FIRST_DAYS_AFTER,
     MOST_DAY_EVENTS,
@@ -36,7 +36,7 @@ def see(
     """The decision where these days are final, and so many rows of DAY were changed since ever."""
     activity = tuple(Activity(asset, DAY, rows) for asset in ASSETS) if rows else ()
     seen = Seen(at, activity, final_days=frozenset(final))
-    return decide(seen, CatchUpRuns(), (first, TODAY), cursor or known())
+    return decide(seen, CatchUpRuns(), (first, TODAY), cursor or known(), ASSETS, "campaign_stats")
 
 
 def of_days(decision: Decision) -> list[Event]:

@@ -10,10 +10,11 @@ import dagster as dg
 import pytest
 from dagster._core.loader import LoadingContextForTest
 
-from orchestration.campaign_stats.sensors import catch_up_runs, stream_backlog
-from orchestration.campaign_stats.tables import ASSETS, COMPUTED_STATS, TEMPLATE_STATS
+from orchestration.campaign_stats.assets import DOMAIN
+from orchestration.campaign_stats.summaries import ASSETS, COMPUTED_STATS, TEMPLATE_STATS
 from orchestration.dagster_kit.reporting import RUN_IS_DEAD_AFTER, Cursor
 from orchestration.dagster_kit.resources import ApplicationDatabase
+from orchestration.dagster_kit.sensors import catch_up_runs
 from orchestration.definitions import defs
 from orchestration.errors import HeadraceError
 from tests.campaign_stats.conftest import Application
@@ -34,7 +35,7 @@ def tick(instance: dg.DagsterInstance, cursor: str | None = None) -> Any:
     context = dg.build_sensor_context(
         instance=instance, cursor=cursor, definitions=defs, resources={"database": ApplicationDatabase()}
     )
-    return stream_backlog.evaluate_tick(context)
+    return defs.resolve_sensor_def("stream_backlog").evaluate_tick(context)
 
 
 def events(result: Any) -> dict[tuple[str, str | None], dict[str, Any]]:
@@ -221,7 +222,7 @@ def test_a_catch_up_run_that_was_killed_with_dagster_is_followed_by_another_with
             return run
 
         def in_progress(later: timedelta) -> bool:
-            return catch_up_runs(instance, datetime.now(UTC) + later).in_progress
+            return catch_up_runs(instance, DOMAIN, datetime.now(UTC) + later).in_progress
 
         # Killed at once with whoever would have noticed: it stays so in Dagster, which has nobody to ask.
         begin(dg.DagsterRunStatus.STARTED)
@@ -320,9 +321,7 @@ def test_a_database_without_headrace_fails_the_tick(
     assert "run: headrace migrate" in str(raised.value)
 
 
-def test_a_database_without_the_stream_is_skipped_with_a_word(
-    database: str, application: Application
-) -> None:
+def test_a_database_without_the_stream_is_skipped_with_a_word(application: Application) -> None:
     application.rows("DELETE FROM headrace.stream_cursor")
     with dg.DagsterInstance.ephemeral() as instance:
         result = tick(instance)

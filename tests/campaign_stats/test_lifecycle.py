@@ -11,7 +11,8 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 
-from orchestration.campaign_stats.progress import look
+from orchestration.campaign_stats.sensors import kept
+from orchestration.dagster_kit.sensors import look
 from orchestration.database.connections import engine
 from orchestration.install.migrate import migrate
 from orchestration.settings import Settings
@@ -251,7 +252,8 @@ UNMADE = """
     ALTER TABLE headrace.campaign_template_stats DROP template_md5;
     CREATE UNIQUE INDEX campaign_template_stats_key ON headrace.campaign_template_stats
         (campaign_id, md5(template_name)) NULLS NOT DISTINCT;
-    ALTER TABLE headrace.stream DROP rebuild_pick, DROP rebuild_items, DROP rebuild_put_off, DROP rows_left;
+    ALTER TABLE headrace.stream DROP rebuild_pick, DROP rebuild_items, DROP rebuild_put_off, DROP rows_left,
+        DROP domain, DROP rebuild_new, DROP on_setting, DROP unit;
     ALTER TABLE headrace.webhook_reject DROP sender, DROP notice;
     ALTER TABLE headrace.stream_cursor DROP window_left, DROP window_widest;
     DROP TABLE headrace.webhook_lock, headrace.source;
@@ -343,7 +345,7 @@ def test_campaigns_that_are_due_to_be_frozen_are_work_for_whoever_catches_up(
     def due() -> tuple[int, Any]:
         application = engine(database)
         with application.connect() as connection:
-            seen = look(connection)
+            seen = look(connection, kept)
         application.dispose()
         assert isinstance(application, sa.Engine)
         assert seen is not None

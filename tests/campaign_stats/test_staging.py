@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Iterator
 
 import psycopg
 import pytest
@@ -11,6 +11,7 @@ import pytest
 from orchestration.database.sql_files import sql_file_names
 from orchestration.install.migrate import migrate
 from orchestration.settings import Settings
+from tests.databases import create_database, drop_database, with_database
 
 INLINED = [*sql_file_names("campaign_stats", "staging"), "message_outcome_live"]
 
@@ -25,15 +26,18 @@ VARCHARS = """
 """
 
 
-@pytest.fixture(params=["", VARCHARS], ids=["as in the example", "varchar with lengths"])
+@pytest.fixture(scope="module", params=["", VARCHARS], ids=["as in the example", "varchar with lengths"])
 def migrated(
-    request: pytest.FixtureRequest, new_database: Callable[[str | None], str], settings: Settings
-) -> str:
-    url = new_database("app")
+    request: pytest.FixtureRequest, server_url: str, templates: dict[str, str], settings: Settings
+) -> Iterator[str]:
+    """For all tests, which only look."""
+    name = create_database(server_url, templates["app"])
+    url = with_database(server_url, name)
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(request.param or b"SELECT 1")
     migrate(url, settings)
-    return url
+    yield url
+    drop_database(server_url, name)
 
 
 @pytest.mark.parametrize("function", INLINED)

@@ -8,7 +8,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.campaign_stats.conftest import Application
@@ -91,7 +91,6 @@ def test_the_templates_of_a_range_of_days_add_up_to_what_its_campaigns_recompute
     start=st.none() | st.integers(0, 6),
     days=st.none() | st.integers(0, 6),
 )
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_campaigns_in_any_range(
     app: Connection, campaigns: list[tuple[int, list[str | None], bool]], start: int | None, days: int | None
 ) -> None:

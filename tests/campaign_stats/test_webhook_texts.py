@@ -8,7 +8,6 @@ from typing import Any
 import psycopg
 import pytest
 from hypothesis import given
-from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from tests.campaign_stats.webhooks import Connection, counts, envelope, ingest, message, rejects, status
@@ -73,8 +72,8 @@ def test_what_is_no_json_is_kept_as_it_came(body: str, app: Connection) -> None:
 PIECES = ["\\", "\\\\", '"', "u0000", "\\u0000", "\\ud800", "\\uDC00", "\\u00e9", "x", "\\n"]
 
 
+@pytest.mark.hypothesis
 def test_whatever_is_escaped_reads_as_it_was_meant(app: Connection) -> None:
-    @examples(max_examples=100, deadline=None)
     @given(st.lists(st.sampled_from(PIECES), max_size=8))
     def deliver(pieces: list[str]) -> None:
         body = BODY.replace("NAME", "".join(pieces))

@@ -27,10 +27,18 @@ GRANT ALL ON ALL TABLES IN SCHEMA probe TO headrace_owner;
 """
 
 
+def captured(table: str, source: str, spec: str) -> str:
+    """The statement that captures a table for a test alone; spec: what capture_spec is given behind the table."""
+    return (
+        f"SELECT made FROM headrace.capture_table('{source}',"
+        f" jsonb_build_object('test', headrace.capture_spec('{table}', {spec})))"
+    )
+
+
 def make_items(database: str, *, shards: int = 1, ordered: bool = False) -> None:
     with psycopg.connect(database, autocommit=True) as connection:
         connection.execute(ITEMS)
-        connection.execute("SELECT headrace.capture_table('public.items', 'items', 'id', NULL, '{n}', '{n}')")
+        connection.execute(captured("public.items", "items", "'id', NULL, '{n}', '{n}'").encode())
         for operation in ("insert", "update", "delete", "truncate"):
             connection.execute(
                 f"ALTER FUNCTION headrace.capture_items_{operation}() OWNER TO headrace_capture".encode()

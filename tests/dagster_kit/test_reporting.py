@@ -6,7 +6,6 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from orchestration.campaign_stats.tables import COMPUTED_STATS, TEMPLATE_STATS
 from orchestration.dagster_kit.reporting import (
     CATCH_UP_EVERY,
     FIRST_DAYS_AFTER,
@@ -27,6 +26,7 @@ from orchestration.dagster_kit.reporting import (
     read_cursor,
 )
 
+TEMPLATE_STATS, COMPUTED_STATS = BOTH = ("campaign_template_stats", "campaign_computed_stats")
 NOW = datetime(2026, 3, 10, 12, 0, tzinfo=UTC)
 TODAY = NOW.date()
 YESTERDAY = TODAY - timedelta(days=1)
@@ -65,7 +65,7 @@ def one(
     partitions: tuple[date, date] | None = PARTITIONS,
 ) -> Decision:
     """The decision on one asset alone."""
-    return decide(seen, runs or CatchUpRuns(), partitions, known, [TEMPLATE_STATS])
+    return decide(seen, runs or CatchUpRuns(), partitions, known, [TEMPLATE_STATS], "campaign_stats")
 
 
 def active(rows: int, day: date = TODAY) -> tuple[Activity, ...]:
@@ -181,7 +181,7 @@ def test_an_asset_whose_check_results_are_hidden_is_reported_at_once_unless_chan
 ) -> None:
     known = cursor({TEMPLATE_STATS: told(100, SECOND), COMPUTED_STATS: told(0, SECOND)})
     seen = Seen(NOW, active(100), rows_behind=rows_behind)
-    found = decide(seen, CatchUpRuns(), PARTITIONS, known, hidden={TEMPLATE_STATS})
+    found = decide(seen, CatchUpRuns(), PARTITIONS, known, BOTH, "campaign_stats", {TEMPLATE_STATS})
     assert [event.asset for event in found.events if event.day is None] == expected
 
 
@@ -233,9 +233,9 @@ def test_a_decision_repeated_after_a_crash_is_the_same() -> None:
 
 def test_what_was_reported_is_not_reported_again() -> None:
     seen = Seen(NOW, (*active(5), Activity(COMPUTED_STATS, TODAY, 5)))
-    first = decide(seen, CatchUpRuns(), PARTITIONS, cursor())
+    first = decide(seen, CatchUpRuns(), PARTITIONS, cursor(), BOTH, "campaign_stats")
     assert len(first.events) == 4
-    assert decide(seen, CatchUpRuns(), PARTITIONS, first.cursor).events == ()
+    assert decide(seen, CatchUpRuns(), PARTITIONS, first.cursor, BOTH, "campaign_stats").events == ()
 
 
 def test_activity_of_other_domains_is_left_alone() -> None:
@@ -365,3 +365,24 @@ def test_a_cursor_survives_its_way_through_json() -> None:
 def test_the_note_says_how_things_stand(seen: dict[str, object], runs: dict[str, object], words: str) -> None:
     decision = one(Seen(NOW, **seen), cursor(), CatchUpRuns(**runs))  # type: ignore[arg-type]
     assert words in decision.note
+
+
+STORED = (
+    '{"since":"2026-03-09T12:00:00Z",'
+    '"assets":{"campaign_template_stats":{"rows":7,"at":"2026-03-10T11:59:00.123456Z"}},'
+    '"days":{"campaign_template_stats":{"2026-03-09":{"rows":5,"at":"2026-03-10T11:00:00Z"}}},'
+    '"final":["2026-03-09"],"catch_ups":2,"catch_up_at":"2026-03-10T11:58:00Z"}'
+)
+
+
+def test_a_cursor_that_an_installed_dagster_has_is_read_and_written_as_it_was() -> None:
+    found, problem = read_cursor(STORED, NOW)
+    assert problem is None
+    assert (found.catch_ups, found.final, found.others) == (2, [YESTERDAY], {})
+    assert found.text() == STORED
+
+
+def test_the_other_domains_cursors_stand_beside_the_first_ones() -> None:
+    first, _ = read_cursor(STORED, NOW)
+    both = first.model_copy(update={"others": {"toys": Cursor(since=NOW)}})
+    assert read_cursor(both.text(), NOW) == (both, None)

@@ -14,7 +14,7 @@ from orchestration.demo.campaign_stats.load import create_schema
 from orchestration.engine.stream import drain
 from tests.campaign_stats.oracle import assert_all_agree
 from tests.commands import a_sentence, run
-from tests.conftest import _database as database_of
+from tests.databases import with_database as database_of
 from tests.rows import a_history, insert
 
 

@@ -68,7 +68,7 @@ def test_a_file_makes_the_one_object_of_its_name(path: Path) -> None:
             if path.parent.parent.name == "engine":
                 assert made == [path.stem]
             else:
-                assert called == ["capture_table"]
+                assert called == ["capture_spec"]
                 assert f"regclass('{path.stem}')" in text
         case "streams" if called:
             assert called == ["register_stream"]
@@ -169,14 +169,15 @@ def test_files_are_rendered_for_a_schema_with_any_name_and_the_columns_that_are_
         "message_status_logs": {},
         "messages": {"context_message_id": "text"},
     }
-    constants = {"reply_window_seconds": "1.5", "settle_window_seconds": "2.5"}
-    objects = load_objects("campaign_stats", """a "b" 'c'""", types, constants)
+    seconds = {"reply_window": "1.5", "settle_window": "2.5"}
+    objects = load_objects("campaign_stats", """a "b" 'c'""", types, seconds)
     by_name = {(item.kind, item.name): item.sql for item in objects}
     assert 'FROM "a ""b"" \'c\'".campaigns c' in by_name["staging", "stg_campaigns"]
     assert "c.created_at, NULL::timestamptz FROM" in re.sub(r"\s+", " ", by_name["staging", "stg_campaigns"])
     assert "m.context_message_id::text" in by_name["staging", "stg_incoming_messages"]
     assert """'"a ""b"" ''c''"."messages"'""" in by_name["capture", "messages"]
     assert "RETURN 1.5::numeric" in by_name["definitions", "reply_window"]
+    assert {name for item in objects for name in item.settings} == set(seconds)
     assert "make_interval(secs => 2.5)" in by_name["lifecycle", "settle_window"]
     assert "::bigint" in by_name["functions", "outcomes_by_message"]
     assert not [name for name, sql in by_name.items() if "{{" in sql or "{%" in sql]

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestration.demo.campaign_stats.actions import (
@@ -76,7 +76,6 @@ def play(
             yield action
 
 
-@settings(deadline=None)
 @given(rate=st.floats(0.01, 5000))
 def test_a_rate_is_split_over_actors_of_every_role_without_a_rest(rate: float) -> None:
     actors = cast(rate)
@@ -119,7 +118,6 @@ def test_without_an_intake_no_webhook_is_raw() -> None:
     assert "webhook, raw" not in kinds
 
 
-@settings(deadline=None)
 @given(seed=st.integers(0, 10_000), failures=st.sampled_from([0.0, 0.05, 0.5]))
 def test_it_names_nothing_but_what_it_made_itself(seed: int, failures: float) -> None:
     made: set[uuid.UUID] = set()

@@ -14,7 +14,7 @@ from psycopg import sql
 from orchestration.database.connections import connected
 from orchestration.demo.campaign_stats.load import COLUMNS, LoadedCampaign, campaign_id, create_schema, load
 from orchestration.errors import HeadraceError
-from tests.conftest import with_database
+from tests.databases import with_database
 
 NOW = datetime(2026, 3, 15, tzinfo=UTC)
 TABLES = tuple(COLUMNS)

@@ -20,6 +20,7 @@ from orchestration.install.doctor import diagnose
 from orchestration.install.migrate import migrate
 from orchestration.settings import Settings
 from tests.campaign_stats.oracle import assert_all_agree
+from tests.databases import create_clone, create_database, drop_database, with_database
 from tests.rows import a_history, insert
 
 TABLES = ("campaigns", "send_queue", "message_status_logs", "messages", "campaign_contacts")
@@ -176,14 +177,13 @@ def _other_value(column: Column) -> str:
             return column.name
 
 
-@pytest.fixture
-def twins(
-    app_database: str, new_database: Callable[[str | None], str], settings: Settings
-) -> Iterator[Twins]:
-    other = new_database("app")
-    with ExitStack() as stack:
-        both = Twins(other, app_database, stack)
-        for session in both.old:
+@pytest.fixture(scope="module")
+def of_twins(server_url: str, templates: dict[str, str], settings: Settings) -> Iterator[tuple[str, str]]:
+    """Templates of the two."""
+    names = create_database(server_url, templates["app"]), create_database(server_url, templates["app"])
+    without, with_headrace = (with_database(server_url, name) for name in names)
+    for url in (without, with_headrace):
+        with psycopg.connect(url, autocommit=True) as session:
             a_history(session)
             insert(session, "campaign_contacts", user_phone="1", template_name="t")
             for table in TABLES:
@@ -191,12 +191,24 @@ def twins(
                     f"ALTER TABLE {table} ADD row_no integer GENERATED ALWAYS AS IDENTITY".encode()
                 )
                 session.execute(f"CREATE TABLE kept_{table} AS SELECT * FROM {table}".encode())
-        # The same ids on both: what is compared is how statements end.
-        migrate(app_database, settings)
-        asyncio.run(drain(app_database))
+    # The same ids on both: what is compared is how statements end.
+    migrate(with_headrace, settings)
+    asyncio.run(drain(with_headrace))
+    yield names
+    for name in names:
+        drop_database(server_url, name)
+
+
+@pytest.fixture
+def twins(server_url: str, of_twins: tuple[str, str]) -> Iterator[Twins]:
+    names = create_database(server_url, of_twins[0]), create_clone(server_url, of_twins[1])
+    with ExitStack() as stack:
+        both = Twins(with_database(server_url, names[0]), with_database(server_url, names[1]), stack)
         for table in TABLES:
             both.write(table)
         yield both
+    for name in names:
+        drop_database(server_url, name)
 
 
 def settle(twins: Twins, column: str | None) -> str | None:

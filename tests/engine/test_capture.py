@@ -9,6 +9,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from tests.concurrency.items import captured
 from tests.rows import insert
 from tests.sessions import as_role
 
@@ -543,7 +544,7 @@ def test_a_partition_with_its_columns_in_another_order_is_compared_column_by_col
     app.execute("CREATE TABLE parted (id integer, a text, b text) PARTITION BY RANGE (id)")
     app.execute("CREATE TABLE part (gone integer, b text, id integer, a text); ALTER TABLE part DROP gone")
     app.execute("ALTER TABLE parted ATTACH PARTITION part DEFAULT")
-    app.execute("SELECT headrace.capture_table('parted', 'parted', 'id', NULL, '{a}', '{id,a}')")
+    app.execute(captured("parted", "parted", "'id', NULL, '{a}', '{id,a}'").encode())
     app.execute("INSERT INTO parted VALUES (1, 'x', 'y')")
     changes(app)
     app.execute("UPDATE parted SET b = 'z'")
@@ -576,7 +577,7 @@ def test_a_table_of_anybody_can_be_captured_and_captured_again(
     app: psycopg.Connection[Any],
 ) -> None:
     app.execute('CREATE TABLE odd_table ("Key" text, "a b" int, "c%" text)')
-    capture = "SELECT headrace.capture_table('odd_table', 'odd', 'Key', NULL, %s, %s)"
+    capture = captured("odd_table", "odd", "'Key', NULL, %s, %s").encode()
     assert app.execute(capture, [["a b"], ["Key", "a b"]]).fetchone() == (4,)
     assert app.execute(capture, [["a b"], ["Key", "a b"]]).fetchone() == (0,)
     app.execute("INSERT INTO odd_table VALUES (%s, 1, NULL)", ["k"])
@@ -592,7 +593,7 @@ def test_a_table_filled_by_logical_replication_gets_row_triggers_for_no_others_f
     app: psycopg.Connection[Any],
 ) -> None:
     app.execute("CREATE TABLE replicated (id integer PRIMARY KEY, n integer)")
-    capture = "SELECT headrace.capture_table('replicated', 'replicated', 'id', NULL, '{n}', '{n}')"
+    capture = captured("replicated", "replicated", "'id', NULL, '{n}', '{n}'").encode()
     app.execute(capture)
     app.execute("CREATE SUBSCRIPTION mirror CONNECTION 'dbname=none' PUBLICATION none WITH (connect = false)")
     app.execute("ALTER SUBSCRIPTION mirror SET (slot_name = NONE)")
@@ -620,6 +621,4 @@ def test_a_table_filled_by_logical_replication_gets_row_triggers_for_no_others_f
 
 def test_a_key_that_the_table_lacks_is_refused_instead_of_left_out(app: psycopg.Connection[Any]) -> None:
     with pytest.raises(psycopg.errors.UndefinedColumn, match="lacks one of the columns"):
-        app.execute(
-            "SELECT headrace.capture_table('messages', 'messages', 'id', NULL, '{user_fone}', '{id}')"
-        )
+        app.execute(captured("messages", "messages", "'id', NULL, '{user_fone}', '{id}'").encode())

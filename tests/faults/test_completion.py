@@ -16,7 +16,7 @@ import dagster as dg
 import psycopg
 import pytest
 
-from orchestration.campaign_stats.tables import ASSETS, TEMPLATE_STATS
+from orchestration.campaign_stats.summaries import ASSETS, TEMPLATE_STATS
 from orchestration.definitions import defs
 from tests.campaign_stats.oracle import assert_all_agree, documents, drain, outcomes, recompute, series
 from tests.faults.one_dagster import make_home, opened, stored_cursor, tick

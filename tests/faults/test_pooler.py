@@ -26,7 +26,6 @@ from psycopg.conninfo import conninfo_to_dict
 
 from orchestration.campaign_stats.assets import campaign_computed_stats, campaign_template_stats
 from orchestration.campaign_stats.checks import stored_equals_recomputed
-from orchestration.campaign_stats.sensors import stream_backlog
 from orchestration.cli import main
 from orchestration.dagster_kit.resources import ApplicationDatabase
 from orchestration.definitions import defs
@@ -112,7 +111,9 @@ def test_worker_commands_and_dagster_work_through_a_transaction_pooler_under_tra
             context = dg.build_sensor_context(
                 instance=instance, definitions=defs, resources={"database": ApplicationDatabase()}
             )
-            assert not stream_backlog.evaluate_tick(context).run_requests  # a worker lives
+            assert (
+                not defs.resolve_sensor_def("stream_backlog").evaluate_tick(context).run_requests
+            )  # a worker lives
         drained = headrace(url, "worker", "--until-idle", "--timeout", "60")
         assert drained.exit_code == 0, drained.output
         assert_all_agree(direct)

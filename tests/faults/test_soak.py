@@ -15,7 +15,7 @@ from typing import Any
 import psutil
 import psycopg
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.soak.faults import plan
@@ -46,7 +46,6 @@ def seen(at: float, worker_memory: int) -> Sample:
     return Sample(at, 0, 0.0, 0, 0, dict.fromkeys(BOUNDED_TABLES, 0), {}, worker_memory)
 
 
-@settings(deadline=None)
 @given(seconds=st.floats(5, 2000), workers=st.integers(1, 5), seed=st.integers(0, 10_000))
 def test_the_server_goes_twice_and_one_worker_is_left_alone(seconds: float, workers: int, seed: int) -> None:
     faults = plan(seconds, workers, seed)

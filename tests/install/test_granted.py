@@ -57,8 +57,8 @@ WORKING = named("""
 # For nobody but other functions, migrate, and members of headrace_owner.
 INTERNAL = named("""
     altered_sources amend_campaign apply_outcomes apply_times calendar_day campaign_stats_apply
-    capture_table change_width count_messages count_straight changes_that_fit check_frozen_rows clean_json dead_letter_discard
-    dead_letter_next_try default_is_large discard_webhook_rejects document_json enter_state
+    capture_spec capture_table capture_union change_width changes_that_fit check_frozen_rows clean_json count_messages count_straight
+    dead_letter_discard dead_letter_next_try default_is_large discard_webhook_rejects document_json drop_capture enter_state
     first_fenceable_moment fold_messages freeze_campaign is_data_error is_other_webhook_field
     is_passing_error keep_before_fence keep_webhook_rejects latency_block latency_median
     latency_seconds lifecycle_state list_readable_campaigns live_stats lock_campaigns

@@ -14,12 +14,14 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 
+from orchestration.database.sql_files import SqlObject
 from orchestration.demo.campaign_stats.load import create_schema
 from orchestration.engine.stream import drain
 from orchestration.errors import HeadraceError
-from orchestration.install import change
+from orchestration.install import change, stream_requests
 from orchestration.install import migrate as migrating
 from orchestration.install.doctor import diagnose
+from orchestration.install.fingerprints import of_definitions
 from orchestration.install.migrate import Migrated, check_migration, migrate
 from orchestration.settings import Settings
 from tests.campaign_stats.oracle import assert_all_agree, live, recompute, stored
@@ -149,17 +151,17 @@ def test_campaigns_are_queued_before_a_table_of_the_application_is_locked(
         for step in (
             "SELECT headrace.queue_new_campaigns(",
             "SELECT headrace.register_stream(",
-            "SELECT headrace.capture_table(",
+            "SELECT headrace.capture_spec(",
         ):
             if script.startswith(step) or f"\n{step}" in script:
                 seen.append((step.split()[1].split(".")[-1].strip("("), bool(locks), rows[0][0]))
         return rows
 
     monkeypatch.setattr(migrating, "execute", watched)
+    monkeypatch.setattr(stream_requests, "execute", watched)
     migrate(app_database, settings)
-    assert seen[0] == ("queue_new_campaigns", False, len(campaigns))
-    assert seen[1][:2] == ("register_stream", False)
-    assert [step for step, _, _ in seen[2:]] == ["capture_table"] * 4 + ["queue_new_campaigns"]
+    assert seen[0] == ("register_stream", False, len(campaigns))
+    assert [step for step, _, _ in seen[1:]] == ["capture_spec"] * 4 + ["queue_new_campaigns"]
     assert seen[-1] == ("queue_new_campaigns", True, 0)
 
 
@@ -173,7 +175,8 @@ BEFORE_0004 = """
     ALTER TABLE headrace.change_log ADD CONSTRAINT change_log_op_known CHECK (op IN ('I', 'U', 'D', 'T'));
     DROP FUNCTION headrace.source_problems(text[]);
     DROP TABLE headrace.source, headrace.webhook_lock;
-    ALTER TABLE headrace.stream DROP rows_left, DROP rebuild_pick, DROP rebuild_items, DROP rebuild_put_off;
+    ALTER TABLE headrace.stream DROP rows_left, DROP rebuild_pick, DROP rebuild_items, DROP rebuild_put_off,
+        DROP domain, DROP rebuild_new, DROP on_setting, DROP unit;
     ALTER TABLE headrace.stream_cursor DROP window_left, DROP window_widest;
     DROP INDEX headrace.campaign_rebuild_due, headrace.campaign_rebuild_failed;
     ALTER TABLE headrace.campaign DROP document_due_at CASCADE;
@@ -472,6 +475,81 @@ def test_check_says_what_is_to_be_done_and_locks_nothing(
         ]
 
 
+def test_tables_of_a_version_that_is_not_known_here_are_left_alone(database: str, settings: Settings) -> None:
+    run(database, "INSERT INTO headrace.schema_version VALUES ('9999')")
+    with pytest.raises(
+        HeadraceError, match=r"^migrate: Can't locate revision identified by '9999'; nothing was"
+    ):
+        migrate(database, settings)
+
+
+# As a version left it that had one fingerprint for the definitions of all domains.
+BEFORE_0012 = """
+    ALTER TABLE headrace.stream DROP domain, DROP rebuild_new, DROP on_setting, DROP unit;
+    ALTER TABLE headrace.source DROP specs;
+    DELETE FROM headrace.installation WHERE name LIKE 'definition %' OR name = 'reply_window_seconds';
+    UPDATE headrace.installation SET value = repeat('0', 64) WHERE name = 'objects';
+    INSERT INTO headrace.installation VALUES ('definition', repeat('0', 64));
+    UPDATE headrace.schema_version SET version_num = '0011'
+"""
+OTHER_STATUSES = """
+    CREATE OR REPLACE FUNCTION headrace.status_bits(p_status text) RETURNS integer
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE AS 'SELECT 0'
+"""
+
+
+def test_an_upgrade_from_a_single_fingerprint_counts_nothing_anew_and_leaves_frozen_versions(
+    database: str, settings: Settings
+) -> None:
+    with psycopg.connect(database, autocommit=True) as connection:
+        first, _ = a_history(connection)
+        connection.execute(
+            "UPDATE campaigns SET status = 'completed', completed_at = '2026-03-20' WHERE id = %s", [first]
+        )
+    asyncio.run(drain(database))
+    documents = "SELECT d.xmin, d.*, c.xmin FROM headrace.campaign_computed_stats d JOIN headrace.campaign c USING (campaign_id) ORDER BY 1"
+    counted, made = run(database, documents), state(database)[2]
+    run(database, BEFORE_0012)
+    assert migrate(database, settings) == Migrated(("campaign_stats",), rebuilds=0, changed=True)
+    assert run(database, documents) == counted
+    assert state(database)[2] == made
+    assert run(database, "SELECT count(*) FROM headrace.installation WHERE name = 'definition'") == [(0,)]
+    assert not migrate(database, settings).changed
+
+
+def test_what_an_older_version_defined_otherwise_is_counted_anew(database: str, settings: Settings) -> None:
+    with psycopg.connect(database) as connection:
+        campaigns = a_history(connection)
+    asyncio.run(drain(database))
+    run(database, BEFORE_0012)
+    run(database, OTHER_STATUSES)
+    assert migrate(database, settings).rebuilds == len(campaigns)
+    assert migrate(database, settings).rebuilds == 0
+
+
+def test_a_definition_that_is_new_counts_nothing_anew_and_one_that_is_another_everything(
+    database: str, settings: Settings
+) -> None:
+    with psycopg.connect(database) as connection:
+        campaigns = a_history(connection)
+    asyncio.run(drain(database))
+    note = "UPDATE headrace.installation SET value = ({})::text WHERE name = 'definition campaign_stats'"
+    run(database, note.format("value::jsonb - 'status_bits'"))
+    assert migrate(database, settings).rebuilds == 0
+    run(database, note.format("""value::jsonb || '{"status_bits": "another"}'"""))
+    assert migrate(database, settings).rebuilds == len(campaigns)
+
+
+def test_comments_and_layout_of_a_definition_are_no_other_definition() -> None:
+    def of(sql: str) -> dict[str, str]:
+        return of_definitions([SqlObject("bits", "domain", "definitions", sql)], "domain")
+
+    plain = of("-- purpose: bits\nSELECT 1,\n    2")
+    assert of("SELECT 1, 2") == plain
+    assert of("SELECT 1, 3") != plain
+    assert of_definitions([SqlObject("f", "domain", "functions", "SELECT 1")], "domain") == {}
+
+
 # --- capture and rebuilds --------------------------------------------------------------------------------------
 
 
@@ -615,10 +693,12 @@ def test_domains_asked_for_are_demanded_and_others_left_out(
     assert migrate(app_database, none).domains == ()
     assert migrate(app_database, settings).domains == ("campaign_stats",)
     assert migrate(app_database, none).domains == ()
-    with psycopg.connect(
-        app_database, autocommit=True
-    ) as connection:  # left out, it is no longer looked after, but not broken
-        a_history(connection)
+    assert diagnose(app_database, none).errors == ()
+    with psycopg.connect(app_database, autocommit=True) as connection:
+        a_history(connection)  # left out, it captures nothing and stands in nobody's way
+        assert connection.execute("SELECT count(*) FROM headrace.change_log").fetchone() == (0,)
+        asyncio.run(drain(app_database))
+        assert migrate(app_database, settings).rebuilds == 2  # back again, it has missed them
         asyncio.run(drain(app_database))
         assert_all_agree(connection)
 

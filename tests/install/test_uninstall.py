@@ -31,6 +31,7 @@ from orchestration.install.migrate import migrate
 from orchestration.install.uninstall import installation, uninstall
 from orchestration.settings import Settings, with_driver
 from tests.campaign_stats.oracle import assert_all_agree, stored
+from tests.concurrency.items import captured
 from tests.rows import a_history, insert
 from tests.schema_dump import schema_dump, whole_dump
 from tests.sessions import InThread, as_role, open_transaction, wait_until
@@ -166,7 +167,7 @@ def test_triggers_are_known_by_what_they_call_not_by_their_name(database: str, s
     )
     run(
         database,
-        "CREATE TABLE orders (id int); SELECT headrace.capture_table('orders', 'orders', 'id', NULL, '{}', '{id}')",
+        "CREATE TABLE orders (id int); " + captured("orders", "orders", "'id', NULL, '{}', '{id}'"),
     )
     removed = uninstall(database, settings)
     assert removed is not None

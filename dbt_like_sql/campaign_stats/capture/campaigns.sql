@@ -1,10 +1,10 @@
 -- purpose: captures changes of campaigns: they come, go, change their id, status or dates
--- grain:   triggers "!headrace_insert", "!headrace_update", "!headrace_delete", "!headrace_truncate" on the table
+-- grain:   one spec
 -- reads:   nothing
--- writes:  the triggers and their functions headrace.capture_campaigns_*
--- locks:   SHARE ROW EXCLUSIVE on the table, only where a trigger is missing or differs
-SELECT headrace.capture_table(
-    {{ regclass('campaigns') }}, 'campaigns', 'id', NULL, '{}',
+-- writes:  nothing: migrate has capture_table make triggers of what all domains want of the table
+-- locks:   none
+SELECT headrace.capture_spec(
+    {{ regclass('campaigns') }}, 'id', NULL, '{}',
     '{{ '{' }}id,status,created_at{{ optional('campaigns', 'completed_at', ',completed_at', '') }}{{ '}' }}',
     p_reads => '{name{{ optional('campaigns', 'user_id', ',user_id', '') }}}'
 );

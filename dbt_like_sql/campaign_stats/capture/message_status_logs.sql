@@ -1,10 +1,10 @@
 -- purpose: captures the provider's status webhooks by the message they name
--- grain:   triggers "!headrace_insert", "!headrace_update", "!headrace_delete", "!headrace_truncate" on the table
+-- grain:   one spec
 -- reads:   nothing
--- writes:  the triggers and their functions headrace.capture_message_status_logs_*
--- locks:   SHARE ROW EXCLUSIVE on the table, only where a trigger is missing or differs
-SELECT headrace.capture_table(
-    {{ regclass('message_status_logs') }}, 'message_status_logs', 'id', NULL,
+-- writes:  nothing: migrate has capture_table make triggers of what all domains want of the table
+-- locks:   none
+SELECT headrace.capture_spec(
+    {{ regclass('message_status_logs') }}, 'id', NULL,
     '{whatsapp_message_id}', '{id,whatsapp_message_id,status,created_at}',
     p_others => array_remove(ARRAY[
         {{ optional('message_status_logs', 'campaign_id', "'campaign_id'", 'NULL') }}, {{ optional('message_status_logs', 'errors', "'errors'", 'NULL') }}

@@ -1,10 +1,10 @@
 -- purpose: captures incoming messages (outgoing ones count for nothing) by their place in the conversation
--- grain:   triggers "!headrace_insert", "!headrace_update", "!headrace_delete", "!headrace_truncate" on the table
+-- grain:   one spec
 -- reads:   nothing
--- writes:  the triggers and their functions headrace.capture_messages_*
--- locks:   SHARE ROW EXCLUSIVE on the table, only where a trigger is missing or differs
-SELECT headrace.capture_table(
-    {{ regclass('messages') }}, 'messages', 'id', NULL,
+-- writes:  nothing: migrate has capture_table make triggers of what all domains want of the table
+-- locks:   none
+SELECT headrace.capture_spec(
+    {{ regclass('messages') }}, 'id', NULL,
     '{{ '{' }}user_phone,whatsapp_number_id,created_at{{ optional('messages', 'context_message_id', ',context_message_id', '') }}{{ '}' }}',
     '{{ '{' }}id,user_phone,whatsapp_number_id,created_at,direction{{ optional('messages', 'context_message_id', ',context_message_id', '') }}{{ '}' }}',
     'direction', 'incoming',

@@ -5,4 +5,4 @@
 -- locks:   none
 CREATE OR REPLACE FUNCTION headrace.reply_window() RETURNS numeric
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
-RETURN {{ reply_window_seconds }}::numeric;
+RETURN {{ seconds('reply_window') }}::numeric;

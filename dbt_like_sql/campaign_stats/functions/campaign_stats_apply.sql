@@ -27,9 +27,9 @@ BEGIN
         array_agg(DISTINCT c.entity_id::uuid) FILTER (WHERE c.source = 'campaigns' AND c.op IN ('I', 'D')),
         -- but for what the archive takes away (and only takes away): that stays in the frozen documents
         array_agg((c.data #>> '{old,campaign_id}')::uuid) FILTER (
-            WHERE c.source = 'send_queue' AND c.data IS NOT NULL AND (c.op = 'D' AND c.cause = 'headrace.archive') IS NOT TRUE),
+            WHERE c.source = 'send_queue' AND c.op IN ('U', 'D') AND c.data #>> '{old,campaign_id}' IS NOT NULL AND (c.op = 'D' AND c.cause = 'headrace.archive') IS NOT TRUE),
         array_agg(c.entity_id) FILTER (
-            WHERE c.source = 'send_queue' AND c.data IS NOT NULL AND (c.op = 'D' AND c.cause = 'headrace.archive') IS NOT TRUE),
+            WHERE c.source = 'send_queue' AND c.op IN ('U', 'D') AND c.data #>> '{old,campaign_id}' IS NOT NULL AND (c.op = 'D' AND c.cause = 'headrace.archive') IS NOT TRUE),
         bool_or(c.op = 'D' AND c.cause = 'headrace.archive')
     INTO v_emptied, v_named, v_renewed, v_left, v_left_messages, v_archived FROM unnest(p_changes) c;
     IF v_emptied THEN

@@ -5,4 +5,4 @@
 -- locks:   none
 CREATE OR REPLACE FUNCTION headrace.settle_window() RETURNS interval
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
-RETURN make_interval(secs => {{ settle_window_seconds }});
+RETURN make_interval(secs => {{ seconds('settle_window') }});

@@ -1,22 +1,22 @@
--- purpose: where and up to what this transaction sees completions: time, cluster, database, snapshot
--- grain:   one row; the last column: whether the stream is registered. A snapshot that lists more than :most transactions is cut to an older one
--- reads:   pg_control_system, headrace.stream_cursor
+-- purpose: where and when completions are looked at: the cluster, the database, what is seen now, whether the stream is registered
+-- grain:   one row
+-- reads:   headrace.stream_cursor, pg_control_system
 -- writes:  nothing
 -- locks:   none
+--
+-- A snapshot lists the transactions under way, and stands in the tag of a run, which is indexed. With more than `most` of them an
+-- older one is taken: it sees nothing that this one does not, and what it leaves out is new to the next.
 SELECT
     clock_timestamp() AS now,
-    (SELECT c.system_identifier FROM pg_control_system() AS c) AS cluster,
+    (SELECT p.system_identifier FROM pg_control_system() AS p) AS cluster,
     current_database() AS database,
     CASE
         WHEN cardinality(o.running) > :most
-            THEN format('%s:%s:%s', pg_snapshot_xmin(s.now), o.running[:most + 1], array_to_string(o.running[1:(:most)], ','))
+            THEN concat_ws(':', pg_snapshot_xmin(s.now), o.running[:most + 1], array_to_string(o.running[1:(:most)], ','))
         ELSE s.now::text
     END AS snapshot,
-    EXISTS(
-        SELECT FROM headrace.stream_cursor AS c
-        WHERE c.stream = :stream
-    ) AS active
+    :stream IN (SELECT c.stream FROM headrace.stream_cursor AS c) AS registered
 FROM (SELECT pg_current_snapshot() AS now) AS s
 CROSS JOIN LATERAL (
-    SELECT array_agg(x ORDER BY x) AS running FROM pg_snapshot_xip(s.now) AS x
+    SELECT array_agg(x.xid ORDER BY x.xid) AS running FROM pg_snapshot_xip(s.now) AS x (xid)
 ) AS o

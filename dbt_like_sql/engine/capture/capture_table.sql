@@ -1,53 +1,50 @@
--- purpose: installs change capture on one source table: trigger functions generated from a spec, and their triggers
+-- purpose: installs change capture on one source table: trigger functions generated from what the domains want of it, and their triggers
 -- grain:   one call per captured table; idempotent: triggers without a fault (capture_faults) are left alone, without a lock
--- reads:   pg_class, pg_trigger, pg_subscription_rel, capture_faults
+-- reads:   pg_class, pg_trigger, pg_subscription_rel, capture_faults, headrace.source
 -- writes:  functions headrace.capture_<source>_<op>, triggers "!headrace_<op>" ('!' fires first), headrace.source
 -- locks:   SHARE ROW EXCLUSIVE on the table, only where a trigger is missing or differs
 --
--- p_keys are logged with every change, old and new. p_left are columns whose old values matter only where a row leaves
--- them behind: logged by an UPDATE that changes one of them, and by DELETE (building JSON is a third of a change's cost).
--- p_reads are columns that are read of the table although nobody watches them; p_others those that only something else than streams
--- reads: they are noted as a source of their own, '<source> others', and pause no stream.
+-- p_specs: by domain what capture_spec made; capture_union says what is captured then. made: how many triggers were made. missed: the
+-- domains for which changes may have gone unseen until now.
 --
 -- An application may alter its table as it likes: nothing here depends on its columns, and no write fails. A row trigger
 -- reads its row in a block of its own, before anything is written (a subtransaction without an id, half a microsecond), and
 -- what it cannot read goes to log_change_anew. A statement trigger finds a column in the row or, where the table no longer has
 -- it, in what stands one level further out: a column of that name and of type headrace.missing. Such a row is logged as X.
-CREATE OR REPLACE FUNCTION headrace.capture_table(
-    p_table regclass,
-    p_source text,
-    p_entity name,
-    p_scope name,
-    p_keys name[],
-    p_watch name[],
-    p_only_column name DEFAULT NULL,
-    p_only_value text DEFAULT NULL,
-    p_left name[] DEFAULT '{}',
-    p_reads name[] DEFAULT '{}',
-    p_others name[] DEFAULT '{}'
-) RETURNS integer
+CREATE OR REPLACE FUNCTION headrace.capture_table(p_source text, p_specs jsonb, OUT made integer, OUT missed text[])
 LANGUAGE plpgsql
 SET search_path = pg_catalog, headrace, pg_temp
 AS $capture$
 DECLARE
+    v_all constant jsonb := headrace.capture_union(p_source, p_specs);
+    v_table constant regclass := (v_all ->> 'table')::oid;
+    v_entity constant name := v_all ->> 'entity';
+    v_scope constant name := v_all ->> 'scope';
+    v_keys constant name[] := ARRAY(SELECT jsonb_array_elements_text(v_all -> 'keys'));
+    v_left constant name[] := ARRAY(SELECT jsonb_array_elements_text(v_all -> 'left'));
+    v_watch constant name[] := ARRAY(SELECT jsonb_array_elements_text(v_all -> 'watch'));
+    v_only_column constant name := v_all ->> 'only_column';
+    v_only_value constant text := v_all ->> 'only_value';
     -- Statement triggers fire neither for logical apply nor for rows that an UPDATE moves between partitions.
-    v_by_row boolean := (SELECT c.relkind = 'p' FROM pg_class c WHERE c.oid = p_table)
-        OR EXISTS (SELECT FROM pg_subscription_rel s WHERE s.srrelid = p_table);
+    v_by_row boolean := (SELECT c.relkind = 'p' FROM pg_class c WHERE c.oid = v_table)
+        OR EXISTS (SELECT FROM pg_subscription_rel s WHERE s.srrelid = v_table);
     v_ops constant text[] := ARRAY['insert', 'update', 'delete', 'truncate'];
     v_columns constant text := 'source, op, entity_id, scope, data, cause';
     -- Of bounded length, for any session may set it.
     v_cause constant text := 'left(NULLIF(current_setting(''headrace.cause'', true), ''''), 200)';
-    v_read constant name[] := ARRAY(SELECT DISTINCT c FROM unnest(p_entity || p_keys || p_watch || p_left || p_reads || p_scope || p_only_column) c WHERE c IS NOT NULL);
+    v_read constant name[] := ARRAY(SELECT DISTINCT c FROM unnest(v_entity || v_keys || v_watch || v_left || ARRAY(SELECT jsonb_array_elements_text(v_all -> 'reads'))::name[] || v_scope || v_only_column) c
+        WHERE c IS NOT NULL);
+    v_others constant text[] := ARRAY(SELECT o FROM jsonb_array_elements_text(v_all -> 'others') o WHERE o <> ALL (v_read));
     -- $row$ is what a row is called. Times by way of JSON, which writes them in ISO whatever the session's DateStyle says.
     v_pairs constant text := (
         SELECT string_agg(format(CASE t.typcategory WHEN 'D' THEN '%L, to_jsonb($row$%I) #>> ''{}''' ELSE '%L, $row$%I::text' END, k, k), ', ' ORDER BY n)
-        FROM unnest(p_keys || p_left) WITH ORDINALITY u (k, n)
-        INNER JOIN pg_attribute a ON a.attrelid = p_table AND a.attname = k INNER JOIN pg_type t ON t.oid = a.atttypid);
-    v_watched constant text := (SELECT string_agg(format('OLD.%1$I IS DISTINCT FROM NEW.%1$I', w), ' OR ' ORDER BY n) FROM unnest(p_watch) WITH ORDINALITY u (w, n));
-    v_left_changed constant text := (SELECT string_agg(format('OLD.%1$I IS DISTINCT FROM NEW.%1$I', k), ' OR ') FROM unnest(p_left) k);
-    v_only constant text := CASE WHEN p_only_column IS NOT NULL THEN format('$row$%I = %L', p_only_column, p_only_value) END;
-    v_spec constant jsonb := jsonb_build_object(
-        'entity', p_entity, 'scope', p_scope, 'keys', p_keys, 'left', p_left, 'watch', p_watch, 'only_column', p_only_column, 'only_value', p_only_value);
+        FROM unnest(v_keys || v_left) WITH ORDINALITY u (k, n)
+        INNER JOIN pg_attribute a ON a.attrelid = v_table AND a.attname = k INNER JOIN pg_type t ON t.oid = a.atttypid);
+    v_watched constant text := (SELECT string_agg(format('OLD.%1$I IS DISTINCT FROM NEW.%1$I', w), ' OR ' ORDER BY n) FROM unnest(v_watch) WITH ORDINALITY u (w, n));
+    v_left_changed constant text := (SELECT string_agg(format('OLD.%1$I IS DISTINCT FROM NEW.%1$I', k), ' OR ') FROM unnest(v_left) k);
+    v_only constant text := CASE WHEN v_only_column IS NOT NULL THEN format('$row$%I = %L', v_only_column, v_only_value) END;
+    v_spec constant jsonb := v_all - '{table,reads,others}'::text[];
+    v_before headrace.source;
     v_op text;
     v_row text;  -- NEW, OLD, or nothing, for a statement trigger's rows are read by bare names
     v_used name[];
@@ -57,31 +54,27 @@ DECLARE
     v_triggers jsonb := '{}';
     v_prints jsonb := '{}';  -- what each trigger, and what an UPDATE's watches, are known again by
     v_functions jsonb := '{}';
-    v_changed integer := 0;
     v_target regclass;
 BEGIN
-    IF cardinality(p_keys) > 0 AND cardinality(p_left) > 0 THEN
-        RAISE EXCEPTION 'capture of %: name either p_keys or p_left', p_source USING ERRCODE = 'invalid_parameter_value';
-    END IF;
-    IF EXISTS (SELECT FROM unnest(v_read) k WHERE NOT EXISTS (
-        SELECT FROM pg_attribute a WHERE a.attrelid = p_table AND a.attname = k AND NOT a.attisdropped))
-    THEN
-        RAISE EXCEPTION 'capture of %: table % lacks one of the columns %', p_source, p_table, v_read USING ERRCODE = 'undefined_column';
-    END IF;
+    made := 0;
+    -- What is found only now is younger than what migrate looked for.
+    missed := CASE WHEN EXISTS (SELECT FROM headrace.capture_faults(ARRAY[p_source]) f WHERE f.missed)
+        THEN ARRAY(SELECT jsonb_object_keys(p_specs)) ELSE '{}' END;
+    SELECT * INTO v_before FROM headrace.source s WHERE s.source = p_source;
 
     FOREACH v_op IN ARRAY v_ops LOOP
         v_row := CASE WHEN v_op <> 'update' AND NOT v_by_row THEN '' WHEN v_op = 'delete' THEN 'OLD.' ELSE 'NEW.' END;
         v_data := CASE
-            WHEN v_op = 'update' AND cardinality(p_keys) > 0 THEN format(
+            WHEN v_op = 'update' AND cardinality(v_keys) > 0 THEN format(
                 'jsonb_build_object(''old'', jsonb_object(ARRAY[%s]), ''new'', jsonb_object(ARRAY[%s]))',
                 replace(v_pairs, '$row$', 'OLD.'), replace(v_pairs, '$row$', 'NEW.'))
-            WHEN v_op = 'delete' AND v_pairs IS NOT NULL OR v_op = 'update' AND cardinality(p_left) > 0 THEN format(
+            WHEN v_op = 'delete' AND v_pairs IS NOT NULL OR v_op = 'update' AND cardinality(v_left) > 0 THEN format(
                 'jsonb_build_object(''old'', jsonb_object(ARRAY[%s]))', replace(v_pairs, '$row$', CASE v_op WHEN 'update' THEN 'OLD.' ELSE v_row END))
-            WHEN v_op = 'insert' AND cardinality(p_keys) > 0 THEN format(
+            WHEN v_op = 'insert' AND cardinality(v_keys) > 0 THEN format(
                 'jsonb_build_object(''new'', jsonb_object(ARRAY[%s]))', replace(v_pairs, '$row$', v_row))
         END;
         v_used := ARRAY(
-            SELECT DISTINCT c FROM unnest(ARRAY[p_entity, p_scope, p_only_column] || CASE WHEN v_data IS NULL THEN '{}' ELSE p_keys || p_left END) c
+            SELECT DISTINCT c FROM unnest(ARRAY[v_entity, v_scope, v_only_column] || CASE WHEN v_data IS NULL THEN '{}' ELSE v_keys || v_left END) c
             WHERE c IS NOT NULL ORDER BY c);
         v_body := CASE
             WHEN v_op = 'truncate' THEN format(
@@ -93,9 +86,9 @@ BEGIN
                 v_columns, p_source, upper(left(v_op, 1)), v_cause,
                 (SELECT string_agg(format('NULL::headrace.missing AS %I', c), ', ') FROM unnest(v_used) c),
                 (SELECT string_agg(format('pg_typeof(%I) = ''headrace.missing''::regtype', c), ' OR ') FROM unnest(v_used) c),
-                coalesce(v_data, 'NULL::jsonb'), p_entity, coalesce(quote_ident(p_scope) || '::text', 'NULL'),
-                coalesce(', ' || quote_ident(p_only_column) || '::text = ' || quote_literal(p_only_value) || ' AS wanted', ''),
-                CASE WHEN p_only_column IS NULL THEN '' ELSE ' WHERE v.wanted OR v.lacking' END)
+                coalesce(v_data, 'NULL::jsonb'), v_entity, coalesce(quote_ident(v_scope) || '::text', 'NULL'),
+                coalesce(', ' || quote_ident(v_only_column) || '::text = ' || quote_literal(v_only_value) || ' AS wanted', ''),
+                CASE WHEN v_only_column IS NULL THEN '' ELSE ' WHERE v.wanted OR v.lacking' END)
             ELSE format(
                 'BEGIN %s EXCEPTION WHEN OTHERS THEN'
                 || ' BEGIN PERFORM headrace.log_change_anew(%L, %L, %s, %s, %L, %s);'
@@ -106,15 +99,15 @@ BEGIN
                         'IF NOT (%s)%s THEN RETURN NULL; END IF; v_entity := NEW.%I::text;%s',
                         v_watched,
                         coalesce(' OR (' || replace(v_only, '$row$', 'OLD.') || ') IS NOT TRUE AND (' || replace(v_only, '$row$', 'NEW.') || ') IS NOT TRUE', ''),
-                        p_entity,
-                        coalesce(' v_scope := NEW.' || quote_ident(p_scope) || '::text;', '')
+                        v_entity,
+                        coalesce(' v_scope := NEW.' || quote_ident(v_scope) || '::text;', '')
                         || CASE
-                            WHEN cardinality(p_left) > 0 THEN format(' IF %s THEN v_data := %s; END IF;', v_left_changed, v_data)
+                            WHEN cardinality(v_left) > 0 THEN format(' IF %s THEN v_data := %s; END IF;', v_left_changed, v_data)
                             ELSE coalesce(' v_data := ' || v_data || ';', '') END
-                        || format(' v_moved := OLD.%1$I IS DISTINCT FROM NEW.%1$I;', p_entity)
-                        || format(' IF v_moved THEN v_old_entity := OLD.%I::text;%s END IF;', p_entity, coalesce(' v_old_scope := OLD.' || quote_ident(p_scope) || '::text;', '')))
+                        || format(' v_moved := OLD.%1$I IS DISTINCT FROM NEW.%1$I;', v_entity)
+                        || format(' IF v_moved THEN v_old_entity := OLD.%I::text;%s END IF;', v_entity, coalesce(' v_old_scope := OLD.' || quote_ident(v_scope) || '::text;', '')))
                     ELSE coalesce('IF (' || replace(v_only, '$row$', v_row) || ') IS NOT TRUE THEN RETURN NULL; END IF; ', '')
-                        || format('v_entity := %s%I::text;', v_row, p_entity) || coalesce(' v_scope := ' || v_row || quote_ident(p_scope) || '::text;', '')
+                        || format('v_entity := %s%I::text;', v_row, v_entity) || coalesce(' v_scope := ' || v_row || quote_ident(v_scope) || '::text;', '')
                         || coalesce(' v_data := ' || v_data || ';', '')
                 END,
                 p_source, upper(left(v_op, 1)), CASE v_op WHEN 'insert' THEN 'NULL' ELSE 'to_jsonb(OLD)' END,
@@ -147,9 +140,18 @@ BEGIN
             v_op, headrace.capture_fingerprint(format('headrace.%I()', 'capture_' || p_source || '_' || v_op)::regprocedure));
     END LOOP;
 
-    PERFORM headrace.note_source(p_source, p_table, v_read::text[], v_prints, v_functions);
-    IF cardinality(p_others) > 0 THEN
-        PERFORM headrace.note_source(p_source || ' others', p_table, p_others::text[]);
+    -- A domain that wants the same as before has missed nothing by what others want.
+    missed := ARRAY(
+        SELECT unnest(missed)
+        UNION
+        SELECT n.domain FROM jsonb_each(p_specs) n (domain, spec)
+        WHERE NOT v_before.specs ? n.domain OR v_before.triggers <> v_prints AND (v_before.specs -> n.domain -> 'watch', v_before.specs -> n.domain -> 'only_column', v_before.specs -> n.domain -> 'only_value')
+            IS DISTINCT FROM (n.spec -> 'watch', n.spec -> 'only_column', n.spec -> 'only_value'));
+    PERFORM headrace.note_source(
+        p_source, v_table, v_read::text[], v_prints, v_functions,
+        (SELECT jsonb_object_agg(n.domain, n.spec - 'table') FROM jsonb_each(p_specs) n (domain, spec)));
+    IF cardinality(v_others) > 0 THEN
+        PERFORM headrace.note_source(p_source || ' others', v_table, v_others);
     ELSE
         DELETE FROM headrace.source s WHERE s.source = p_source || ' others';
     END IF;
@@ -162,7 +164,7 @@ BEGIN
         )
         SELECT o.op, t.relid
         FROM unnest(v_ops) WITH ORDINALITY o (op, place)
-        CROSS JOIN LATERAL (SELECT p_table AS relid UNION SELECT t.relid FROM pg_partition_tree(p_table) t WHERE o.op = 'truncate') t
+        CROSS JOIN LATERAL (SELECT v_table AS relid UNION SELECT t.relid FROM pg_partition_tree(v_table) t WHERE o.op = 'truncate') t
         WHERE EXISTS (
             SELECT FROM fault f WHERE f.op IS NULL OR f.op = o.op AND (f.relation = t.relid OR o.op <> 'truncate'))
         ORDER BY o.place, t.relid
@@ -171,7 +173,7 @@ BEGIN
             || format(v_triggers ->> v_op, v_target) || format(' EXECUTE FUNCTION headrace.%I()', 'capture_' || p_source || '_' || v_op);
         EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', v_target, '!headrace_' || v_op);
         EXECUTE format('COMMENT ON TRIGGER %I ON %s IS %L', '!headrace_' || v_op, v_target, 'headrace ' || (v_prints ->> v_op));
-        v_changed := v_changed + 1;
+        made := made + 1;
     END LOOP;
 
     -- Triggers on a table that had the name before, or on a partition that was detached.
@@ -180,10 +182,9 @@ BEGIN
         FROM pg_trigger g
         WHERE g.tgparentid = 0
             AND g.tgfoid = ANY (ARRAY(SELECT format('headrace.%I()', 'capture_' || p_source || '_' || o)::regprocedure FROM unnest(v_ops) o))
-            AND g.tgrelid <> p_table AND NOT EXISTS (SELECT FROM pg_partition_tree(p_table) t WHERE t.relid = g.tgrelid)
+            AND g.tgrelid <> v_table AND NOT EXISTS (SELECT FROM pg_partition_tree(v_table) t WHERE t.relid = g.tgrelid)
     LOOP
         EXECUTE format('DROP TRIGGER %I ON %s', v_op, v_target);
     END LOOP;
-    RETURN v_changed;
 END
 $capture$;

@@ -36,7 +36,7 @@ owned AS (
         4 AS step, p.oid::regprocedure::text AS object, p.proowner AS owner,
         CASE
             WHEN p.proname ~ '^capture_.*_(insert|update|delete|truncate|watched)$' THEN 'headrace_capture'
-            WHEN p.proname = 'store_webhook_items' THEN 'headrace_ingest'
+            WHEN p.proname = ANY({{ inserters }}) THEN 'headrace_ingest'
             WHEN p.proname IN ('oldest_writer', 'held_up') THEN 'headrace_monitor'
             ELSE 'headrace_owner'
         END AS proper,

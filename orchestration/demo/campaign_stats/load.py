@@ -17,6 +17,7 @@ import psycopg
 from psycopg import sql
 
 from orchestration.database.connections import connected
+from orchestration.database.sentences import said
 from orchestration.errors import HeadraceError
 
 COLUMNS: Mapping[str, tuple[str, ...]] = {
@@ -81,12 +82,12 @@ def create_schema(url: str, source_schema: str) -> None:
             connection.execute(statement)
     except psycopg.errors.InsufficientPrivilege as error:
         raise HeadraceError(
-            f"The example's tables cannot be made in schema {source_schema} ({_first_line(error)}): "
+            f"The example's tables cannot be made in schema {source_schema} ({said(error)}): "
             "use a role that may create tables there."
         ) from None
     except psycopg.Error as error:
         raise HeadraceError(
-            f"The example's tables cannot be made in schema {source_schema} ({_first_line(error)}). If it "
+            f"The example's tables cannot be made in schema {source_schema} ({said(error)}). If it "
             "already holds tables of an application of your own, name another one in HEADRACE_SOURCE_SCHEMA."
         ) from None
 
@@ -158,20 +159,16 @@ def load(
         psycopg.errors.InvalidSchemaName,
     ) as error:
         raise HeadraceError(
-            f"The example's tables are not in schema {source_schema} ({_first_line(error)}): "
+            f"The example's tables are not in schema {source_schema} ({said(error)}): "
             "run `headrace demo schema` first."
         ) from None
     except psycopg.Error as error:
         raise HeadraceError(
-            f"Loading stopped after {len(loaded)} of {campaigns} campaigns ({_first_line(error)}). "
+            f"Loading stopped after {len(loaded)} of {campaigns} campaigns ({said(error)}). "
             "Those are whole, nothing of the next one was kept; "
             "when the reason is mended, load with another --seed."
         ) from None
     return LoadReport(tuple(loaded))
-
-
-def _first_line(error: psycopg.Error) -> str:
-    return error.diag.message_primary or (str(error).splitlines() or ["no reason given"])[0]
 
 
 def _refuse_if_there(

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 import psycopg
 
 from orchestration.database.connections import connect
-from orchestration.database.sentences import connection_problem, is_passing, retry_delay
+from orchestration.database.sentences import is_passing, retry_delay, said
 from orchestration.demo.campaign_stats.actions import Action, MessagesQueued, WebhookCame
 from orchestration.demo.campaign_stats.actors import Actor, Application, cast, next_arrival
 from orchestration.demo.campaign_stats.writes import Intake, Writer, require_example
@@ -225,7 +225,7 @@ class Simulation:
                 if not is_passing(error):
                     raise _refused("looking for the intake", error) from error
                 failures += 1
-                await self._lost(connection_problem(error), failures)
+                await self._lost(said(error, detail=True), failures)
             finally:
                 self._due.pop(actor, None)
                 with contextlib.suppress(psycopg.Error):
@@ -287,7 +287,7 @@ class Simulation:
             finally:
                 await connection.close()
         except (psycopg.Error, HeadraceError) as error:
-            problem = connection_problem(error)
+            problem = said(error, detail=True)
             self._say(f"{len(campaigns)} campaigns could not be completed at the end ({problem}).")
         else:
             self.tally.events["campaign completed"] += len(campaigns)
@@ -312,7 +312,7 @@ class Simulation:
 
 def _refused(what: str, error: psycopg.Error) -> HeadraceError:
     return HeadraceError(
-        f"The simulator cannot go on ({what}: {connection_problem(error)}): "
+        f"The simulator cannot go on ({what}: {said(error, detail=True)}): "
         "the example's tables must be as `headrace demo schema` makes them, and this role's to write."
     )
 

@@ -1,0 +1,14 @@
+-- purpose: campaigns that could not be rebuilt: how often it was tried, when again, and why not
+-- grain:   one row per campaign, those tried most first, at most `most`
+-- reads:   headrace.campaign
+-- writes:  nothing
+-- locks:   none
+SELECT
+    k.campaign_id::text AS campaign,
+    k.rebuild_failures,
+    k.rebuild_not_before,
+    k.rebuild_error
+FROM headrace.campaign AS k
+WHERE k.rebuild_error IS NOT NULL
+ORDER BY k.rebuild_failures DESC, k.campaign_id ASC
+LIMIT :most

@@ -1,0 +1,11 @@
+-- purpose: whether anybody may be writing to the log: then partitions wait for the commit
+-- grain:   a row, or none
+-- reads:   pg_trigger, pg_proc
+-- writes:  nothing
+-- locks:   none
+SELECT g.oid
+FROM pg_trigger AS g
+INNER JOIN pg_proc AS p ON g.tgfoid = p.oid
+WHERE p.pronamespace = 'headrace'::regnamespace AND NOT g.tgisinternal
+ORDER BY g.oid
+LIMIT 1

@@ -1,0 +1,9 @@
+-- purpose: the tables that were captured for a domain, and that no active one wants any more
+-- grain:   one row per source; :sources: those that are wanted
+-- reads:   headrace.source
+-- writes:  nothing
+-- locks:   none
+SELECT s.source
+FROM headrace.source AS s
+WHERE s.triggers <> '{}' AND s.specs <> '{}' AND s.source <> ALL(:sources)
+ORDER BY s.source

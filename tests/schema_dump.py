@@ -8,7 +8,7 @@ import subprocess
 import warnings
 from pathlib import Path
 
-from orchestration.local.server import MAJOR
+from orchestration.local.wheel import MAJOR
 
 # Partitions of the change log bear dates; an update of the server's minor version changes nothing of ours.
 _DATED = "headrace.change_log_2*"

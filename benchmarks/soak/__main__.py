@@ -35,7 +35,8 @@ from orchestration.errors import HeadraceError
 from orchestration.install.migrate import migrate
 from orchestration.local.children import Child, describe_exit, end_all
 from orchestration.local.processes import wait_until_gone
-from orchestration.local.server import MAJOR, EmbeddedServer, ensure_server, stop_server
+from orchestration.local.server import EmbeddedServer, ensure_server, stop_server
+from orchestration.local.wheel import MAJOR
 from orchestration.settings import Settings
 
 SAMPLE_SECONDS = 5.0

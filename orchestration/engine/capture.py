@@ -11,19 +11,11 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
+from orchestration.database.statements import statement
 from orchestration.errors import Problem
 
 _MIGRATE = "headrace migrate"
-_FAULTS = sa.text("""
-    SELECT f.source, f.fault, f.missed, f.table_name, f.op, f.found, NULL, NULL, NULL FROM headrace.capture_faults(:sources) f
-    UNION ALL
-    SELECT
-        p.table_name, p.fault, p.source = p.table_name, p.table_name, NULL, p.found, p.column_name, p.what, p.remedy
-    FROM (
-        SELECT split_part(s.source, ' others', 1) AS table_name, s.*
-        FROM headrace.source_problems(ARRAY(SELECT unnest(:sources) || o FROM unnest(ARRAY['', ' others']) o)) s
-    ) p
-""")
+_FAULTS = statement("engine", "faults_of_capture")
 
 
 @dataclass(frozen=True)
@@ -63,7 +55,7 @@ def can_look(connection: sa.Connection) -> bool:
 
 def read_faults(connection: sa.Connection, sources: Sequence[str]) -> list[Fault]:
     """The faults of these sources as of now; reads the catalog only."""
-    return [Fault(*row) for row in connection.execute(_FAULTS, {"sources": list(sources)})]
+    return [Fault(*row) for row in connection.exec_driver_sql(_FAULTS, {"sources": list(sources)})]
 
 
 def renames(faults: Sequence[Fault]) -> dict[tuple[str, str | None], Problem]:

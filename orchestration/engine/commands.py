@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from orchestration.database.statements import statement
 from orchestration.errors import HeadraceError
 from orchestration.local.target import query, target
 from orchestration.terminal import say, show_table
@@ -93,13 +94,7 @@ def _clean_log(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMa
     return {key: clean_lines(value) if isinstance(value, str) else value for key, value in event.items()}
 
 
-_STREAMS = """
-    SELECT
-        l.stream, l.shard, l.state,
-        CASE WHEN l.more_behind THEN to_char(l.rows_behind, 'FM999,999,999,999') || '+' ELSE l.rows_behind::text END,
-        round(l.seconds_behind::numeric, 1), r.waiting, l.oldest_writer_pid, l.changes_applied
-    FROM headrace.stream_lag l LEFT JOIN headrace.stream_rebuilds() r ON r.stream = l.stream ORDER BY 1, 2
-"""
+_STREAMS = statement("engine", "streams")
 
 
 @click.group(invoke_without_command=True)

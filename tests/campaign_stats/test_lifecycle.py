@@ -245,7 +245,7 @@ def test_what_was_completed_before_headrace_came_is_frozen_and_no_news(
 
 # What 0006 and the versions after it made.
 UNMADE = """
-    DROP VIEW headrace.document_agreement, headrace.document_faults;
+    DROP VIEW headrace.campaign_standing, headrace.document_agreement, headrace.document_faults;
     DROP INDEX headrace.campaign_rebuild_due, headrace.campaign_rebuild_failed, headrace.campaign_template_stats_key;
     CREATE INDEX campaign_rebuild_queue ON headrace.campaign (rebuild_requested_at) WHERE rebuild_requested_at IS NOT NULL;
     ALTER TABLE headrace.campaign DROP document_due_at;

@@ -9,7 +9,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from orchestration.local.server import MAJOR
+from orchestration.local.wheel import MAJOR
 from tests.schema_dump import normal, schema_dump
 
 COMMITTED = Path(__file__).resolve().parents[2] / "dbt_like_sql" / "schema.sql"

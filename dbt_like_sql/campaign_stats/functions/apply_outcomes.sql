@@ -5,8 +5,8 @@
 -- locks:   the rows it writes; campaigns are locked already, so counters are uncontended
 --
 -- p_recounted: campaigns whose counters, series, latencies and documents the caller sets as a whole; others get differences.
--- Templates are joined by their md5, which is never null and by which there is an index: a statement may bring thousands.
--- A document of very many templates is put off, to take a tenth of the time: rebuild_step writes it when it is due.
+-- Templates are joined by their md5: it is never null and has an index, and a batch may have thousands of templates.
+-- A document with very many templates is put off, so that writing it takes a tenth of the time: rebuild_step writes it when it is due.
 CREATE OR REPLACE FUNCTION headrace.apply_outcomes(p_changes headrace.outcome_change[], p_recounted uuid[] DEFAULT NULL) RETURNS bigint
 LANGUAGE plpgsql
 SET search_path = pg_catalog, headrace, pg_temp

@@ -1,4 +1,4 @@
--- purpose: adds to the series and the latencies what a change of first evidence means for them
+-- purpose: updates series and latencies when messages' times of first evidence change
 -- grain:   one call per fold or rebuild; the campaigns whose latencies, and with them medians, changed
 -- reads:   nothing
 -- writes:  campaign_hour, campaign_latency

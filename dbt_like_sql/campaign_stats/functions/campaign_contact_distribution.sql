@@ -1,4 +1,4 @@
--- purpose: how a campaign's contacts are spread over its templates: assigned to one, and queued for sending
+-- purpose: contacts per template of a campaign: assigned, and queued for sending
 -- grain:   one row per template of the campaign
 -- reads:   stg_campaign_contacts, stg_send_queue
 -- writes:  nothing

@@ -1,11 +1,11 @@
--- purpose: what an application shows of a campaign: its statistics, where they come from and how old they are
+-- purpose: a campaign's statistics for display, with their source and age
 -- grain:   one document; null for a campaign that does not exist
 -- reads:   stg_campaigns, headrace.campaign, headrace.campaign_computed_stats; live_stats where none is computed yet
 -- writes:  nothing
 -- locks:   none
 --
--- Where campaigns cannot be read, the application having altered it, what is stored is served with the reason (paused), and with
--- what can still be read of the campaign. Where nothing is stored, the reason is the error.
+-- If the application altered table campaigns so that it cannot be read, the stored document is served with the reason (paused) and
+-- the columns that are left. If nothing is stored, the reason is raised as an error.
 CREATE OR REPLACE FUNCTION headrace.campaign_stats(p_campaign_id uuid) RETURNS jsonb
 LANGUAGE plpgsql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, headrace, pg_temp

@@ -1,4 +1,4 @@
--- purpose: what the application says of campaigns that are known by their ids, for workers and Dagster, who may not read its tables
+-- purpose: the application's campaigns by id; for workers and Dagster, which may not read its tables
 -- grain:   one row per campaign named that exists; day: of its creation, in UTC
 -- reads:   stg_campaigns
 -- writes:  nothing

@@ -1,5 +1,5 @@
 -- purpose: JSON as jsonb can hold it: escapes that stand for no character become U+FFFD
--- grain:   one text; what is no JSON stays none
+-- grain:   one text; invalid JSON stays invalid
 -- reads:   nothing
 -- writes:  nothing
 -- locks:   none

@@ -1,10 +1,10 @@
--- purpose: what the messages of small campaigns count as, to be counted without being stored
+-- purpose: the outcomes of small campaigns' messages, to be counted without being stored
 -- grain:   one outcome per message, old_* null; of campaigns that are live or settling
 -- reads:   stg_send_queue, and what outcomes_by_message reads
 -- writes:  nothing
 -- locks:   none: the caller holds the campaigns
 --
--- A message that is elsewhere by the time it is read has a change of its own, and is left out.
+-- A message that moves to another campaign meanwhile is left out: its move is a change of its own.
 CREATE OR REPLACE FUNCTION headrace.count_messages(p_campaigns uuid[]) RETURNS headrace.outcome_change[]
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, headrace, pg_temp

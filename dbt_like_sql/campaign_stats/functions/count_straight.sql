@@ -1,4 +1,4 @@
--- purpose: counts campaigns that are to be frozen in the same transaction, without storing what each of their messages counts as
+-- purpose: counts campaigns that are frozen in the same transaction, without storing outcomes of messages
 -- grain:   the campaigns named, none with stored outcomes; how many messages they have. p_large: one, in a pass over its rows
 -- reads:   stg_send_queue, stg_campaigns, and what count_messages and store_counts read
 -- writes:  what store_counts writes, activity

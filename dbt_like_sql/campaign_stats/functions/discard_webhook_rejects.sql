@@ -1,4 +1,4 @@
--- purpose: gives up what was refused of webhooks, by an operator's decision
+-- purpose: deletes refused webhook items, by an operator's decision
 -- grain:   the rejects named; how many there were
 -- reads:   nothing
 -- writes:  headrace.webhook_reject

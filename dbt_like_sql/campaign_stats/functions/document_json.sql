@@ -1,4 +1,4 @@
--- purpose: a stored document as applications get it: with where it comes from and how old it is
+-- purpose: a stored document as applications get it, with its source and age
 -- grain:   one document; p_facts: name, status and dates of the campaign
 -- reads:   nothing
 -- writes:  nothing

@@ -1,4 +1,4 @@
--- purpose: the seed's function by its name and columns, with the counts right: one campaign, recomputed live
+-- purpose: the seed's function, same name and columns, with correct counts: one campaign, recomputed live
 -- grain:   one row per template of the campaign
 -- reads:   live_counters
 -- writes:  nothing

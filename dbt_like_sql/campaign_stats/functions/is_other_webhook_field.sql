@@ -1,4 +1,4 @@
--- purpose: tells the provider's other fields, which come to the same address for whoever subscribed to them
+-- purpose: whether a webhook field is one of the provider's others, which come to the same address if they are subscribed
 -- grain:   one value of entry[].changes[].field, as documented in 2026
 -- reads:   nothing
 -- writes:  nothing

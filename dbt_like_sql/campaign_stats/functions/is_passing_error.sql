@@ -1,11 +1,10 @@
--- purpose: tells errors of the moment, after which the same webhook may go in, from those that come again with it
+-- purpose: whether an error is temporary, so that the same webhook may succeed later
 -- grain:   one SQLSTATE; classes: https://www.postgresql.org/docs/current/errcodes-appendix.html
 -- reads:   nothing
 -- writes:  nothing
 -- locks:   none
 --
--- What is not named here is the item's: whoever refuses it, with whatever code, would refuse it again, and the provider
--- gives up after some days.
+-- Every other error is the item's: it would come again at each delivery, and the provider gives up after some days.
 CREATE OR REPLACE FUNCTION headrace.is_passing_error(p_code text) RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp

@@ -1,4 +1,4 @@
--- purpose: keeps what a webhook brought and what was not taken in; what is kept already is counted
+-- purpose: keeps refused webhook items; an item that is kept already is counted
 -- grain:   items as webhook_items gives them, each with its problem
 -- reads:   nothing
 -- writes:  headrace.webhook_reject

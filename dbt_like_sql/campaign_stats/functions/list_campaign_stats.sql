@@ -4,9 +4,9 @@
 -- writes:  nothing
 -- locks:   none
 --
--- A cursor is base64url of [created_at in UTC, id, user] of the last campaign of its page, the user as md5. Planned anew each
--- time: the planner is to see whether there is a user, and how few rows a page has. No bitmap scans: before a table's first
--- ANALYZE the planner takes a user's campaigns for few, and would read and sort all of them for one page.
+-- A cursor is base64url of [created_at in UTC, id, user] of the last campaign of its page, the user as md5. Planned at each call,
+-- so that the planner sees whether there is a user, and how few rows a page has. No bitmap scans: before a table's first ANALYZE
+-- the planner expects few campaigns of a user, and would read and sort all of them for one page.
 CREATE OR REPLACE FUNCTION headrace.list_campaign_stats(
     p_user_id {{ type('campaigns', 'user_id') }} DEFAULT NULL,
     p_cursor text DEFAULT NULL, p_limit integer DEFAULT 20

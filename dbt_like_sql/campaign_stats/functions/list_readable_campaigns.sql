@@ -1,5 +1,5 @@
--- purpose: a page of list_campaign_stats where some columns of campaigns can no longer be read: what is stored, with what is left
--- grain:   as list_campaign_stats, with p_paused at the page and at each document; an error where no order or user can be told
+-- purpose: a page of list_campaign_stats when some columns of campaigns cannot be read: stored documents, with the columns that are left
+-- grain:   as list_campaign_stats, with p_paused at the page and at each document; an error if order or user are among the lost columns
 -- reads:   readable_campaigns, headrace.campaign, headrace.campaign_computed_stats
 -- writes:  nothing
 -- locks:   none

@@ -1,10 +1,10 @@
--- purpose: makes and locks Headrace's own rows of campaigns: what folds, rebuilds and deletes of a campaign take first
+-- purpose: creates and locks Headrace's own rows of campaigns, the lock that folds, rebuilds and deletes take first
 -- grain:   the campaigns named, in id order
 -- reads:   nothing
 -- writes:  headrace.campaign: a campaign never seen is made as pending, with its rebuild requested
 -- locks:   the rows, FOR NO KEY UPDATE, until the transaction ends
 --
--- Joined, not compared with the array: of a hundred thousand campaigns each is looked up once.
+-- A join, not a comparison with the array: each of a hundred thousand campaigns is looked up once.
 CREATE OR REPLACE FUNCTION headrace.lock_campaigns(p_campaigns uuid[]) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, headrace, pg_temp

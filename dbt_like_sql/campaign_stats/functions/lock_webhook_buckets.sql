@@ -1,4 +1,4 @@
--- purpose: makes two transactions that take in webhooks with the same message ids wait for each other
+-- purpose: locks parts of the message ids, so that two webhooks with the same id wait for each other
 -- grain:   some of the 256 parts of message ids; how many
 -- reads:   headrace.webhook_lock
 -- writes:  headrace.webhook_lock, where its rows were not restored with it

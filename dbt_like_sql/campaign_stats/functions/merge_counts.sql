@@ -1,4 +1,4 @@
--- purpose: adds counts of values to others: what a block of campaign_latency holds after some of its latencies came and went
+-- purpose: adds and subtracts counts of values, for a block of campaign_latency
 -- grain:   one block; vals in order, each once; without those of which none is left
 -- reads:   nothing
 -- writes:  nothing

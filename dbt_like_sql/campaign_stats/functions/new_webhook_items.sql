@@ -1,4 +1,4 @@
--- purpose: of a webhook's statuses and incoming messages those that the application's tables do not have yet, each once
+-- purpose: the statuses and incoming messages of a webhook that the application's tables do not have yet, each once
 -- grain:   items as webhook_items gives them, none with a problem; the rows to be written, in their order, and how many
 -- reads:   {{ source }}.send_queue, {{ source }}.message_status_logs, {{ source }}.messages
 -- writes:  nothing

@@ -1,10 +1,10 @@
--- purpose: the definition again, by message: what each counts as now, by its source rows, and what is stored of it (decision 2)
--- grain:   one row per id in p_messages; new_*: null where its campaign is not live or settling. Of an id that the queue has twice, two
+-- purpose: the definition by message (decision 2): what each counts as by its source rows, beside its stored outcome
+-- grain:   one row per id in p_messages; new_*: null if its campaign is not live or settling. An id that the queue has twice gives two
 -- reads:   stg_send_queue, stg_message_status_logs, stg_incoming_messages, headrace.campaign, headrace.message_outcome
 -- writes:  nothing (inlined by the planner: only what pins its search_path calls it)
 -- locks:   none: the caller holds the campaigns
 --
--- By index, message by message: callers switch off the joins that read whole tables. Empty ids, phones and numbers name nothing.
+-- Looks up each message by index: callers switch off joins that read whole tables. Empty ids, phones and numbers match nothing.
 CREATE OR REPLACE FUNCTION headrace.outcomes_by_message(p_messages text[])
 RETURNS TABLE (
     id text, source_campaign uuid, frozen boolean,

@@ -1,4 +1,4 @@
--- purpose: queues campaigns that Headrace does not have yet for their first count, the newest first: they are looked at most
+-- purpose: queues campaigns that Headrace does not have yet for their first count, newest first
 -- grain:   one call; how many there were
 -- reads:   stg_campaigns
 -- writes:  headrace.campaign

@@ -1,5 +1,5 @@
--- purpose: turns an error of reading the application's tables into a sentence, for functions that have nothing else to serve
--- grain:   one error (HR001); returns where the error was about something else, which the caller then raises as it came
+-- purpose: raises an error of reading the application's tables as a sentence
+-- grain:   one error (HR001); returns if the error is about something else, which the caller then raises unchanged
 -- reads:   unreadable
 -- writes:  nothing
 -- locks:   none

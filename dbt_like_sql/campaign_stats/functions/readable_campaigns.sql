@@ -1,10 +1,10 @@
--- purpose: campaigns as far as they can still be read, where the application altered columns of campaigns: what is lost is null
+-- purpose: campaigns after the application altered columns of the table: the columns that can still be read, the others null
 -- grain:   one row per campaign, of p_campaigns or all; none where the table, its id or a right is gone
 -- reads:   source_problems, {{ source }}.campaigns
 -- writes:  nothing
 -- locks:   none
 --
--- Only columns that are as they were noted are named: the casts of another type would run with our rights.
+-- Names only columns that are unchanged: the casts of another type would run with our rights.
 CREATE OR REPLACE FUNCTION headrace.readable_campaigns(p_campaigns uuid[] DEFAULT NULL)
 RETURNS TABLE (
     campaign_id uuid, name text, status text, user_id {{ type('campaigns', 'user_id') }}, created_at timestamptz, completed_at timestamptz

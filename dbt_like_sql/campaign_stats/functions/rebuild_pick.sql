@@ -4,8 +4,8 @@
 -- writes:  nothing
 -- locks:   the campaigns' own rows, one by one, with SKIP LOCKED, so that workers do not wait for each other
 --
--- Each pick goes by an index in the order in which campaigns are due, and reads no further than it takes. What failed before is
--- tried alone, and only when nothing else waits: however long it takes, it never stops the others. p_patient: see rebuilds_pending.
+-- Each pick reads an index in the order in which campaigns are due, no further than it takes. What failed before is tried alone, and
+-- only when nothing else waits, so it never stops the others. p_patient: see rebuilds_pending.
 CREATE OR REPLACE FUNCTION headrace.rebuild_pick(p_messages bigint DEFAULT 5000, p_patient boolean DEFAULT false) RETURNS text[]
 LANGUAGE plpgsql
 SET search_path = pg_catalog, headrace, pg_temp

@@ -1,5 +1,5 @@
 -- purpose: how many campaigns are due to be rebuilt or frozen, or to get their documents written
--- grain:   one number, counted up to p_most; p_patient: without what is put off to be done together with what comes meanwhile
+-- grain:   one number, counted up to p_most; p_patient: without campaigns that are put off to gather late changes
 -- reads:   headrace.campaign, by the indexes that rebuild_pick goes by: what is put off is not read
 -- writes:  nothing
 -- locks:   none

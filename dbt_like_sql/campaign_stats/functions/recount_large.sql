@@ -4,7 +4,7 @@
 -- writes:  headrace.message_outcome, activity; what take_moved_messages writes of campaigns that messages moved from
 -- locks:   the campaign's own row: the caller holds it; those that messages moved from
 --
--- Statements, not arrays: what does not fit into memory is spilled by the server, however large the campaign.
+-- Statements, not arrays: the server spills to disk what does not fit into memory.
 CREATE OR REPLACE FUNCTION headrace.recount_large(p_campaign_id uuid) RETURNS bigint
 LANGUAGE plpgsql
 SET search_path = pg_catalog, headrace, pg_temp

@@ -1,4 +1,4 @@
--- purpose: refuses a transaction in which an item would be stored twice: whose snapshot is older than the locks it takes
+-- purpose: refuses isolation levels in which an item could be stored twice, because the snapshot is older than the locks
 -- grain:   the transaction at hand
 -- reads:   nothing
 -- writes:  nothing

@@ -1,4 +1,4 @@
--- purpose: queues for rebuild what rows of a source table counted for that went with a partition; frozen documents stand
+-- purpose: queues campaigns for rebuild after a partition of a source table went with its rows; frozen documents stand
 -- grain:   all campaigns that are not frozen; how many are queued by this
 -- reads:   headrace.campaign_standing
 -- writes:  headrace.campaign

@@ -1,4 +1,4 @@
--- purpose: takes in again what was refused of webhooks, after its cause was mended
+-- purpose: takes refused webhook items in, after the cause was mended
 -- grain:   the rejects named, or all that are no notices; one row each: what became of it, and why it stays, null: it is gone
 -- reads:   as ingest_whatsapp_webhook
 -- writes:  as ingest_whatsapp_webhook

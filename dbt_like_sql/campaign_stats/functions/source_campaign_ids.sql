@@ -1,4 +1,4 @@
--- purpose: the campaigns there are, for campaign_template_stats_live: who reads that has no right on the application's tables
+-- purpose: the ids of all campaigns, for campaign_template_stats_live, whose readers have no right on the application's tables
 -- grain:   one id per campaign
 -- reads:   stg_campaigns
 -- writes:  nothing

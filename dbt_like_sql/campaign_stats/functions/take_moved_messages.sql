@@ -1,4 +1,4 @@
--- purpose: takes messages that are a campaign's by now away from the campaigns that they still count for: their fold is to come
+-- purpose: removes outcomes of messages that moved to this campaign from the campaigns they still count for
 -- grain:   one campaign
 -- reads:   stg_send_queue
 -- writes:  headrace.message_outcome; of the campaigns that messages moved from what store_counts and refresh_documents write

@@ -1,10 +1,10 @@
--- purpose: how templates did across campaigns: the stored counters of campaigns created in [p_from, p_to), added up
+-- purpose: stored counters of templates, added up over campaigns created in [p_from, p_to)
 -- grain:   one row per template; at least one, of zeros where nothing is counted. pending: campaigns of the range not counted yet
 -- reads:   stg_campaigns, headrace.campaign, headrace.campaign_template_stats
 -- writes:  nothing
 -- locks:   none
 --
--- Planned anew each time: the planner is to see how long the range is, and whether one template is asked for.
+-- Planned at each call, so that the planner sees how long the range is, and whether one template is asked for.
 CREATE OR REPLACE FUNCTION headrace.template_stats(
     p_template_name text DEFAULT NULL, p_from timestamptz DEFAULT NULL, p_to timestamptz DEFAULT NULL
 ) RETURNS TABLE (

@@ -1,4 +1,4 @@
--- purpose: what the totals of a document say of its list of templates: nothing where all are listed
+-- purpose: how many templates a document lists and leaves out, for its totals; empty if all are listed
 -- grain:   one campaign, by how many templates it has
 -- reads:   nothing
 -- writes:  nothing

@@ -1,4 +1,4 @@
--- purpose: says that a campaign's document or counters changed other than by a fold: its day is to be reported
+-- purpose: marks a campaign's day as changed, so that it is reported
 -- grain:   one campaign, by the UTC day of its creation; nothing for a campaign the source no longer has
 -- reads:   stg_campaigns
 -- writes:  headrace.activity, by record_activity

@@ -1,5 +1,5 @@
--- purpose: why something of the application's could not be read, for those who serve: what is wrong and what to run, in a sentence
--- grain:   one error that came of reading these sources; null: the error was about something else
+-- purpose: why the application's tables could not be read: what is wrong and what to run, in a sentence
+-- grain:   one error of reading these sources; null: the error is about something else
 -- reads:   source_problems
 -- writes:  nothing
 -- locks:   none

@@ -1,5 +1,5 @@
 -- purpose: why an item of messages[] is a notice that nobody wrote: it is no reply, and nobody needs to look at it
--- grain:   one item; null: it is none of those that are known
+-- grain:   one item; null: it is no known notice
 -- reads:   nothing
 -- writes:  nothing
 -- locks:   none

@@ -1,4 +1,4 @@
--- purpose: a webhook body in which a kept part stands where it stood
+-- purpose: a webhook body with a kept part in its original place
 -- grain:   one row of headrace.webhook_reject
 -- reads:   nothing
 -- writes:  nothing

@@ -1,4 +1,4 @@
--- purpose: why a timestamp of a webhook is none
+-- purpose: why a timestamp of a webhook is invalid
 -- grain:   one value; null: it is one, in unix seconds
 -- reads:   nothing
 -- writes:  nothing

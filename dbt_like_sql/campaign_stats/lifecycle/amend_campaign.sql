@@ -1,4 +1,4 @@
--- purpose: recounts a frozen campaign that something late happened to; the earlier version and what changed are kept on record
+-- purpose: recounts a frozen campaign after late changes; the earlier version and the differences are kept on record
 -- grain:   one campaign; how many counters and hours were wrong, null if not recounted: fewer rows, and not p_accept_fewer_rows
 -- reads:   what store_counts reads, source_row_counts
 -- writes:  the campaign's counters, series and document, campaign_stats_amendment, campaign_stats_pending_amendment, headrace.campaign, activity

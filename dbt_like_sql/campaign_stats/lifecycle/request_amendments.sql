@@ -1,4 +1,4 @@
--- purpose: asks for the amendment of frozen campaigns that something late happened to
+-- purpose: requests the amendment of frozen campaigns that got late changes
 -- grain:   the campaigns of these messages that are frozen or amended
 -- reads:   headrace.campaign_computed_stats, campaign_stats_pending_amendment
 -- writes:  headrace.campaign

@@ -1,4 +1,4 @@
--- purpose: takes over what the source says of campaigns' completion: since when, until when they settle; and announces it once
+-- purpose: takes over campaigns' completion from the source: since when, until when they settle; announces it once
 -- grain:   the campaigns named; states change between live and settling only, everything else is the rebuild's
 -- reads:   stg_campaigns
 -- writes:  headrace.campaign, campaign_completion (what is older than 30 days goes), what enter_state writes

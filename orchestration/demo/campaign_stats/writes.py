@@ -17,6 +17,7 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from orchestration.database.connections import connected
+from orchestration.database.statements import statement
 from orchestration.demo.campaign_stats.actions import (
     ERRORS,
     Action,
@@ -111,11 +112,7 @@ def require_example(url: str, source_schema: str) -> None:
     """
     with connected(url) as connection:
         found = connection.execute(
-            "SELECT c.relname, array_agg(a.attname::text)"
-            " FROM pg_class c INNER JOIN pg_namespace n ON n.oid = c.relnamespace"
-            " INNER JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped"
-            " WHERE n.nspname = %s AND c.relname = ANY (%s) GROUP BY c.relname",
-            [source_schema, list(COLUMNS)],
+            statement("demo", "columns_of_tables"), {"schema": source_schema, "tables": list(COLUMNS)}
         ).fetchall()
     columns = {table: set(names) for table, names in found}
     for table, expected in COLUMNS.items():

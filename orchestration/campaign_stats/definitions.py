@@ -7,7 +7,8 @@ import dagster as dg
 from orchestration.campaign_stats.assets import DOMAIN, campaign_computed_stats, campaign_template_stats
 from orchestration.campaign_stats.checks import checks, hourly
 from orchestration.campaign_stats.jobs import jobs
-from orchestration.campaign_stats.sensors import completed_campaigns, kept
+from orchestration.campaign_stats.sensors import completed_campaigns
+from orchestration.campaign_stats.sensors import kept as kept
 from orchestration.dagster_kit.assets import source_assets
 
 definitions = dg.Definitions(
@@ -17,5 +18,3 @@ definitions = dg.Definitions(
     sensors=[completed_campaigns],
     schedules=[hourly],
 )
-
-__all__ = ["definitions", "kept"]

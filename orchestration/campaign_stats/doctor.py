@@ -21,12 +21,8 @@ _MOST = 1000
 _WRITTEN = {
     "message_status_logs": {"whatsapp_message_id", "status", "created_at", "campaign_id", "errors"},
     "messages": {
-        "whatsapp_message_id",
-        "user_phone",
-        "whatsapp_number_id",
-        "direction",
-        "created_at",
-        "context_message_id",
+        *("whatsapp_message_id", "user_phone", "whatsapp_number_id"),
+        *("direction", "created_at", "context_message_id"),
     },
 }
 _MOST_FAILED = 5
@@ -115,10 +111,8 @@ def refused(connection: sa.Connection) -> list[Problem]:
     ).scalar_one()
     if not there:
         return []
-    count, latest = connection.exec_driver_sql(
-        statement("campaign_stats", "refused_webhooks"), {"most": _MOST + 1}
-    ).one()
-    return refusals(count, latest)
+    found = connection.exec_driver_sql(statement("campaign_stats", "refused_webhooks"), {"most": _MOST + 1})
+    return refusals(*found.one())
 
 
 def refusals(count: int, latest: str | None) -> list[Problem]:

@@ -190,10 +190,10 @@ def _standing(identities: Sequence[UUID]) -> list[Standing]:
 
 
 def _require_known(campaigns: Iterable[Standing]) -> None:
-    for campaign in campaigns:
-        if not campaign.exists and not campaign.frozen:
+    for one in campaigns:
+        if not one.exists and not one.frozen:
             raise HeadraceError(
-                f"there is no campaign {campaign.id}; headrace campaigns list shows those there are"
+                f"there is no campaign {one.id}; headrace campaigns list shows those there are"
             )
 
 

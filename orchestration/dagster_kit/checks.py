@@ -137,7 +137,7 @@ def stream_checks(
         check(
             asset,
             "change_log_default_empty",
-            "The change log has a partition for each day: its DEFAULT partition, which never expires, is empty.",
+            "The change log has a partition for each day: its DEFAULT partition is empty.",
             lambda connection, _: judge_stray_days(read_stray_days(connection)),
         ),
     ]

@@ -8,7 +8,6 @@ from uuid import UUID
 
 import dagster as dg
 import psycopg
-import pytest
 from psycopg import sql
 
 from orchestration.campaign_stats.checks import (

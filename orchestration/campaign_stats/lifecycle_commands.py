@@ -190,11 +190,8 @@ def _standing(identities: Sequence[UUID]) -> list[Standing]:
 
 
 def _require_known(campaigns: Iterable[Standing]) -> None:
-    for one in campaigns:
-        if not one.exists and not one.frozen:
-            raise HeadraceError(
-                f"there is no campaign {one.id}; headrace campaigns list shows those there are"
-            )
+    if gone := [one.id for one in campaigns if not one.exists and not one.frozen]:
+        raise HeadraceError(f"there is no campaign {gone[0]}; headrace campaigns list shows those there are")
 
 
 def campaign_id(value: str) -> UUID:

@@ -1,7 +1,7 @@
 -- purpose: decides amendments that wait: recounts the frozen campaign, or discards the amendment
--- grain:   the campaigns named; how many amendments were decided
+-- grain:   the campaigns named; how many amendments were decided. p_accept false: they are discarded, and the frozen numbers stand
 -- reads:   stg_campaigns, headrace.campaign_stats_pending_amendment, and what amend_campaign and rebuild_campaign_stats read
--- writes:  what amend_campaign and, for a reopened campaign, rebuild_campaign_stats write; p_accept false: only deletes the waiting amendments
+-- writes:  what amend_campaign and, for a reopened campaign, rebuild_campaign_stats write; otherwise campaign_stats_pending_amendment, campaign
 -- locks:   the campaigns' own rows, in id order, before the source is read
 CREATE OR REPLACE FUNCTION headrace.amend_campaigns(p_campaigns uuid[], p_accept boolean) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER

@@ -1,8 +1,7 @@
 -- purpose: restarts a stream from now (after a restore, a clone, or when it was lost) and queues a rebuild of all it derives
 -- grain:   one stream, with all its cursors; p_shards: its new number of shards, null: as it is
 -- reads:   pg_control_system, pg_class, headrace.source
--- writes:  headrace.stream_cursor, headrace.stream.shards, headrace.source, headrace.dead_letter (the stream's are deleted),
---          headrace.change_log (rows with future transaction ids, if no other stream has a cursor), and what rebuild_all writes
+-- writes:  headrace.stream_cursor, stream.shards, headrace.source, dead_letter (deletes the stream's), change_log, and what rebuild_all writes
 -- locks:   the rows of the stream and its cursors, and what rebuild_all locks
 CREATE OR REPLACE FUNCTION headrace.rebase_stream(p_stream text, p_shards integer DEFAULT NULL) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER
@@ -19,7 +18,7 @@ BEGIN
     END IF;
     DELETE FROM headrace.stream_cursor WHERE stream = p_stream;
     DELETE FROM headrace.dead_letter WHERE stream = p_stream;
-    -- Restored rows have transaction ids of the former cluster: they would be read again once this one reaches those ids.
+    -- Restored rows may have transaction ids of the former cluster: they would be read again once this one reaches those ids.
     IF NOT EXISTS (SELECT FROM headrace.stream_cursor) THEN
         DELETE FROM headrace.change_log WHERE xid >= pg_snapshot_xmax(pg_current_snapshot());
     END IF;

@@ -1,4 +1,4 @@
--- purpose: who may do what with campaign statistics
+-- purpose: rights on campaign statistics
 -- grain:   schema headrace
 -- reads:   nothing
 -- writes:  rights
@@ -10,7 +10,7 @@ headrace.campaign_template_stats_live,
 headrace.campaign_hourly_stats,
 headrace.campaign_stats_amendment
 TO headrace_reader, headrace_app, headrace_worker;
--- A view's functions run with the rights of who reads it: these two are campaign_template_stats_live's.
+-- Functions in a view run with the rights of the view's reader: these two are in campaign_template_stats_live.
 GRANT EXECUTE ON FUNCTION
 headrace.source_campaign_ids(),
 headrace.live_counters(uuid)
@@ -48,7 +48,7 @@ GRANT EXECUTE ON FUNCTION
 headrace.ingest_whatsapp_webhook(jsonb),
 headrace.ingest_whatsapp_webhook_text(text)
 TO headrace_app, headrace_worker;
--- It belongs to a role that may insert into the application's two tables, whose triggers run there, and nothing else.
+-- It belongs to a role that may only insert into the application's two tables; their triggers run with its rights.
 GRANT EXECUTE ON FUNCTION headrace.store_webhook_items(jsonb) TO headrace_owner;
 GRANT EXECUTE ON FUNCTION headrace.retry_webhook_rejects(bigint[], boolean) TO headrace_worker;
 GRANT SELECT ON headrace.webhook_reject TO headrace_worker;

@@ -1,4 +1,4 @@
--- purpose: who may do what in the engine: nothing for PUBLIC, the least for each role
+-- purpose: rights on the engine: none for PUBLIC, the fewest possible for each role
 -- grain:   schema headrace
 -- reads:   nothing
 -- writes:  rights
@@ -7,13 +7,13 @@ REVOKE ALL ON SCHEMA headrace FROM PUBLIC;
 REVOKE ALL ON ALL TABLES IN SCHEMA headrace FROM PUBLIC;
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA headrace FROM PUBLIC;
 GRANT USAGE ON SCHEMA headrace TO headrace_reader, headrace_app, headrace_worker;
--- Capture runs the application's casts, webhooks fire its triggers: the roles they act as can do this much and no more.
+-- Capture runs the application's casts, webhooks fire its triggers: the roles they run as have only these rights.
 GRANT USAGE ON SCHEMA headrace TO headrace_capture;
 GRANT INSERT ON headrace.change_log TO headrace_capture;
 GRANT EXECUTE ON FUNCTION headrace.log_change_anew(text, "char", jsonb, jsonb, jsonb, text) TO headrace_capture;
 GRANT SELECT ON headrace.stream_lag, headrace.stream, headrace.worker, headrace.activity TO headrace_reader, headrace_worker;
 GRANT EXECUTE ON FUNCTION headrace.stream_rebuilds(text[], boolean) TO headrace_reader, headrace_worker;
--- A view's functions run with the rights of who reads it.
+-- Functions in a view run with the rights of the view's reader.
 GRANT EXECUTE ON FUNCTION headrace.oldest_writer(), headrace.changes_behind(bigint) TO headrace_owner, headrace_reader, headrace_worker;
 GRANT SELECT ON headrace.dead_letter, headrace.stream_cursor, headrace.installation, headrace.source TO headrace_worker;
 GRANT EXECUTE ON FUNCTION

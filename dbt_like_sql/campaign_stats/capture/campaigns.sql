@@ -1,7 +1,7 @@
--- purpose: captures changes of campaigns: they come, go, change their id, status or dates
+-- purpose: what to capture of campaigns: rows that appear, disappear, or change their id, status or dates
 -- grain:   one spec
 -- reads:   nothing
--- writes:  nothing: migrate has capture_table make triggers of what all domains want of the table
+-- writes:  nothing; migrate passes all domains' specs of the table to capture_table
 -- locks:   none
 SELECT headrace.capture_spec(
     {{ regclass('campaigns') }}, 'id', NULL, '{}',

@@ -1,7 +1,7 @@
--- purpose: captures the provider's status webhooks by the message they name
+-- purpose: what to capture of the provider's status webhooks: every change, with the message id
 -- grain:   one spec
 -- reads:   nothing
--- writes:  nothing: migrate has capture_table make triggers of what all domains want of the table
+-- writes:  nothing; migrate passes all domains' specs of the table to capture_table
 -- locks:   none
 SELECT headrace.capture_spec(
     {{ regclass('message_status_logs') }}, 'id', NULL,

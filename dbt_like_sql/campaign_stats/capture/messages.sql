@@ -1,7 +1,7 @@
--- purpose: captures incoming messages (outgoing ones count for nothing) by their place in the conversation
+-- purpose: what to capture of incoming messages (outgoing ones do not count): their place in the conversation
 -- grain:   one spec
 -- reads:   nothing
--- writes:  nothing: migrate has capture_table make triggers of what all domains want of the table
+-- writes:  nothing; migrate passes all domains' specs of the table to capture_table
 -- locks:   none
 SELECT headrace.capture_spec(
     {{ regclass('messages') }}, 'id', NULL,

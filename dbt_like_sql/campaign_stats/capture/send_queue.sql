@@ -1,7 +1,7 @@
--- purpose: captures changes of queued messages, with the place in the conversation that each left
+-- purpose: what to capture of queued messages: every change, with the place in the conversation that the message left
 -- grain:   one spec
 -- reads:   nothing
--- writes:  nothing: migrate has capture_table make triggers of what all domains want of the table
+-- writes:  nothing; migrate passes all domains' specs of the table to capture_table
 -- locks:   none
 SELECT headrace.capture_spec(
     {{ regclass('send_queue') }}, 'id', 'campaign_id',

@@ -1,12 +1,12 @@
--- purpose: where a serving document does not say what the stored counters say, or where its numbers, or theirs, cannot be
--- grain:   one row per fault: campaign, place (document or counters), template (is_total: the totals), what is said and what counted
+-- purpose: serving documents that differ from the stored counters, and documents or counters with impossible numbers
+-- grain:   one row per fault: campaign, place (document or counters), template (is_total: the totals), the document's value, the counted value
 -- reads:   headrace.campaign, campaign_computed_stats, campaign_template_stats
 -- writes:  nothing
 -- locks:   none
 --
--- Of a campaign with very many templates those are compared that its document lists (refresh_documents); one whose document is put
--- off is left out. Documents are compared as they are, JSON with JSON: what is not there or no number is a fault, never an error. A document that
--- equals possible counters is possible, so that only the others are taken apart.
+-- For a campaign with very many templates only those that its document lists (refresh_documents) are compared. A campaign whose
+-- document is put off is left out. Documents are compared as they are, JSON with JSON: a missing value or one that is no number is a
+-- fault, never an error. A document that equals possible counters is itself possible, so only the others are taken apart.
 CREATE OR REPLACE VIEW headrace.document_faults AS
 WITH pair AS MATERIALIZED (
     SELECT

@@ -1,11 +1,11 @@
--- purpose: provider statuses of messages that no queue row has; not young ones, for a status may come before the sender stored the id
--- grain:   one row per status value: how many there are, how many of them belong to no queue row, and the newest of those
+-- purpose: provider statuses of messages without a queue row; not recent ones, because a status may arrive before the sender stores the id
+-- grain:   one row per status value: how many there are, how many of them are orphaned, oldest and newest of these, and examples
 -- reads:   stg_message_status_logs, stg_send_queue, {{ source }}.messages
 -- writes:  nothing
 -- locks:   none
 --
--- in_messages: of the orphaned ones, those of a message that table messages has. Where an application also sends messages
--- outside of campaigns, they are no fault; where it does not, they are messages whose sender did not store the id.
+-- in_messages: orphaned statuses whose message is in table messages. If the application also sends messages outside of campaigns,
+-- these are no fault; otherwise they are messages whose id the sender did not store.
 CREATE OR REPLACE FUNCTION headrace.orphaned_statuses(p_older_than interval, p_examples integer DEFAULT 5)
 RETURNS TABLE (
     status text, statuses bigint, orphaned bigint, in_messages bigint, oldest timestamptz, newest timestamptz, examples text[]
@@ -13,7 +13,7 @@ RETURNS TABLE (
 LANGUAGE sql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, headrace, pg_temp
 SET jit = off
-SET enable_nestloop = off -- orphans are few or all, and no estimate knows: a loop over them took minutes
+SET enable_nestloop = off -- orphans are few or nearly all, which no estimate predicts: a nested loop took minutes
 AS $$
     WITH orphan AS MATERIALIZED (
         SELECT l.id::text AS id, l.whatsapp_message_id, l.status, l.created_at

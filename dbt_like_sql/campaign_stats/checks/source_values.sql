@@ -1,6 +1,6 @@
--- purpose: the values that a source table's status has (of messages: its direction), and which of them we know the meaning of
--- grain:   one row per value, the most frequent first; with the id of one of its rows where the value is not known
--- reads:   stg_campaigns, stg_send_queue, stg_message_status_logs, {{ source }}.messages: the one that is named
+-- purpose: the values of a source table's status column (of messages: direction), and which of them Headrace knows
+-- grain:   one row per value, the most frequent first; with the id of an example row if the value is unknown
+-- reads:   stg_campaigns, stg_send_queue, stg_message_status_logs or {{ source }}.messages, whichever is named
 -- writes:  nothing
 -- locks:   none
 CREATE OR REPLACE FUNCTION headrace.source_values(p_table text)

@@ -1,6 +1,6 @@
--- purpose: the UTC day of a moment: which day's partition a campaign belongs to, by its creation
--- grain:   one moment; null where it is on no day that partitions and clients know: infinite, before 0001, after 9999
--- reads:   nothing (inlined by the planner; bound when it is made, so that no search_path matters)
+-- purpose: the UTC day of a moment; a campaign belongs to the partition of the day it was created on
+-- grain:   one moment; null if partitions or clients cannot represent its day: infinite, before 0001, after 9999
+-- reads:   nothing (inlined by the planner; names are resolved at creation, so search_path does not matter)
 -- writes:  nothing
 -- locks:   none
 CREATE OR REPLACE FUNCTION headrace.calendar_day(p_at timestamptz) RETURNS date

@@ -1,6 +1,6 @@
--- purpose: which row of campaign_latency counts a latency: blocks of a minute up to an hour, of ten up to a day, of an hour beyond
--- grain:   one value of latency_seconds; a greater one is never in an earlier block
--- reads:   nothing (inlined by the planner; bound when it is made, so that no search_path matters)
+-- purpose: the block of campaign_latency that counts a latency: one minute wide up to an hour, ten minutes up to a day, an hour beyond
+-- grain:   one result of latency_seconds; a longer latency is never in an earlier block
+-- reads:   nothing (inlined by the planner; names are resolved at creation, so search_path does not matter)
 -- writes:  nothing
 -- locks:   none
 CREATE OR REPLACE FUNCTION headrace.latency_block(p_seconds integer) RETURNS integer

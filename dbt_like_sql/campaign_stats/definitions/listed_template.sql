@@ -1,6 +1,6 @@
--- purpose: template_key of a template whose md5 is known: campaign_template_stats has it, and no long name is read for it
+-- purpose: template_key of a template of campaign_template_stats, whose md5 is stored there: it need not be computed from a long name
 -- grain:   one name, and its template_md5
--- reads:   nothing (inlined by the planner; bound when it is made, so that no search_path matters)
+-- reads:   nothing (inlined by the planner; names are resolved at creation, so search_path does not matter)
 -- writes:  nothing
 -- locks:   none
 CREATE OR REPLACE FUNCTION headrace.listed_template(p_name text, p_md5 uuid) RETURNS text

@@ -1,6 +1,6 @@
--- purpose: what a message counts as, but for replies: 1 sent, 2 delivered, 4 read, 8 failed, 16 failed in the queue
--- grain:   one message: its queue status, and the bits of all its provider statuses taken together (null: none came)
--- reads:   nothing (inlined by the planner; bound when it is made, so that no search_path matters)
+-- purpose: what a message counts as, replies apart: 1 sent, 2 delivered, 4 read, 8 failed, 16 failed in the queue
+-- grain:   one message: its queue status and the combined bits of its provider statuses (null: there are none)
+-- reads:   nothing (inlined by the planner; names are resolved at creation, so search_path does not matter)
 -- writes:  nothing
 -- locks:   none
 CREATE OR REPLACE FUNCTION headrace.message_bits(p_queue_status text, p_evidence integer) RETURNS integer

@@ -1,4 +1,4 @@
--- purpose: how many templates a document lists: of more, those with the most messages; its totals are always over all
+-- purpose: how many templates a document lists at most: those with the most messages; its totals always cover all templates
 -- grain:   one number
 -- reads:   nothing (a constant, inlined by the planner)
 -- writes:  nothing

@@ -1,6 +1,6 @@
--- purpose: what a provider status is evidence of: 1 sent, 2 delivered, 4 read, 8 failed; 0 for a status we do not know
+-- purpose: what a provider status is evidence of: 1 sent, 2 delivered, 4 read, 8 failed; 0 for an unknown status
 -- grain:   one status; read implies delivered implies sent, because the provider may skip delivered
--- reads:   nothing (inlined by the planner; bound when it is made, so that no search_path matters)
+-- reads:   nothing (inlined by the planner; names are resolved at creation, so search_path does not matter)
 -- writes:  nothing
 -- locks:   none
 CREATE OR REPLACE FUNCTION headrace.status_bits(p_status text) RETURNS integer

@@ -1,11 +1,11 @@
--- purpose: the name of a template as outcomes and documents have it: a long one cut, with the whole name's md5 at its end
--- grain:   one name; no two have the same key, for a whole name has at most 1,000 bytes and a cut one has more
--- reads:   nothing (inlined by the planner: no SET clause, so everything in it is qualified)
+-- purpose: a template's name as outcomes and documents have it: a long name is cut and ends in the md5 of the whole
+-- grain:   one name; keys are unique: an uncut name has at most 1,000 bytes, a cut one has more
+-- reads:   nothing (inlined by the planner: without a SET clause, so all its names are qualified)
 -- writes:  nothing
 -- locks:   none
 --
--- Names come from outside and may have megabytes: what is kept for each message, handed about in arrays and written into
--- documents must not. campaign_template_stats has the whole name, once.
+-- Names come from outside and may have megabytes: too much to store with each message, pass in arrays and write into documents.
+-- campaign_template_stats has the whole name, once.
 CREATE OR REPLACE FUNCTION headrace.template_key(p_name text) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 AS $$

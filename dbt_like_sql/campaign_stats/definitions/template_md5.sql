@@ -1,6 +1,6 @@
--- purpose: campaign_template_stats.template_md5 of a template's key, without its whole name
+-- purpose: campaign_template_stats.template_md5, computed from a template's key instead of its whole name
 -- grain:   one result of template_key
--- reads:   nothing (inlined by the planner; bound when it is made, so that no search_path matters)
+-- reads:   nothing (inlined by the planner; names are resolved at creation, so search_path does not matter)
 -- writes:  nothing
 -- locks:   none
 CREATE OR REPLACE FUNCTION headrace.template_md5(p_key text) RETURNS uuid

@@ -1,12 +1,12 @@
--- purpose: stores what messages count as now and adds the differences to the counters and documents of their campaigns
--- grain:   one call per fold; the number of messages changed. The caller holds all campaigns that occur
+-- purpose: stores what messages count as now, and adds the differences to their campaigns' counters and documents
+-- grain:   one call per fold; the number of messages changed. The caller holds all campaigns involved
 -- reads:   stg_campaigns, campaign_computed_stats, and what whole_template_name reads
 -- writes:  message_outcome, campaign_template_stats, campaign_computed_stats, activity, what apply_times writes, campaign.document_due_at
--- locks:   the rows it writes; campaigns are locked already, so counters are uncontended
+-- locks:   the rows it writes; the campaigns are locked already, so nobody competes for their counters
 --
--- p_recounted: campaigns whose counters, series, latencies and documents the caller sets as a whole; others get differences.
--- Templates are joined by their md5: it is never null and has an index, and a batch may have thousands of templates.
--- A document with very many templates is put off, so that writing it takes a tenth of the time: rebuild_step writes it when it is due.
+-- p_recounted: campaigns whose counters, series, latencies and documents the caller sets as a whole; only other campaigns get
+-- differences. Templates are joined by their md5: it is never null and indexed, and a batch may have thousands of templates.
+-- A document with very many templates is put off, so that writing it takes only a tenth of the time; rebuild_items writes it when due.
 CREATE OR REPLACE FUNCTION headrace.apply_outcomes(p_changes headrace.outcome_change[], p_recounted uuid[] DEFAULT NULL) RETURNS bigint
 LANGUAGE plpgsql
 SET search_path = pg_catalog, headrace, pg_temp
@@ -18,7 +18,7 @@ DECLARE
     v_emptied uuid[];
     v_emptied_md5 uuid[];
     v_large uuid[];
-    v_added headrace.outcome_change[] := p_changes;  -- what counters get
+    v_added headrace.outcome_change[] := p_changes;  -- changes that are added to counters
 BEGIN
     IF coalesce(cardinality(p_changes), 0) = 0 THEN
         RETURN 0;
@@ -128,7 +128,7 @@ BEGIN
         SELECT (c.created_at AT TIME ZONE 'UTC')::date AS day, sum(d.n)::bigint AS n
         FROM (SELECT coalesce(u.new_campaign, u.old_campaign) AS campaign_id, count(*) AS n FROM unnest(p_changes) u GROUP BY 1) d
         INNER JOIN headrace.stg_campaigns() c ON c.campaign_id = d.campaign_id
-        -- days that are partitions can be, and that clients can read
+        -- days that can be partitions and that clients can read
         WHERE c.created_at >= '0001-01-02 UTC' AND c.created_at < '9999-12-31 UTC'
         GROUP BY 1
     ) a;

@@ -1,8 +1,8 @@
 -- purpose: updates series and latencies when messages' times of first evidence change
--- grain:   one call per fold or rebuild; the campaigns whose latencies, and with them medians, changed
+-- grain:   one call per fold; the campaigns whose latencies, and so medians, changed
 -- reads:   nothing
 -- writes:  campaign_hour, campaign_latency
--- locks:   the rows it writes; the caller holds all campaigns that occur
+-- locks:   the rows it writes; the caller holds all campaigns involved
 CREATE OR REPLACE FUNCTION headrace.apply_times(p_changes headrace.outcome_change[]) RETURNS uuid[]
 LANGUAGE plpgsql
 SET search_path = pg_catalog, headrace, pg_temp
@@ -63,7 +63,7 @@ BEGIN
         WHERE h.campaign_id = e.campaign_id AND h.hour = e.hour AND (h.sent, h.delivered, h.read, h.replied) = (0, 0, 0, 0);
     END IF;
 
-    -- Not by VALUES: their expressions are prepared anew for every row.
+    -- Not with VALUES, whose expressions are initialized again for every row.
     WITH change AS MATERIALIZED (
         SELECT d.* FROM unnest(p_changes) d
     ), latency AS (

@@ -1,4 +1,4 @@
--- purpose: contacts per template of a campaign: assigned, and queued for sending
+-- purpose: a campaign's contacts per template: assigned, and queued for sending
 -- grain:   one row per template of the campaign
 -- reads:   stg_campaign_contacts, stg_send_queue
 -- writes:  nothing

@@ -1,10 +1,10 @@
 -- purpose: a campaign's statistics for display, with their source and age
--- grain:   one document; null for a campaign that does not exist
--- reads:   stg_campaigns, headrace.campaign, headrace.campaign_computed_stats; live_stats where none is computed yet
+-- grain:   one document; null if there is no such campaign
+-- reads:   stg_campaigns, readable_campaigns, headrace.campaign, headrace.campaign_computed_stats; live_stats if none is computed yet
 -- writes:  nothing
 -- locks:   none
 --
--- If the application altered table campaigns so that it cannot be read, the stored document is served with the reason (paused) and
+-- If the application has altered table campaigns so that it cannot be read, the stored document is served with the reason (paused) and
 -- the columns that are left. If nothing is stored, the reason is raised as an error.
 CREATE OR REPLACE FUNCTION headrace.campaign_stats(p_campaign_id uuid) RETURNS jsonb
 LANGUAGE plpgsql STABLE SECURITY DEFINER
@@ -44,7 +44,7 @@ BEGIN
         LEFT JOIN headrace.readable_campaigns(ARRAY[p_campaign_id]) c ON c.campaign_id = i.id
         LEFT JOIN headrace.campaign k ON k.campaign_id = i.id
         WHERE c.campaign_id IS NOT NULL
-            -- whether there is such a campaign cannot be told
+            -- nobody can tell whether there is such a campaign
             OR EXISTS (SELECT FROM headrace.source_problems(ARRAY['campaigns']) p WHERE coalesce(p.column_name, 'id') = 'id');
     END IF;
     IF v_facts IS NULL THEN
@@ -59,7 +59,7 @@ BEGIN
         IF FOUND AND v_paused IS NULL THEN
             RETURN headrace.document_json(v_facts, d);
         ELSIF FOUND THEN
-            -- What is known of the campaign now, over what was known when it was frozen.
+            -- Present facts about the campaign take precedence over those from its freeze.
             RETURN headrace.document_json(v_facts || coalesce(d.facts, '{}') || jsonb_strip_nulls(v_facts), d) || v_more;
         END IF;
     END IF;

@@ -1,7 +1,7 @@
--- purpose: the handler of stream campaign_stats: brings the statistics up to date with a batch of changes
+-- purpose: the handler of stream campaign_stats: applies a batch of changes to the statistics
 -- grain:   one batch; the number of messages that count differently now
--- reads:   stg_campaigns, message_outcome, and what touched_messages and fold_messages read
--- writes:  headrace.campaign, and what fold_messages writes
+-- reads:   stg_campaigns, headrace.campaign, campaign_computed_stats, and what touched_messages and fold_messages read
+-- writes:  headrace.campaign, and what enter_state, settle_campaigns, fold_messages and request_amendments write
 -- locks:   the campaigns' own rows, in id order
 CREATE OR REPLACE FUNCTION headrace.campaign_stats_apply(p_changes headrace.change_log[]) RETURNS bigint
 LANGUAGE plpgsql
@@ -11,13 +11,13 @@ DECLARE
     v_emptied boolean;
     v_named uuid[];
     v_renewed uuid[];
-    v_pending uuid[];  -- that came back, or went
+    v_pending uuid[];  -- campaigns that returned or disappeared
     v_states text[];
     v_all uuid[];
     v_left uuid[];  -- campaigns that messages left, by deletion or for another one
     v_left_messages text[];
     v_archived boolean;
-    v_late text[];  -- what may be late for frozen campaigns; null: all that is touched
+    v_late text[];  -- messages that may be late for frozen campaigns; null: all touched ones
     v_touched record;
     v_counted bigint;
 BEGIN
@@ -25,7 +25,7 @@ BEGIN
         bool_or(c.op IN ('T', 'X')),
         array_agg(DISTINCT c.entity_id::uuid) FILTER (WHERE c.source = 'campaigns' AND c.op NOT IN ('T', 'X')),
         array_agg(DISTINCT c.entity_id::uuid) FILTER (WHERE c.source = 'campaigns' AND c.op IN ('I', 'D')),
-        -- but for what the archive takes away (and only takes away): that stays in the frozen documents
+        -- except deletes by the archive: those messages stay in the frozen documents
         array_agg((c.data #>> '{old,campaign_id}')::uuid) FILTER (
             WHERE c.source = 'send_queue' AND c.op IN ('U', 'D') AND c.data #>> '{old,campaign_id}' IS NOT NULL AND (c.op = 'D' AND c.cause = 'headrace.archive') IS NOT TRUE),
         array_agg(c.entity_id) FILTER (
@@ -38,7 +38,7 @@ BEGIN
         UPDATE headrace.campaign c SET rebuild_requested_at = clock_timestamp() FROM unnest(v_all) u (id) WHERE c.campaign_id = u.id;
     END IF;
     IF v_named IS NOT NULL THEN
-        -- What came or went is counted by its rebuild; until then folds leave a campaign alone that is not live.
+        -- A rebuild counts campaigns that appeared or disappeared; until then they are neither live nor settling, and folds skip them.
         PERFORM headrace.lock_campaigns(v_named);
         WITH asked AS (
             UPDATE headrace.campaign c SET rebuild_requested_at = clock_timestamp()
@@ -52,7 +52,7 @@ BEGIN
                 x.renewed OR c.state IN ('pending', 'deleted') OR x.status IS NULL
                 OR c.state IN ('frozen', 'amended') AND (
                     headrace.lifecycle_state(c.state, x.status, c.frozen_status, NULL, NULL) NOT IN ('frozen', 'amended')
-                    -- gone until now: another campaign has taken its id
+                    -- it was deleted until now: another campaign has its id
                     OR EXISTS (SELECT FROM headrace.campaign_computed_stats d WHERE d.campaign_id = c.campaign_id AND d.deleted_at IS NOT NULL)))
             RETURNING c.campaign_id, c.state = 'deleted' OR c.state IN ('live', 'settling') AND x.status IS NULL AS pending
         )

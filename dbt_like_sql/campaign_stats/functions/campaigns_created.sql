@@ -1,10 +1,10 @@
 -- purpose: the application's campaigns created in [p_from, p_to), null: unbounded; for workers and Dagster, which may not read its tables
--- grain:   one row per campaign; day: of its creation, in UTC
+-- grain:   one row per campaign; day: the UTC day of its creation
 -- reads:   stg_campaigns
 -- writes:  nothing
 -- locks:   none
 --
--- Planned at each call, so that the planner sees how long the range is.
+-- Planned at each call, so that the planner knows how long the range is.
 CREATE OR REPLACE FUNCTION headrace.campaigns_created(p_from timestamptz DEFAULT NULL, p_to timestamptz DEFAULT NULL)
 RETURNS TABLE (campaign_id uuid, name text, status text, created_at timestamptz, completed_at timestamptz, day date)
 LANGUAGE plpgsql STABLE SECURITY DEFINER

@@ -1,5 +1,5 @@
 -- purpose: the application's campaigns by id; for workers and Dagster, which may not read its tables
--- grain:   one row per campaign named that exists; day: of its creation, in UTC
+-- grain:   one row per named campaign that exists; day: the UTC day of its creation
 -- reads:   stg_campaigns
 -- writes:  nothing
 -- locks:   none

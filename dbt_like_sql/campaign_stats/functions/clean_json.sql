@@ -1,12 +1,12 @@
--- purpose: JSON as jsonb can hold it: escapes that stand for no character become U+FFFD
+-- purpose: makes JSON text that jsonb accepts: escapes that PostgreSQL cannot store become U+FFFD, or ? if the database is not in UTF-8
 -- grain:   one text; invalid JSON stays invalid
 -- reads:   nothing
 -- writes:  nothing
 -- locks:   none
 --
--- JSON may name U+0000 and halves of surrogate pairs, and PostgreSQL's text cannot hold them. In a database that is not in
--- UTF-8 the same goes for every character its encoding lacks: p_ascii replaces all that are not ASCII. Bytes 1 and 2 stand
--- meanwhile for an escaped backslash and for a whole pair: JSON has neither as they are.
+-- JSON may contain U+0000 and halves of surrogate pairs, which PostgreSQL's text cannot hold. In a database that is not in UTF-8 the
+-- same goes for every character that its encoding lacks: p_ascii replaces all escapes of non-ASCII characters. Bytes 1 and 2 are
+-- placeholders for an escaped backslash and for a whole pair: valid JSON contains neither unescaped.
 CREATE OR REPLACE FUNCTION headrace.clean_json(p_text text, p_ascii boolean) RETURNS text
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp

@@ -1,10 +1,10 @@
 -- purpose: the outcomes of small campaigns' messages, to be counted without being stored
--- grain:   one outcome per message, old_* null; of campaigns that are live or settling
+-- grain:   one outcome per message, with null old_*; only for campaigns that are live or settling
 -- reads:   stg_send_queue, and what outcomes_by_message reads
 -- writes:  nothing
 -- locks:   none: the caller holds the campaigns
 --
--- A message that moves to another campaign meanwhile is left out: its move is a change of its own.
+-- A message that has moved to another campaign meanwhile is left out: its move is a separate change.
 CREATE OR REPLACE FUNCTION headrace.count_messages(p_campaigns uuid[]) RETURNS headrace.outcome_change[]
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, headrace, pg_temp

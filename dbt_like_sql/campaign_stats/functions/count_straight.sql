@@ -1,6 +1,6 @@
--- purpose: counts campaigns that are frozen in the same transaction, without storing outcomes of messages
--- grain:   the campaigns named, none with stored outcomes; how many messages they have. p_large: one, in a pass over its rows
--- reads:   stg_send_queue, stg_campaigns, and what count_messages and store_counts read
+-- purpose: counts campaigns that are frozen in the same transaction, without storing their messages' outcomes
+-- grain:   the campaigns named, none with stored outcomes; how many messages they have. p_large: a single one, counted in one pass over its rows
+-- reads:   stg_send_queue, stg_campaigns, campaign_template_stats, and what count_messages and store_counts read
 -- writes:  what store_counts writes, activity
 -- locks:   the campaigns' own rows: the caller holds them
 CREATE OR REPLACE FUNCTION headrace.count_straight(p_campaigns uuid[], p_large boolean) RETURNS bigint

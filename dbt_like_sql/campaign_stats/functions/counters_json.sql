@@ -10,7 +10,7 @@ LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    -- An expression of plpgsql is kept ready: a third less than what a SQL function that cannot be inlined takes.
+    -- PL/pgSQL keeps its expressions prepared: a third less time than a SQL function that cannot be inlined.
     RETURN jsonb_build_object(
         'total', p_total, 'sent', p_sent, 'delivered', p_delivered, 'read', p_read, 'replied', p_replied, 'failed', p_failed,
         'failed_queue', p_failed_queue, 'failed_delivery', p_failed - p_failed_queue,

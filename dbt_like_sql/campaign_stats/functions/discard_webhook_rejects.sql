@@ -1,5 +1,5 @@
 -- purpose: deletes refused webhook items, by an operator's decision
--- grain:   the rejects named; how many there were
+-- grain:   the rejects named; how many were deleted
 -- reads:   nothing
 -- writes:  headrace.webhook_reject
 -- locks:   the rejects' rows

@@ -1,4 +1,4 @@
--- purpose: a stored document as applications get it, with its source and age
+-- purpose: a stored document in the form that applications get, with its source and age
 -- grain:   one document; p_facts: name, status and dates of the campaign
 -- reads:   nothing
 -- writes:  nothing

@@ -1,13 +1,14 @@
--- purpose: recounts messages from the source rows and adds the differences to the statistics of their campaigns
--- grain:   the send_queue ids named, and a guess of their campaigns; the number of messages that count differently now
+-- purpose: recounts messages from the source rows and adds the differences to their campaigns' statistics
+-- grain:   the send_queue ids named, and a guess at their campaigns; the number of messages that count differently now
 -- reads:   outcomes_by_message
--- writes:  what apply_outcomes writes; what is late for a frozen campaign asks for its amendment
--- locks:   the campaigns' own rows, in id order, before the truth is read
+-- writes:  what apply_outcomes writes; for late messages of frozen campaigns what request_amendments writes
+-- locks:   the campaigns' own rows, in id order, before the source is read
 --
--- The protocol that folds and rebuilds share: (a) lock the campaigns that the messages count for or will, (b) only then,
--- in a new statement, read the truth and the stored outcomes, (c) make sure that the locks covered them, (d) apply the
--- differences. Holding a message's campaign is what makes its outcome stable. Where a message turns out to belong to a
--- campaign that is not held, that one is locked too and the truth read again. p_recounted: see apply_outcomes.
+-- Folds and rebuilds follow one protocol: (a) lock the campaigns that the messages count for or will count for, (b) only then, in a
+-- new statement, read the source rows and the stored outcomes, (c) check that the locks covered them, (d) apply the differences.
+-- Holding a message's campaign keeps its outcome stable. If a message turns out to belong to a campaign that is not held, that one is
+-- locked too and the source read again. p_late: the only messages that may request an amendment; null: all. p_recounted: see
+-- apply_outcomes.
 CREATE OR REPLACE FUNCTION headrace.fold_messages(
     p_messages text[], p_campaigns uuid[], p_late text[] DEFAULT NULL, p_recounted uuid[] DEFAULT NULL
 ) RETURNS bigint
@@ -24,7 +25,7 @@ DECLARE
     v_many boolean;
     v_seen uuid[];
     v_unlocked uuid[];
-    v_late text[];  -- of frozen campaigns: those are not folded, but asked to be amended
+    v_late text[];  -- messages of frozen campaigns: not folded, an amendment is requested
     v_late_campaigns uuid[];
     v_changes headrace.outcome_change[];
 BEGIN
@@ -50,7 +51,7 @@ BEGIN
         INTO v_changes, v_seen, v_late, v_late_campaigns
         FROM headrace.outcomes_by_message(p_messages) d;
         EXIT WHEN v_seen IS NULL;
-        -- As sets where they are many: each of thousands compared with thousands takes minutes.
+        -- By sets if there are many: comparing thousands with thousands one by one takes minutes.
         v_unlocked := ARRAY(SELECT unnest(v_seen) EXCEPT SELECT unnest(v_campaigns));
         EXIT WHEN v_unlocked = '{}';
         v_campaigns := v_campaigns || v_unlocked;

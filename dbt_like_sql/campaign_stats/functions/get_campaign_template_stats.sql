@@ -1,4 +1,4 @@
--- purpose: the seed's function, same name and columns, with correct counts: one campaign, recomputed live
+-- purpose: replaces the seed's function, with the same name and columns and correct counts: one campaign, recomputed live
 -- grain:   one row per template of the campaign
 -- reads:   live_counters
 -- writes:  nothing

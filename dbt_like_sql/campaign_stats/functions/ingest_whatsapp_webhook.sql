@@ -1,19 +1,19 @@
--- purpose: takes in a webhook body of the WhatsApp Cloud API: statuses and incoming messages into the application's tables
--- grain:   one call per body as delivered; what was taken in, and what not and why, as one document
--- reads:   webhook_items, and what take_webhook_items reads
+-- purpose: takes in a webhook body of the WhatsApp Cloud API: writes its statuses and incoming messages to the application's tables
+-- grain:   one call per body as delivered; one document: what was taken in, and what was not and why
+-- reads:   what webhook_items and take_webhook_items read
 -- writes:  {{ source }}.message_status_logs, {{ source }}.messages, headrace.webhook_reject
--- locks:   as take_webhook_items
+-- locks:   what take_webhook_items locks
 --
--- Each once however often it is delivered: a status by message id, status and timestamp, an incoming message by message id,
--- sender, number and timestamp, compared with the rows that are there. That is why the lock comes in a statement of its
--- own before the comparison, and why only READ COMMITTED, where each statement has a new snapshot, will do.
+-- Each item is stored once, however often it is delivered: a status is identified by message id, status and timestamp, an incoming
+-- message by message id, sender, number and timestamp. New items are compared with the rows that are there, so the lock must be taken
+-- in a separate statement before, and only READ COMMITTED will do, where each statement has a new snapshot.
 CREATE OR REPLACE FUNCTION headrace.ingest_whatsapp_webhook(p_body jsonb) RETURNS jsonb
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, headrace, pg_temp
 SET jit = off
 AS $$
 DECLARE
-    v_items jsonb;  -- those without a problem
+    v_items jsonb;  -- without those that have a problem
     v_statuses bigint;
     v_messages bigint;
     v_buckets smallint[];

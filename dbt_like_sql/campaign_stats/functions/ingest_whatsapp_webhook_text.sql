@@ -1,11 +1,11 @@
--- purpose: takes in a webhook body as the text that the provider sent, whatever it is
--- grain:   one call per body; as ingest_whatsapp_webhook, and whether characters had to be replaced
--- reads:   as ingest_whatsapp_webhook
--- writes:  as ingest_whatsapp_webhook
--- locks:   as ingest_whatsapp_webhook
+-- purpose: takes in a webhook body as the text that the provider sent, whatever it contains
+-- grain:   one call per body; the result of ingest_whatsapp_webhook, with replaced: whether characters had to be replaced
+-- reads:   what ingest_whatsapp_webhook reads
+-- writes:  what ingest_whatsapp_webhook writes
+-- locks:   what ingest_whatsapp_webhook locks
 --
--- A jsonb parameter is refused before its function is called where the body has \u0000, half a surrogate pair or no JSON at
--- all, and the provider delivers it again for days, in vain.
+-- A body with \u0000, half a surrogate pair or no JSON at all cannot be passed as jsonb: the call would fail before the function runs,
+-- and the provider would repeat the delivery for days, in vain.
 CREATE OR REPLACE FUNCTION headrace.ingest_whatsapp_webhook_text(p_body text) RETURNS jsonb
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, headrace, pg_temp

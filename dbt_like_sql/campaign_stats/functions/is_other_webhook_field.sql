@@ -1,4 +1,4 @@
--- purpose: whether a webhook field is one of the provider's others, which come to the same address if they are subscribed
+-- purpose: whether a webhook field is another of the provider's fields, which arrive at the same address if they are subscribed to
 -- grain:   one value of entry[].changes[].field, as documented in 2026
 -- reads:   nothing
 -- writes:  nothing

@@ -4,7 +4,7 @@
 -- writes:  nothing
 -- locks:   none
 --
--- Every other error is the item's: it would come again at each delivery, and the provider gives up after some days.
+-- Every other error is the item's own: each delivery would raise it again, and the provider gives up after some days.
 CREATE OR REPLACE FUNCTION headrace.is_passing_error(p_code text) RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp

@@ -1,8 +1,8 @@
--- purpose: keeps refused webhook items; an item that is kept already is counted
+-- purpose: keeps refused webhook items; for an item that is already kept, increments its count
 -- grain:   items as webhook_items gives them, each with its problem
 -- reads:   nothing
 -- writes:  headrace.webhook_reject
--- locks:   the rows of rejects that are there already
+-- locks:   the rows of rejects that are already there
 CREATE OR REPLACE FUNCTION headrace.keep_webhook_rejects(p_items jsonb) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, headrace, pg_temp

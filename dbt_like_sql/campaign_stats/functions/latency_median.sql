@@ -1,10 +1,10 @@
--- purpose: the median of a campaign's latencies: of n values in order the middle one, or the mean of the two in the middle
--- grain:   one campaign and kind ('d' to delivered, 'r' to read); seconds, null where there is none
+-- purpose: the median of a campaign's latencies: the middle value in order, or the mean of the two middle ones
+-- grain:   one campaign and kind ('d' to delivered, 'r' to read); seconds, null if there are none
 -- reads:   headrace.campaign_latency
 -- writes:  nothing
 -- locks:   none
 --
--- Two are asked for with every document: the plan is kept, and a campaign without latencies is told at once.
+-- Every document needs two of them: the plan is kept, and a campaign without latencies returns at once.
 CREATE OR REPLACE FUNCTION headrace.latency_median(p_campaign_id uuid, p_kind "char") RETURNS numeric
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, headrace, pg_temp

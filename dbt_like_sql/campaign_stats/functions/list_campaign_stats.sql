@@ -1,12 +1,12 @@
--- purpose: a page of campaigns with their stored statistics, newest first, and where the next page begins
--- grain:   one document per campaign, as campaign_stats gives it; nothing is counted for a list
--- reads:   stg_campaigns, headrace.campaign, headrace.campaign_computed_stats; list_readable_campaigns where columns are lost
+-- purpose: a page of campaigns with their stored statistics, newest first, and a cursor for the next page
+-- grain:   one document per campaign, as from campaign_stats, but none is counted live
+-- reads:   stg_campaigns, headrace.campaign, headrace.campaign_computed_stats; list_readable_campaigns if columns are lost
 -- writes:  nothing
 -- locks:   none
 --
--- A cursor is base64url of [created_at in UTC, id, user] of the last campaign of its page, the user as md5. Planned at each call,
--- so that the planner sees whether there is a user, and how few rows a page has. No bitmap scans: before a table's first ANALYZE
--- the planner expects few campaigns of a user, and would read and sort all of them for one page.
+-- A cursor is base64url of [created_at in UTC, id, md5 of the user] of the page's last campaign. Planned at each call, so that the
+-- planner knows whether there is a user, and how few rows a page has. No bitmap scans: before a table's first ANALYZE the planner
+-- expects few campaigns of a user, and would read and sort all of them for one page.
 CREATE OR REPLACE FUNCTION headrace.list_campaign_stats(
     p_user_id {{ type('campaigns', 'user_id') }} DEFAULT NULL,
     p_cursor text DEFAULT NULL, p_limit integer DEFAULT 20
@@ -33,7 +33,7 @@ BEGIN
         RAISE EXCEPTION 'campaigns has no column user_id: there are no lists by user'
             USING ERRCODE = 'invalid_parameter_value', HINT = 'Leave p_user_id null.';
     END IF;
-    -- What is longer is none of ours, and would be copied several times over to find out.
+    -- Anything longer is not ours, and checking it would copy it several times.
     IF octet_length(p_user_id::text) > 2000 THEN
         RAISE EXCEPTION 'p_user_id has % bytes, but no list is of a user whose id has more than 2000', octet_length(p_user_id::text)
             USING ERRCODE = 'invalid_parameter_value';
@@ -59,7 +59,7 @@ BEGIN
     END IF;
 
     BEGIN
-        -- Each object made in one go (document_json makes the same), and the array of them too: each further step would copy all.
+        -- Each object is built in one step (as document_json does), and so is their array: each further step would copy everything.
         SELECT
             array_agg(
                 jsonb_build_object(

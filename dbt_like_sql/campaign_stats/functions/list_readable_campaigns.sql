@@ -1,6 +1,6 @@
--- purpose: a page of list_campaign_stats when some columns of campaigns cannot be read: stored documents, with the columns that are left
--- grain:   as list_campaign_stats, with p_paused at the page and at each document; an error if order or user are among the lost columns
--- reads:   readable_campaigns, headrace.campaign, headrace.campaign_computed_stats
+-- purpose: a page of list_campaign_stats if some columns of campaigns cannot be read: stored documents, with the columns that are left
+-- grain:   as list_campaign_stats, with p_paused on the page and each document; raises an error if the columns for order or user are lost
+-- reads:   readable_campaigns, source_problems, headrace.campaign, headrace.campaign_computed_stats
 -- writes:  nothing
 -- locks:   none
 --

@@ -1,10 +1,10 @@
--- purpose: a campaign's counters by template, counted from the source rows at this moment
--- grain:   one row per template that has messages; none for a campaign that does not exist
+-- purpose: a campaign's counters by template, counted from the source rows now
+-- grain:   one row per template that has messages; none if there is no such campaign
 -- reads:   message_outcome_live
 -- writes:  nothing
 -- locks:   none
 --
--- Counted in two steps: messages per outcome, of which there are few, then counters from these.
+-- Counted in two steps: messages per outcome, which are few groups, then counters from these.
 CREATE OR REPLACE FUNCTION headrace.live_counters(p_campaign_id uuid)
 RETURNS TABLE (
     template_name text, total bigint, sent bigint, delivered bigint, read bigint, replied bigint, failed bigint, failed_queue bigint

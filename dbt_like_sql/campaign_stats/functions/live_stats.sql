@@ -1,4 +1,4 @@
--- purpose: totals and per-template statistics of a campaign counted from the source rows at this moment
+-- purpose: a campaign's totals and per-template statistics, counted from the source rows now
 -- grain:   one campaign: {totals, template_stats}, as stored documents have them
 -- reads:   message_outcome_live
 -- writes:  nothing

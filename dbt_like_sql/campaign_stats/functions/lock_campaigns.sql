@@ -1,10 +1,10 @@
--- purpose: creates and locks Headrace's own rows of campaigns, the lock that folds, rebuilds and deletes take first
+-- purpose: creates and locks Headrace's own rows of campaigns; folds, rebuilds and everything else that changes them take this lock first
 -- grain:   the campaigns named, in id order
--- reads:   nothing
--- writes:  headrace.campaign: a campaign never seen is made as pending, with its rebuild requested
+-- reads:   headrace.campaign
+-- writes:  headrace.campaign: a campaign not seen before is created as pending, with its rebuild requested
 -- locks:   the rows, FOR NO KEY UPDATE, until the transaction ends
 --
--- A join, not a comparison with the array: each of a hundred thousand campaigns is looked up once.
+-- A join instead of a comparison with the array, so that each of a hundred thousand campaigns is looked up only once.
 CREATE OR REPLACE FUNCTION headrace.lock_campaigns(p_campaigns uuid[]) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, headrace, pg_temp

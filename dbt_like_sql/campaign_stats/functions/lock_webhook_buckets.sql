@@ -1,7 +1,7 @@
--- purpose: locks parts of the message ids, so that two webhooks with the same id wait for each other
--- grain:   some of the 256 parts of message ids; how many
+-- purpose: locks buckets of message ids, so that two webhooks with the same id wait for each other
+-- grain:   some of the 256 buckets; how many were locked
 -- reads:   headrace.webhook_lock
--- writes:  headrace.webhook_lock, where its rows were not restored with it
+-- writes:  headrace.webhook_lock, if a restore left out its rows
 -- locks:   rows of headrace.webhook_lock, in order
 CREATE OR REPLACE FUNCTION headrace.lock_webhook_buckets(p_buckets smallint[]) RETURNS integer
 LANGUAGE plpgsql

@@ -1,11 +1,11 @@
--- purpose: the statuses and incoming messages of a webhook that the application's tables do not have yet, each once
--- grain:   items as webhook_items gives them, none with a problem; the rows to be written, in their order, and how many
+-- purpose: a webhook's statuses and incoming messages that the application's tables do not have yet, each once
+-- grain:   items of webhook_items without a problem; the rows to write, in order, and how many
 -- reads:   {{ source }}.send_queue, {{ source }}.message_status_logs, {{ source }}.messages
 -- writes:  nothing
--- locks:   none of its own: the caller holds those of the message ids
+-- locks:   none; the caller holds the locks of the message ids
 --
--- Beside the column's own equality, which serves its index, ids and statuses are compared to the letter: a collation that
--- takes one id for another must not lose an item.
+-- Ids and statuses are compared by the column's own equality, which can use its index, and also byte by byte: a collation that treats
+-- two ids as equal must not lose an item.
 CREATE OR REPLACE FUNCTION headrace.new_webhook_items(p_items jsonb, OUT items jsonb, OUT statuses bigint, OUT messages bigint)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, headrace, pg_temp
@@ -27,7 +27,7 @@ BEGIN
 {%- if optional('message_status_logs', 'campaign_id', 'y', '') and type('message_status_logs', 'campaign_id') != 'bigint' %}
                 (SELECT q.campaign_id::text FROM {{ source }}.send_queue q WHERE headrace.source_holds('send_queue') AND q.whatsapp_message_id = i.message_id LIMIT 1) AS campaign_id,
 {%- else %}
-                NULL AS campaign_id,  -- a campaign's id is a uuid: whatever a column of another type means, it is not that
+                NULL AS campaign_id,  -- campaign ids are uuids: a column of another type has another meaning
 {%- endif %}
                 i.errors
             FROM ROWS FROM (
@@ -51,7 +51,7 @@ BEGIN
                     kind text, message_id text, user_phone text, whatsapp_number_id text, at timestamptz, reference text)
             ) WITH ORDINALITY i (kind, message_id, user_phone, whatsapp_number_id, at, reference, n)
             WHERE i.kind = 'message' AND NOT EXISTS (
-                -- by the contract's index of incoming messages
+                -- uses the contract's index of incoming messages
                 SELECT FROM {{ source }}.messages e
                 WHERE headrace.source_holds('messages') AND headrace.source_holds('messages others') AND e.user_phone = i.user_phone AND e.whatsapp_number_id = i.whatsapp_number_id AND e.created_at = i.at
                     AND e.direction = 'incoming' AND e.whatsapp_message_id::text COLLATE "C" = i.message_id COLLATE "C")

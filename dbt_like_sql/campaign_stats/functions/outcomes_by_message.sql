@@ -1,7 +1,7 @@
--- purpose: the definition by message (decision 2): what each counts as by its source rows, beside its stored outcome
--- grain:   one row per id in p_messages; new_*: null if its campaign is not live or settling. An id that the queue has twice gives two
+-- purpose: the definition by message (docs/decisions.md, 2): what each message counts as by its source rows, beside its stored outcome
+-- grain:   one row per id in p_messages; new_* are null if its campaign is neither live nor settling. Two rows if the queue has an id twice
 -- reads:   stg_send_queue, stg_message_status_logs, stg_incoming_messages, headrace.campaign, headrace.message_outcome
--- writes:  nothing (inlined by the planner: only what pins its search_path calls it)
+-- writes:  nothing (inlined by the planner: only functions that pin their search_path call it)
 -- locks:   none: the caller holds the campaigns
 --
 -- Looks up each message by index: callers switch off joins that read whole tables. Empty ids, phones and numbers match nothing.

@@ -1,4 +1,4 @@
--- purpose: puts a frozen campaign's series, as counted last, into one row
+-- purpose: packs a frozen campaign's hourly series into one row
 -- grain:   one campaign
 -- reads:   headrace.campaign_hour
 -- writes:  campaign_hour, campaign_frozen_hours

@@ -1,8 +1,8 @@
 -- purpose: queues campaigns that Headrace does not have yet for their first count, newest first
--- grain:   one call; how many there were
--- reads:   stg_campaigns
+-- grain:   one call; how many were queued
+-- reads:   stg_campaigns, headrace.campaign
 -- writes:  headrace.campaign
--- locks:   none but those of the rows it makes
+-- locks:   none
 CREATE OR REPLACE FUNCTION headrace.queue_new_campaigns() RETURNS bigint
 LANGUAGE sql SECURITY DEFINER
 SET search_path = pg_catalog, headrace, pg_temp

@@ -1,4 +1,4 @@
--- purpose: raises an error of reading the application's tables as a sentence
+-- purpose: raises an error from reading the application's tables as a plain sentence with its remedy
 -- grain:   one error (HR001); returns if the error is about something else, which the caller then raises unchanged
 -- reads:   unreadable
 -- writes:  nothing

@@ -1,10 +1,10 @@
--- purpose: campaigns after the application altered columns of the table: the columns that can still be read, the others null
--- grain:   one row per campaign, of p_campaigns or all; none where the table, its id or a right is gone
+-- purpose: campaigns after the application has altered the table: the columns that can still be read, the others null
+-- grain:   one row per campaign, of p_campaigns or all; none if the table, its id or a right is missing
 -- reads:   source_problems, {{ source }}.campaigns
 -- writes:  nothing
 -- locks:   none
 --
--- Names only columns that are unchanged: the casts of another type would run with our rights.
+-- It names only unchanged columns: the casts of another type would run with our rights.
 CREATE OR REPLACE FUNCTION headrace.readable_campaigns(p_campaigns uuid[] DEFAULT NULL)
 RETURNS TABLE (
     campaign_id uuid, name text, status text, user_id {{ type('campaigns', 'user_id') }}, created_at timestamptz, completed_at timestamptz

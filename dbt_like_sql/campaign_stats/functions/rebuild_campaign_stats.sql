@@ -1,18 +1,18 @@
 -- purpose: recomputes campaigns from their source rows and stores the result: outcomes, counters, documents
--- grain:   the campaigns named; how many messages, or else counters, counted differently
--- reads:   stg_campaigns, stg_send_queue, headrace.message_outcome, source_row_counts
--- writes:  headrace.campaign, and what recount_large, fold_messages, store_counts, freeze_campaign and rebuild_frozen write
--- locks:   the campaigns' own rows, in id order, before the truth is read (the protocol of fold_messages)
+-- grain:   the campaigns named; how many messages counted differently, or else how many counters were wrong
+-- reads:   headrace.campaign, stg_send_queue, headrace.message_outcome, and what rebuild_frozen and rebuild_unfrozen read
+-- writes:  what rebuild_frozen and rebuild_unfrozen write
+-- locks:   the campaigns' own rows, in id order, before the source is read (the protocol of fold_messages)
 --
--- A campaign that the source no longer has is removed, one that has settled is frozen, one that is frozen is amended. Small ones are
--- counted together, message by message as a fold does; a large one in one pass over its rows.
+-- A campaign that the source no longer has is removed, one that has settled is frozen, a frozen one is amended. Small campaigns are
+-- counted together, message by message as in a fold; a large one in one pass over its rows.
 CREATE OR REPLACE FUNCTION headrace.rebuild_campaign_stats(p_campaigns uuid[]) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, headrace, pg_temp
 SET jit = off
 AS $$
 DECLARE
-    -- From here on a pass over the campaign's rows takes less than looking up each message.
+    -- Beyond this, one pass over the campaign's rows is faster than looking up each message.
     v_small_messages constant bigint := 250;
     v_most_together constant bigint := 5000;
     v_campaign uuid;

@@ -1,7 +1,7 @@
--- purpose: the part of rebuild_campaign_stats for a frozen campaign: deleted, amended, or reopened by the application
--- grain:   one campaign; how many counters were wrong, null where nothing is to be counted: gone from the source, or fewer rows there
--- reads:   stg_campaigns
--- writes:  headrace.campaign, campaign_computed_stats, campaign_stats_pending_amendment, and what amend_campaign writes
+-- purpose: the part of rebuild_campaign_stats for a frozen campaign: it is deleted in the source, amended, or reopened by the application
+-- grain:   one campaign; how many counters were wrong; null if it is not recounted: the source has deleted it or has fewer of its rows
+-- reads:   stg_campaigns, and what settle_campaigns and amend_campaign read
+-- writes:  headrace.campaign, campaign_computed_stats, campaign_stats_pending_amendment, and what settle_campaigns and amend_campaign write
 -- locks:   the campaign's own row: the caller holds it
 CREATE OR REPLACE FUNCTION headrace.rebuild_frozen(p_campaign_id uuid) RETURNS bigint
 LANGUAGE plpgsql
@@ -11,7 +11,7 @@ DECLARE
     v_status text;  -- null: the source has no such campaign
     v_wrong bigint;
 BEGIN
-    -- Before the truth is read: what appears or goes after this has a change of its own, which asks for a rebuild.
+    -- Before the source rows are read: a campaign that appears or disappears later brings its own change, which requests a rebuild.
     SELECT coalesce(c.status, '') INTO v_status FROM headrace.stg_campaigns() c WHERE c.campaign_id = p_campaign_id;
     PERFORM headrace.settle_campaigns(ARRAY[p_campaign_id], false);
     IF v_status IS NULL THEN

@@ -1,11 +1,11 @@
--- purpose: the next campaigns to be rebuilt or frozen together, or to get their documents written: held, to be handed to rebuild_items
--- grain:   ids as text: small campaigns up to p_messages, or a larger one alone; empty where none is due, or others have them
+-- purpose: picks and locks the next campaigns for rebuild_items: to be rebuilt or frozen together, or to get their documents written
+-- grain:   ids as text: small campaigns up to p_messages in all, or a larger one alone; empty if none is due or others hold them
 -- reads:   headrace.campaign, stg_send_queue
 -- writes:  nothing
 -- locks:   the campaigns' own rows, one by one, with SKIP LOCKED, so that workers do not wait for each other
 --
--- Each pick reads an index in the order in which campaigns are due, no further than it takes. What failed before is tried alone, and
--- only when nothing else waits, so it never stops the others. p_patient: see rebuilds_pending.
+-- Each pick reads an index in the order in which campaigns are due, only as far as needed. A campaign that failed before is tried
+-- alone, and only if nothing else waits, so that it never holds up others. p_patient: see rebuilds_pending.
 CREATE OR REPLACE FUNCTION headrace.rebuild_pick(p_messages bigint DEFAULT 5000, p_patient boolean DEFAULT false) RETURNS text[]
 LANGUAGE plpgsql
 SET search_path = pg_catalog, headrace, pg_temp

@@ -1,11 +1,11 @@
--- purpose: notes why campaigns could not be rebuilt, and puts them off, so that the others go on
--- grain:   the campaigns named, which failed each by itself; p_seconds: how long it was tried
+-- purpose: records why campaigns could not be rebuilt, and puts them off so that others are not held up
+-- grain:   the campaigns named, each of which failed when tried alone; p_seconds: how long the try took
 -- reads:   nothing
 -- writes:  headrace.campaign
 -- locks:   the campaigns' own rows
 --
--- What passes by itself (a conflict, a lock) is tried again after a second, behind the others, and is no failure. Everything else,
--- whatever the cause, is tried again after 1, 2, 4, 8 minutes and so on, at most a day, and never before ten times as long as it took.
+-- A temporary error (a conflict, a lock) is no failure: the campaign is retried after a second, behind the others. After any other
+-- error it is retried after 1, 2, 4, 8 minutes and so on, at most a day. Either way it waits at least ten times as long as the try took.
 CREATE OR REPLACE FUNCTION headrace.rebuild_put_off(
     p_items text[], p_code text, p_error text, p_seconds double precision DEFAULT 0
 ) RETURNS void

@@ -1,11 +1,11 @@
 -- purpose: rebuilds campaigns that wait for it, and freezes those that have settled, until p_messages have been counted
--- grain:   one transaction's worth: at least one campaign; how many were tried, 0 where none is due or others have them
--- reads:   what rebuild_pick reads
--- writes:  what rebuild_items writes; where one fails, the error on the campaign's own row, and others go on
+-- grain:   one transaction's worth: at least one campaign; how many were tried, 0 if none is due or others hold them
+-- reads:   what rebuild_pick and rebuild_items read
+-- writes:  what rebuild_items writes; if one fails, what rebuild_put_off writes, and the others go on
 -- locks:   what rebuild_pick locks
 --
--- A worker does the same in statements of its own (orchestration/engine/rebuilds.py), so that what ends a statement, a time-out or
--- a crash, is noted too.
+-- A worker does the same in separate statements (orchestration/engine/rebuilds.py), so that it can record even a time-out or a crash,
+-- which end a statement.
 CREATE OR REPLACE FUNCTION headrace.rebuild_step(p_messages bigint DEFAULT 5000, p_patient boolean DEFAULT false) RETURNS integer
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, headrace, pg_temp
@@ -25,7 +25,7 @@ BEGIN
             RETURN headrace.rebuild_items(v_items);
         END IF;
     EXCEPTION WHEN OTHERS THEN
-        NULL;  -- each by itself
+        NULL;  -- then each is tried alone
     END;
     FOREACH v_item IN ARRAY v_items LOOP
         v_began := clock_timestamp();

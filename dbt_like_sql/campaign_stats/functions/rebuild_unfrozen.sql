@@ -1,8 +1,8 @@
--- purpose: the part of rebuild_campaign_stats for campaigns that are not frozen: counted anew, with the state that follows
--- grain:   the campaigns named; p_large: one, in a pass over its rows, else all together by message. How many counted differently
--- reads:   stg_campaigns, stg_send_queue, headrace.message_outcome, source_row_counts
--- writes:  headrace.campaign, and what the functions that it calls write
--- locks:   the campaigns' own rows: the caller holds them; folds lock those that messages moved from
+-- purpose: the part of rebuild_campaign_stats for campaigns that are not frozen: counts them and moves them to the state that follows
+-- grain:   the campaigns named; p_large: a single one, in one pass over its rows, otherwise all by message. How many counted differently
+-- reads:   headrace.campaign, stg_campaigns, stg_send_queue, headrace.message_outcome, source_row_counts
+-- writes:  headrace.campaign, and what the functions it calls write
+-- locks:   the campaigns' own rows: the caller holds them; folds and recount_large lock those that messages moved from
 CREATE OR REPLACE FUNCTION headrace.rebuild_unfrozen(p_campaigns uuid[], p_large boolean) RETURNS bigint
 LANGUAGE plpgsql
 SET search_path = pg_catalog, headrace, pg_temp
@@ -10,18 +10,18 @@ SET jit = off
 AS $$
 DECLARE
     v_campaigns uuid[];
-    v_states text[];  -- that follow; deleted: the source has no such campaign
+    v_states text[];  -- next states; deleted: the source has no such campaign
     v_statuses text[];
     v_freeze uuid[];
-    v_rows jsonb[];  -- that there were before the count that is frozen
-    v_straight uuid[];  -- of those to be frozen: counted without outcomes
+    v_rows jsonb[];  -- row counts from before the count that is frozen
+    v_straight uuid[];  -- those of v_freeze that are counted without outcomes
     v_stored uuid[];  -- the others
     v_messages text[];
     v_wrong bigint := 0;
     v_changed bigint := 0;
 BEGIN
     PERFORM headrace.settle_campaigns(p_campaigns, false);
-    -- Before the truth is read: what appears or goes after this has a change of its own, which asks for a rebuild.
+    -- Before the source rows are read: a campaign that appears or disappears later brings its own change, which requests a rebuild.
     SELECT array_agg(n.campaign_id), array_agg(n.state), array_agg(n.status)
     INTO v_campaigns, v_states, v_statuses
     FROM (
@@ -41,7 +41,7 @@ BEGIN
     FROM unnest(v_campaigns) u (id)
     WHERE c.campaign_id = u.id;
 
-    -- Freezing drops the outcomes: where none are stored, none need to be.
+    -- Freezing deletes the outcomes: if none are stored yet, none need to be.
     v_straight := ARRAY(
         SELECT u.id FROM unnest(v_freeze) u (id) WHERE NOT EXISTS (SELECT FROM headrace.message_outcome o WHERE o.campaign_id = u.id));
     v_stored := ARRAY(SELECT unnest(v_campaigns) EXCEPT SELECT unnest(v_straight));
@@ -59,7 +59,7 @@ BEGIN
                 ORDER BY 1);
             v_changed := v_changed + coalesce(headrace.fold_messages(v_messages, v_stored, '{}', v_stored), 0);
         END IF;
-        -- A rebuild trusts no counter: all are set to what the outcomes add up to. Wrong ones are told where no message was.
+        -- A rebuild trusts no counter: all are set from the outcomes. Wrong counters are reported if no message was wrong.
         v_wrong := headrace.store_counts(v_stored, false);
     END IF;
 

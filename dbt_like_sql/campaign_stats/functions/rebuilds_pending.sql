@@ -1,6 +1,6 @@
 -- purpose: how many campaigns are due to be rebuilt or frozen, or to get their documents written
--- grain:   one number, counted up to p_most; p_patient: without campaigns that are put off to gather late changes
--- reads:   headrace.campaign, by the indexes that rebuild_pick goes by: what is put off is not read
+-- grain:   one number, counted up to p_most; p_patient: without campaigns that are put off to collect late changes
+-- reads:   headrace.campaign, by the indexes that rebuild_pick uses, so that campaigns put off are not read
 -- writes:  nothing
 -- locks:   none
 CREATE OR REPLACE FUNCTION headrace.rebuilds_pending(p_patient boolean DEFAULT false, p_most bigint DEFAULT NULL) RETURNS bigint

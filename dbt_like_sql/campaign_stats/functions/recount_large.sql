@@ -1,10 +1,10 @@
--- purpose: stores what the messages of a campaign count as, by one pass over its source rows
--- grain:   one campaign; how many of its messages counted differently. Its counters and document are the caller's
--- reads:   message_outcome_live, stg_send_queue
--- writes:  headrace.message_outcome, activity; what take_moved_messages writes of campaigns that messages moved from
--- locks:   the campaign's own row: the caller holds it; those that messages moved from
+-- purpose: stores what a campaign's messages count as, in one pass over its source rows
+-- grain:   one campaign; how many of its messages counted differently. The caller sets its counters and document
+-- reads:   message_outcome_live, stg_send_queue, headrace.message_outcome
+-- writes:  headrace.message_outcome, activity, and what take_moved_messages writes about campaigns that messages moved from
+-- locks:   the campaign's own row: the caller holds it; the own rows of campaigns that messages moved from
 --
--- Statements, not arrays: the server spills to disk what does not fit into memory.
+-- Statements instead of arrays: the server spills to disk what does not fit into memory.
 CREATE OR REPLACE FUNCTION headrace.recount_large(p_campaign_id uuid) RETURNS bigint
 LANGUAGE plpgsql
 SET search_path = pg_catalog, headrace, pg_temp
@@ -22,10 +22,10 @@ BEGIN
                     v.id::text COLLATE "C", v.campaign_id, headrace.template_key(v.template_name), v.bits::smallint,
                     v.sent_at, v.delivered_at, v.read_at, v.replied_at
                 FROM headrace.message_outcome_live() v WHERE v.campaign_id = p_campaign_id
-                ORDER BY 1;  -- as the index is
+                ORDER BY 1;  -- in index order
                 GET DIAGNOSTICS v_changed = ROW_COUNT;
             ELSE
-                -- OFFSET 0: both sides are campaign-sized sets, to be hashed once each.
+                -- OFFSET 0: both sides have the size of the campaign and should be hashed once each.
                 WITH change AS MATERIALIZED (
                     SELECT
                         o.message_id AS old_id, t.message_id AS new_id, t.campaign_id, t.template_name, t.bits,

@@ -1,11 +1,11 @@
--- purpose: writes the serving documents of campaigns from their stored counters; the version rises only if numbers changed
--- grain:   one document per campaign named that is not frozen; p_frozen: frozen ones too, whose latencies the caller has stored
+-- purpose: writes campaigns' serving documents from their stored counters; the version rises only if numbers changed
+-- grain:   one document per named campaign that is not frozen; p_frozen: also frozen ones, whose latencies the caller has stored
 -- reads:   headrace.campaign_template_stats, campaign_latency, headrace.campaign
--- writes:  headrace.campaign_computed_stats; how many documents changed; campaign.document_due_at
+-- writes:  headrace.campaign_computed_stats; campaign.document_due_at. Returns how many documents changed
 -- locks:   the campaigns' own rows, in id order, before the counters are read; the documents' rows
 --
--- Totals are over all templates. Of more than most_listed_templates() those with the most messages are listed, by their keys, and
--- the totals say how many there are and how many are left out. The plan is kept: making it takes longer than one document.
+-- Totals cover all templates. If there are more than most_listed_templates(), only those with the most messages are listed, by their
+-- keys, and the totals say how many there are and how many are left out. The plan is kept, because planning takes longer than one document.
 CREATE OR REPLACE FUNCTION headrace.refresh_documents(p_campaigns uuid[], p_frozen boolean DEFAULT false) RETURNS bigint
 LANGUAGE plpgsql
 SET search_path = pg_catalog, headrace, pg_temp

@@ -1,5 +1,5 @@
--- purpose: refuses isolation levels in which an item could be stored twice, because the snapshot is older than the locks
--- grain:   the transaction at hand
+-- purpose: refuses isolation levels that could store an item twice, because their snapshot is older than the locks
+-- grain:   the current transaction
 -- reads:   nothing
 -- writes:  nothing
 -- locks:   none

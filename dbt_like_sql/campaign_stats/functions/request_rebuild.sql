@@ -1,6 +1,6 @@
--- purpose: queues campaigns for rebuild, to be recomputed by whoever drains next; null: all there are
--- grain:   the campaigns named; how many are queued by this
--- reads:   stg_campaigns
+-- purpose: queues campaigns for a rebuild; null: all of them
+-- grain:   the campaigns named; how many were queued
+-- reads:   stg_campaigns, headrace.campaign
 -- writes:  headrace.campaign
 -- locks:   the campaigns' own rows, in id order
 CREATE OR REPLACE FUNCTION headrace.request_rebuild(p_campaigns uuid[] DEFAULT NULL) RETURNS bigint

@@ -1,5 +1,5 @@
--- purpose: queues campaigns for rebuild after a partition of a source table went with its rows; frozen documents stand
--- grain:   all campaigns that are not frozen; how many are queued by this
+-- purpose: queues campaigns for a rebuild after a partition of a source table disappeared with its rows; frozen documents stand
+-- grain:   all campaigns that are not frozen; how many were queued, null if the partition was one of table campaigns
 -- reads:   headrace.campaign_standing
 -- writes:  headrace.campaign
 -- locks:   the campaigns' own rows, in id order

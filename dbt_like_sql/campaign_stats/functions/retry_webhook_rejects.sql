@@ -1,10 +1,10 @@
--- purpose: takes refused webhook items in, after the cause was mended
--- grain:   the rejects named, or all that are no notices; one row each: what became of it, and why it stays, null: it is gone
--- reads:   as ingest_whatsapp_webhook
--- writes:  as ingest_whatsapp_webhook
--- locks:   as take_webhook_items, for all of them at once; then the rejects' rows
+-- purpose: takes in refused webhook items again, after their cause was mended
+-- grain:   the rejects named, or all except notices; one row each: what became of it, and why it is still refused (null: it is not)
+-- reads:   headrace.webhook_reject, and what webhook_items and take_webhook_items read
+-- writes:  what ingest_whatsapp_webhook writes
+-- locks:   what take_webhook_items locks, for all of them at once; then the rejects' rows
 --
--- p_any_type: messages of types that are not known to be a contact's go in as well; notices never do.
+-- p_any_type: also take in messages of types not known to come from a contact; notices are never taken in.
 CREATE OR REPLACE FUNCTION headrace.retry_webhook_rejects(p_ids bigint[] DEFAULT NULL, p_any_type boolean DEFAULT false)
 RETURNS TABLE (id bigint, stored bigint, repeated bigint, suppressed bigint, reason text)
 LANGUAGE plpgsql SECURITY DEFINER
@@ -49,7 +49,7 @@ BEGIN
         suppressed := (v_taken #>> '{statuses,suppressed}')::bigint + (v_taken #>> '{messages,suppressed}')::bigint;
         reason := (v_left #>> '{0,problem}') || CASE WHEN jsonb_array_length(v_left) > 1 THEN '; ...' ELSE '' END;
         IF jsonb_array_length(v_left) = 1 AND v_left #> '{0,item}' = r.item THEN
-            -- The same part, maybe for another reason, for which it may have come before.
+            -- The same item is refused again, perhaps for another reason, for which it may already be kept.
             IF reason <> r.reason THEN
                 DELETE FROM headrace.webhook_reject k
                 WHERE md5(k.item::text) = md5(r.item::text) AND md5(k.reason) = md5(retry_webhook_rejects.reason) AND k.path = r.path
@@ -61,7 +61,7 @@ BEGIN
                 WHERE k.id = r.id;
             END IF;
         ELSE
-            -- It is gone, but for what a larger part fell into.
+            -- The reject goes; if it was a larger part, its items that are refused are kept instead.
             DELETE FROM headrace.webhook_reject k WHERE k.id = r.id;
             PERFORM headrace.keep_webhook_rejects(v_left);
         END IF;

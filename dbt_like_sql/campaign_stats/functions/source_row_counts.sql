@@ -1,12 +1,12 @@
--- purpose: how many source rows a campaign is counted from, to notice later that some are gone
--- grain:   one campaign: its queue rows, their statuses, the incoming messages that can be replies to them
+-- purpose: how many source rows a campaign is counted from, to notice later whether some are gone
+-- grain:   one campaign: its queue rows, their statuses, the incoming messages that may be replies to them
 -- reads:   stg_send_queue, stg_message_status_logs, stg_incoming_messages
 -- writes:  nothing
 -- locks:   none
 --
--- Incoming messages are those of the campaign's conversations from its first message to its last one's reply window
--- (messages_from, messages_until: epoch seconds), whosever replies they are, so no
--- change of other rows makes them fewer. p_like: an earlier result, to be compared with: the same stretch of time is looked at.
+-- Incoming messages are those in the campaign's conversations from its first message to the end of its last one's reply window
+-- (messages_from, messages_until: epoch seconds), no matter whose replies they are, so that changes of other rows never make them
+-- fewer. p_like: an earlier result to compare with; its stretch of time is used.
 CREATE OR REPLACE FUNCTION headrace.source_row_counts(p_campaign_id uuid, p_like jsonb DEFAULT NULL) RETURNS jsonb
 LANGUAGE sql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, headrace, pg_temp

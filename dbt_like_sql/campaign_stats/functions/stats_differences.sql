@@ -1,4 +1,4 @@
--- purpose: what changed from one document to another, for the record
+-- purpose: the differences between two documents, for the record
 -- grain:   an array of {template_name, counter, from, to}; template_name "*" stands for the totals
 -- reads:   nothing
 -- writes:  nothing

@@ -1,10 +1,10 @@
 -- purpose: sets campaigns' counters, series and latencies to what their messages count as, whatever they were before
 -- grain:   the campaigns named; how many counters, hours and latencies were wrong
--- reads:   headrace.message_outcome; p_live: of one campaign, message_outcome_live instead; what whole_template_name reads
--- writes:  campaign_template_stats, campaign_hour (what was packed is unpacked), campaign_latency
+-- reads:   headrace.message_outcome, or with p_live message_outcome_live for a single campaign; what whole_template_name reads
+-- writes:  campaign_template_stats, campaign_hour, campaign_latency; p_live: also what unpack_hours writes
 -- locks:   the rows it writes; the caller holds the campaigns
 --
--- p_outcomes: what the messages count as where it is not stored (count_messages).
+-- p_outcomes: what the messages count as if that is not stored (count_messages).
 CREATE OR REPLACE FUNCTION headrace.store_counts(
     p_campaigns uuid[], p_live boolean, p_outcomes headrace.outcome_change[] DEFAULT NULL
 ) RETURNS bigint
@@ -19,7 +19,7 @@ BEGIN
     IF p_live THEN
         PERFORM headrace.unpack_hours(v_live);
     END IF;
-    -- One statement, so that counters, series and latencies are of one moment.
+    -- One statement, so that counters, series and latencies belong to one snapshot.
     WITH outcome AS MATERIALIZED (
         SELECT
             o.campaign_id, o.template_name, CASE WHEN octet_length(o.template_name) > 1000 THEN o.message_id END AS message_id,
@@ -71,7 +71,7 @@ BEGIN
             SELECT FROM headrace.campaign_template_stats s WHERE s.campaign_id = k.campaign_id AND s.template_md5 = k.template_md5)
         RETURNING 1
     ), together AS (
-        -- few, so that what follows is cheap: most messages share their hours with many others
+        -- few rows, so that the rest is cheap: most messages share their hours with many others
         SELECT
             o.campaign_id,
             date_bin('1 hour', o.sent_at, '2000-01-01 00:00+00') AS sent, date_bin('1 hour', o.delivered_at, '2000-01-01 00:00+00') AS delivered,
@@ -125,7 +125,7 @@ BEGIN
     SELECT
         (SELECT count(*) FROM gone) + (SELECT count(*) FROM healed) + (SELECT count(*) FROM made)
         + (SELECT count(*) FROM hours_gone) + (SELECT count(*) FROM hours_set)
-        -- A frozen campaign had none.
+        -- A frozen campaign has no latencies to compare with.
         + CASE WHEN p_live THEN 0 ELSE (SELECT count(*) FROM latencies_gone WHERE messages > 0) + (SELECT count(*) FROM latencies_set) END
     INTO v_wrong;
     RETURN v_wrong;

@@ -1,13 +1,12 @@
 -- purpose: writes statuses and incoming messages into the application's tables
--- grain:   rows as new_webhook_items gives them; how many of each kind the tables took, for a trigger may suppress a row
--- reads:   pg_constraint, none of the application's rows: whose right it runs with needs INSERT, and what the application's triggers need
+-- grain:   the rows of new_webhook_items; how many of each kind the tables took, because a trigger may suppress a row
+-- reads:   pg_constraint; none of the application's rows: its owner needs only INSERT there, and what the application's triggers need
 -- writes:  {{ source }}.message_status_logs, {{ source }}.messages
--- locks:   none of its own: the caller holds those of the message ids
+-- locks:   none; the caller holds the locks of the message ids
 --
--- The application's triggers run here, so this function is its own and all others keep their rights to themselves. They
--- find the application's schema on the search_path; nothing here depends on it, for every name is qualified and no
--- operator is used. Constraints that wait for the end of the transaction are asked at once: what they refuse then would
--- take the whole delivery with it.
+-- The application's triggers run here, which is why this is a separate function and all others keep their rights to themselves. The
+-- triggers find the application's schema on the search_path; the function itself does not depend on it: all names are qualified, and so
+-- are the operators. Deferred constraints are checked at once: failing at the end of the transaction, they would undo the whole delivery.
 CREATE OR REPLACE FUNCTION headrace.store_webhook_items(p_items jsonb, OUT statuses bigint, OUT messages bigint)
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, {{ source }}, pg_temp

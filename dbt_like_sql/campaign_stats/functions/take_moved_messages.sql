@@ -1,7 +1,7 @@
--- purpose: removes outcomes of messages that moved to this campaign from the campaigns they still count for
+-- purpose: removes outcomes of messages that moved to this campaign from the campaigns that still count them
 -- grain:   one campaign
--- reads:   stg_send_queue
--- writes:  headrace.message_outcome; of the campaigns that messages moved from what store_counts and refresh_documents write
+-- reads:   stg_send_queue, headrace.message_outcome
+-- writes:  headrace.message_outcome, and what store_counts and refresh_documents write about the campaigns that messages moved from
 -- locks:   the own rows of the campaigns that messages moved from, in id order
 CREATE OR REPLACE FUNCTION headrace.take_moved_messages(p_campaign_id uuid) RETURNS void
 LANGUAGE plpgsql

@@ -1,13 +1,13 @@
--- purpose: takes statuses and incoming messages of a webhook into the application's tables, each once
--- grain:   items as webhook_items gives them, none with a problem: how many were stored, there before, suppressed; what was refused
+-- purpose: writes a webhook's statuses and incoming messages to the application's tables, each once
+-- grain:   items of webhook_items without a problem; how many were stored, already there, or suppressed, and which were refused
 -- reads:   what the functions it calls read
--- writes:  {{ source }}.message_status_logs, {{ source }}.messages
--- locks:   rows of headrace.webhook_lock, one for each 256th of message ids, in order, so that two deliveries of one item wait
+-- writes:  {{ source }}.message_status_logs, {{ source }}.messages, and what lock_webhook_buckets writes
+-- locks:   rows of headrace.webhook_lock, one for each 256th of message ids, in order, so that two deliveries of one item wait for each other
 --
--- Suppressed by a trigger of the application's; refused by its tables, each with why. Nobody else can lock rows of webhook_lock.
+-- suppressed: by a trigger of the application; refused: by its tables, each with the reason. Nobody else can lock rows of webhook_lock.
 --
--- The application's triggers run in store_webhook_items, with that function's few rights. What they SET stays set when it
--- returns, its own search_path notwithstanding: so that comes first, before any name or operator is looked up.
+-- The application's triggers run in store_webhook_items, with that function's few rights. A setting that they change stays changed when
+-- it returns, even search_path: so that is reset first, before any name or operator is looked up.
 CREATE OR REPLACE FUNCTION headrace.take_webhook_items(
     p_items jsonb, p_statuses bigint, p_messages bigint, p_buckets smallint[]
 ) RETURNS jsonb
@@ -45,7 +45,7 @@ BEGIN
         IF headrace.is_passing_error(v_code) THEN
             RAISE;
         END IF;
-        -- One of them is at fault, or several: the others are taken in one by one.
+        -- At least one item is at fault: all are tried one by one.
         FOR v_item IN SELECT i FROM jsonb_array_elements(p_items) i LOOP
             BEGIN
                 v_new := headrace.new_webhook_items(jsonb_build_array(v_item));
@@ -69,7 +69,7 @@ BEGIN
         END LOOP;
     END;
 {%- if not optional('message_status_logs', 'errors', 'y', '') %}
-    -- The errors have no column to be kept in.
+    -- There is no column for the errors.
     v_refused := v_refused || coalesce((
         SELECT jsonb_agg(i || '{"problem": "taken in without its errors: table message_status_logs lacks column errors (jsonb)"}')
         FROM jsonb_array_elements(p_items) i WHERE i ->> 'kind' = 'status' AND jsonb_typeof(i -> 'errors') = 'array'), '[]');

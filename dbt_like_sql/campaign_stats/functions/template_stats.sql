@@ -1,10 +1,10 @@
--- purpose: stored counters of templates, added up over campaigns created in [p_from, p_to)
--- grain:   one row per template; at least one, of zeros where nothing is counted. pending: campaigns of the range not counted yet
+-- purpose: stored counters of templates, summed over the campaigns created in [p_from, p_to)
+-- grain:   one row per template, or a row of zeros if nothing is counted; pending: campaigns of the range that are not counted yet
 -- reads:   stg_campaigns, headrace.campaign, headrace.campaign_template_stats
 -- writes:  nothing
 -- locks:   none
 --
--- Planned at each call, so that the planner sees how long the range is, and whether one template is asked for.
+-- Planned at each call, so that the planner knows how long the range is, and whether one template is asked for.
 CREATE OR REPLACE FUNCTION headrace.template_stats(
     p_template_name text DEFAULT NULL, p_from timestamptz DEFAULT NULL, p_to timestamptz DEFAULT NULL
 ) RETURNS TABLE (

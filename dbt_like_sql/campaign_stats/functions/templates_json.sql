@@ -1,5 +1,5 @@
--- purpose: how many templates a document lists and leaves out, for its totals; empty if all are listed
--- grain:   one campaign, by how many templates it has
+-- purpose: how many templates a document has and leaves out, for its totals; empty if all are listed
+-- grain:   one campaign, by its number of templates
 -- reads:   nothing
 -- writes:  nothing
 -- locks:   none

@@ -1,8 +1,8 @@
--- purpose: marks a campaign's day as changed, so that it is reported
--- grain:   one campaign, by the UTC day of its creation; nothing for a campaign the source no longer has
+-- purpose: records that a campaign's day changed, so that it is reported
+-- grain:   one campaign, by the UTC day of its creation; does nothing if the source no longer has it
 -- reads:   stg_campaigns
--- writes:  headrace.activity, by record_activity
--- locks:   the day's rows there
+-- writes:  what record_activity writes
+-- locks:   the day's rows of headrace.activity
 CREATE OR REPLACE FUNCTION headrace.touch_day(p_campaign_id uuid, p_assets text[], p_rows bigint DEFAULT 1) RETURNS void
 LANGUAGE sql
 SET search_path = pg_catalog, headrace, pg_temp

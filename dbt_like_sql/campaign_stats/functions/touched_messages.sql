@@ -1,14 +1,14 @@
--- purpose: which messages may count differently after these changes (design 3.1, "Touched also are")
--- grain:   send_queue ids as text, each once; and a guess, to be verified, of the campaigns they count for
--- reads:   stg_send_queue, stg_message_status_logs, by the contract's indexes
+-- purpose: the messages that may count differently after these changes (docs/architecture.md, "Touched messages")
+-- grain:   send_queue ids as text, each once; and a guess, to be verified, at the campaigns they count for
+-- reads:   stg_send_queue, stg_message_status_logs, stg_incoming_messages, by the contract's indexes
 -- writes:  nothing
 -- locks:   none
 --
--- A change that moves where a reply is attributed touches the message before it in the conversation, if there is a reply to
--- be moved: at the place it left (from the change), and at the place it is at now. A reply that left touches every message
--- whose window reached it, because the change that came between them may have been applied when the reply was gone. A status
--- touches the predecessor only where the queue row does not say sent: elsewhere the row had made it a campaign message
--- already, by a change of its own. An empty message id, reference, phone or number names nothing, as null does.
+-- A change that may attribute a reply to another message touches the message before it in the conversation, if there is a reply to
+-- move: both at the place it left (from the change) and at its present place. A reply that is removed touches every message whose
+-- window reached it, because a change between them may have been applied after the reply was gone. A status touches the predecessor
+-- only if the queue row does not say sent: otherwise the row had already made it a campaign message, by its own change. An empty
+-- message id, reference, phone or number matches nothing, as null does.
 CREATE OR REPLACE FUNCTION headrace.touched_messages(
     p_changes headrace.change_log[], OUT messages text[], OUT campaigns uuid[]
 )
@@ -32,7 +32,7 @@ DECLARE
     v_referred text[];
     v_more uuid[];
 BEGIN
-    -- One pass over the batch; each search below then runs only on what concerns it.
+    -- One pass over the batch; each search below then runs only on the changes it needs.
     SELECT
         array_agg(c.entity_id) FILTER (WHERE c.source = 'send_queue' AND c.op NOT IN ('T', 'X')),
         array_agg(c) FILTER (WHERE c.source = 'send_queue' AND c.op IN ('U', 'D')),
@@ -74,7 +74,7 @@ BEGIN
                     WHERE l.whatsapp_message_id = n.whatsapp_message_id AND n.whatsapp_message_id <> '' AND headrace.status_bits(l.status) & 1 > 0))
             ORDER BY n.at DESC, n.id DESC LIMIT 1
         ) p
-        -- What stands at a place takes only replies that are later than it, and in the predecessor's window.
+        -- A message at this place can only take over later replies that are within the predecessor's window.
         WHERE EXISTS (
             SELECT FROM headrace.stg_incoming_messages() m
             WHERE m.user_phone = place.user_phone AND m.whatsapp_number_id = place.whatsapp_number_id
@@ -103,7 +103,7 @@ BEGIN
             ORDER BY n.at DESC, n.id DESC LIMIT 1
         ) o;
         campaigns := campaigns || v_more;
-        -- Whose reply it was before it left may have a successor since: all that its window reaches.
+        -- The message it replied to before it left may have a successor by now: take all whose window reaches it.
         SELECT v_owners || array_agg(n.id::text), array_agg(DISTINCT n.campaign_id) INTO v_owners, v_more
         FROM unnest(v_messages) c
         CROSS JOIN LATERAL (
@@ -120,7 +120,7 @@ BEGIN
         WHERE k.id <> '';
     END IF;
 
-    -- In the order of ids, in which the fold then goes through the indexes: a tenth less for it to do.
+    -- In id order, in which the fold goes through the indexes: this saves it a tenth of its time.
     messages := ARRAY(
         SELECT DISTINCT u COLLATE "C" FROM unnest(v_queue || v_by_status || v_neighbours || v_owners || v_referred) u ORDER BY 1
     );

@@ -1,6 +1,6 @@
--- purpose: puts a frozen campaign's series back into rows, to be compared with a new count: the reverse of pack_hours
--- grain:   one campaign; nothing happens where it is not packed
--- reads:   nothing
+-- purpose: unpacks a frozen campaign's hourly series into rows, to be compared with a new count: the reverse of pack_hours
+-- grain:   one campaign; nothing happens if its series is not packed
+-- reads:   headrace.campaign_frozen_hours
 -- writes:  campaign_hour, campaign_frozen_hours
 -- locks:   the rows it writes; the caller holds the campaign
 CREATE OR REPLACE FUNCTION headrace.unpack_hours(p_campaign_id uuid) RETURNS void

@@ -1,11 +1,11 @@
--- purpose: why the application's tables could not be read: what is wrong and what to run, in a sentence
--- grain:   one error of reading these sources; null: the error is about something else
+-- purpose: why the application's tables cannot be read, in a sentence: the problem and what to run
+-- grain:   one error from reading these sources; null: the error is about something else
 -- reads:   source_problems
 -- writes:  nothing
 -- locks:   none
 --
--- What was noted of a table says more than the error. Of a table that is not noted (campaign_contacts) the error is all there is:
--- an unknown column or table, a type that does not fit, a right that is lacking. Errors of the moment stay what they are.
+-- If a table was noted, source_problems says more than the error. For a table that is not noted (campaign_contacts) the error is all
+-- there is: an unknown column or table, a wrong type, a missing right. Temporary errors stay as they are.
 CREATE OR REPLACE FUNCTION headrace.unreadable(p_sources text[], p_state text, p_message text) RETURNS text
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, headrace, pg_temp

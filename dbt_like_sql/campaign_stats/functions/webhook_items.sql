@@ -1,15 +1,15 @@
--- purpose: takes a webhook body of the WhatsApp Cloud API apart: statuses, incoming messages, and what is neither
--- grain:   one row per item, in the order of the body; problem says why it cannot be taken, null: it can
+-- purpose: takes a webhook body of the WhatsApp Cloud API apart: statuses, incoming messages, and everything else
+-- grain:   one row per item, in the order of the body; problem: why it cannot be taken in, null: it can
 -- reads:   nothing
 -- writes:  nothing
 -- locks:   none
 --
--- The envelope nests entry[].changes[].value.{statuses,messages,errors}[], and every level may repeat. Items that stand
--- outside of it are found where they stand at the level they would have had, and refused: without the envelope nobody
--- says whose they are. What is not shaped as it should be is an item itself, of kind 'part'. A notice is a problem of a
--- kind that is known and needs nobody. Of values that others chose, a problem quotes the beginning.
--- In PL/pgSQL, which keeps its plans for the session and runs of them what a body needs: one statement for everything took
--- most of the time of a small webhook.
+-- The envelope nests entry[].changes[].value.{statuses,messages,errors}[], and every level may repeat. Items outside of it are found at
+-- the level where they would have been, and refused: without the envelope nothing says whose they are. Anything malformed is itself an
+-- item, of kind 'part'. A notice is a known kind of problem that needs nobody's attention. Of values chosen by others, a problem
+-- quotes only the beginning.
+-- In PL/pgSQL, which keeps its plans for the session and runs only those that a body needs: as a single statement it took most of the
+-- time of a small webhook.
 CREATE OR REPLACE FUNCTION headrace.webhook_items(p_body jsonb, p_any_type boolean DEFAULT false)
 RETURNS TABLE (
     path text, kind text, item jsonb, whatsapp_number_id text, problem text, notice boolean,
@@ -24,7 +24,7 @@ DECLARE
     v_entry jsonb;
     v_changes jsonb;
     v_enveloped boolean;
-    v_first integer;  -- -2: a change alone is the body; -1: an entry alone is
+    v_first integer;  -- -2: the body may be a bare change; -1: a bare entry
     v_found boolean := false;
 BEGIN
     kind := 'part';

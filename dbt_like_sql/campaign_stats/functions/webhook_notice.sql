@@ -1,5 +1,5 @@
--- purpose: why an item of messages[] is a notice that nobody wrote: it is no reply, and nobody needs to look at it
--- grain:   one item; null: it is no known notice
+-- purpose: why an item of messages[] is a notice: nobody wrote it, so it is no reply and needs nobody's attention
+-- grain:   one item; null: it is not a known notice
 -- reads:   nothing
 -- writes:  nothing
 -- locks:   none

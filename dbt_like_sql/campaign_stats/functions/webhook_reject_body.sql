@@ -1,4 +1,4 @@
--- purpose: a webhook body with a kept part in its original place
+-- purpose: rebuilds a webhook body with a refused part in its original place
 -- grain:   one row of headrace.webhook_reject
 -- reads:   nothing
 -- writes:  nothing

@@ -1,12 +1,11 @@
--- purpose: with whom an incoming message was exchanged, as a queue row addresses it: a phone, a group, a user's id
--- grain:   one item of messages[], with the contacts[] beside it; null: nobody is named
+-- purpose: the other side of an incoming message, as a queue row addresses it: a phone, a group, or a user's id
+-- grain:   one item of messages[], with the contacts[] beside it; null: it names nobody
 -- reads:   nothing
 -- writes:  nothing
 -- locks:   none
 --
--- Contacts with a username may hide their phone: then from is empty or missing, and from_user_id names them, or the
--- contact beside the message does. What was said in a group was said to the group: its conversation is another one
--- than its writer's.
+-- Contacts with a username may hide their phone: then from is empty or missing, and from_user_id names them, or the contact beside the
+-- message does. A message in a group belongs to the group's conversation, not to its writer's.
 CREATE OR REPLACE FUNCTION headrace.webhook_sender(p_item jsonb, p_contacts jsonb) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp

@@ -1,5 +1,5 @@
--- purpose: why a timestamp of a webhook is invalid
--- grain:   one value; null: it is one, in unix seconds
+-- purpose: why a webhook's timestamp is invalid
+-- grain:   one value; null: it is valid, in unix seconds
 -- reads:   nothing
 -- writes:  nothing
 -- locks:   none

@@ -1,11 +1,11 @@
--- purpose: why it is not known that a contact wrote an item of messages[]: what the provider invents is no reply
--- grain:   one item; null: it is of a kind that contacts write
+-- purpose: why an item of messages[] is not known to come from a contact; what the provider generates is no reply
+-- grain:   one item; null: it is of a type that contacts write
 -- reads:   nothing
 -- writes:  nothing
 -- locks:   none
 --
--- The kinds are those of the provider's documentation of 2026. An item without a type is what it carries. "unsupported"
--- stands for a message whose content the provider keeps to itself: unsupported.type says of some that a contact wrote it.
+-- The types are those of the provider's documentation of 2026. The type of an item without one is what it contains. "unsupported" is a
+-- message whose content the provider withholds: unsupported.type tells for some that a contact wrote it.
 CREATE OR REPLACE FUNCTION headrace.webhook_unknown_type(p_item jsonb) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN CASE

@@ -1,5 +1,5 @@
--- purpose: takes one value of a webhook apart: what webhook_items does below entry[].changes[].value
--- grain:   as webhook_items; p_path: where the value stands, '': it is the body; p_enveloped: whether it stands in its envelope
+-- purpose: takes one value of a webhook apart: the part of webhook_items below entry[].changes[].value
+-- grain:   as webhook_items; p_path: the value's place, '': it is the body; p_enveloped: whether it is in its envelope
 -- reads:   nothing
 -- writes:  nothing
 -- locks:   none

@@ -1,7 +1,7 @@
 -- purpose: the whole name of a template whose key is cut, from a message that has it
 -- grain:   one key
 -- reads:   stg_send_queue
--- writes:  nothing; fails with serialization_failure, to be tried again, where the message has another name by now
+-- writes:  nothing; raises serialization_failure, to be tried again, if the message has another name by now
 -- locks:   none
 CREATE OR REPLACE FUNCTION headrace.whole_template_name(p_key text, p_message_id text) RETURNS text
 LANGUAGE plpgsql STABLE

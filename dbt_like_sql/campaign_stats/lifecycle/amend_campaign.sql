@@ -1,8 +1,8 @@
--- purpose: recounts a frozen campaign after late changes; the earlier version and the differences are kept on record
--- grain:   one campaign; how many counters and hours were wrong, null if not recounted: fewer rows, and not p_accept_fewer_rows
--- reads:   what store_counts reads, source_row_counts
+-- purpose: recounts a frozen campaign after late changes; keeps the earlier version and the differences on record
+-- grain:   one campaign; how many counters and hours were wrong; null if not recounted: the source has fewer rows, without p_accept_fewer_rows
+-- reads:   headrace.campaign, campaign_computed_stats, campaign_hourly_stats, source_row_counts, and what store_counts reads
 -- writes:  the campaign's counters, series and document, campaign_stats_amendment, campaign_stats_pending_amendment, headrace.campaign, activity
--- locks:   the campaign's own row, before the truth is read: the caller holds it
+-- locks:   the campaign's own row, before the source is read: the caller holds it
 CREATE OR REPLACE FUNCTION headrace.amend_campaign(
     p_campaign_id uuid, p_status text, p_accept_fewer_rows boolean, p_reopen boolean
 ) RETURNS bigint
@@ -25,7 +25,7 @@ BEGIN
     SELECT * INTO d FROM headrace.campaign_computed_stats s WHERE s.campaign_id = p_campaign_id;
     v_rows := headrace.source_row_counts(p_campaign_id, k.source_rows);
     v_fewer := headrace.missing_source_rows(k.source_rows, v_rows) <> '{}';
-    -- Without a document there is nothing to amend: it is counted anew, and frozen again if it is completed.
+    -- Without a document there is nothing to amend: the campaign is counted again, and frozen again if it is completed.
     v_reopened := p_reopen OR d.campaign_id IS NULL
         OR headrace.lifecycle_state(k.state, p_status, k.frozen_status, NULL, NULL) NOT IN ('frozen', 'amended');
     v_why := jsonb_strip_nulls(jsonb_build_object(
@@ -47,7 +47,7 @@ BEGIN
     v_series := ARRAY(
         SELECT ROW(h.*)::headrace.campaign_hour FROM headrace.campaign_hourly_stats h WHERE h.campaign_id = p_campaign_id);
     v_wrong := headrace.store_counts(ARRAY[p_campaign_id], true);
-    -- Rows that went after the first look at how many there are may be missing in this count: they were forgotten, not taken back.
+    -- Rows deleted since the first row count may be missing in the new numbers, although nobody accepted their loss.
     v_rows_after := headrace.source_row_counts(p_campaign_id);
     IF NOT p_accept_fewer_rows AND headrace.missing_source_rows(
         k.source_rows,
@@ -60,7 +60,7 @@ BEGIN
         RAISE EXCEPTION 'rows of campaign % went while they were being counted; trying again', p_campaign_id USING ERRCODE = 'serialization_failure';
     END IF;
     PERFORM headrace.refresh_documents(ARRAY[p_campaign_id], true);
-    -- The numbers of the series are frozen too: where only they change, they are what the record says.
+    -- The series is frozen too: if only its numbers change, the record has those changes.
     SELECT jsonb_agg(jsonb_build_object('hour', m.hour, 'counter', m.key, 'from', m.was, 'to', m.now) ORDER BY m.hour, m.key)
     INTO v_moved
     FROM (
@@ -71,7 +71,7 @@ BEGIN
             ('read', coalesce(o.read, 0), coalesce(n.read, 0)), ('replied', coalesce(o.replied, 0), coalesce(n.replied, 0))
         ) c (key, was, now)
         WHERE c.was <> c.now
-        ORDER BY hour, c.key LIMIT 10000  -- of messages of many years there may be millions
+        ORDER BY hour, c.key LIMIT 10000  -- messages of many years may have millions
     ) m;
     UPDATE headrace.campaign_computed_stats s SET version = s.version + 1, computed_at = clock_timestamp()
     WHERE s.campaign_id = p_campaign_id AND s.version = d.version AND v_moved IS NOT NULL;
@@ -84,7 +84,7 @@ BEGIN
     WHERE n.campaign_id = p_campaign_id AND d.campaign_id IS NOT NULL AND (n.version > d.version OR v_reopened);
     DELETE FROM headrace.campaign_stats_pending_amendment p WHERE p.campaign_id = p_campaign_id;
     IF v_reopened THEN
-        -- The rebuild that follows adds outcomes, and with them counters, to nothing.
+        -- The rebuild that follows must start from nothing.
         DELETE FROM headrace.campaign_template_stats t WHERE t.campaign_id = p_campaign_id;
         DELETE FROM headrace.campaign_hour h WHERE h.campaign_id = p_campaign_id;
         DELETE FROM headrace.campaign_latency l WHERE l.campaign_id = p_campaign_id;

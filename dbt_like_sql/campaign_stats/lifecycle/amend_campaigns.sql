@@ -1,8 +1,8 @@
--- purpose: recounts frozen campaigns whose amendment waits for a decision, or gives the waiting amendment up
--- grain:   the campaigns named; how many amendments were decided
--- reads:   stg_campaigns
--- writes:  what amend_campaign writes; p_accept false: only the waiting amendments are removed, the frozen numbers stand
--- locks:   the campaigns' own rows, in id order, before the truth is read
+-- purpose: decides amendments that wait: recounts the frozen campaign, or discards the amendment
+-- grain:   the campaigns named; how many amendments were decided. p_accept false: they are discarded, and the frozen numbers stand
+-- reads:   stg_campaigns, headrace.campaign_stats_pending_amendment, and what amend_campaign and rebuild_campaign_stats read
+-- writes:  what amend_campaign and, for a reopened campaign, rebuild_campaign_stats write; otherwise campaign_stats_pending_amendment, campaign
+-- locks:   the campaigns' own rows, in id order, before the source is read
 CREATE OR REPLACE FUNCTION headrace.amend_campaigns(p_campaigns uuid[], p_accept boolean) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, headrace, pg_temp

@@ -1,12 +1,12 @@
--- purpose: where each campaign stands in its life: whether its numbers are final, whether it is due, how large it is
--- grain:   one row per campaign that Headrace has; its day, name and status are the application's: campaigns_created, campaigns_named
+-- purpose: where each campaign stands: whether its numbers are final, whether it is due, how many messages it has
+-- grain:   one row per campaign that Headrace has; for the application's name, status and day join campaigns_created or campaigns_named
 -- reads:   headrace.campaign, campaign_computed_stats, campaign_template_stats, campaign_stats_pending_amendment
 -- writes:  nothing
 -- locks:   none
 --
--- due: to be rebuilt, amended or frozen; put_off: but not yet, after an error or to gather late changes. Joins whose columns are not
--- asked for cost nothing: the planner leaves them out. What picks by index (rebuild_pick, rebuilds_pending) says the same in the
--- indexes' words.
+-- due: to be rebuilt, amended or frozen. put_off: not yet, because of an error or to collect late changes. Joins whose columns a query
+-- does not use cost nothing: the planner removes them. Code that picks campaigns by index (rebuild_pick, rebuilds_pending) repeats
+-- these conditions in the form that the indexes have.
 CREATE OR REPLACE VIEW headrace.campaign_standing AS
 SELECT
     k.campaign_id,

@@ -1,10 +1,10 @@
--- purpose: makes sure that no rows went between the count of a campaign and its freeze, which notes what rows it was counted from
--- grain:   one campaign that was frozen in this transaction; p_before: its row counts before it was counted, null where they are not known
+-- purpose: makes sure that a campaign lost no source rows between its count and its freeze, which records how many rows it was counted from
+-- grain:   one campaign frozen in this transaction; p_before: its row counts before it was counted, null if unknown
 -- reads:   headrace.campaign
--- writes:  nothing; fails with serialization_failure, to be tried again: rows that are gone by then are not counted, nor noted
+-- writes:  nothing; raises serialization_failure if rows are gone, so that the next try neither counts nor records them
 -- locks:   none
 --
--- Noted without them, the numbers would have them, and the next amendment would take them away: nobody would miss rows.
+-- Otherwise the numbers would include rows that the record does not: the next amendment would subtract them, and nobody would notice.
 CREATE OR REPLACE FUNCTION headrace.check_frozen_rows(p_campaign_id uuid, p_before jsonb) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, headrace, pg_temp

@@ -1,12 +1,12 @@
--- purpose: puts campaigns into a state, with all that goes with it: the only function that writes a campaign's state
+-- purpose: moves campaigns to a state, with all that this entails; the only function that writes a campaign's state
 -- grain:   the campaigns named, with a state for each (docs/lifecycle.md)
--- reads:   nothing
--- writes:  headrace.campaign: state, reopened_at, settles_until, last_version, what is kept of a frozen one; campaign_computed_stats
--- locks:   the documents' rows; the caller holds the campaigns
+-- reads:   headrace.campaign, campaign_computed_stats
+-- writes:  headrace.campaign: state, reopened_at, settles_until, last_version, a frozen one's status and row counts; campaign_computed_stats
+-- locks:   the documents' rows; the caller holds the campaigns' own rows
 --
--- Callers decide which state it is (lifecycle_state) and note completed_at before they call. p_status, p_facts, p_source_rows belong
--- to one campaign that is frozen or amended; null keeps what is stored. p_by_hand: an operator reopens it, the window begins anew.
--- Rows that are already as they are to be are not written. The plan is kept: making it takes longer than one campaign.
+-- Callers choose the state (lifecycle_state) and set completed_at before they call. p_status, p_facts, p_source_rows are for a single
+-- campaign that is frozen or amended; null keeps the stored value. p_by_hand: an operator reopens it, and its settle window restarts.
+-- Rows that would not change are not written. The plan is kept, because planning takes longer than one campaign.
 CREATE OR REPLACE FUNCTION headrace.enter_state(
     p_campaigns uuid[], p_states text[],
     p_status text DEFAULT NULL, p_facts jsonb DEFAULT NULL, p_source_rows jsonb DEFAULT NULL, p_by_hand boolean DEFAULT false
@@ -16,7 +16,7 @@ SET search_path = pg_catalog, headrace, pg_temp
 SET plan_cache_mode = force_generic_plan
 AS $$
 BEGIN
-    -- First, for it asks whether the document is newer than the version that was frozen last.
+    -- First, because it compares the document's version with the last frozen one.
     UPDATE headrace.campaign_computed_stats d SET
         state = n.state, frozen_at = n.frozen_at, facts = n.facts, deleted_at = NULL
     FROM (
@@ -39,7 +39,7 @@ BEGIN
     FROM (
         SELECT
             c.campaign_id, u.state, o.reopened_at,
-            -- a time that the window can be added to
+            -- a time to which the window can be added
             CASE WHEN f.settles THEN least(greatest(c.completed_at, o.reopened_at), '200000-01-01') + headrace.settle_window() END AS settles_until,
             CASE WHEN f.final THEN coalesce(p_status, c.frozen_status, '') END AS frozen_status,
             CASE WHEN f.final THEN coalesce(p_source_rows, c.source_rows) END AS source_rows,
@@ -58,7 +58,7 @@ BEGIN
         AND (k.state, k.reopened_at, k.settles_until, k.last_version, k.frozen_status, k.source_rows, k.late_messages)
         IS DISTINCT FROM (n.state, n.reopened_at, n.settles_until, n.last_version, n.frozen_status, n.source_rows, NULL::text[]);
 
-    -- What the source has no more is served no more; its version is kept, lest it falls when the campaign comes back.
+    -- What the source no longer has is no longer served; last_version keeps its version, so that it never falls if the campaign returns.
     DELETE FROM headrace.campaign_computed_stats d USING unnest(p_campaigns, p_states) u (id, state)
     WHERE d.campaign_id = u.id AND u.state = 'deleted';
 END

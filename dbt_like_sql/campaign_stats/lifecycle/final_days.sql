@@ -1,5 +1,5 @@
 -- purpose: final days: days with activity, minus the days of campaigns not yet frozen
--- grain:   one row per UTC day in [p_first, p_last]
+-- grain:   one row per final UTC day from p_first to p_last
 -- reads:   headrace.activity, headrace.campaign_standing, stg_campaigns
 -- writes:  nothing
 -- locks:   none

@@ -1,8 +1,8 @@
--- purpose: freezes a campaign that was rebuilt in this transaction: its document stands from now on, its per-message state goes
--- grain:   one campaign; false: the source has it no more. p_status: with which it had settled; null: frozen by hand, whatever its status
+-- purpose: freezes a campaign that was rebuilt in this transaction: its document is final from now on, its per-message data is deleted
+-- grain:   one campaign; false if the source no longer has it. p_status: the status it settled with; null: frozen by hand, whatever its status
 -- reads:   stg_campaigns, source_row_counts
--- writes:  what enter_state writes, message_outcome, campaign_latency, activity, and what pack_hours writes
--- locks:   the campaign's own row: the caller holds it since before the rebuild
+-- writes:  message_outcome, campaign_latency, and what enter_state, pack_hours and touch_day write
+-- locks:   the campaign's own row: the caller has held it since before the rebuild
 CREATE OR REPLACE FUNCTION headrace.freeze_campaign(p_campaign_id uuid, p_status text DEFAULT NULL) RETURNS boolean
 LANGUAGE plpgsql
 SET search_path = pg_catalog, headrace, pg_temp
@@ -14,7 +14,7 @@ BEGIN
         'campaign_id', c.campaign_id, 'name', c.name, 'status', c.status, 'created_at', c.created_at, 'completed_at', c.completed_at)
     INTO v_facts FROM headrace.stg_campaigns() c WHERE c.campaign_id = p_campaign_id;
     IF NOT FOUND THEN
-        RETURN false;  -- deleted since it was counted: a change of its own, which asks for a rebuild
+        RETURN false;  -- deleted since it was counted: that change will request a rebuild
     END IF;
     PERFORM headrace.enter_state(
         ARRAY[p_campaign_id], ARRAY['frozen'], coalesce(p_status, v_facts ->> 'status', ''), v_facts, headrace.source_row_counts(p_campaign_id));

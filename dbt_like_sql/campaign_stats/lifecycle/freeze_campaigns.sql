@@ -1,8 +1,8 @@
--- purpose: freezes campaigns now, whatever their status and however long they have settled
--- grain:   the campaigns named; how many were frozen by this (those that are frozen already stay as they are)
--- reads:   stg_campaigns, source_row_counts
+-- purpose: freezes campaigns now, whatever their status and however short they have settled
+-- grain:   the campaigns named; how many were frozen (frozen ones stay as they are)
+-- reads:   stg_campaigns, headrace.campaign, source_row_counts, and what rebuild_campaign_stats reads
 -- writes:  what rebuild_campaign_stats and freeze_campaign write
--- locks:   the campaigns' own rows, in id order, before the truth is read
+-- locks:   the campaigns' own rows, in id order, before the source is read
 CREATE OR REPLACE FUNCTION headrace.freeze_campaigns(p_campaigns uuid[]) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, headrace, pg_temp
@@ -10,7 +10,7 @@ AS $$
 DECLARE
     v_missing uuid;
     v_campaign uuid;
-    v_rows jsonb;  -- that there were before the count that is frozen
+    v_rows jsonb;  -- row counts from before the count that is frozen
     v_frozen bigint := 0;
 BEGIN
     SELECT id INTO v_missing FROM unnest(p_campaigns) id

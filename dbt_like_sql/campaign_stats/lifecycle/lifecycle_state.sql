@@ -1,11 +1,11 @@
--- purpose: the state machine of a campaign: which state follows from the one it is in and what the source says (docs/lifecycle.md)
--- grain:   one campaign, at the moment p_now; null p_status: the source has no such campaign
+-- purpose: the state machine of a campaign: its next state, from the present one and what the source says (docs/lifecycle.md)
+-- grain:   one campaign at the moment p_now; null p_status: the source has no such campaign
 -- reads:   nothing
 -- writes:  nothing
 -- locks:   none
 --
--- pending is left by a rebuild, which asks this function where to. frozen and amended hold whatever time does; they end when
--- the application reopens the campaign: it is not completed, and has another status than when it was frozen.
+-- A rebuild moves a campaign out of pending, to the state that this function gives. frozen and amended do not end with time, only
+-- when the application reopens the campaign: its status is neither completed nor the one it was frozen with.
 CREATE OR REPLACE FUNCTION headrace.lifecycle_state(
     p_state text, p_status text, p_frozen_status text, p_settles_until timestamptz, p_now timestamptz
 ) RETURNS text

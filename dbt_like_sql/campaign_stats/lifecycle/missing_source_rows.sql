@@ -1,5 +1,5 @@
--- purpose: which rows the source has lost since a frozen campaign was counted: the result of source_row_counts then, and one like it
--- grain:   an object of tables and how many rows are missing; empty where none is
+-- purpose: how many source rows a frozen campaign has lost, from two results of source_row_counts: when it was frozen, and now
+-- grain:   an object {table: missing rows}; empty if none are missing
 -- reads:   nothing
 -- writes:  nothing
 -- locks:   none

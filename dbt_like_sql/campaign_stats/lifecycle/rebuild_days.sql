@@ -1,5 +1,5 @@
--- purpose: how many campaigns are to be rebuilt or frozen now, and between which UTC days they were created
--- grain:   one row; days null where none of them has one
+-- purpose: how many campaigns are due to be rebuilt, amended or frozen now, and the first and last UTC day on which they were created
+-- grain:   one row; days are null if none of them has one
 -- reads:   headrace.campaign_standing, stg_campaigns
 -- writes:  nothing
 -- locks:   none

@@ -1,8 +1,8 @@
--- purpose: makes frozen campaigns live again; a completed one settles once more, for the whole window
--- grain:   the campaigns named; how many were reopened by this (those that are not frozen stay as they are)
--- reads:   stg_campaigns
--- writes:  what amend_campaign and rebuild_campaign_stats write: the frozen version is kept on record
--- locks:   the campaigns' own rows, in id order, before the truth is read
+-- purpose: makes frozen campaigns live again; a completed one settles again, for the whole window
+-- grain:   the campaigns named; how many were reopened (campaigns that are not frozen stay as they are)
+-- reads:   stg_campaigns, headrace.campaign, and what amend_campaign and rebuild_campaign_stats read
+-- writes:  what amend_campaign and rebuild_campaign_stats write; the frozen version is kept on record
+-- locks:   the campaigns' own rows, in id order, before the source is read
 CREATE OR REPLACE FUNCTION headrace.reopen_campaigns(p_campaigns uuid[], p_accept_fewer_rows boolean DEFAULT false) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, headrace, pg_temp

@@ -1,6 +1,6 @@
--- purpose: requests the amendment of frozen campaigns that got late changes
+-- purpose: requests an amendment of frozen campaigns that got late changes
 -- grain:   the campaigns of these messages that are frozen or amended
--- reads:   headrace.campaign_computed_stats, campaign_stats_pending_amendment
+-- reads:   headrace.campaign, campaign_computed_stats, campaign_stats_pending_amendment
 -- writes:  headrace.campaign
 -- locks:   the campaigns' own rows: the caller holds them
 CREATE OR REPLACE FUNCTION headrace.request_amendments(p_campaigns uuid[], p_messages text[]) RETURNS void
@@ -9,9 +9,9 @@ SET search_path = pg_catalog, headrace, pg_temp
 AS $$
     UPDATE headrace.campaign c SET
         rebuild_requested_at = coalesce(c.rebuild_requested_at, clock_timestamp()),
-        -- Each counts the whole campaign: of a large one late changes are gathered, so that a worker has ten times as long for others.
+        -- An amendment recounts the whole campaign, so late changes of a large one are collected: a worker keeps most of its time for others.
         rebuild_not_before = CASE WHEN k.total >= 5000 THEN k.last_at + least(interval '0.2 ms' * k.total, interval '1 minute') END,
-        -- some of them, to be named in the amendment
+        -- a few, to be named in the amendment
         late_messages = ARRAY(SELECT DISTINCT m FROM unnest(c.late_messages || k.messages) m ORDER BY m LIMIT 20)
     FROM (
         SELECT

@@ -1,5 +1,5 @@
--- purpose: another settle window holds for the campaigns that are settling
--- grain:   all that settle; called by migrate only, as a definer: what it plans may run code that an application has in its tables
+-- purpose: applies a changed settle window to the campaigns that are settling
+-- grain:   all settling campaigns; only migrate calls it, and it runs as its owner, because planning may run code that an application has in its tables
 -- reads:   what settle_campaigns reads
 -- writes:  what settle_campaigns writes
 -- locks:   the campaigns' own rows, in id order

@@ -1,11 +1,11 @@
--- purpose: takes over campaigns' completion from the source: since when, until when they settle; announces it once
--- grain:   the campaigns named; states change between live and settling only, everything else is the rebuild's
--- reads:   stg_campaigns
--- writes:  headrace.campaign, campaign_completion (what is older than 30 days goes), what enter_state writes
+-- purpose: takes over campaigns' completion from the source: completed since when, settling until when; announces each completion once
+-- grain:   the campaigns named; it only moves states between live and settling, all other transitions belong to the rebuild
+-- reads:   stg_campaigns, headrace.campaign
+-- writes:  headrace.campaign, campaign_completion (rows older than 30 days are deleted), and what enter_state writes
 -- locks:   the campaigns' own rows: the caller holds them
 --
--- p_noticed: a change of the campaign came by the stream. A rebuild that finds a campaign completed announces it only where
--- it had been counted as uncompleted before: what was completed before Headrace came is no news.
+-- p_noticed: the stream brought a change of the campaign. A rebuild that finds a campaign completed announces it only if it had been
+-- counted as uncompleted before: campaigns completed before Headrace was installed are no news.
 CREATE OR REPLACE FUNCTION headrace.settle_campaigns(p_campaigns uuid[], p_noticed boolean) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, headrace, pg_temp
@@ -23,7 +23,7 @@ BEGIN
         INNER JOIN headrace.campaign k ON k.campaign_id = u.id
         LEFT JOIN headrace.stg_campaigns() c ON c.campaign_id = k.campaign_id
         CROSS JOIN LATERAL (
-            -- What was noticed is not in the future: a later time was the source's own, and was taken back.
+            -- A time of ours is never later than now: a later one came from the source, which has since withdrawn it.
             SELECT CASE
                 WHEN c.status = 'completed' THEN coalesce(c.completed_at, least(k.completed_at, k.announced_at, clock_timestamp()))
             END AS completed_at
@@ -33,7 +33,7 @@ BEGIN
         SELECT f.campaign_id, f.completed_at FROM found f WHERE f.announced ORDER BY f.completed_at
         RETURNING 1
     ), forgotten AS (
-        -- Who adds to the table takes away what is old: a few of the oldest, so that it is cheap and keeps up.
+        -- Whoever adds rows also deletes some of the oldest: cheap, and enough to keep up.
         DELETE FROM headrace.campaign_completion o
         WHERE EXISTS (SELECT FROM announced) AND o.noticed_at < clock_timestamp() - interval '30 days'
             AND o.id IN (SELECT e.id FROM headrace.campaign_completion e ORDER BY e.id LIMIT 100 FOR UPDATE SKIP LOCKED)
@@ -48,7 +48,7 @@ BEGIN
         array_agg(f.campaign_id),
         array_agg(CASE WHEN NOT f.counted THEN f.state WHEN f.completed_at IS NULL THEN 'live' ELSE 'settling' END)
     INTO v_campaigns, v_states FROM found f WHERE f.state NOT IN ('frozen', 'amended');
-    -- of every one of them: the settle window may be another
+    -- for all of them, because the settle window may have changed
     PERFORM headrace.enter_state(v_campaigns, v_states);
 END
 $$;

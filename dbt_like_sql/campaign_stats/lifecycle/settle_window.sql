@@ -1,4 +1,4 @@
--- purpose: how long after its completion a campaign is still counted before it is frozen (HEADRACE_SETTLE_WINDOW)
+-- purpose: how long a campaign is still counted after its completion, before it is frozen (HEADRACE_SETTLE_WINDOW)
 -- grain:   one interval
 -- reads:   nothing (a constant, rendered by migrate)
 -- writes:  nothing

@@ -1,5 +1,5 @@
--- purpose: the course of campaigns: messages by the UTC hour of the first evidence that they were sent, delivered, read, replied to
--- grain:   one row per campaign and hour in which there is any
+-- purpose: the course of campaigns: messages by the UTC hour of the first evidence that they were sent, delivered, read or replied to
+-- grain:   one row per campaign and hour with at least one message
 -- reads:   headrace.campaign_hour, headrace.campaign_frozen_hours
 -- writes:  nothing
 -- locks:   none

@@ -1,11 +1,11 @@
--- purpose: the statistics recomputed from the source rows, for any set of campaigns; what the stored numbers must equal
+-- purpose: statistics recomputed from the source rows, for any set of campaigns; the stored numbers must equal them
 -- grain:   one row per campaign and template that has messages
 -- reads:   source_campaign_ids, live_counters
 -- writes:  nothing
 -- locks:   none
 --
--- By functions that act as their owner: readers have no right on the application's tables, and nothing depends on these.
--- WHERE campaign_id = ... reaches the ids, so that only that campaign is counted.
+-- It uses functions that run as their owner, because readers have no right on the application's tables, and so that no view depends on
+-- these. WHERE campaign_id = ... reaches the ids, so that only that campaign is counted.
 CREATE OR REPLACE VIEW headrace.campaign_template_stats_live AS
 SELECT
     i.campaign_id,

@@ -1,11 +1,11 @@
--- purpose: whether stored documents say what the stored counters say; both are written in one transaction
--- grain:   one row per campaign that Headrace has; agrees is false where there is no document
+-- purpose: whether each stored document agrees with the stored counters; both are written in one transaction
+-- grain:   one row per campaign that Headrace has; agrees is false if there is no document
 -- reads:   headrace.campaign, campaign_computed_stats, campaign_template_stats
 -- writes:  nothing
 -- locks:   none
 --
--- A frozen document must also say that it is, and bear the checksum of what it says. Templates are compared as documents list
--- them: of very many those with the most messages (refresh_documents).
+-- A frozen document must also be marked as frozen and have the checksum of its contents. Templates are compared as documents list
+-- them: if there are very many, those with the most messages (refresh_documents).
 CREATE OR REPLACE VIEW headrace.document_agreement AS
 SELECT
     k.campaign_id,

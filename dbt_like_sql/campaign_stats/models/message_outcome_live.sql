@@ -1,13 +1,13 @@
--- purpose: the definition: what each message counts as and since when, computed from the source rows (design 3.1)
+-- purpose: the definition: what each message counts as and since when, computed from the source rows (docs/decisions.md, 2)
 -- grain:   one row per send_queue row of an existing campaign
--- reads:   stg_send_queue, stg_message_status_logs, stg_incoming_messages, stg_campaigns
--- writes:  nothing (inlined by the planner: only what pins its search_path calls it)
+-- reads:   {{ source }}.send_queue, stg_send_queue, stg_message_status_logs, stg_incoming_messages, stg_campaigns
+-- writes:  nothing (inlined by the planner: only functions that pin their search_path call it)
 -- locks:   none
 --
--- A time is that of the first evidence; null where it is not known. Statuses are folded per message before anything is
--- counted, so that no join multiplies rows. Replies are searched from the incoming messages on: a conversation without one
--- costs nothing. An empty message id, reference, phone or number names nothing, as null does. campaign_id stands in both join
--- conditions so that WHERE campaign_id = ... reaches every scan.
+-- Each time is that of the first evidence; null if unknown. Statuses are aggregated per message before anything is counted, so that no
+-- join multiplies rows. The search for replies starts from the incoming messages: conversations without one cost nothing. An empty
+-- message id, reference, phone or number matches nothing, as null does. campaign_id is in both join conditions so that
+-- WHERE campaign_id = ... reaches every scan.
 CREATE OR REPLACE FUNCTION headrace.message_outcome_live()
 RETURNS TABLE (
     id {{ type('send_queue', 'id') }}, campaign_id uuid, template_name text, bits integer,

@@ -1,7 +1,7 @@
--- purpose: the contacts a campaign is to reach
+-- purpose: the contacts that a campaign should reach
 -- grain:   one row per campaign contact
 -- reads:   {{ source }}.campaign_contacts
--- writes:  nothing (inlined by the planner: only what pins its search_path calls it; nothing depends on the table)
+-- writes:  nothing (inlined by the planner: only functions that pin their search_path call it; no object depends on the table)
 -- locks:   none
 CREATE OR REPLACE FUNCTION headrace.stg_campaign_contacts()
 RETURNS TABLE (campaign_id uuid, template_name text)

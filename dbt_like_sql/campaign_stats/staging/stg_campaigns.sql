@@ -1,7 +1,7 @@
 -- purpose: the application's campaigns, as Headrace reads them
 -- grain:   one row per campaign
 -- reads:   {{ source }}.campaigns
--- writes:  nothing (inlined by the planner: only what pins its search_path calls it; nothing depends on the table)
+-- writes:  nothing (inlined by the planner: only functions that pin their search_path call it; no object depends on the table)
 -- locks:   none
 CREATE OR REPLACE FUNCTION headrace.stg_campaigns()
 RETURNS TABLE (

@@ -1,7 +1,7 @@
--- purpose: the messages that came in, with the message they refer to where the application keeps it
+-- purpose: incoming messages, with the message they refer to if the application stores it
 -- grain:   one row per incoming message
 -- reads:   {{ source }}.messages
--- writes:  nothing (inlined by the planner: only what pins its search_path calls it; nothing depends on the table)
+-- writes:  nothing (inlined by the planner: only functions that pin their search_path call it; no object depends on the table)
 -- locks:   none
 CREATE OR REPLACE FUNCTION headrace.stg_incoming_messages()
 RETURNS TABLE (id {{ type('messages', 'id') }}, user_phone text, whatsapp_number_id text, created_at timestamptz, context_message_id text)

@@ -1,7 +1,7 @@
 -- purpose: the provider's status webhooks, as Headrace reads them
--- grain:   one row per webhook: late, twice and out of order as they came
+-- grain:   one row per webhook as it came: late, repeated, out of order
 -- reads:   {{ source }}.message_status_logs
--- writes:  nothing (inlined by the planner: only what pins its search_path calls it; nothing depends on the table)
+-- writes:  nothing (inlined by the planner: only functions that pin their search_path call it; no object depends on the table)
 -- locks:   none
 CREATE OR REPLACE FUNCTION headrace.stg_message_status_logs()
 RETURNS TABLE (id {{ type('message_status_logs', 'id') }}, whatsapp_message_id text, status text, created_at timestamptz)

@@ -1,7 +1,7 @@
--- purpose: the application's queued messages, with the moment each stands for in its conversation
+-- purpose: the application's queued messages, each with its moment in the conversation
 -- grain:   one row per send_queue row
 -- reads:   {{ source }}.send_queue
--- writes:  nothing (inlined by the planner: only what pins its search_path calls it; nothing depends on the table)
+-- writes:  nothing (inlined by the planner: only functions that pin their search_path call it; no object depends on the table)
 -- locks:   none
 CREATE OR REPLACE FUNCTION headrace.stg_send_queue()
 RETURNS TABLE (

@@ -1,5 +1,5 @@
--- purpose: the earlier versions of a frozen campaign's document, and what was amended
--- grain:   one row per amendment, in their order
+-- purpose: the earlier versions of a frozen campaign's document, and what each amendment changed
+-- grain:   one row per amendment, in order
 -- reads:   headrace.campaign_stats_amendment
 -- writes:  nothing
 -- locks:   none

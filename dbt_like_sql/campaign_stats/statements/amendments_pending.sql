@@ -1,5 +1,5 @@
--- purpose: amendments that wait for a decision, for the terminal
--- grain:   one row per campaign, the oldest first; of one campaign where it is given
+-- purpose: amendments that await a decision, for the terminal
+-- grain:   one row per campaign, the oldest first; only :campaign if given
 -- reads:   headrace.campaign_stats_pending_amendment
 -- writes:  nothing
 -- locks:   none

@@ -1,5 +1,5 @@
--- purpose: amendments of frozen campaigns that were put off, because the source has fewer rows than when they were frozen
--- grain:   one row per campaign, the oldest first, at most `most`; with how many there are, and the age of the oldest in seconds
+-- purpose: amendments of frozen campaigns that await a decision, because the source has fewer rows than when they were frozen
+-- grain:   one row per campaign, the oldest first, at most `most`; with the number of all, and the age of the oldest in seconds
 -- reads:   headrace.campaign_stats_pending_amendment, headrace.campaign_computed_stats, campaigns_named
 -- writes:  nothing
 -- locks:   none

@@ -1,5 +1,5 @@
--- purpose: columns of :tables that must not be null and that nothing fills
--- grain:   one row per column; none of a table with a trigger before the insert, which may give a value
+-- purpose: columns of :tables that are NOT NULL and that nothing fills
+-- grain:   one row per column; none of a table with a BEFORE INSERT row trigger, which may fill it
 -- reads:   pg_class, pg_attribute, pg_type, pg_trigger
 -- writes:  nothing
 -- locks:   none

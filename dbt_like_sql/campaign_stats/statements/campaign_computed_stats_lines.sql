@@ -1,5 +1,5 @@
--- purpose: campaigns to be shown, with what their documents say
--- grain:   one row per campaign, the newest first; at most `most` per UTC day of creation where `daily`, or else in all
+-- purpose: campaigns for display, with the numbers of their documents
+-- grain:   one row per campaign, the newest first; at most `most`, per UTC day of creation if `daily`
 -- reads:   headrace.campaign_computed_stats, campaigns_created
 -- writes:  nothing
 -- locks:   none

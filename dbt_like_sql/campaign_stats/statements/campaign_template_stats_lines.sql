@@ -1,5 +1,5 @@
--- purpose: templates to be shown, with their counters
--- grain:   one row per template, per UTC day of creation where `daily`; those with the most messages first, at most `most` a day
+-- purpose: templates for display, with their counters
+-- grain:   one row per template, the most messages first; at most `most`, per UTC day of creation if `daily`
 -- reads:   headrace.campaign_template_stats, campaigns_created
 -- writes:  nothing
 -- locks:   none

@@ -1,5 +1,5 @@
--- purpose: what is stored in campaign_template_stats: campaigns, rows, templates, counters
--- grain:   one row per UTC day of creation where `daily`, or else one; of campaigns created in the window, or of all
+-- purpose: totals of campaign_template_stats: campaigns, rows, templates, counters
+-- grain:   one row, or one per UTC day of creation if `daily`; over the campaigns created in the window, or all
 -- reads:   headrace.campaign_template_stats, campaigns_created
 -- writes:  nothing
 -- locks:   none

@@ -1,10 +1,10 @@
--- purpose: campaigns for the terminal: where they are in their life
--- grain:   one row per campaign that Headrace knows, of one state where it is given; the newest first, at most `most`
+-- purpose: campaigns and their place in the lifecycle, for the terminal
+-- grain:   one row per campaign that Headrace knows, only those in :state if given; the newest first, at most `most`
 -- reads:   headrace.campaign_standing, campaigns_created
 -- writes:  nothing
 -- locks:   none
 --
--- Times as text: an application's may be infinite, or later than Python knows.
+-- Times as text: the application's may be infinite, or later than Python can represent.
 SELECT
     s.campaign_id::text AS campaign,
     coalesce(c.name, s.facts ->> 'name') AS name,

@@ -1,10 +1,10 @@
--- purpose: the campaigns created in a window and those that are named: which of them are to be computed, rebuilt, amended or frozen
+-- purpose: campaigns created in a window, and those named, each with whether it must be computed, rebuilt, amended or frozen
 -- grain:   one row per campaign, the newest first
 -- reads:   campaigns_created, campaigns_named, headrace.campaign_standing
 -- writes:  nothing
 -- locks:   none
 --
--- A frozen campaign is not recomputed because it is named: it was when it was frozen, and its rows may be fewer by now.
+-- Naming a frozen campaign does not recompute it: it was counted when it was frozen, and its source may have fewer rows by now.
 SELECT
     c.campaign_id,
     c.day,

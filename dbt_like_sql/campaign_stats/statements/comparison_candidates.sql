@@ -1,5 +1,5 @@
 -- purpose: campaigns whose stored counters may be compared with recomputed ones
--- grain:   one row per campaign, the newest first; those that the source lacks and that are not frozen come before: their numbers must be gone
+-- grain:   one row per campaign, the newest first; before them unfrozen campaigns that the source lacks: their numbers should be gone
 -- reads:   campaigns_created, headrace.campaign_standing, campaign_template_stats
 -- writes:  nothing
 -- locks:   none

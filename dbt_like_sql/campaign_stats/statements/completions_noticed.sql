@@ -1,5 +1,5 @@
--- purpose: campaigns whose completion the snapshot `seen` did not see and `until` does; without `seen`, all there are
--- grain:   one row: how many, how many are gone, how many of a day from `first` to `last`, these days' ends, the first `most` by name
+-- purpose: campaigns whose completion is not visible in snapshot `seen` but is in `until`; without `seen`, all of them
+-- grain:   one row: how many, how many are gone, how many were created from `first` to `last`, first and last of these days, the first `most` ids
 -- reads:   headrace.campaign_completion, campaigns_named
 -- writes:  nothing
 -- locks:   none

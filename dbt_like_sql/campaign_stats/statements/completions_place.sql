@@ -1,11 +1,11 @@
--- purpose: where and when completions are looked at: the cluster, the database, what is seen now, whether the stream is registered
+-- purpose: where and when completions are read: the cluster, the database, the present snapshot, whether the stream is registered
 -- grain:   one row
 -- reads:   headrace.stream_cursor, pg_control_system
 -- writes:  nothing
 -- locks:   none
 --
--- A snapshot lists the transactions under way, and stands in the tag of a run, which is indexed. With more than `most` of them an
--- older one is taken: it sees nothing that this one does not, and what it leaves out is new to the next.
+-- A snapshot lists the running transactions, and it is stored in a run's tag, which is indexed. With more than `most` of them an older
+-- snapshot is returned: it sees nothing that the present one does not, and what it leaves out is new next time.
 SELECT
     clock_timestamp() AS now,
     (SELECT p.system_identifier FROM pg_control_system() AS p) AS cluster,

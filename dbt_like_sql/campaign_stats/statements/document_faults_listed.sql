@@ -1,5 +1,5 @@
--- purpose: what is wrong with documents, to be shown
--- grain:   one row per fault, at most `most`; with how many faults there are, and of how many campaigns
+-- purpose: faults of documents, for display
+-- grain:   one row per fault, at most `most`; with the number of faults and of campaigns
 -- reads:   headrace.document_faults
 -- writes:  nothing
 -- locks:   none

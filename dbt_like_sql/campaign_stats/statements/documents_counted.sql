@@ -1,4 +1,4 @@
--- purpose: how many documents there are, and how many templates stand in them
+-- purpose: how many documents there are, and how many templates they list
 -- grain:   one row
 -- reads:   headrace.campaign_computed_stats
 -- writes:  nothing

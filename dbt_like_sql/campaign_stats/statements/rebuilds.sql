@@ -1,4 +1,4 @@
--- purpose: how many campaigns wait for their rebuild, the longest for how many seconds, and how many fail
+-- purpose: how many campaigns wait for a rebuild, how many seconds the oldest has waited, and how many have failed
 -- grain:   one row
 -- reads:   headrace.campaign
 -- writes:  nothing

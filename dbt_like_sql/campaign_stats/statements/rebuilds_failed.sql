@@ -1,5 +1,5 @@
--- purpose: campaigns that could not be rebuilt: how often it was tried, when again, and why not
--- grain:   one row per campaign, those tried most first, at most `most`
+-- purpose: campaigns that could not be rebuilt: number of tries, time of the next try, and the error
+-- grain:   one row per campaign, the most tries first, at most `most`
 -- reads:   headrace.campaign
 -- writes:  nothing
 -- locks:   none

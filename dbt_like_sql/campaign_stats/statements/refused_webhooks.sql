@@ -1,9 +1,10 @@
--- purpose: parts of webhooks that the application's tables refused, for all that the provider sent them as it should
--- grain:   one row: how many, up to :most, and the reason of the latest
+-- purpose: webhook items that the application's tables refused although they were valid
+-- grain:   one row: how many, counted up to :most, and the reason of the latest
 -- reads:   headrace.webhook_reject
 -- writes:  nothing
 -- locks:   none
--- reasons that begin with a SQLSTATE
+--
+-- Only reasons that begin with a SQLSTATE.
 SELECT
     count(*) AS parts,
     (array_agg(r.reason ORDER BY r.last_at DESC))[1] AS latest

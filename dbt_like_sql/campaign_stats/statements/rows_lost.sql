@@ -1,4 +1,4 @@
--- purpose: frozen campaigns of which the source has fewer rows now than when they were frozen
+-- purpose: frozen campaigns that have fewer source rows now than when they were frozen
 -- grain:   one row per campaign: rows by table, then and now
 -- reads:   headrace.campaign_standing, and what source_row_counts reads
 -- writes:  nothing

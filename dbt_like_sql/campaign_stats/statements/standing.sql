@@ -1,5 +1,5 @@
--- purpose: campaigns as they stand: whether they exist, their state and version, and what an amendment of theirs waits for
--- grain:   one row per id given, in the order given; nulls where there is no such campaign
+-- purpose: where campaigns stand: whether they exist, their state and version, and the source rows of an amendment that awaits a decision
+-- grain:   one row per given id, in the given order; nulls if there is no such campaign
 -- reads:   campaigns_named, headrace.campaign_standing
 -- writes:  nothing
 -- locks:   none

@@ -1,6 +1,6 @@
--- purpose: parts of webhooks that were not taken in, by reason
--- grain:   one row per reason, the most frequent first, at most `most`; with how many reasons, items and deliveries there are in all
--- reads:   headrace.webhook_reject, 100,000 rows of it at most: a check is no place to read millions
+-- purpose: webhook items that were not taken in, by reason
+-- grain:   one row per reason, the most frequent first, at most `most`; with the totals of reasons, items and deliveries
+-- reads:   headrace.webhook_reject, at most 100,000 rows: a check should not read millions
 -- writes:  nothing
 -- locks:   none
 SELECT

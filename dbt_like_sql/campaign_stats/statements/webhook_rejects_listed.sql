@@ -1,5 +1,5 @@
--- purpose: parts of webhooks that were not taken in, for the terminal
--- grain:   one row per part, the newest first, at most `most`; the provider's notices only where `notices`
+-- purpose: webhook items that were not taken in, for the terminal
+-- grain:   one row per item, the newest first, at most `most`; the provider's notices only if `notices`
 -- reads:   headrace.webhook_reject
 -- writes:  nothing
 -- locks:   none

@@ -1,6 +1,6 @@
--- purpose: takes parts of webhooks in again, and says what came of them
--- grain:   one row: how many were stored, were there already, were suppressed by a trigger; and why others are refused again
--- reads:   nothing
+-- purpose: retries refused webhook items and reports what became of them
+-- grain:   one row: how many were stored, already there, or suppressed by a trigger; and why the others were refused again
+-- reads:   what retry_webhook_rejects reads
 -- writes:  what retry_webhook_rejects writes
 -- locks:   what retry_webhook_rejects locks
 SELECT

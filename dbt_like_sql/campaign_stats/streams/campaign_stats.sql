@@ -1,8 +1,8 @@
--- purpose: registers stream campaign_stats, which keeps the statistics; one shard: folds of a campaign exclude each other
+-- purpose: registers stream campaign_stats, which maintains the statistics; one shard, because folds of a campaign exclude each other
 -- grain:   one stream
--- reads:   nothing
--- writes:  headrace.stream, headrace.stream_cursor
--- locks:   the stream's row
+-- reads:   what register_stream reads
+-- writes:  what register_stream writes
+-- locks:   what register_stream locks
 SELECT headrace.register_stream(
     'campaign_stats', '{campaigns,send_queue,message_status_logs,messages}', 'headrace.campaign_stats_apply', 1,
     p_rebuild_step => 'headrace.rebuild_step', p_rebuilds_pending => 'headrace.rebuilds_pending',

@@ -1,4 +1,4 @@
--- purpose: how a message's outcome changes: what it counted as (old, null: nothing) and what it counts as now (new)
+-- purpose: how a message's outcome changes: what it counted as (old_*; null: not counted) and what it counts as now (new_*)
 -- grain:   one message
 -- reads:   nothing
 -- writes:  nothing

@@ -1,4 +1,4 @@
--- purpose: the columns of tables, to tell whether they are the example's
+-- purpose: the columns of tables, to tell whether they are the example's tables
 -- grain:   one row per table of :tables that is in :schema
 -- reads:   pg_class, pg_namespace, pg_attribute
 -- writes:  nothing

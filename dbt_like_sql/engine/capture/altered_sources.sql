@@ -1,5 +1,5 @@
--- purpose: which source tables are no longer as they were noted: what a worker asks now and then
--- grain:   one row per source that differs; problem: why it cannot be read, null: it can, and note_altered_source is to look at it
+-- purpose: source tables that are no longer as noted; workers ask this now and then
+-- grain:   one row per source that differs; problem: why it cannot be read; null: it can, and note_altered_source should look at it
 -- reads:   headrace.source, and what source_mark and source_problems read
 -- writes:  nothing
 -- locks:   none

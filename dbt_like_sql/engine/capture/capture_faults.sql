@@ -1,11 +1,11 @@
--- purpose: where capture is not as capture_table made it; found in the catalog, before anything is written
--- grain:   one row per fault: source, what is wrong, operation (null: all) and relation it concerns; orchestration/engine/capture.py words it
--- reads:   headrace.source (what capture_table noted), pg_trigger, pg_proc, pg_subscription_rel
+-- purpose: where capture is no longer as capture_table made it, according to the catalog
+-- grain:   one row per fault: source, fault, operation (null: all) and relation; orchestration/engine/capture.py puts it into words
+-- reads:   headrace.source (as capture_table noted it), headrace.stream, headrace.installation, pg_class, pg_trigger, pg_proc, pg_subscription_rel
 -- writes:  nothing
 -- locks:   none
 --
--- missed: whether changes may have gone unseen. A partition that lacks its TRUNCATE trigger missed none while its rows lie
--- where they were put first. What became of tables and columns says source_problems.
+-- missed: changes may have gone unseen. A partition without its TRUNCATE trigger has missed none while its rows are still in their
+-- first file. Tables and columns that changed are the business of source_problems.
 CREATE OR REPLACE FUNCTION headrace.capture_faults(p_sources text[] DEFAULT NULL)
 RETURNS TABLE (
     source text, fault text, op text, relation regclass, table_name text, found text, missed boolean
@@ -16,7 +16,7 @@ SET jit = off -- compiling the plan takes seconds, running it milliseconds
 AS $$
     WITH root AS MATERIALIZED (
         SELECT s.source, n.source IS NOT NULL AS noted, n.triggers, n.functions, n.schema_name, n.table_name, (
-            -- not by to_regclass, which demands a right on the application's schema
+            -- to_regclass would need a right on the application's schema
             SELECT c.oid FROM pg_class c INNER JOIN pg_namespace m ON m.oid = c.relnamespace
             WHERE m.nspname = n.schema_name AND c.relname = n.table_name AND c.relkind IN ('r', 'p')
         ) AS relid
@@ -62,7 +62,7 @@ AS $$
                     OR g.tgparentid = 0 AND obj_description(g.oid, 'pg_trigger') IS DISTINCT FROM 'headrace ' || (t.triggers ->> o.op)
                     THEN 'differs'
             END AS fault,
-            -- as CREATE TABLE numbers it; TRUNCATE, like a rewrite, takes another number
+            -- relfilenode as CREATE TABLE sets it; TRUNCATE or a rewrite changes it
             g.oid IS NULL AND o.op = 'truncate' AND t.relid <> t.root AND (SELECT c.relfilenode = c.oid FROM pg_class c WHERE c.oid = t.relid) AS fresh
         FROM target t
         INNER JOIN operation o ON o.source = t.source

@@ -1,5 +1,5 @@
--- purpose: what a trigger function does, in a word: body, whose rights it has, settings; another one where any of it was changed
--- grain:   one function
+-- purpose: identifies what a trigger function does: changes with its body, its SECURITY DEFINER or its settings
+-- grain:   one function; an md5
 -- reads:   pg_proc
 -- writes:  nothing
 -- locks:   none

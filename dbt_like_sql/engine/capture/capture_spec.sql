@@ -1,17 +1,16 @@
--- purpose: what a domain wants captured of a source table, checked; capture_table makes one set of triggers of all domains' specs
+-- purpose: checks and returns what a domain wants captured of a source table; capture_table combines all domains' specs into one set of triggers
 -- grain:   one object per domain and table
 -- reads:   pg_attribute
 -- writes:  nothing
 -- locks:   none
 --
--- p_keys are logged with every change, old and new. p_left are columns whose old values matter only where a row leaves
--- them behind: logged by an UPDATE that changes one of them, and by DELETE (building JSON is a third of a change's cost).
--- p_only_column, p_only_value: rows that were and are others are nobody's business. p_reads are columns that are read of the table
--- although nobody watches them; p_others those that only something else than streams reads: they are noted as a source of their
--- own, '<source> others', and pause no stream.
+-- p_keys: columns logged with every change, old and new values. p_left: columns whose old values matter only if a row leaves them
+-- behind; logged by DELETE, and by an UPDATE that changes one of them (building JSON is a third of a change's cost).
+-- p_only_column, p_only_value: only rows that have this value, before or after the change, are captured. p_reads: columns that are
+-- read but not watched. p_others: columns that no stream reads; they are noted as a separate source, '<source> others', and pause no stream.
 --
--- This is the least that is logged: where another domain wants more of the table, a change has more values, and there are
--- more changes. A handler therefore reads from op and from values what happened, never from whether there are any.
+-- A spec is a minimum: if another domain wants more of the table, changes carry more values, and there are more changes. A handler
+-- must therefore rely on op and the values, never on whether a change or a value is present.
 CREATE OR REPLACE FUNCTION headrace.capture_spec(
     p_table regclass,
     p_entity name,

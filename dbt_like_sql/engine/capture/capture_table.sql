@@ -1,16 +1,16 @@
 -- purpose: installs change capture on one source table: trigger functions generated from what the domains want of it, and their triggers
--- grain:   one call per captured table; idempotent: triggers without a fault (capture_faults) are left alone, without a lock
--- reads:   pg_class, pg_trigger, pg_subscription_rel, capture_faults, headrace.source
+-- grain:   one call per captured table; idempotent: triggers without a fault (capture_faults) are neither changed nor locked
+-- reads:   pg_class, pg_attribute, pg_type, pg_trigger, pg_subscription_rel, capture_faults, headrace.source
 -- writes:  functions headrace.capture_<source>_<op>, triggers "!headrace_<op>" ('!' fires first), headrace.source
--- locks:   SHARE ROW EXCLUSIVE on the table, only where a trigger is missing or differs
+-- locks:   SHARE ROW EXCLUSIVE on the table, only if a trigger is missing or differs; ACCESS EXCLUSIVE on tables that lose their triggers
 --
--- p_specs: by domain what capture_spec made; capture_union says what is captured then. made: how many triggers were made. missed: the
--- domains for which changes may have gone unseen until now.
+-- p_specs: the result of capture_spec by domain; capture_union combines them. made: how many triggers were made. missed: domains for
+-- which changes may have gone unseen until now.
 --
--- An application may alter its table as it likes: nothing here depends on its columns, and no write fails. A row trigger
--- reads its row in a block of its own, before anything is written (a subtransaction without an id, half a microsecond), and
--- what it cannot read goes to log_change_anew. A statement trigger finds a column in the row or, where the table no longer has
--- it, in what stands one level further out: a column of that name and of type headrace.missing. Such a row is logged as X.
+-- An application may alter its table at will: nothing here depends on its columns, and no write fails. A row trigger reads its row in
+-- a block with an exception handler, before anything is written (a subtransaction without an id, half a microsecond); rows it cannot
+-- read go to log_change_anew. A statement trigger finds a column in the row or, if the table no longer has it, one query level further
+-- out, where a column of that name has type headrace.missing. Such a row is logged as X.
 CREATE OR REPLACE FUNCTION headrace.capture_table(p_source text, p_specs jsonb, OUT made integer, OUT missed text[])
 LANGUAGE plpgsql
 SET search_path = pg_catalog, headrace, pg_temp
@@ -30,12 +30,12 @@ DECLARE
         OR EXISTS (SELECT FROM pg_subscription_rel s WHERE s.srrelid = v_table);
     v_ops constant text[] := ARRAY['insert', 'update', 'delete', 'truncate'];
     v_columns constant text := 'source, op, entity_id, scope, data, cause';
-    -- Of bounded length, for any session may set it.
+    -- Cut to 200 characters, because any session may set it.
     v_cause constant text := 'left(NULLIF(current_setting(''headrace.cause'', true), ''''), 200)';
     v_read constant name[] := ARRAY(SELECT DISTINCT c FROM unnest(v_entity || v_keys || v_watch || v_left || ARRAY(SELECT jsonb_array_elements_text(v_all -> 'reads'))::name[] || v_scope || v_only_column) c
         WHERE c IS NOT NULL);
     v_others constant text[] := ARRAY(SELECT o FROM jsonb_array_elements_text(v_all -> 'others') o WHERE o <> ALL (v_read));
-    -- $row$ is what a row is called. Times by way of JSON, which writes them in ISO whatever the session's DateStyle says.
+    -- $row$ stands for the row's name. Times go through JSON, which writes ISO whatever the session's DateStyle.
     v_pairs constant text := (
         SELECT string_agg(format(CASE t.typcategory WHEN 'D' THEN '%L, to_jsonb($row$%I) #>> ''{}''' ELSE '%L, $row$%I::text' END, k, k), ', ' ORDER BY n)
         FROM unnest(v_keys || v_left) WITH ORDINALITY u (k, n)
@@ -46,18 +46,18 @@ DECLARE
     v_spec constant jsonb := v_all - '{table,reads,others}'::text[];
     v_before headrace.source;
     v_op text;
-    v_row text;  -- NEW, OLD, or nothing, for a statement trigger's rows are read by bare names
+    v_row text;  -- NEW. or OLD.; empty for statement triggers, which read columns by bare names
     v_used name[];
     v_data text;
     v_body text;
     v_trigger text;
     v_triggers jsonb := '{}';
-    v_prints jsonb := '{}';  -- what each trigger, and what an UPDATE's watches, are known again by
+    v_prints jsonb := '{}';  -- md5 of each trigger's definition, with an UPDATE's watched columns
     v_functions jsonb := '{}';
     v_target regclass;
 BEGIN
     made := 0;
-    -- What is found only now is younger than what migrate looked for.
+    -- Faults that appeared after migrate looked for them.
     missed := CASE WHEN EXISTS (SELECT FROM headrace.capture_faults(ARRAY[p_source]) f WHERE f.missed)
         THEN ARRAY(SELECT jsonb_object_keys(p_specs)) ELSE '{}' END;
     SELECT * INTO v_before FROM headrace.source s WHERE s.source = p_source;
@@ -140,7 +140,7 @@ BEGIN
             v_op, headrace.capture_fingerprint(format('headrace.%I()', 'capture_' || p_source || '_' || v_op)::regprocedure));
     END LOOP;
 
-    -- A domain that wants the same as before has missed nothing by what others want.
+    -- A domain that wants the same as before misses nothing when others want more.
     missed := ARRAY(
         SELECT unnest(missed)
         UNION
@@ -156,8 +156,8 @@ BEGIN
         DELETE FROM headrace.source s WHERE s.source = p_source || ' others';
     END IF;
 
-    -- TRUNCATE of a partition does not fire its parent's trigger: every leaf bears its own. Row triggers reach the leaves by
-    -- themselves, also when they are made anew because one of them was disabled there.
+    -- TRUNCATE of a partition does not fire its parent's trigger: every partition has its own. PostgreSQL clones row triggers to
+    -- partitions, also when they are replaced because one of the clones was disabled.
     FOR v_op, v_target IN
         WITH fault AS MATERIALIZED (
             SELECT f.op, f.relation FROM headrace.capture_faults(ARRAY[p_source]) f WHERE f.fault <> 'function'  -- mended by now

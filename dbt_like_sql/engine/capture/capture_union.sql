@@ -1,11 +1,11 @@
--- purpose: one spec by which everything is captured that several domains want of a source table
--- grain:   one object, like those of capture_spec; of a single spec: that one
+-- purpose: combines several domains' specs of a source table into one that captures all they want
+-- grain:   one object, like those of capture_spec; a single spec stays as it is
 -- reads:   nothing
 -- writes:  nothing
 -- locks:   none
 --
--- Columns are joined; where the domains want different rows, all are captured. Where one has columns for every change and another
--- those that a row leaves, all of them are logged with every change.
+-- Column lists are merged. If the domains want different rows, all rows are captured. If one domain has p_keys and another p_left,
+-- the columns of both are logged with every change.
 CREATE OR REPLACE FUNCTION headrace.capture_union(p_source text, p_specs jsonb) RETURNS jsonb
 LANGUAGE plpgsql IMMUTABLE
 SET search_path = pg_catalog, headrace, pg_temp

@@ -1,8 +1,8 @@
--- purpose: captures a source table no longer: takes away its triggers, wherever they are by now, and what they call
--- grain:   one source; how many triggers there were
+-- purpose: stops capturing a source table: drops its triggers, even those on other tables by now, and the functions they call
+-- grain:   one source; the number of triggers dropped
 -- reads:   pg_trigger, pg_proc
 -- writes:  drops triggers "!headrace_<op>" and functions headrace.capture_<source>_<op>; headrace.source
--- locks:   ACCESS EXCLUSIVE on the table
+-- locks:   ACCESS EXCLUSIVE on the tables that have the triggers
 CREATE OR REPLACE FUNCTION headrace.drop_capture(p_source text) RETURNS integer
 LANGUAGE plpgsql
 SET search_path = pg_catalog, headrace, pg_temp

@@ -1,11 +1,11 @@
--- purpose: logs a change whose row a capture function could not read as it is used to: by the names of its columns, or as not readable
--- grain:   one change of one row; p_spec: entity, scope, keys, left, watch, only_column, only_value of the source, as capture_table has them
+-- purpose: logs a change whose row a capture function could not read as planned: by column name, or as unreadable
+-- grain:   one change of one row; p_spec: the source's entity, scope, keys, left, watch, only_column, only_value, as capture_table has them
 -- reads:   nothing
 -- writes:  headrace.change_log
 -- locks:   none
 --
--- Two reasons bring a row here. A session has planned for a column's old type: the row is read all the same. Or a column is
--- gone: then nobody knows what changed, and one X a transaction stands for the whole table.
+-- There are two causes. Either the session still has a plan for a column's old type: the row is read all the same. Or a column is
+-- gone: then nobody knows what changed, and a single X per transaction stands for the whole table.
 CREATE OR REPLACE FUNCTION headrace.log_change_anew(
     p_source text, p_op "char", p_old jsonb, p_new jsonb, p_spec jsonb, p_cause text
 ) RETURNS void

@@ -1,11 +1,11 @@
--- purpose: after a source table changed without a trigger (ALTER, partitions that came or went): queues what may count differently
--- grain:   one source; how much was queued. Nothing where it cannot be read, is as it was, or others are at it
--- reads:   headrace.source, headrace.stream, the catalog
+-- purpose: queues a rebuild of what may count differently after a table changed without firing triggers (ALTER, partitions added or removed)
+-- grain:   one source; how much was queued; 0 if the table cannot be read, is unchanged, or another session is at it
+-- reads:   headrace.source, headrace.stream, pg_class, source_problems, source_columns, source_parts, source_storage
 -- writes:  headrace.source, and what the streams' rebuild_all and rows_left write
 -- locks:   its row in headrace.source (SKIP LOCKED), and what rebuild_all and rows_left lock
 --
--- A column counts as changed where it is another one, or was altered and the rows were written anew since they were noted:
--- a default, a NOT NULL, a rename there and back leave the rows alone. What came empty can have changed nothing.
+-- A column counts as changed if another column has taken its name, or if it was altered and the rows were rewritten since they were
+-- noted: a default, NOT NULL, or a rename there and back leave rows alone. A new partition that is empty has changed nothing.
 CREATE OR REPLACE FUNCTION headrace.note_altered_source(p_source text) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, headrace, pg_temp

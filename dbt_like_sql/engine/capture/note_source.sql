@@ -1,4 +1,4 @@
--- purpose: notes a source table as it is now: columns that are read, partitions, where its rows lie
+-- purpose: records the present state of a source table: the columns that are read, its partitions, the files that hold its rows
 -- grain:   one source
 -- reads:   pg_class, pg_attribute, pg_inherits
 -- writes:  headrace.source

@@ -1,5 +1,5 @@
--- purpose: the columns of a table that are there, as they are noted: number, type (collation and generation with it), version
--- grain:   one object: {name: {number, type, written, version}}; written: the type as SQL names it
+-- purpose: the given columns that a table has: number, type (with collation and generation) and catalog version of each
+-- grain:   one object: {name: {number, type, written, version}}; written: the type as SQL spells it
 -- reads:   pg_attribute
 -- writes:  nothing
 -- locks:   none

@@ -1,12 +1,12 @@
--- purpose: keeps whatever reads a source table from reading one that is not as migrate saw it
--- grain:   one source; true, or an error that says what is wrong and what mends it
--- reads:   source_problems
+-- purpose: keeps queries from reading a source table that is not as migrate found it
+-- grain:   one source; true, or an error with the problem and its remedy
+-- reads:   headrace.source, source_mark, source_problems
 -- writes:  nothing
 -- locks:   none
 --
--- IMMUTABLE on purpose, though it reads the catalog: with a constant argument it is computed when a statement is planned,
--- costs nothing when it runs, and is computed anew after each ALTER of the table, for that makes the plan invalid. Before
--- anything of a changed column is run: a cast or operator of the application's would have the rights of our functions.
+-- IMMUTABLE on purpose, although it reads the catalog: with a constant argument it is computed when a statement is planned and costs
+-- nothing at run time. Each ALTER of the table invalidates the plan, so it is computed again before anything touches a changed
+-- column: a cast or operator of the application would run with the rights of our functions.
 CREATE OR REPLACE FUNCTION headrace.source_holds(p_source text) RETURNS boolean
 LANGUAGE plpgsql IMMUTABLE SECURITY DEFINER
 SET search_path = pg_catalog, headrace, pg_temp

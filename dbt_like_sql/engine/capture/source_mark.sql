@@ -1,11 +1,11 @@
--- purpose: a source table at a glance: which relation bears its name, the columns that are read, its partitions, who may read it
--- grain:   one text, another one where any of it changed; null where no table has the name
+-- purpose: the state of a source table as a short text: the relation with its name, the columns that are read, its partitions, its rights
+-- grain:   one text, which changes if any of these change; null if no table has the name
 -- reads:   pg_class, pg_namespace, pg_attribute, pg_policy, pg_inherits
 -- writes:  nothing
 -- locks:   none
 --
--- A column's row version (xmin) tells an ALTER that left no other trace. By name and not by to_regclass, which demands a
--- right on the application's schema. In PL/pgSQL, which keeps its plan in the session.
+-- A column's row version (xmin) reveals an ALTER that left no other trace. The table is looked up by name, because to_regclass needs
+-- a right on the application's schema. PL/pgSQL, because it keeps its plan for the session.
 CREATE OR REPLACE FUNCTION headrace.source_mark(p_schema name, p_table name, p_columns text[]) RETURNS text
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, headrace, pg_temp

@@ -1,8 +1,8 @@
--- purpose: the relations that a table's rows lie in besides itself: its partitions, or tables that inherit from it, at any depth
--- grain:   one array of oids, in order; empty where there are none
+-- purpose: the relations that hold a table's rows besides itself: its partitions or inheriting tables, at any depth
+-- grain:   one sorted array of oids; empty if there are none
 -- reads:   pg_inherits
 -- writes:  nothing
--- locks:   none: pg_partition_tree would lock each partition, and wait for who alters one
+-- locks:   none; pg_partition_tree would lock each partition and wait for sessions that alter one
 CREATE OR REPLACE FUNCTION headrace.source_parts(p_table oid) RETURNS oid[]
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, headrace, pg_temp

@@ -1,11 +1,11 @@
--- purpose: what of the source tables can no longer be read as migrate saw it, in sentences, each with what mends it
--- grain:   one row per table or column; none: everything can be read. p_sources: null: all that are captured
--- reads:   headrace.source, pg_class, pg_attribute, pg_policy
+-- purpose: source tables and columns that can no longer be read as migrate found them, in sentences, each with its remedy
+-- grain:   one row per table or column; no rows: everything can be read. p_sources null: all captured sources
+-- reads:   headrace.source, pg_class, pg_namespace, pg_attribute, pg_policy, pg_roles
 -- writes:  nothing
 -- locks:   none
 --
--- What reads such a table is paused: streams (stream_poll), and by source_holds all that reads it by a stg_ function. fault is
--- gone, replaced, denied, hidden, no column, or type; found is the column's or table's new name, or the type it has now.
+-- Whatever reads such a table is paused: streams by stream_poll, everything that uses a stg_ function by source_holds. fault is gone,
+-- replaced, denied, hidden, no column, or type; found is the new name of the table or column, or the column's present type.
 CREATE OR REPLACE FUNCTION headrace.source_problems(p_sources text[] DEFAULT NULL)
 RETURNS TABLE (source text, column_name text, fault text, found text, what text, remedy text)
 LANGUAGE sql STABLE SECURITY DEFINER
@@ -53,7 +53,7 @@ AS $$
     FROM place p CROSS JOIN owner o
     WHERE p.named = p.relid AND NOT (has_table_privilege(o.oid, p.relid, 'SELECT') AND has_schema_privilege(o.oid, p.namespace, 'USAGE'))
     UNION ALL
-    -- To be seen whole, a table needs a policy that shows all rows and none that takes some away.
+    -- All rows are visible only with a permissive policy that shows all, and no restrictive one that hides some.
     SELECT
         p.source, NULL, 'hidden', o.rolname,
         format('row-level security hides rows of table %s from role %s: what reads it is paused', p.table_name, o.rolname), 'headrace migrate'

@@ -1,5 +1,5 @@
--- purpose: where the rows of a table and its partitions lie: another text where an ALTER or anything else has written them anew
--- grain:   one table
+-- purpose: identifies the files that hold a table's rows, partitions included; changes if an ALTER or anything else rewrites them
+-- grain:   one table; an md5
 -- reads:   pg_class
 -- writes:  nothing
 -- locks:   none

@@ -1,14 +1,14 @@
--- purpose: makes the change log's partition of one UTC day, standalone first, then attached, where no writer can be in the way
--- grain:   one partition
--- reads:   headrace.change_log_default, where it is small
--- writes:  headrace.change_log_<yyyymmdd>; true where it was made; false where it was there, or its day is DEFAULT's
--- locks:   SHARE UPDATE EXCLUSIVE on change_log, ACCESS EXCLUSIVE on change_log_default; for a day that has begun also on
+-- purpose: creates a UTC day's partition of the change log: as a separate table first, then attached without getting in a writer's way
+-- grain:   one partition; true if it was created, false if it exists or its day stays in DEFAULT
+-- reads:   pg_constraint, headrace.change_log_default if that is small
+-- writes:  headrace.change_log_<yyyymmdd>
+-- locks:   SHARE UPDATE EXCLUSIVE on change_log, ACCESS EXCLUSIVE on change_log_default; for a day that has begun or is about to, also on
 --          change_log. Given up after 80 and 20 ms; held for an instant
 --
--- A row finds its partition before its writer waits for the lock on it. So a partition is attached beside writers only for a
--- day that nobody can be routed to yet; today's needs all writers gone for an instant. And ATTACH reads DEFAULT under its
--- exclusive lock, unless a CHECK says that the day is not in it: where DEFAULT is large it must be fenced
--- (fence_change_log_default), and a day that has begun stays DEFAULT's.
+-- A row is routed to its partition before its writer waits for the partition's lock. So attaching beside writers is safe only for a
+-- day that nobody can be routed to yet; for today all writers must be kept out for an instant. ATTACH also scans DEFAULT under its
+-- exclusive lock unless a CHECK excludes the day: a large DEFAULT must be fenced (fence_change_log_default), and a day that has begun
+-- stays in DEFAULT.
 CREATE OR REPLACE FUNCTION headrace.add_change_log_partition(p_day date) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, headrace, pg_temp
@@ -27,7 +27,7 @@ BEGIN
         RAISE EXCEPTION 'the change log has no partition for %: only for days at most 31 days from today', p_day
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
-    -- What ATTACH takes below, but before looking: of two that make the partition at once, one waits and then finds it.
+    -- ATTACH takes this lock below. Taken before we look, so that of two sessions one waits and then finds the partition.
     LOCK TABLE ONLY headrace.change_log IN SHARE UPDATE EXCLUSIVE MODE;
     IF to_regclass('headrace.' || v_name) IS NOT NULL THEN
         RETURN false;
@@ -41,7 +41,7 @@ BEGIN
     END IF;
     BEGIN
         EXECUTE format('CREATE TABLE headrace.%I (LIKE headrace.change_log INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING INDEXES)', v_name);
-        -- Without a key: a publication of all tables would otherwise refuse to move or delete its rows.
+        -- It has no key: under a publication of all tables its rows could otherwise not be moved or deleted.
         EXECUTE format('ALTER TABLE headrace.%I REPLICA IDENTITY FULL', v_name);
         EXECUTE format('ALTER TABLE headrace.%I ADD CONSTRAINT %I CHECK (changed_at >= %L AND changed_at < %L)', v_name, v_name || '_day', v_from, v_to);
         IF v_near THEN

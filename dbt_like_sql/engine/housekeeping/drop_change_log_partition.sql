@@ -1,11 +1,11 @@
--- purpose: drops the change log's partition of one UTC day once no stream needs it; a stream idle past p_lost_after is marked lost instead of holding it
--- grain:   one partition
+-- purpose: drops a UTC day's partition of the change log once no stream needs it; a stream idle longer than p_lost_after is marked lost instead
+-- grain:   one partition; returns dropped, needed or gone
 -- reads:   the partition, headrace.stream_cursor, headrace.installation
--- writes:  drops headrace.change_log_<yyyymmdd>; stream_cursor.state; answers dropped, needed or gone
--- locks:   ACCESS EXCLUSIVE on change_log and the partition, given up after 80 and 20 ms: what writers wait for
+-- writes:  drops headrace.change_log_<yyyymmdd>; stream_cursor.state
+-- locks:   the cursors' rows, then ACCESS EXCLUSIVE on change_log (each given up after 80 ms) and the partition (after 20 ms): writers wait
 --
--- Whatever is asked for, nothing goes that is younger than the retention that migrate noted, and no stream is lost earlier
--- than after the time that it noted.
+-- Whatever the caller asks for, no partition within the retention that migrate noted is dropped, and no stream is marked lost before
+-- the time that migrate noted.
 CREATE OR REPLACE FUNCTION headrace.drop_change_log_partition(p_day date, p_lost_after interval) RETURNS text
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, headrace, pg_temp
@@ -23,9 +23,9 @@ BEGIN
     IF v_end >= now() - headrace.noted_interval('change_retention_seconds') THEN
         RETURN 'needed';
     END IF;
-    -- Cursors first, as a step does; then the log; then, in new statements, what is needed: a transaction from before
-    -- midnight may have committed into the partition while we waited. With the log itself nobody has a partition of it
-    -- but autovacuum, and who read the partition by name: these are not waited for long, for now everybody waits for us.
+    -- Cursors first, as a step does; then the log; then, in new statements, the check: a transaction from before
+    -- midnight may have committed into the partition while we waited. Once we hold the log, only autovacuum and
+    -- sessions that named the partition can hold it: we wait only briefly for them, because now all writers wait for us.
     PERFORM FROM headrace.stream_cursor ORDER BY stream, shard FOR UPDATE;
     LOCK TABLE ONLY headrace.change_log IN ACCESS EXCLUSIVE MODE;
     PERFORM set_config('lock_timeout', '20ms', true);

@@ -1,11 +1,11 @@
--- purpose: deletes from the change log's DEFAULT partition what is past its retention and read by every stream
--- grain:   the next p_limit changes after p_after, by pos; how many went, and where to go on: null where nothing there is old
+-- purpose: deletes changes from the change log's DEFAULT partition that are past retention and that every stream has read
+-- grain:   the next p_limit changes after p_after, by pos; how many were deleted, and the pos to continue after; null if none of them is old
 -- reads:   headrace.stream_cursor, headrace.installation
--- writes:  headrace.change_log_default; stream_cursor.state: a stream that has not read what is older than p_lost_after is lost
--- locks:   the rows, and cursors that are marked lost
+-- writes:  headrace.change_log_default; stream_cursor.state: a stream that has not read changes older than p_lost_after is marked lost
+-- locks:   the deleted rows, and cursors that are marked lost
 --
--- What drop_change_log_partition does with a whole day. Cursors are not locked for it: they only move on, so what one has
--- read it has read.
+-- Does what drop_change_log_partition does with a whole day. It need not lock cursors: they only move forward, and what one has read
+-- stays read.
 CREATE OR REPLACE FUNCTION headrace.expire_default_changes(
     p_retention interval, p_lost_after interval, p_after bigint DEFAULT 0, p_limit integer DEFAULT 10000,
     OUT deleted bigint, OUT last_pos bigint

@@ -1,6 +1,6 @@
--- purpose: the UTC days whose partition of the change log is past its retention
+-- purpose: UTC days whose change log partition is past its retention
 -- grain:   one row per day, oldest first
--- reads:   pg_inherits
+-- reads:   pg_inherits, pg_class
 -- writes:  nothing
 -- locks:   none
 CREATE OR REPLACE FUNCTION headrace.expired_change_log_days(p_retention interval) RETURNS SETOF date

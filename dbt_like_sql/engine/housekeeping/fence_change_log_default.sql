@@ -1,11 +1,11 @@
--- purpose: promises that a large DEFAULT partition has no change of the coming days p_first to p_last, so that ATTACH need not read it
--- grain:   one fence, a CHECK not yet valid and a trigger that keeps it from refusing anybody; answers fenced, small (none is needed) or busy
--- reads:   pg_constraint
+-- purpose: guarantees that a large DEFAULT partition gets no changes of the days p_first to p_last, so that ATTACH need not scan it
+-- grain:   one fence: a CHECK that is NOT VALID yet, and a trigger so that it refuses no write; returns fenced, small (none needed) or busy
+-- reads:   pg_constraint, default_is_large
 -- writes:  constraint fence_<first>_<end> and trigger fence of change_log_default
 -- locks:   ACCESS EXCLUSIVE on change_log_default, given up after 80 ms; held for an instant
 --
--- In this order, each a transaction of its own: fence_change_log_default, validate_default_fence, add_change_log_partition
--- for each day, remove_default_fence. Whoever keeps house next removes a fence that was left.
+-- The steps, each in its own transaction: fence_change_log_default, validate_default_fence, add_change_log_partition for each day,
+-- remove_default_fence. A fence that was left behind is removed by the next housekeeping.
 CREATE OR REPLACE FUNCTION headrace.fence_change_log_default(p_first date, p_last date) RETURNS text
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, headrace, pg_temp
@@ -28,7 +28,7 @@ BEGIN
     END IF;
     LOCK TABLE headrace.change_log_default IN ACCESS EXCLUSIVE MODE;
     IF EXISTS (SELECT FROM pg_constraint WHERE conrelid = 'headrace.change_log_default'::regclass AND starts_with(conname::text, 'fence_')) THEN
-        RETURN 'busy';  -- somebody else's
+        RETURN 'busy';  -- another session's fence
     END IF;
     EXECUTE format(
         'CREATE TRIGGER fence BEFORE INSERT ON headrace.change_log_default FOR EACH ROW EXECUTE FUNCTION headrace.keep_before_fence(%s, %s)',

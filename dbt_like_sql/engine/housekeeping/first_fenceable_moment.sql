@@ -1,4 +1,4 @@
--- purpose: from when on no writer can be at work on a change yet: ten minutes from now, for clocks are set
+-- purpose: the first moment that no writer can be using yet: ten minutes from now, because clocks may be adjusted
 -- grain:   one moment
 -- reads:   the clock
 -- writes:  nothing

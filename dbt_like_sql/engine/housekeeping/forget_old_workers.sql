@@ -1,8 +1,8 @@
--- purpose: removes the rows of workers not heard of for a day
--- grain:   one call; the number of rows removed
+-- purpose: deletes the rows of workers that have not reported for a day
+-- grain:   one call; the number of rows deleted
 -- reads:   headrace.worker
 -- writes:  headrace.worker
--- locks:   rows removed
+-- locks:   the rows it deletes
 CREATE OR REPLACE FUNCTION headrace.forget_old_workers() RETURNS bigint
 LANGUAGE sql SECURITY DEFINER
 SET search_path = pg_catalog, headrace, pg_temp

@@ -1,10 +1,10 @@
--- purpose: trigger of a fenced DEFAULT: a change of fenced days is taken in as one of the moment before them, not refused
+-- purpose: trigger of a fenced DEFAULT: a change of the fenced days is stored just before them, not refused
 -- grain:   one row of change_log_default
--- reads:   the trigger's arguments: where the fence begins and ends, in seconds, which every session reads alike
+-- reads:   the trigger's arguments: beginning and end of the fence in epoch seconds, which do not depend on session settings
 -- writes:  changed_at of the row
 -- locks:   none
 --
--- Such a change comes only where whoever put the fence up died, and nobody took it away before its first day began.
+-- Such a change comes only if the session that put up the fence died, and nobody removed it before its first day began.
 CREATE OR REPLACE FUNCTION headrace.keep_before_fence() RETURNS trigger
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp

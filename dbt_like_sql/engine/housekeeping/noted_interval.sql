@@ -1,5 +1,5 @@
--- purpose: a span of time as migrate noted it from its settings
--- grain:   one name of headrace.installation, in seconds; nothing noted is no time at all
+-- purpose: a time span from the settings, as migrate noted it
+-- grain:   one name of headrace.installation, in seconds; zero if nothing is noted
 -- reads:   headrace.installation
 -- writes:  nothing
 -- locks:   none

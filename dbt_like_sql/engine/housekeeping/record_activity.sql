@@ -1,4 +1,4 @@
--- purpose: adds to what was changed of an asset, per partition day, for the sensor stream_backlog to report
+-- purpose: adds to the count of changed rows per asset and partition day, which sensor stream_backlog reports
 -- grain:   one row per asset and UTC day
 -- reads:   nothing
 -- writes:  headrace.activity

@@ -1,8 +1,8 @@
--- purpose: takes the fence of the change log's DEFAULT partition away, also one that somebody left who died
+-- purpose: removes the fence of the change log's DEFAULT partition, even one that a crashed session left behind
 -- grain:   the fence; whether there was one
 -- reads:   pg_constraint, pg_trigger
 -- writes:  drops constraint fence_<first>_<end> and trigger fence of change_log_default
--- locks:   ACCESS EXCLUSIVE on change_log_default where there is one, given up after 80 ms; held for an instant
+-- locks:   ACCESS EXCLUSIVE on change_log_default if there is one, given up after 80 ms; held for an instant
 CREATE OR REPLACE FUNCTION headrace.remove_default_fence() RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, headrace, pg_temp

@@ -1,5 +1,5 @@
--- purpose: what the change log's DEFAULT partition holds: changes of days that had no partition of their own
--- grain:   one row per UTC day; of more than 100,000 changes the oldest: then more is true
+-- purpose: changes in the change log's DEFAULT partition: those of days without their own partition
+-- grain:   one row per UTC day, from the oldest 100,000 changes; more: there are more than that
 -- reads:   headrace.change_log_default
 -- writes:  nothing
 -- locks:   none

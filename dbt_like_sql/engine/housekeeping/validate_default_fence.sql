@@ -1,8 +1,8 @@
--- purpose: reads a fenced DEFAULT partition, beside its writers, and finds that the fence holds
--- grain:   the fence; true where it holds, false where DEFAULT has changes of its days, or there is none
--- reads:   headrace.change_log_default, as a whole
+-- purpose: scans a fenced DEFAULT partition, without blocking writers, and validates the fence
+-- grain:   the fence; true if it holds, false if DEFAULT has changes of its days or there is no fence
+-- reads:   pg_constraint, all of headrace.change_log_default
 -- writes:  marks the constraint valid
--- locks:   SHARE UPDATE EXCLUSIVE on change_log_default: writers go on
+-- locks:   SHARE UPDATE EXCLUSIVE on change_log_default, which writers do not wait for
 CREATE OR REPLACE FUNCTION headrace.validate_default_fence() RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, headrace, pg_temp

@@ -1,4 +1,4 @@
--- purpose: says that a worker lives, and what it has done
+-- purpose: records that a worker is alive, and what it has done
 -- grain:   one worker
 -- reads:   nothing
 -- writes:  headrace.worker

@@ -1,11 +1,11 @@
--- purpose: what of schema headrace has another owner than it should, and the statement that hands it over
--- grain:   one row per object, the schema first: what it is called, whose it is to be, the statement
+-- purpose: objects of schema headrace with the wrong owner, and the statement that changes each one's owner
+-- grain:   one row per object, the schema first: its name, its proper owner, the statement
 -- reads:   pg_namespace, pg_class, pg_proc, pg_type, pg_depend, pg_roles
 -- writes:  nothing
 -- locks:   none; the statements: ACCESS EXCLUSIVE on Headrace's own tables
 --
--- All is headrace_owner's, but for the functions that run the application's code, or see more than it: those belong to
--- roles with that one right.
+-- headrace_owner owns everything, except functions that run the application's code or see more than it may: each of these belongs to a
+-- role with only that right.
 WITH known AS (
     SELECT n.oid AS schema_id, n.nspowner FROM pg_namespace AS n
     WHERE n.nspname = 'headrace'

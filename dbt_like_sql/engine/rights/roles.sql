@@ -1,15 +1,15 @@
--- purpose: the cluster's roles that Headrace needs, and what the role that runs migrate needs of them; for a superuser, once
--- grain:   one statement; headrace_owner, _capture, _ingest, _monitor act in the database, _reader, _app, _worker are for logins
+-- purpose: creates the cluster roles that Headrace needs, and grants them to the role that runs migrate; a superuser runs it once
+-- grain:   one statement; headrace_owner, _capture, _ingest, _monitor act in the database; _reader, _app, _worker are for logins
 -- reads:   pg_roles
--- writes:  roles that are missing, memberships that are missing
+-- writes:  missing roles, missing memberships
 -- locks:   none
 --
--- None of them may log in, and none has more than it needs. headrace_owner owns schema headrace and reads the application's
--- tables. headrace_capture may only add to the change log, headrace_ingest only insert what webhooks bring: these two run
--- the application's own code, its casts and triggers. headrace_monitor sees since when others write.
+-- None of them may log in, and none has more than it needs. headrace_owner owns schema headrace and reads the application's tables.
+-- headrace_capture may only add to the change log, headrace_ingest may only insert what webhooks bring: these two run the
+-- application's own code, its casts and triggers. headrace_monitor sees how long other sessions have been writing.
 DO $headrace$
 DECLARE
-    -- first: nothing that somebody put into a schema of the path is called
+    -- first, so that nothing planted in a schema of the path is called
     v_path constant text := pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
     v_migrator constant name := {{ migrator }};  -- the role that runs headrace migrate
     v_options constant boolean := current_setting('server_version_num')::integer >= 160000;
@@ -22,12 +22,12 @@ BEGIN
             BEGIN
                 EXECUTE format('CREATE ROLE %I NOLOGIN', v_role);
             EXCEPTION WHEN duplicate_object OR unique_violation THEN
-                NULL;  -- made at the same moment for another database of this cluster
+                NULL;  -- created concurrently for another database of this cluster
             END;
         END IF;
         BEGIN
             IF v_role IN ('headrace_reader', 'headrace_app', 'headrace_worker') THEN
-                -- to be granted on to logins
+                -- migrate's role may grant these to logins
                 IF NOT pg_has_role(v_migrator, v_role, 'MEMBER WITH ADMIN OPTION') THEN
                     EXECUTE format('GRANT %I TO %I WITH ADMIN %s', v_role, v_migrator,
                         CASE WHEN v_options THEN 'TRUE, INHERIT FALSE, SET FALSE' ELSE 'OPTION' END);
@@ -41,14 +41,14 @@ BEGIN
                 END IF;
             END IF;
         EXCEPTION WHEN unique_violation OR internal_error THEN
-            NULL;  -- granted at the same moment
+            NULL;  -- granted concurrently
         END;
     END LOOP;
     IF NOT pg_has_role('headrace_monitor', 'pg_read_all_stats', 'USAGE') THEN
         BEGIN
             GRANT pg_read_all_stats TO headrace_monitor;
         EXCEPTION WHEN insufficient_privilege OR unique_violation OR internal_error THEN
-            NULL;  -- who may make roles may perhaps not grant this one: then nothing says for how long a transaction has been writing
+            NULL;  -- a role that may create roles may lack this right; then nobody sees how long a transaction has been writing
         END;
     END IF;
 END

@@ -1,10 +1,10 @@
--- purpose: what Headrace's roles lack on the application's schema, and the statement that gives it
--- grain:   one row per right or policy: what is lacking in words, the statement
+-- purpose: rights that Headrace's roles lack on the application's schema, and the statement that grants each
+-- grain:   one row per right or policy: what is missing in words, the statement
 -- reads:   pg_namespace, pg_class, pg_attrdef, pg_depend, pg_policy, pg_roles
 -- writes:  nothing
--- locks:   none; the statements: none, but for policies: ACCESS EXCLUSIVE on their table
+-- locks:   none; the statements: none, except CREATE POLICY: ACCESS EXCLUSIVE on its table
 --
--- Row-level security goes for these roles like for everybody: where a table has it, a policy lets them see, or insert, all rows.
+-- Row-level security applies to these roles as to everybody: on a table that has it, a policy lets them see, or insert, all rows.
 WITH needed AS (
     SELECT
         c.oid, c.relname, c.relrowsecurity, x.role, x.kind, x.command, r.oid AS role_id, r.rolbypassrls OR r.rolsuper AS sees_all,
@@ -30,7 +30,7 @@ lacking AS (
     FROM needed AS e
     WHERE NOT has_table_privilege(e.role, e.oid, e.kind)
     UNION ALL
-    -- those that defaults take their values from; an identity column's needs no right
+    -- sequences used by column defaults; an identity column's sequence needs no right
     SELECT DISTINCT
         3 AS step, format('%s may not use sequence %s', e.role, s.relname) AS lacks,
         format('GRANT USAGE ON SEQUENCE %I.%I TO %I', n.nspname, s.relname, e.role) AS statement

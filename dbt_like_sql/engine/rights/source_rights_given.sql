@@ -1,8 +1,8 @@
--- purpose: what Headrace's roles were given outside of schema headrace, and the statement that takes it back
+-- purpose: rights of Headrace's roles outside schema headrace, and the statement that revokes each
 -- grain:   one row per role and object, policies first: the statement
--- reads:   pg_namespace, pg_class, pg_policy
+-- reads:   pg_namespace, pg_class, pg_policy, pg_roles
 -- writes:  nothing
--- locks:   none; the statements: none, but for policies: ACCESS EXCLUSIVE on their table
+-- locks:   none; the statements: none, except DROP POLICY: ACCESS EXCLUSIVE on its table
 WITH granted AS (
     SELECT format(CASE c.relkind WHEN 'S' THEN 'SEQUENCE %I.%I' ELSE 'TABLE %I.%I' END, n.nspname, c.relname) AS place, c.relacl AS rights
     FROM pg_class AS c INNER JOIN pg_namespace AS n ON c.relnamespace = n.oid

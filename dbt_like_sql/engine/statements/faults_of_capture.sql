@@ -1,4 +1,4 @@
--- purpose: what is wrong with the capture of :sources, or with their tables
+-- purpose: faults in the capture of :sources, and problems of their tables
 -- grain:   one row per fault, as orchestration.engine.capture.Fault
 -- reads:   capture_faults, source_problems
 -- writes:  nothing

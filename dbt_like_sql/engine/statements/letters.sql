@@ -1,10 +1,10 @@
--- purpose: a stream's oldest dead letters, to be shown
+-- purpose: a stream's oldest dead letters, for display
 -- grain:   one row per dead letter, at most `most`
 -- reads:   headrace.dead_letter
 -- writes:  nothing
 -- locks:   none
 --
--- The ids first: what is shown of a letter may be large, and is read of those alone that are shown.
+-- Ids first: letters may be large, and only those that are shown need reading.
 SELECT
     l.id,
     (l.change).source AS source,

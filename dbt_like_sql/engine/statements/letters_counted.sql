@@ -1,4 +1,4 @@
--- purpose: how many dead letters a stream has, and how many of them wait behind another of the same row
+-- purpose: how many dead letters a stream has, and how many of them wait behind an earlier one of the same entity
 -- grain:   one row; counted up to `most_counted`
 -- reads:   headrace.dead_letter
 -- writes:  nothing

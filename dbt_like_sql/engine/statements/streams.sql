@@ -1,5 +1,5 @@
--- purpose: the streams, for people: how far behind, what waits to be rebuilt, who holds them
--- grain:   one row per shard
+-- purpose: all streams, for display: how far behind they are, what waits to be rebuilt, which session holds them back
+-- grain:   one row per stream and shard
 -- reads:   headrace.stream_lag, stream_rebuilds
 -- writes:  nothing
 -- locks:   none

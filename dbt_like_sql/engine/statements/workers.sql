@@ -1,5 +1,5 @@
--- purpose: how many workers run and said so within the last `silent` seconds
--- grain:   one number; of those that serve a stream, where one is named
+-- purpose: the number of running workers that reported within the last `silent` seconds
+-- grain:   one number; with :stream only workers that serve that stream
 -- reads:   headrace.worker
 -- writes:  nothing
 -- locks:   none

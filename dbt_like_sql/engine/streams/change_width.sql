@@ -1,10 +1,10 @@
--- purpose: about how many bytes a change takes in memory, told without reading what lies outside of its row
--- grain:   one change, by its columns; text by its length, JSON by what it takes where it lies, eight times that where compressed
+-- purpose: roughly how many bytes a change takes in memory, estimated without reading TOASTed values
+-- grain:   one change, by its columns; text by its length, JSON by its stored size, times eight if it is compressed
 -- reads:   nothing
 -- writes:  nothing
 -- locks:   none
 --
--- Inlined: no SET.
+-- No SET clause, so that the planner inlines it.
 CREATE OR REPLACE FUNCTION headrace.change_width(p_entity_id text, p_scope text, p_data jsonb, p_cause text) RETURNS bigint
 LANGUAGE sql STABLE PARALLEL SAFE
 AS $$

@@ -1,12 +1,12 @@
--- purpose: how many changes each shard of each stream has not applied, counted up to a limit, and since when the oldest of them waits
+-- purpose: how many changes each shard of each stream has yet to apply, counted up to a limit, and the time of the oldest
 -- grain:   one row per stream and shard; more_behind: there are more than were counted
 -- reads:   headrace.stream_cursor, headrace.stream, headrace.change_log (by xid, and one change by pos)
 -- writes:  nothing
 -- locks:   none
 --
--- What is left of an open window stands in its cursor. Behind that at most p_most changes are looked at, the oldest transactions'
--- first: the age is theirs. A stream that reads few of them may have fewer than p_most counted and more behind. By the indexes, always:
--- of a bulk load that nobody analyzed yet the planner would rather read and sort all.
+-- What is left of an open window is in its cursor. Beyond it at most p_most changes are read, oldest transactions first, so that the
+-- age is right. If a stream reads few of them, fewer than p_most are counted and more_behind is true all the same. Always by index:
+-- after a bulk load without ANALYZE the planner would rather read and sort everything.
 CREATE OR REPLACE FUNCTION headrace.changes_behind(p_most bigint DEFAULT 100000)
 RETURNS TABLE (stream text, shard integer, rows_behind bigint, more_behind boolean, oldest_change timestamptz)
 LANGUAGE plpgsql STABLE SECURITY DEFINER

@@ -1,5 +1,5 @@
--- purpose: which of a window's next changes fit into a batch of 64 MB: where some are wide, rows alone do not bound it
--- grain:   one batch, as stream_read asks for it: pos of the last that fits, which is the first where that is wider; the first one's width
+-- purpose: how many of a window's next changes fit into a batch of 64 MB; with wide changes the number of rows is no bound
+-- grain:   one batch for stream_read: pos of the last change that fits (of the first if that alone is wider), and the first one's width
 -- reads:   headrace.change_log
 -- writes:  nothing
 -- locks:   none
@@ -16,7 +16,7 @@ DECLARE
     v_width bigint;
     v_bytes bigint := 0;
 BEGIN
-    -- By pos, or by xid and sorted: as stream_read does. One by one, for the batch may be cut after a few.
+    -- By pos, or by xid and sorted, as stream_read does. In a loop, because the batch may end after a few changes.
     FOR v_pos, v_width IN
         SELECT u.pos, u.width FROM (
             SELECT l.pos, l.xid, l.source, l.entity_id, headrace.change_width(l.entity_id, l.scope, l.data, l.cause) AS width

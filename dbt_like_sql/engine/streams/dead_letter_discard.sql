@@ -1,5 +1,5 @@
--- purpose: gives dead letters up, by an operator's decision
--- grain:   the letters named; how many there were
+-- purpose: deletes dead letters, by an operator's decision
+-- grain:   the letters named; how many were deleted
 -- reads:   nothing
 -- writes:  headrace.dead_letter
 -- locks:   the letters' rows

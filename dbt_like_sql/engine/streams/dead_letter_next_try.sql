@@ -1,5 +1,5 @@
--- purpose: when a dead letter is tried again by itself: after 1, 2, 4 ... minutes, at most daily; never after ten tries
--- grain:   one number of attempts made
+-- purpose: when a dead letter is retried automatically: after 1, 2, 4 ... minutes, at most a day; never after ten tries
+-- grain:   one number of attempts made so far
 -- reads:   nothing
 -- writes:  nothing
 -- locks:   none

@@ -1,11 +1,11 @@
--- purpose: tries dead letters again, in order of pos; what applies is removed, what fails counts one attempt more
+-- purpose: retries dead letters in order of pos; removes those that apply, counts one more attempt for those that fail
 -- grain:   the letters named, or with p_due those whose next try is due; a waiting one is tried once none precedes it
--- reads:   headrace.stream
+-- reads:   headrace.stream, headrace.dead_letter
 -- writes:  headrace.dead_letter, and what the handlers write
--- locks:   the letters' rows (SKIP LOCKED), and the handlers'
+-- locks:   the letters' rows (SKIP LOCKED), and what the handlers lock
 --
--- One call tries at most 1,000, for a second, for it holds what it applies to until its end. rest: the ids of those it did not come
--- to, for the next call; null where there are none.
+-- A call tries at most 1,000 letters and stops after a second, because it holds all its locks until the end. rest: the ids it did
+-- not get to, for the next call; null if there are none.
 CREATE OR REPLACE FUNCTION headrace.dead_letter_retry(
     p_ids bigint[] DEFAULT NULL, p_due boolean DEFAULT false, OUT applied integer, OUT failed integer, OUT rest bigint[]
 )
@@ -39,7 +39,7 @@ BEGIN
             WHERE e.stream = d.stream AND hashtextextended(e.entity_id, 0) = hashtextextended(d.entity_id, 0)
                 AND e.entity_id = d.entity_id AND e.pos < d.pos);
         BEGIN
-            IF d.error_code = 'P0H01' THEN  -- was cut when it was put aside (stream_read)
+            IF d.error_code = 'P0H01' THEN  -- was cut when it was set aside (stream_read)
                 RAISE EXCEPTION USING ERRCODE = d.error_code, MESSAGE = d.error;
             END IF;
             EXECUTE format('SELECT %s($1)', d.handler) USING ARRAY[d.change];

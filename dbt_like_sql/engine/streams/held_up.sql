@@ -1,10 +1,10 @@
--- purpose: which sessions of Headrace in this database wait for a lock, and who holds it
--- grain:   one row per waiting session and holder; a prepared transaction holds without a pid: its gid is told
--- reads:   pg_stat_activity, pg_locks, pg_prepared_xacts; with the owner's rights, for a plain role sees nothing of other roles' sessions.
+-- purpose: sessions of Headrace in this database that wait for a lock, and the sessions that hold it
+-- grain:   one row per waiting session and holder; a prepared transaction has no pid, so its gid is given
+-- reads:   pg_stat_activity, pg_locks, pg_prepared_xacts; as its owner headrace_monitor, because other roles cannot see each other's sessions
 -- writes:  nothing
 -- locks:   none
 --
--- What the holder runs is not told: that is for whoever may see it.
+-- It does not show the holder's query: not everybody may see that.
 CREATE OR REPLACE FUNCTION headrace.held_up()
 RETURNS TABLE (pid integer, application_name text, holder_pid integer, holder_gid text, holder_name text, holder_seconds double precision)
 LANGUAGE sql STABLE SECURITY DEFINER
@@ -22,7 +22,7 @@ AS $$
         INNER JOIN pg_locks g ON g.granted AND g.locktype = w.locktype AND g.pid IS NULL
             AND (g.database, g.relation, g.transactionid, g.page, g.tuple, g.classid, g.objid, g.objsubid)
                 IS NOT DISTINCT FROM (w.database, w.relation, w.transactionid, w.page, w.tuple, w.classid, w.objid, w.objsubid)
-        -- A prepared transaction has no session: it is known by the lock that it holds on its own id.
+        -- A prepared transaction has no session: its lock on its own transaction id identifies it.
         INNER JOIN pg_locks t ON t.virtualtransaction = g.virtualtransaction AND t.locktype = 'transactionid' AND t.pid IS NULL
         INNER JOIN pg_prepared_xacts x ON x.transaction = t.transactionid
         WHERE w.pid = a.pid AND NOT w.granted

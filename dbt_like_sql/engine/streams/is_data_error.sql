@@ -1,11 +1,11 @@
--- purpose: tells errors of the data (which come again however often one tries) from those of the moment (retried whole)
+-- purpose: tells errors caused by the data, which every retry repeats, from temporary ones, after which the whole batch is retried
 -- grain:   one SQLSTATE and its message; classes: https://www.postgresql.org/docs/current/errcodes-appendix.html
 -- reads:   nothing
 -- writes:  nothing
 -- locks:   none
 --
--- What does not fit into memory is taken as too much data: fewer changes at once may fit, and one that does not alone is put
--- aside, to be tried again in a minute.
+-- Running out of memory counts as too much data: fewer changes at once may fit, and one that does not fit alone is set aside and
+-- retried after a minute.
 CREATE OR REPLACE FUNCTION headrace.is_data_error(p_code text, p_message text DEFAULT NULL) RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp

@@ -1,6 +1,6 @@
--- purpose: the transaction of this database that has been writing longest: what it wrote comes when it commits
--- grain:   one row, or none where nobody writes; gid: a prepared transaction, which has no pid, and waits for COMMIT PREPARED
--- reads:   pg_stat_activity, pg_prepared_xacts; with the owner's rights, for a plain role sees no times of other roles' sessions
+-- purpose: the transaction of this database that has been writing longest: its changes appear when it commits
+-- grain:   one row, or none if nobody writes; gid: a prepared transaction, which has no pid and waits for COMMIT PREPARED
+-- reads:   pg_stat_activity, pg_prepared_xacts; as its owner headrace_monitor, because other roles cannot see when others' transactions began
 -- writes:  nothing
 -- locks:   none
 CREATE OR REPLACE FUNCTION headrace.oldest_writer()

@@ -1,8 +1,8 @@
--- purpose: starts a stream anew at this moment (after a restore, a clone, or when it was lost), and queues what it derives for rebuild
--- grain:   one stream; all its cursors
--- reads:   pg_control_system
--- writes:  headrace.stream_cursor, headrace.stream.shards, headrace.dead_letter (the stream's are void)
--- locks:   the stream's cursors
+-- purpose: restarts a stream from now (after a restore, a clone, or when it was lost) and queues a rebuild of all it derives
+-- grain:   one stream, with all its cursors; p_shards: its new number of shards, null: as it is
+-- reads:   pg_control_system, pg_class, headrace.source
+-- writes:  headrace.stream_cursor, stream.shards, headrace.source, dead_letter (deletes the stream's), change_log, and what rebuild_all writes
+-- locks:   the rows of the stream and its cursors, and what rebuild_all locks
 CREATE OR REPLACE FUNCTION headrace.rebase_stream(p_stream text, p_shards integer DEFAULT NULL) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, headrace, pg_temp
@@ -18,11 +18,11 @@ BEGIN
     END IF;
     DELETE FROM headrace.stream_cursor WHERE stream = p_stream;
     DELETE FROM headrace.dead_letter WHERE stream = p_stream;
-    -- Rows that a restore brought along bear transaction ids of another life; those would be read again when ids come round.
+    -- Restored rows may have transaction ids of the former cluster: they would be read again once this one reaches those ids.
     IF NOT EXISTS (SELECT FROM headrace.stream_cursor) THEN
         DELETE FROM headrace.change_log WHERE xid >= pg_snapshot_xmax(pg_current_snapshot());
     END IF;
-    -- A restore numbers tables and columns anew: those that have all columns as they were noted are noted again.
+    -- A restore renumbers tables and columns: tables whose columns all match what was noted are noted again.
     PERFORM headrace.note_source(s.source, c.oid, ARRAY(SELECT jsonb_object_keys(s.columns)))
     FROM headrace.source s
     INNER JOIN headrace.stream t ON t.stream = p_stream AND split_part(s.source, ' others', 1) = ANY (t.sources)

@@ -1,12 +1,12 @@
--- purpose: makes a stream and its cursors, starting at this moment; called again, it takes over sources, handler and order
--- grain:   one stream; how much waits to be recomputed, of one that is new. The number of shards never changes by this (rebase_stream does that)
--- reads:   headrace.stream_cursor
--- writes:  headrace.stream, headrace.stream_cursor
--- locks:   the stream's row
+-- purpose: creates a stream and its cursors, starting now; called again, it updates everything but the number of shards
+-- grain:   one stream; for a new one, how much waits to be recomputed. Only rebase_stream changes the number of shards
+-- reads:   headrace.stream_cursor, and what rebuilds_pending reads
+-- writes:  headrace.stream, and for a new stream what its rebuild_new and rebase_stream write
+-- locks:   the stream's row, and for a new stream what its rebuild_new and rebase_stream lock
 --
--- p_rebuild_new() queues what the stream does not have yet, in the order in which it had best be had; p_rebuild_all() everything there
--- is: when the stream comes or comes back, its domain's definition changed, or changes of a source may have gone unseen. Of
--- p_on_setting migrate calls the function of each setting that has another value. p_unit: what is counted in all this, as a noun.
+-- p_rebuild_new() queues what the stream does not have yet, most wanted first. p_rebuild_all() queues everything: when the stream is new or
+-- comes back, its domain's definition changed, or changes of a source may have gone unseen. p_on_setting: functions by setting;
+-- migrate calls that of each setting whose value changed. p_unit: a noun for what all these count.
 CREATE OR REPLACE FUNCTION headrace.register_stream(
     p_stream text, p_sources text[], p_handler text, p_shards integer DEFAULT 1, p_ordered boolean DEFAULT false,
     p_rebuild_step text DEFAULT NULL, p_rebuilds_pending text DEFAULT NULL, p_rebuild_all text DEFAULT NULL, p_rows_left text DEFAULT NULL,

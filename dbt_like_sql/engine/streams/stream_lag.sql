@@ -1,4 +1,4 @@
--- purpose: how far each shard of each stream is behind, and what holds it
+-- purpose: how far each shard of each stream is behind, and which writer holds it back
 -- grain:   one row per stream and shard; more_behind: rows_behind is a lower bound
 -- reads:   headrace.stream_cursor, changes_behind, oldest_writer
 -- writes:  nothing

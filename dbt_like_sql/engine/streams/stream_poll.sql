@@ -1,12 +1,12 @@
--- purpose: which shards of which streams have work: the workers' one idle question, which locks and writes nothing
+-- purpose: which shards of which streams have work; idle workers ask only this, and it neither locks nor writes
 -- grain:   one row per stream and shard with work: change, rebuild, altered, paused (these three: shard -1), mismatch or lost
--- reads:   headrace.stream_cursor, headrace.change_log (by its index on xid), altered_sources(), what rebuilds_pending reads
+-- reads:   headrace.stream_cursor, headrace.stream, headrace.change_log (by its index on xid), altered_sources, and what rebuilds_pending reads
 -- writes:  nothing
 -- locks:   none
 --
--- altered: a source table is not as it was noted (what: which); paused: one cannot be read (what: why); mismatch: the cursor is
--- another cluster's. p_patient: without rebuilds that the stream would rather put off. p_look: looks whether source tables were altered, which costs
--- as much as all the rest: one that asks every few milliseconds looks now and then.
+-- altered: a source table is not as noted (what: which one). paused: one cannot be read (what: why). mismatch: the cursor comes from
+-- another cluster or database. p_patient: leave out rebuilds that the stream would rather put off. p_look: also look for altered
+-- source tables, which costs as much as the rest; a caller that polls every few milliseconds sets it only now and then.
 CREATE OR REPLACE FUNCTION headrace.stream_poll(p_streams text[] DEFAULT NULL, p_patient boolean DEFAULT false, p_look boolean DEFAULT true)
 RETURNS TABLE (stream text, shard integer, work text, what text)
 LANGUAGE plpgsql STABLE SECURITY DEFINER
@@ -58,7 +58,7 @@ BEGIN
             IF v_committed <> '{}' AND EXISTS (SELECT FROM headrace.change_log l WHERE l.xid = ANY (v_committed)) THEN
                 work := 'change';
             END IF;
-            -- Between the transactions that still run, so that a bulk load under way is not read over at every poll.
+            -- Searches only between running transactions, so that polls do not scan a bulk load in progress again and again.
             v_first := true;
             IF work IS NULL AND v_low < v_xmax THEN
                 FOR v_high IN
@@ -86,7 +86,7 @@ BEGIN
         WHERE s.rebuilds_pending IS NOT NULL AND (p_streams IS NULL OR s.stream = ANY (p_streams)) AND s.stream <> ALL (v_paused)
         ORDER BY s.stream
     LOOP
-        -- whether there is one; how many, stream_rebuilds counts
+        -- Only whether there is one; stream_rebuilds counts them.
         EXECUTE format('SELECT %s(p_patient => $1, p_most => 1)', v_pending) INTO v_waiting USING p_patient;
         IF v_waiting > 0 THEN
             RETURN NEXT;

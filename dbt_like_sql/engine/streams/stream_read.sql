@@ -1,14 +1,13 @@
--- purpose: takes the next batch of a shard's window, opening a window where none is open, and moves the cursor behind it
--- grain:   up to p_limit changes and some 64 MB, at least one, in order of pos; null where another worker holds the shard, empty where there is nothing
--- reads:   headrace.stream, headrace.change_log
--- writes:  headrace.stream_cursor; a headrace.dead_letter for a change too wide for anybody: commits with the effects of the batch, or not at all
--- locks:   the cursor's row, SKIP LOCKED: no leader
+-- purpose: takes the next batch of a shard's window, opening a window if none is open, and moves the cursor past it
+-- grain:   at least one change, up to p_limit and about 64 MB, in order of pos; null if another worker holds the shard, empty if there is nothing
+-- reads:   headrace.stream, headrace.change_log, pg_control_system
+-- writes:  headrace.stream_cursor; a headrace.dead_letter for a change too wide to pass on; commits or rolls back with the batch's effects
+-- locks:   the cursor's row, with SKIP LOCKED: no leader is needed
 --
--- Lock, snapshot and batch are three statements of one READ COMMITTED transaction (this function is VOLATILE, so each
--- takes a snapshot of its own). In one statement the read would see the snapshot from before the lock was granted.
+-- Lock, snapshot and batch are three statements of one READ COMMITTED transaction (the function is VOLATILE, so each statement takes
+-- its own snapshot). A single statement would read with a snapshot from before the lock was granted.
 --
--- Only a window with a change wider than its share of a batch is measured batch by batch: the width of the widest is noted when
--- the window is opened.
+-- Batches are measured only if the window has a change wider than its share of a batch; the widest is noted when the window opens.
 CREATE OR REPLACE FUNCTION headrace.stream_read(p_stream text, p_shard integer, p_limit integer)
 RETURNS headrace.change_log[]
 LANGUAGE plpgsql VOLATILE
@@ -56,7 +55,7 @@ BEGIN
     v_high := pg_snapshot_xmax(c.cur);
 
     IF v_opened THEN
-        -- OFFSET 0 keeps the planner from answering min and max by walking the index on pos through the whole log.
+        -- OFFSET 0 keeps the planner from computing min and max by walking the index on pos through the whole log.
         SELECT count(*), count(*) FILTER (WHERE w.ours), coalesce(min(w.pos) FILTER (WHERE w.ours) - 1, 0), coalesce(max(w.pos) FILTER (WHERE w.ours), 0), max(w.width) FILTER (WHERE w.ours)
         INTO v_scanned, c.window_rows, c.pos, c.last_pos, c.window_widest
         FROM (
@@ -83,10 +82,10 @@ BEGIN
     IF c.window_rows = 0 THEN
         v_batch := '{}';
         IF v_scanned = 0 THEN
-            RETURN v_batch;  -- nothing was there at all: leave the cursor, write no WAL
+            RETURN v_batch;  -- nothing at all: leave the cursor, write no WAL
         END IF;
     ELSIF v_width > 134217728 THEN
-        -- Whatever would be done with it takes as much again; kept without what makes it so wide.
+        -- Any processing would take as much memory again, so it is kept without its wide parts.
         INSERT INTO headrace.dead_letter (stream, shard, change, pos, entity_id, error_code, error)
         SELECT
             p_stream, p_shard, ROW(l.pos, l.xid, l.changed_at, l.source, l.op, left(l.entity_id, 200), left(l.scope, 200), NULL, left(l.cause, 200))::headrace.change_log,
@@ -97,7 +96,7 @@ BEGIN
     ELSIF c.window_rows <= 4 * p_limit THEN
         SELECT array_agg(w.change ORDER BY w.pos) INTO v_batch FROM (
             SELECT u.pos, u.change FROM (
-                -- The cut must be here, before changes are copied whole; + 0 keeps the planner from going by pos for it.
+                -- The cut must be here, before whole changes are copied; + 0 keeps the planner off the index on pos.
                 SELECT l.pos, l.xid, l.source, l.entity_id, l AS change FROM headrace.change_log l
                 WHERE l.xid = ANY (v_committed) AND l.pos + 0 <= v_last
                 UNION ALL
@@ -110,7 +109,7 @@ BEGIN
             ORDER BY u.pos LIMIT p_limit
         ) w;
     ELSE
-        -- A large window is mostly one bulk transaction: dense in pos, so that pos is the way through it.
+        -- A large window is mostly one bulk transaction, dense in pos: scan by pos.
         SELECT array_agg(w.change ORDER BY w.pos) INTO v_batch FROM (
             SELECT l.pos, l AS change FROM headrace.change_log l
             WHERE l.pos > c.pos AND l.pos <= v_last

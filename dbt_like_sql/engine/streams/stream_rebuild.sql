@@ -1,8 +1,8 @@
--- purpose: does the next piece of what a stream has queued to be recomputed
--- grain:   one transaction's worth; how many things were rebuilt. p_patient: what the stream would rather put off is left
+-- purpose: does the next piece of a stream's queued rebuilds
+-- grain:   one transaction's worth; how many things were rebuilt. p_patient: leave out what the stream would rather put off
 -- reads:   headrace.stream
 -- writes:  what the stream's rebuild_step writes
--- locks:   the stream's rebuild_step's
+-- locks:   what the stream's rebuild_step locks
 CREATE OR REPLACE FUNCTION headrace.stream_rebuild(p_stream text, p_patient boolean DEFAULT false) RETURNS integer
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, headrace, pg_temp

@@ -1,8 +1,8 @@
--- purpose: recomputes what stream_rebuild_pick gave in the same transaction
+-- purpose: recomputes what stream_rebuild_pick picked in the same transaction
 -- grain:   one transaction's worth; how many things were rebuilt
 -- reads:   headrace.stream
 -- writes:  what the stream's rebuild_items writes
--- locks:   the stream's rebuild_items's
+-- locks:   what the stream's rebuild_items locks
 CREATE OR REPLACE FUNCTION headrace.stream_rebuild_items(p_stream text, p_items text[]) RETURNS integer
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, headrace, pg_temp

@@ -1,8 +1,8 @@
--- purpose: the next things that a stream has queued to be recomputed together, held until the transaction ends
--- grain:   names, for stream_rebuild_items; empty: none is due, or others have them. p_patient: what the stream would rather put off is left
--- reads:   headrace.stream
+-- purpose: picks the next queued things that a stream recomputes together, and locks them until the transaction ends
+-- grain:   names for stream_rebuild_items; empty if none is due or others hold them. p_patient: leave out what the stream would rather put off
+-- reads:   headrace.stream, and what the stream's rebuild_pick reads
 -- writes:  nothing
--- locks:   the stream's rebuild_pick's
+-- locks:   what the stream's rebuild_pick locks
 CREATE OR REPLACE FUNCTION headrace.stream_rebuild_pick(p_stream text, p_patient boolean DEFAULT false) RETURNS text[]
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, headrace, pg_temp

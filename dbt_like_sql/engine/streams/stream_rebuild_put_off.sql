@@ -1,8 +1,8 @@
--- purpose: notes why things could not be recomputed, in a transaction of its own after the one that failed, and puts them off
--- grain:   names of stream_rebuild_pick, which failed each by itself; p_seconds: how long it was tried
+-- purpose: records why things could not be recomputed and puts them off; called in its own transaction after the failed one
+-- grain:   names from stream_rebuild_pick, each of which failed when tried alone; p_seconds: how long the try took
 -- reads:   headrace.stream
 -- writes:  what the stream's rebuild_put_off writes
--- locks:   the stream's rebuild_put_off's
+-- locks:   what the stream's rebuild_put_off locks
 CREATE OR REPLACE FUNCTION headrace.stream_rebuild_put_off(
     p_stream text, p_items text[], p_code text, p_error text, p_seconds double precision DEFAULT 0
 ) RETURNS void

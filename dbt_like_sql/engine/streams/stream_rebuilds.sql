@@ -1,10 +1,10 @@
 -- purpose: how much of what streams derive still waits to be recomputed: the progress of a rebuild
--- grain:   one row per stream that can be rebuilt; waiting is in the stream's own unit, campaigns for campaign_stats
+-- grain:   one row per stream that can be rebuilt; waiting is in the stream's own unit, such as campaigns
 -- reads:   headrace.stream, and what the stream's rebuilds_pending reads
 -- writes:  nothing
 -- locks:   none
 --
--- p_patient: without what the stream would rather put off
+-- p_patient: leave out what the stream would rather put off.
 CREATE OR REPLACE FUNCTION headrace.stream_rebuilds(
     p_streams text[] DEFAULT NULL, p_patient boolean DEFAULT false
 ) RETURNS TABLE (stream text, waiting bigint)

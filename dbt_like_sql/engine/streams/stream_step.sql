@@ -1,8 +1,8 @@
--- purpose: applies one batch of a stream's shard: reads it, hands it to the stream's handler, puts aside what cannot be applied
--- grain:   up to p_limit changes; with p_isolate a change whose data the handler refuses becomes a dead letter
--- reads:   headrace.stream, headrace.dead_letter
--- writes:  headrace.stream_cursor, headrace.dead_letter, and what the handler writes: all in the caller's transaction
--- locks:   the cursor's row (SKIP LOCKED), and the handler's
+-- purpose: applies one batch of a stream's shard: reads it, passes it to the stream's handler, sets aside what cannot be applied
+-- grain:   up to p_limit changes; with p_isolate each is applied alone, and one whose data the handler refuses becomes a dead letter
+-- reads:   headrace.stream, headrace.dead_letter, and what stream_read reads
+-- writes:  headrace.stream_cursor, headrace.dead_letter, and what the handler writes; all in the caller's transaction
+-- locks:   the cursor's row (SKIP LOCKED), and what the handler locks
 CREATE OR REPLACE FUNCTION headrace.stream_step(
     p_stream text, p_shard integer, p_limit integer, p_isolate boolean DEFAULT false,
     OUT status text, OUT changes integer, OUT dead_letters integer, OUT more boolean

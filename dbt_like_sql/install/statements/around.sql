@@ -1,4 +1,4 @@
--- purpose: what an uninstall speaks of besides what it drops: the database, workers that run, the roles of the cluster
+-- purpose: what uninstall reports besides what it drops: the database, running workers, the cluster's roles
 -- grain:   one row
 -- reads:   headrace.worker, pg_roles
 -- writes:  nothing

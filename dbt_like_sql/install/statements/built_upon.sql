@@ -1,4 +1,4 @@
--- purpose: what goes silently with our tables, and was not made by us; all else that depends on them PostgreSQL names itself
+-- purpose: dependents that would silently go with our tables and that others made; PostgreSQL itself names all other dependents
 -- grain:   one row per publication or trigger
 -- reads:   pg_publication, pg_publication_rel, pg_publication_namespace, pg_trigger, pg_proc
 -- writes:  nothing

@@ -1,5 +1,5 @@
--- purpose: whether anybody may be writing to the log: then partitions wait for the commit
--- grain:   a row, or none
+-- purpose: whether others may be writing to the change log; if so, migrate leaves new partitions until after its commit
+-- grain:   a row if a capture trigger exists, or none
 -- reads:   pg_trigger, pg_proc
 -- writes:  nothing
 -- locks:   none

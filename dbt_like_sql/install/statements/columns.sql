@@ -1,4 +1,4 @@
--- purpose: the columns of what bears these names in a schema
+-- purpose: the columns of the relations with these names in a schema
 -- grain:   one row per column, in the table's order
 -- reads:   pg_class, pg_attribute, pg_type, pg_collation, pg_attrdef
 -- writes:  nothing

@@ -1,5 +1,5 @@
--- purpose: the statements that drop our views and functions, but not those that capture generated
--- grain:   one row per statement, in order; what others built upon them is refused, by name
+-- purpose: the statements that drop our views and functions, except the trigger functions that capture generated
+-- grain:   one row per statement, in order; they fail, naming it, if others built something upon one
 -- reads:   pg_class, pg_proc
 -- writes:  nothing
 -- locks:   none

@@ -1,8 +1,8 @@
--- purpose: takes away the streams that no active domain has, with their places in the log and what they could not apply
--- grain:   all streams that a domain registered, but for :streams; nobody's stay
+-- purpose: deletes streams that no active domain has, with their cursors and dead letters
+-- grain:   all streams that a domain registered, except :streams; streams without a domain stay
 -- reads:   nothing
 -- writes:  headrace.stream, headrace.stream_cursor, headrace.dead_letter
--- locks:   the rows that go
+-- locks:   the deleted rows
 WITH gone AS (
     DELETE FROM headrace.stream AS s
     WHERE s.domain IS NOT NULL AND s.stream <> ALL(:streams)

@@ -1,5 +1,5 @@
--- purpose: the statements that remove schema headrace, in order and without CASCADE: what others built upon it is refused, by name
--- grain:   one row per statement; :objects, :tables, :types: the names of what migrate makes
+-- purpose: the statements that drop schema headrace, in order and without CASCADE, so that they fail if others built something upon it
+-- grain:   one row per statement; :objects, :tables, :types: the names that migrate makes
 -- reads:   pg_class, pg_trigger, pg_proc, pg_type
 -- writes:  nothing
 -- locks:   none

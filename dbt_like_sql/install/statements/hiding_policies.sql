@@ -1,5 +1,5 @@
 -- purpose: restrictive policies that hide rows of source tables from headrace_owner
--- grain:   one row per table; permissive ones hide nothing: migrate makes one that shows all rows (engine/rights/source_rights.sql)
+-- grain:   one row per table; permissive policies do not matter: migrate adds one that shows all rows (engine/rights/source_rights.sql)
 -- reads:   pg_policy, pg_class, pg_roles
 -- writes:  nothing
 -- locks:   none

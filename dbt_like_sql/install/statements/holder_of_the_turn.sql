@@ -1,5 +1,5 @@
--- purpose: who holds the advisory lock by which changes of an installation take turns
--- grain:   one row, or none; pid: null for a prepared transaction
+-- purpose: the holder of the advisory lock that serializes changes of an installation
+-- grain:   one row, or none; pid is null for a prepared transaction
 -- reads:   pg_locks, pg_stat_activity
 -- writes:  nothing
 -- locks:   none

@@ -1,6 +1,6 @@
--- purpose: who holds tables in modes that stand in a change's way; what others do may be hidden from the role
--- grain:   one row per session or prepared transaction, with one of its tables
--- reads:   pg_locks, pg_prepared_xacts, pg_stat_activity
+-- purpose: sessions whose table locks are in a change's way; the role may not see what other roles' sessions are doing
+-- grain:   one row per session or prepared transaction, with one of the tables it locks
+-- reads:   pg_locks, pg_prepared_xacts, pg_stat_activity, pg_class
 -- writes:  nothing
 -- locks:   none
 SELECT DISTINCT ON (l.pid, p.gid)

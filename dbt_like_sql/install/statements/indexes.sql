@@ -1,4 +1,4 @@
--- purpose: the keys of the indexes of these tables that the server keeps and uses; of a partitioned table those that all partitions have
+-- purpose: the keys of these tables' indexes that the server maintains and uses; a partitioned table's index counts if all partitions have it
 -- grain:   one row per key, in the index's order
 -- reads:   pg_index, pg_class, pg_am, pg_opclass, pg_opfamily, pg_attribute
 -- writes:  nothing

@@ -1,5 +1,5 @@
--- purpose: whether there are views or functions of an older version: with names that are no more, of another kind, with other parameters
--- grain:   a row for each; :names: what is made now, of which :views are views and :others are not
+-- purpose: views and functions of an older version: those with names no longer used, of another kind, or with other parameters
+-- grain:   one row per view or function; :names: all that is made now; :views of them are views, :others are not
 -- reads:   pg_class, pg_proc
 -- writes:  nothing
 -- locks:   none

@@ -1,5 +1,5 @@
--- purpose: what functions and views of these names say as they are now, to be compared with what they say once made anew
--- grain:   one row per name that is there: functions of one name together
+-- purpose: the present text of the functions and views with these names, to be compared with their text once made again
+-- grain:   one row per existing name; functions of one name together
 -- reads:   pg_proc, pg_class
 -- writes:  nothing
 -- locks:   none

@@ -1,4 +1,4 @@
--- purpose: the roles that are missing, or that the connected role cannot act as though it has to when it migrates
+-- purpose: roles that are missing, or that the connected role must act as during migrate but cannot
 -- grain:   one row per role
 -- reads:   pg_roles
 -- writes:  nothing

@@ -1,5 +1,5 @@
--- purpose: our tables in the order in which they are locked: first those with which a worker's transactions begin, in that order
--- grain:   one row per table; is_log: the change log or a partition, which whoever writes to a source table holds
+-- purpose: our tables in locking order: first those that workers' transactions lock first, in the same order
+-- grain:   one row per table; is_log: the change log or a partition of it, which every writer of a source table locks
 -- reads:   pg_class
 -- writes:  nothing
 -- locks:   none

@@ -1,5 +1,5 @@
--- purpose: the triggers on the application's tables that are ours: by the function they call, whatever their name, table or settings
--- grain:   one row per trigger, those of partitions last; drop_it: null for a clone, which goes with its parent's
+-- purpose: our triggers on the application's tables, found by the functions they call, whatever their names, tables or settings
+-- grain:   one row per trigger, those of partitions last; drop_it is null for a clone, which goes with its parent's trigger
 -- reads:   pg_trigger, pg_proc, pg_class
 -- writes:  nothing
 -- locks:   none

@@ -1,5 +1,5 @@
--- purpose: whose tables a superuser works on that are of somebody who is none
--- grain:   one row per owner, none for whoever is no superuser
+-- purpose: owners of :tables who are not superusers, if the connected role is one
+-- grain:   one row per owner; none if the connected role is not a superuser
 -- reads:   pg_class, pg_roles
 -- writes:  nothing
 -- locks:   none

@@ -1,4 +1,4 @@
--- purpose: why nothing can be written where Headrace connects to
+-- purpose: why Headrace cannot write to the database it connects to
 -- grain:   one row
 -- reads:   pg_settings
 -- writes:  nothing

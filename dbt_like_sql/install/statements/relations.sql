@@ -1,5 +1,5 @@
--- purpose: what bears these names in a schema, and what stands above and below it
--- grain:   one row per relation; others as SQL names them. Not by pg_partition_tree, which locks each partition and waits for who alters one
+-- purpose: the relations with these names in a schema, their parents, children and partitions
+-- grain:   one row per relation; others by their SQL names. Without pg_partition_tree, which locks each partition and waits for an ALTER of it
 -- reads:   pg_class, pg_namespace, pg_inherits
 -- writes:  nothing
 -- locks:   none

@@ -1,9 +1,10 @@
--- purpose: sessions that hold the place of a stream and have been silent in their transaction for :silent seconds
--- grain:   one row per session; ends: after how many seconds one of Headrace's ends by itself
+-- purpose: sessions that hold a stream's cursor and have been idle in their transaction for :silent seconds
+-- grain:   one row per session; ends: seconds after which it ends by itself if it is Headrace's
 -- reads:   pg_locks, pg_stat_activity
 -- writes:  nothing
 -- locks:   none
--- A step locks its cursor's row: its table then bears this lock, which everybody may see; since when, only the role's own.
+--
+-- A step locks its cursor's row. Everybody can see that lock on the table, but only roles with rights on the session see its idle time.
 SELECT DISTINCT
     a.pid,
     coalesce(nullif(a.application_name, ''), 'unknown') AS name,

@@ -1,5 +1,5 @@
--- purpose: the tables that were captured for a domain, and that no active one wants any more
--- grain:   one row per source; :sources: those that are wanted
+-- purpose: source tables that were captured for a domain and that no active domain wants any more
+-- grain:   one row per source; :sources: the wanted ones
 -- reads:   headrace.source
 -- writes:  nothing
 -- locks:   none

@@ -53,7 +53,7 @@ BEGIN
         RAISE EXCEPTION 'the change log has no partition for %: only for days at most 31 days from today', p_day
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
-    -- What ATTACH takes below, but before looking: of two that make the partition at once, one waits and then finds it.
+    -- ATTACH takes this lock below. Taken before we look, so that of two sessions one waits and then finds the partition.
     LOCK TABLE ONLY headrace.change_log IN SHARE UPDATE EXCLUSIVE MODE;
     IF to_regclass('headrace.' || v_name) IS NOT NULL THEN
         RETURN false;
@@ -67,7 +67,7 @@ BEGIN
     END IF;
     BEGIN
         EXECUTE format('CREATE TABLE headrace.%I (LIKE headrace.change_log INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING INDEXES)', v_name);
-        -- Without a key: a publication of all tables would otherwise refuse to move or delete its rows.
+        -- It has no key: under a publication of all tables its rows could otherwise not be moved or deleted.
         EXECUTE format('ALTER TABLE headrace.%I REPLICA IDENTITY FULL', v_name);
         EXECUTE format('ALTER TABLE headrace.%I ADD CONSTRAINT %I CHECK (changed_at >= %L AND changed_at < %L)', v_name, v_name || '_day', v_from, v_to);
         IF v_near THEN
@@ -124,7 +124,7 @@ BEGIN
     SELECT * INTO d FROM headrace.campaign_computed_stats s WHERE s.campaign_id = p_campaign_id;
     v_rows := headrace.source_row_counts(p_campaign_id, k.source_rows);
     v_fewer := headrace.missing_source_rows(k.source_rows, v_rows) <> '{}';
-    -- Without a document there is nothing to amend: it is counted anew, and frozen again if it is completed.
+    -- Without a document there is nothing to amend: the campaign is counted again, and frozen again if it is completed.
     v_reopened := p_reopen OR d.campaign_id IS NULL
         OR headrace.lifecycle_state(k.state, p_status, k.frozen_status, NULL, NULL) NOT IN ('frozen', 'amended');
     v_why := jsonb_strip_nulls(jsonb_build_object(
@@ -146,7 +146,7 @@ BEGIN
     v_series := ARRAY(
         SELECT ROW(h.*)::headrace.campaign_hour FROM headrace.campaign_hourly_stats h WHERE h.campaign_id = p_campaign_id);
     v_wrong := headrace.store_counts(ARRAY[p_campaign_id], true);
-    -- Rows that went after the first look at how many there are may be missing in this count: they were forgotten, not taken back.
+    -- Rows deleted since the first row count may be missing in the new numbers, although nobody accepted their loss.
     v_rows_after := headrace.source_row_counts(p_campaign_id);
     IF NOT p_accept_fewer_rows AND headrace.missing_source_rows(
         k.source_rows,
@@ -159,7 +159,7 @@ BEGIN
         RAISE EXCEPTION 'rows of campaign % went while they were being counted; trying again', p_campaign_id USING ERRCODE = 'serialization_failure';
     END IF;
     PERFORM headrace.refresh_documents(ARRAY[p_campaign_id], true);
-    -- The numbers of the series are frozen too: where only they change, they are what the record says.
+    -- The series is frozen too: if only its numbers change, the record has those changes.
     SELECT jsonb_agg(jsonb_build_object('hour', m.hour, 'counter', m.key, 'from', m.was, 'to', m.now) ORDER BY m.hour, m.key)
     INTO v_moved
     FROM (
@@ -170,7 +170,7 @@ BEGIN
             ('read', coalesce(o.read, 0), coalesce(n.read, 0)), ('replied', coalesce(o.replied, 0), coalesce(n.replied, 0))
         ) c (key, was, now)
         WHERE c.was <> c.now
-        ORDER BY hour, c.key LIMIT 10000  -- of messages of many years there may be millions
+        ORDER BY hour, c.key LIMIT 10000  -- messages of many years may have millions
     ) m;
     UPDATE headrace.campaign_computed_stats s SET version = s.version + 1, computed_at = clock_timestamp()
     WHERE s.campaign_id = p_campaign_id AND s.version = d.version AND v_moved IS NOT NULL;
@@ -183,7 +183,7 @@ BEGIN
     WHERE n.campaign_id = p_campaign_id AND d.campaign_id IS NOT NULL AND (n.version > d.version OR v_reopened);
     DELETE FROM headrace.campaign_stats_pending_amendment p WHERE p.campaign_id = p_campaign_id;
     IF v_reopened THEN
-        -- The rebuild that follows adds outcomes, and with them counters, to nothing.
+        -- The rebuild that follows must start from nothing.
         DELETE FROM headrace.campaign_template_stats t WHERE t.campaign_id = p_campaign_id;
         DELETE FROM headrace.campaign_hour h WHERE h.campaign_id = p_campaign_id;
         DELETE FROM headrace.campaign_latency l WHERE l.campaign_id = p_campaign_id;
@@ -250,7 +250,7 @@ DECLARE
     v_emptied uuid[];
     v_emptied_md5 uuid[];
     v_large uuid[];
-    v_added headrace.outcome_change[] := p_changes;  -- what counters get
+    v_added headrace.outcome_change[] := p_changes;  -- changes that are added to counters
 BEGIN
     IF coalesce(cardinality(p_changes), 0) = 0 THEN
         RETURN 0;
@@ -360,7 +360,7 @@ BEGIN
         SELECT (c.created_at AT TIME ZONE 'UTC')::date AS day, sum(d.n)::bigint AS n
         FROM (SELECT coalesce(u.new_campaign, u.old_campaign) AS campaign_id, count(*) AS n FROM unnest(p_changes) u GROUP BY 1) d
         INNER JOIN headrace.stg_campaigns() c ON c.campaign_id = d.campaign_id
-        -- days that are partitions can be, and that clients can read
+        -- days that can be partitions and that clients can read
         WHERE c.created_at >= '0001-01-02 UTC' AND c.created_at < '9999-12-31 UTC'
         GROUP BY 1
     ) a;
@@ -430,7 +430,7 @@ BEGIN
         WHERE h.campaign_id = e.campaign_id AND h.hour = e.hour AND (h.sent, h.delivered, h.read, h.replied) = (0, 0, 0, 0);
     END IF;
 
-    -- Not by VALUES: their expressions are prepared anew for every row.
+    -- Not with VALUES, whose expressions are initialized again for every row.
     WITH change AS MATERIALIZED (
         SELECT d.* FROM unnest(p_changes) d
     ), latency AS (
@@ -539,7 +539,7 @@ BEGIN
         LEFT JOIN headrace.readable_campaigns(ARRAY[p_campaign_id]) c ON c.campaign_id = i.id
         LEFT JOIN headrace.campaign k ON k.campaign_id = i.id
         WHERE c.campaign_id IS NOT NULL
-            -- whether there is such a campaign cannot be told
+            -- nobody can tell whether there is such a campaign
             OR EXISTS (SELECT FROM headrace.source_problems(ARRAY['campaigns']) p WHERE coalesce(p.column_name, 'id') = 'id');
     END IF;
     IF v_facts IS NULL THEN
@@ -554,7 +554,7 @@ BEGIN
         IF FOUND AND v_paused IS NULL THEN
             RETURN headrace.document_json(v_facts, d);
         ELSIF FOUND THEN
-            -- What is known of the campaign now, over what was known when it was frozen.
+            -- Present facts about the campaign take precedence over those from its freeze.
             RETURN headrace.document_json(v_facts || coalesce(d.facts, '{}') || jsonb_strip_nulls(v_facts), d) || v_more;
         END IF;
     END IF;
@@ -613,13 +613,13 @@ DECLARE
     v_emptied boolean;
     v_named uuid[];
     v_renewed uuid[];
-    v_pending uuid[];  -- that came back, or went
+    v_pending uuid[];  -- campaigns that returned or disappeared
     v_states text[];
     v_all uuid[];
     v_left uuid[];  -- campaigns that messages left, by deletion or for another one
     v_left_messages text[];
     v_archived boolean;
-    v_late text[];  -- what may be late for frozen campaigns; null: all that is touched
+    v_late text[];  -- messages that may be late for frozen campaigns; null: all touched ones
     v_touched record;
     v_counted bigint;
 BEGIN
@@ -627,7 +627,7 @@ BEGIN
         bool_or(c.op IN ('T', 'X')),
         array_agg(DISTINCT c.entity_id::uuid) FILTER (WHERE c.source = 'campaigns' AND c.op NOT IN ('T', 'X')),
         array_agg(DISTINCT c.entity_id::uuid) FILTER (WHERE c.source = 'campaigns' AND c.op IN ('I', 'D')),
-        -- but for what the archive takes away (and only takes away): that stays in the frozen documents
+        -- except deletes by the archive: those messages stay in the frozen documents
         array_agg((c.data #>> '{old,campaign_id}')::uuid) FILTER (
             WHERE c.source = 'send_queue' AND c.op IN ('U', 'D') AND c.data #>> '{old,campaign_id}' IS NOT NULL AND (c.op = 'D' AND c.cause = 'headrace.archive') IS NOT TRUE),
         array_agg(c.entity_id) FILTER (
@@ -640,7 +640,7 @@ BEGIN
         UPDATE headrace.campaign c SET rebuild_requested_at = clock_timestamp() FROM unnest(v_all) u (id) WHERE c.campaign_id = u.id;
     END IF;
     IF v_named IS NOT NULL THEN
-        -- What came or went is counted by its rebuild; until then folds leave a campaign alone that is not live.
+        -- A rebuild counts campaigns that appeared or disappeared; until then they are neither live nor settling, and folds skip them.
         PERFORM headrace.lock_campaigns(v_named);
         WITH asked AS (
             UPDATE headrace.campaign c SET rebuild_requested_at = clock_timestamp()
@@ -654,7 +654,7 @@ BEGIN
                 x.renewed OR c.state IN ('pending', 'deleted') OR x.status IS NULL
                 OR c.state IN ('frozen', 'amended') AND (
                     headrace.lifecycle_state(c.state, x.status, c.frozen_status, NULL, NULL) NOT IN ('frozen', 'amended')
-                    -- gone until now: another campaign has taken its id
+                    -- it was deleted until now: another campaign has its id
                     OR EXISTS (SELECT FROM headrace.campaign_computed_stats d WHERE d.campaign_id = c.campaign_id AND d.deleted_at IS NOT NULL)))
             RETURNING c.campaign_id, c.state = 'deleted' OR c.state IN ('live', 'settling') AND x.status IS NULL AS pending
         )
@@ -747,7 +747,7 @@ CREATE FUNCTION headrace.capture_faults(p_sources text[] DEFAULT NULL::text[]) R
     AS $$
     WITH root AS MATERIALIZED (
         SELECT s.source, n.source IS NOT NULL AS noted, n.triggers, n.functions, n.schema_name, n.table_name, (
-            -- not by to_regclass, which demands a right on the application's schema
+            -- to_regclass would need a right on the application's schema
             SELECT c.oid FROM pg_class c INNER JOIN pg_namespace m ON m.oid = c.relnamespace
             WHERE m.nspname = n.schema_name AND c.relname = n.table_name AND c.relkind IN ('r', 'p')
         ) AS relid
@@ -793,7 +793,7 @@ CREATE FUNCTION headrace.capture_faults(p_sources text[] DEFAULT NULL::text[]) R
                     OR g.tgparentid = 0 AND obj_description(g.oid, 'pg_trigger') IS DISTINCT FROM 'headrace ' || (t.triggers ->> o.op)
                     THEN 'differs'
             END AS fault,
-            -- as CREATE TABLE numbers it; TRUNCATE, like a rewrite, takes another number
+            -- relfilenode as CREATE TABLE sets it; TRUNCATE or a rewrite changes it
             g.oid IS NULL AND o.op = 'truncate' AND t.relid <> t.root AND (SELECT c.relfilenode = c.oid FROM pg_class c WHERE c.oid = t.relid) AS fresh
         FROM target t
         INNER JOIN operation o ON o.source = t.source
@@ -963,12 +963,12 @@ DECLARE
         OR EXISTS (SELECT FROM pg_subscription_rel s WHERE s.srrelid = v_table);
     v_ops constant text[] := ARRAY['insert', 'update', 'delete', 'truncate'];
     v_columns constant text := 'source, op, entity_id, scope, data, cause';
-    -- Of bounded length, for any session may set it.
+    -- Cut to 200 characters, because any session may set it.
     v_cause constant text := 'left(NULLIF(current_setting(''headrace.cause'', true), ''''), 200)';
     v_read constant name[] := ARRAY(SELECT DISTINCT c FROM unnest(v_entity || v_keys || v_watch || v_left || ARRAY(SELECT jsonb_array_elements_text(v_all -> 'reads'))::name[] || v_scope || v_only_column) c
         WHERE c IS NOT NULL);
     v_others constant text[] := ARRAY(SELECT o FROM jsonb_array_elements_text(v_all -> 'others') o WHERE o <> ALL (v_read));
-    -- $row$ is what a row is called. Times by way of JSON, which writes them in ISO whatever the session's DateStyle says.
+    -- $row$ stands for the row's name. Times go through JSON, which writes ISO whatever the session's DateStyle.
     v_pairs constant text := (
         SELECT string_agg(format(CASE t.typcategory WHEN 'D' THEN '%L, to_jsonb($row$%I) #>> ''{}''' ELSE '%L, $row$%I::text' END, k, k), ', ' ORDER BY n)
         FROM unnest(v_keys || v_left) WITH ORDINALITY u (k, n)
@@ -979,18 +979,18 @@ DECLARE
     v_spec constant jsonb := v_all - '{table,reads,others}'::text[];
     v_before headrace.source;
     v_op text;
-    v_row text;  -- NEW, OLD, or nothing, for a statement trigger's rows are read by bare names
+    v_row text;  -- NEW. or OLD.; empty for statement triggers, which read columns by bare names
     v_used name[];
     v_data text;
     v_body text;
     v_trigger text;
     v_triggers jsonb := '{}';
-    v_prints jsonb := '{}';  -- what each trigger, and what an UPDATE's watches, are known again by
+    v_prints jsonb := '{}';  -- md5 of each trigger's definition, with an UPDATE's watched columns
     v_functions jsonb := '{}';
     v_target regclass;
 BEGIN
     made := 0;
-    -- What is found only now is younger than what migrate looked for.
+    -- Faults that appeared after migrate looked for them.
     missed := CASE WHEN EXISTS (SELECT FROM headrace.capture_faults(ARRAY[p_source]) f WHERE f.missed)
         THEN ARRAY(SELECT jsonb_object_keys(p_specs)) ELSE '{}' END;
     SELECT * INTO v_before FROM headrace.source s WHERE s.source = p_source;
@@ -1073,7 +1073,7 @@ BEGIN
             v_op, headrace.capture_fingerprint(format('headrace.%I()', 'capture_' || p_source || '_' || v_op)::regprocedure));
     END LOOP;
 
-    -- A domain that wants the same as before has missed nothing by what others want.
+    -- A domain that wants the same as before misses nothing when others want more.
     missed := ARRAY(
         SELECT unnest(missed)
         UNION
@@ -1089,8 +1089,8 @@ BEGIN
         DELETE FROM headrace.source s WHERE s.source = p_source || ' others';
     END IF;
 
-    -- TRUNCATE of a partition does not fire its parent's trigger: every leaf bears its own. Row triggers reach the leaves by
-    -- themselves, also when they are made anew because one of them was disabled there.
+    -- TRUNCATE of a partition does not fire its parent's trigger: every partition has its own. PostgreSQL clones row triggers to
+    -- partitions, also when they are replaced because one of the clones was disabled.
     FOR v_op, v_target IN
         WITH fault AS MATERIALIZED (
             SELECT f.op, f.relation FROM headrace.capture_faults(ARRAY[p_source]) f WHERE f.fault <> 'function'  -- mended by now
@@ -1267,7 +1267,7 @@ DECLARE
     v_width bigint;
     v_bytes bigint := 0;
 BEGIN
-    -- By pos, or by xid and sorted: as stream_read does. One by one, for the batch may be cut after a few.
+    -- By pos, or by xid and sorted, as stream_read does. In a loop, because the batch may end after a few changes.
     FOR v_pos, v_width IN
         SELECT u.pos, u.width FROM (
             SELECT l.pos, l.xid, l.source, l.entity_id, headrace.change_width(l.entity_id, l.scope, l.data, l.cause) AS width
@@ -1396,7 +1396,7 @@ CREATE FUNCTION headrace.counters_json(p_total bigint, p_sent bigint, p_delivere
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 BEGIN
-    -- An expression of plpgsql is kept ready: a third less than what a SQL function that cannot be inlined takes.
+    -- PL/pgSQL keeps its expressions prepared: a third less time than a SQL function that cannot be inlined.
     RETURN jsonb_build_object(
         'total', p_total, 'sent', p_sent, 'delivered', p_delivered, 'read', p_read, 'replied', p_replied, 'failed', p_failed,
         'failed_queue', p_failed_queue, 'failed_delivery', p_failed - p_failed_queue,
@@ -1459,7 +1459,7 @@ BEGIN
             WHERE e.stream = d.stream AND hashtextextended(e.entity_id, 0) = hashtextextended(d.entity_id, 0)
                 AND e.entity_id = d.entity_id AND e.pos < d.pos);
         BEGIN
-            IF d.error_code = 'P0H01' THEN  -- was cut when it was put aside (stream_read)
+            IF d.error_code = 'P0H01' THEN  -- was cut when it was set aside (stream_read)
                 RAISE EXCEPTION USING ERRCODE = d.error_code, MESSAGE = d.error;
             END IF;
             EXECUTE format('SELECT %s($1)', d.handler) USING ARRAY[d.change];
@@ -1582,9 +1582,9 @@ BEGIN
     IF v_end >= now() - headrace.noted_interval('change_retention_seconds') THEN
         RETURN 'needed';
     END IF;
-    -- Cursors first, as a step does; then the log; then, in new statements, what is needed: a transaction from before
-    -- midnight may have committed into the partition while we waited. With the log itself nobody has a partition of it
-    -- but autovacuum, and who read the partition by name: these are not waited for long, for now everybody waits for us.
+    -- Cursors first, as a step does; then the log; then, in new statements, the check: a transaction from before
+    -- midnight may have committed into the partition while we waited. Once we hold the log, only autovacuum and
+    -- sessions that named the partition can hold it: we wait only briefly for them, because now all writers wait for us.
     PERFORM FROM headrace.stream_cursor ORDER BY stream, shard FOR UPDATE;
     LOCK TABLE ONLY headrace.change_log IN ACCESS EXCLUSIVE MODE;
     PERFORM set_config('lock_timeout', '20ms', true);
@@ -1613,7 +1613,7 @@ CREATE FUNCTION headrace.enter_state(p_campaigns uuid[], p_states text[], p_stat
     SET plan_cache_mode TO 'force_generic_plan'
     AS $$
 BEGIN
-    -- First, for it asks whether the document is newer than the version that was frozen last.
+    -- First, because it compares the document's version with the last frozen one.
     UPDATE headrace.campaign_computed_stats d SET
         state = n.state, frozen_at = n.frozen_at, facts = n.facts, deleted_at = NULL
     FROM (
@@ -1636,7 +1636,7 @@ BEGIN
     FROM (
         SELECT
             c.campaign_id, u.state, o.reopened_at,
-            -- a time that the window can be added to
+            -- a time to which the window can be added
             CASE WHEN f.settles THEN least(greatest(c.completed_at, o.reopened_at), '200000-01-01') + headrace.settle_window() END AS settles_until,
             CASE WHEN f.final THEN coalesce(p_status, c.frozen_status, '') END AS frozen_status,
             CASE WHEN f.final THEN coalesce(p_source_rows, c.source_rows) END AS source_rows,
@@ -1655,7 +1655,7 @@ BEGIN
         AND (k.state, k.reopened_at, k.settles_until, k.last_version, k.frozen_status, k.source_rows, k.late_messages)
         IS DISTINCT FROM (n.state, n.reopened_at, n.settles_until, n.last_version, n.frozen_status, n.source_rows, NULL::text[]);
 
-    -- What the source has no more is served no more; its version is kept, lest it falls when the campaign comes back.
+    -- What the source no longer has is no longer served; last_version keeps its version, so that it never falls if the campaign returns.
     DELETE FROM headrace.campaign_computed_stats d USING unnest(p_campaigns, p_states) u (id, state)
     WHERE d.campaign_id = u.id AND u.state = 'deleted';
 END
@@ -1731,7 +1731,7 @@ BEGIN
     END IF;
     LOCK TABLE headrace.change_log_default IN ACCESS EXCLUSIVE MODE;
     IF EXISTS (SELECT FROM pg_constraint WHERE conrelid = 'headrace.change_log_default'::regclass AND starts_with(conname::text, 'fence_')) THEN
-        RETURN 'busy';  -- somebody else's
+        RETURN 'busy';  -- another session's fence
     END IF;
     EXECUTE format(
         'CREATE TRIGGER fence BEFORE INSERT ON headrace.change_log_default FOR EACH ROW EXECUTE FUNCTION headrace.keep_before_fence(%s, %s)',
@@ -1784,7 +1784,7 @@ DECLARE
     v_many boolean;
     v_seen uuid[];
     v_unlocked uuid[];
-    v_late text[];  -- of frozen campaigns: those are not folded, but asked to be amended
+    v_late text[];  -- messages of frozen campaigns: not folded, an amendment is requested
     v_late_campaigns uuid[];
     v_changes headrace.outcome_change[];
 BEGIN
@@ -1810,7 +1810,7 @@ BEGIN
         INTO v_changes, v_seen, v_late, v_late_campaigns
         FROM headrace.outcomes_by_message(p_messages) d;
         EXIT WHEN v_seen IS NULL;
-        -- As sets where they are many: each of thousands compared with thousands takes minutes.
+        -- By sets if there are many: comparing thousands with thousands one by one takes minutes.
         v_unlocked := ARRAY(SELECT unnest(v_seen) EXCEPT SELECT unnest(v_campaigns));
         EXIT WHEN v_unlocked = '{}';
         v_campaigns := v_campaigns || v_unlocked;
@@ -1845,7 +1845,7 @@ BEGIN
         'campaign_id', c.campaign_id, 'name', c.name, 'status', c.status, 'created_at', c.created_at, 'completed_at', c.completed_at)
     INTO v_facts FROM headrace.stg_campaigns() c WHERE c.campaign_id = p_campaign_id;
     IF NOT FOUND THEN
-        RETURN false;  -- deleted since it was counted: a change of its own, which asks for a rebuild
+        RETURN false;  -- deleted since it was counted: that change will request a rebuild
     END IF;
     PERFORM headrace.enter_state(
         ARRAY[p_campaign_id], ARRAY['frozen'], coalesce(p_status, v_facts ->> 'status', ''), v_facts, headrace.source_row_counts(p_campaign_id));
@@ -1866,7 +1866,7 @@ CREATE FUNCTION headrace.freeze_campaigns(p_campaigns uuid[]) RETURNS bigint
 DECLARE
     v_missing uuid;
     v_campaign uuid;
-    v_rows jsonb;  -- that there were before the count that is frozen
+    v_rows jsonb;  -- row counts from before the count that is frozen
     v_frozen bigint := 0;
 BEGIN
     SELECT id INTO v_missing FROM unnest(p_campaigns) id
@@ -1920,7 +1920,7 @@ CREATE FUNCTION headrace.held_up() RETURNS TABLE(pid integer, application_name t
         INNER JOIN pg_locks g ON g.granted AND g.locktype = w.locktype AND g.pid IS NULL
             AND (g.database, g.relation, g.transactionid, g.page, g.tuple, g.classid, g.objid, g.objsubid)
                 IS NOT DISTINCT FROM (w.database, w.relation, w.transactionid, w.page, w.tuple, w.classid, w.objid, w.objsubid)
-        -- A prepared transaction has no session: it is known by the lock that it holds on its own id.
+        -- A prepared transaction has no session: its lock on its own transaction id identifies it.
         INNER JOIN pg_locks t ON t.virtualtransaction = g.virtualtransaction AND t.locktype = 'transactionid' AND t.pid IS NULL
         INNER JOIN pg_prepared_xacts x ON x.transaction = t.transactionid
         WHERE w.pid = a.pid AND NOT w.granted
@@ -1937,7 +1937,7 @@ CREATE FUNCTION headrace.ingest_whatsapp_webhook(p_body jsonb) RETURNS jsonb
     SET jit TO 'off'
     AS $$
 DECLARE
-    v_items jsonb;  -- those without a problem
+    v_items jsonb;  -- without those that have a problem
     v_statuses bigint;
     v_messages bigint;
     v_buckets smallint[];
@@ -2136,7 +2136,7 @@ BEGIN
         RAISE EXCEPTION 'campaigns has no column user_id: there are no lists by user'
             USING ERRCODE = 'invalid_parameter_value', HINT = 'Leave p_user_id null.';
     END IF;
-    -- What is longer is none of ours, and would be copied several times over to find out.
+    -- Anything longer is not ours, and checking it would copy it several times.
     IF octet_length(p_user_id::text) > 2000 THEN
         RAISE EXCEPTION 'p_user_id has % bytes, but no list is of a user whose id has more than 2000', octet_length(p_user_id::text)
             USING ERRCODE = 'invalid_parameter_value';
@@ -2162,7 +2162,7 @@ BEGIN
     END IF;
 
     BEGIN
-        -- Each object made in one go (document_json makes the same), and the array of them too: each further step would copy all.
+        -- Each object is built in one step (as document_json does), and so is their array: each further step would copy everything.
         SELECT
             array_agg(
                 jsonb_build_object(
@@ -2432,7 +2432,7 @@ DECLARE
     v_place integer;
 BEGIN
     FOR i IN 1 .. cardinality(p_more_values) LOOP
-        v_place := width_bucket(p_more_values[i], vals);  -- how many are not greater
+        v_place := width_bucket(p_more_values[i], vals);  -- how many are less or equal
         IF v_place = 0 OR vals[v_place] <> p_more_values[i] THEN
             vals := vals[:v_place] || p_more_values[i] || vals[v_place + 1:];
             counts := counts[:v_place] || p_more_counts[i] || counts[v_place + 1:];
@@ -2515,9 +2515,9 @@ CREATE FUNCTION headrace.missing_change_log_days(p_ahead integer DEFAULT 14) RET
     WHERE
         CASE
             WHEN to_regclass('headrace.change_log_' || to_char(d.day, 'YYYYMMDD')) IS NOT NULL THEN false
-            -- Today's writers are being routed to a large DEFAULT at this moment.
+            -- Writers of this day may be routed to a large DEFAULT right now.
             WHEN d.day::timestamp AT TIME ZONE 'UTC' < headrace.first_fenceable_moment() AND headrace.default_is_large() THEN false
-            -- Read once for all days, and only where one is missing.
+            -- Scanned once for all days, and only if one is missing.
             ELSE d.day NOT IN (
                 SELECT (l.changed_at AT TIME ZONE 'UTC')::date FROM headrace.change_log_default l
                 WHERE l.changed_at >= (now() AT TIME ZONE 'UTC')::date::timestamp AT TIME ZONE 'UTC')
@@ -2584,7 +2584,7 @@ BEGIN
                     kind text, message_id text, user_phone text, whatsapp_number_id text, at timestamptz, reference text)
             ) WITH ORDINALITY i (kind, message_id, user_phone, whatsapp_number_id, at, reference, n)
             WHERE i.kind = 'message' AND NOT EXISTS (
-                -- by the contract's index of incoming messages
+                -- uses the contract's index of incoming messages
                 SELECT FROM "public".messages e
                 WHERE headrace.source_holds('messages') AND headrace.source_holds('messages others') AND e.user_phone = i.user_phone AND e.whatsapp_number_id = i.whatsapp_number_id AND e.created_at = i.at
                     AND e.direction = 'incoming' AND e.whatsapp_message_id::text COLLATE "C" = i.message_id COLLATE "C")
@@ -2872,11 +2872,11 @@ BEGIN
     END IF;
     DELETE FROM headrace.stream_cursor WHERE stream = p_stream;
     DELETE FROM headrace.dead_letter WHERE stream = p_stream;
-    -- Rows that a restore brought along bear transaction ids of another life; those would be read again when ids come round.
+    -- Restored rows may have transaction ids of the former cluster: they would be read again once this one reaches those ids.
     IF NOT EXISTS (SELECT FROM headrace.stream_cursor) THEN
         DELETE FROM headrace.change_log WHERE xid >= pg_snapshot_xmax(pg_current_snapshot());
     END IF;
-    -- A restore numbers tables and columns anew: those that have all columns as they were noted are noted again.
+    -- A restore renumbers tables and columns: tables whose columns all match what was noted are noted again.
     PERFORM headrace.note_source(s.source, c.oid, ARRAY(SELECT jsonb_object_keys(s.columns)))
     FROM headrace.source s
     INNER JOIN headrace.stream t ON t.stream = p_stream AND split_part(s.source, ' others', 1) = ANY (t.sources)
@@ -2903,7 +2903,7 @@ CREATE FUNCTION headrace.rebuild_campaign_stats(p_campaigns uuid[]) RETURNS bigi
     SET jit TO 'off'
     AS $$
 DECLARE
-    -- From here on a pass over the campaign's rows takes less than looking up each message.
+    -- Beyond this, one pass over the campaign's rows is faster than looking up each message.
     v_small_messages constant bigint := 250;
     v_most_together constant bigint := 5000;
     v_campaign uuid;
@@ -2973,7 +2973,7 @@ DECLARE
     v_status text;  -- null: the source has no such campaign
     v_wrong bigint;
 BEGIN
-    -- Before the truth is read: what appears or goes after this has a change of its own, which asks for a rebuild.
+    -- Before the source rows are read: a campaign that appears or disappears later brings its own change, which requests a rebuild.
     SELECT coalesce(c.status, '') INTO v_status FROM headrace.stg_campaigns() c WHERE c.campaign_id = p_campaign_id;
     PERFORM headrace.settle_campaigns(ARRAY[p_campaign_id], false);
     IF v_status IS NULL THEN
@@ -3010,7 +3010,7 @@ BEGIN
     FROM unnest(p_items) u (id) INNER JOIN headrace.campaign_standing s ON s.campaign_id = u.id::uuid;
     IF v_documents IS NOT NULL THEN
         PERFORM headrace.refresh_documents(v_documents);
-        -- of a frozen campaign there is nothing to write
+        -- also for frozen campaigns, whose documents are not written
         UPDATE headrace.campaign c SET document_due_at = NULL WHERE c.campaign_id = ANY (v_documents) AND c.document_due_at IS NOT NULL;
     END IF;
     IF v_rebuilds IS NOT NULL THEN
@@ -3131,7 +3131,7 @@ BEGIN
             RETURN headrace.rebuild_items(v_items);
         END IF;
     EXCEPTION WHEN OTHERS THEN
-        NULL;  -- each by itself
+        NULL;  -- then each is tried alone
     END;
     FOREACH v_item IN ARRAY v_items LOOP
         v_began := clock_timestamp();
@@ -3155,18 +3155,18 @@ CREATE FUNCTION headrace.rebuild_unfrozen(p_campaigns uuid[], p_large boolean) R
     AS $$
 DECLARE
     v_campaigns uuid[];
-    v_states text[];  -- that follow; deleted: the source has no such campaign
+    v_states text[];  -- next states; deleted: the source has no such campaign
     v_statuses text[];
     v_freeze uuid[];
-    v_rows jsonb[];  -- that there were before the count that is frozen
-    v_straight uuid[];  -- of those to be frozen: counted without outcomes
+    v_rows jsonb[];  -- row counts from before the count that is frozen
+    v_straight uuid[];  -- those of v_freeze that are counted without outcomes
     v_stored uuid[];  -- the others
     v_messages text[];
     v_wrong bigint := 0;
     v_changed bigint := 0;
 BEGIN
     PERFORM headrace.settle_campaigns(p_campaigns, false);
-    -- Before the truth is read: what appears or goes after this has a change of its own, which asks for a rebuild.
+    -- Before the source rows are read: a campaign that appears or disappears later brings its own change, which requests a rebuild.
     SELECT array_agg(n.campaign_id), array_agg(n.state), array_agg(n.status)
     INTO v_campaigns, v_states, v_statuses
     FROM (
@@ -3186,7 +3186,7 @@ BEGIN
     FROM unnest(v_campaigns) u (id)
     WHERE c.campaign_id = u.id;
 
-    -- Freezing drops the outcomes: where none are stored, none need to be.
+    -- Freezing deletes the outcomes: if none are stored yet, none need to be.
     v_straight := ARRAY(
         SELECT u.id FROM unnest(v_freeze) u (id) WHERE NOT EXISTS (SELECT FROM headrace.message_outcome o WHERE o.campaign_id = u.id));
     v_stored := ARRAY(SELECT unnest(v_campaigns) EXCEPT SELECT unnest(v_straight));
@@ -3204,7 +3204,7 @@ BEGIN
                 ORDER BY 1);
             v_changed := v_changed + coalesce(headrace.fold_messages(v_messages, v_stored, '{}', v_stored), 0);
         END IF;
-        -- A rebuild trusts no counter: all are set to what the outcomes add up to. Wrong ones are told where no message was.
+        -- A rebuild trusts no counter: all are set from the outcomes. Wrong counters are reported if no message was wrong.
         v_wrong := headrace.store_counts(v_stored, false);
     END IF;
 
@@ -3292,10 +3292,10 @@ BEGIN
                     v.id::text COLLATE "C", v.campaign_id, headrace.template_key(v.template_name), v.bits::smallint,
                     v.sent_at, v.delivered_at, v.read_at, v.replied_at
                 FROM headrace.message_outcome_live() v WHERE v.campaign_id = p_campaign_id
-                ORDER BY 1;  -- as the index is
+                ORDER BY 1;  -- in index order
                 GET DIAGNOSTICS v_changed = ROW_COUNT;
             ELSE
-                -- OFFSET 0: both sides are campaign-sized sets, to be hashed once each.
+                -- OFFSET 0: both sides have the size of the campaign and should be hashed once each.
                 WITH change AS MATERIALIZED (
                     SELECT
                         o.message_id AS old_id, t.message_id AS new_id, t.campaign_id, t.template_name, t.bits,
@@ -3539,9 +3539,9 @@ CREATE FUNCTION headrace.request_amendments(p_campaigns uuid[], p_messages text[
     AS $$
     UPDATE headrace.campaign c SET
         rebuild_requested_at = coalesce(c.rebuild_requested_at, clock_timestamp()),
-        -- Each counts the whole campaign: of a large one late changes are gathered, so that a worker has ten times as long for others.
+        -- An amendment recounts the whole campaign, so late changes of a large one are collected: a worker keeps most of its time for others.
         rebuild_not_before = CASE WHEN k.total >= 5000 THEN k.last_at + least(interval '0.2 ms' * k.total, interval '1 minute') END,
-        -- some of them, to be named in the amendment
+        -- a few, to be named in the amendment
         late_messages = ARRAY(SELECT DISTINCT m FROM unnest(c.late_messages || k.messages) m ORDER BY m LIMIT 20)
     FROM (
         SELECT
@@ -3630,7 +3630,7 @@ BEGIN
         suppressed := (v_taken #>> '{statuses,suppressed}')::bigint + (v_taken #>> '{messages,suppressed}')::bigint;
         reason := (v_left #>> '{0,problem}') || CASE WHEN jsonb_array_length(v_left) > 1 THEN '; ...' ELSE '' END;
         IF jsonb_array_length(v_left) = 1 AND v_left #> '{0,item}' = r.item THEN
-            -- The same part, maybe for another reason, for which it may have come before.
+            -- The same item is refused again, perhaps for another reason, for which it may already be kept.
             IF reason <> r.reason THEN
                 DELETE FROM headrace.webhook_reject k
                 WHERE md5(k.item::text) = md5(r.item::text) AND md5(k.reason) = md5(retry_webhook_rejects.reason) AND k.path = r.path
@@ -3642,7 +3642,7 @@ BEGIN
                 WHERE k.id = r.id;
             END IF;
         ELSE
-            -- It is gone, but for what a larger part fell into.
+            -- The reject goes; if it was a larger part, its items that are refused are kept instead.
             DELETE FROM headrace.webhook_reject k WHERE k.id = r.id;
             PERFORM headrace.keep_webhook_rejects(v_left);
         END IF;
@@ -3684,7 +3684,7 @@ BEGIN
         INNER JOIN headrace.campaign k ON k.campaign_id = u.id
         LEFT JOIN headrace.stg_campaigns() c ON c.campaign_id = k.campaign_id
         CROSS JOIN LATERAL (
-            -- What was noticed is not in the future: a later time was the source's own, and was taken back.
+            -- A time of ours is never later than now: a later one came from the source, which has since withdrawn it.
             SELECT CASE
                 WHEN c.status = 'completed' THEN coalesce(c.completed_at, least(k.completed_at, k.announced_at, clock_timestamp()))
             END AS completed_at
@@ -3694,7 +3694,7 @@ BEGIN
         SELECT f.campaign_id, f.completed_at FROM found f WHERE f.announced ORDER BY f.completed_at
         RETURNING 1
     ), forgotten AS (
-        -- Who adds to the table takes away what is old: a few of the oldest, so that it is cheap and keeps up.
+        -- Whoever adds rows also deletes some of the oldest: cheap, and enough to keep up.
         DELETE FROM headrace.campaign_completion o
         WHERE EXISTS (SELECT FROM announced) AND o.noticed_at < clock_timestamp() - interval '30 days'
             AND o.id IN (SELECT e.id FROM headrace.campaign_completion e ORDER BY e.id LIMIT 100 FOR UPDATE SKIP LOCKED)
@@ -3709,7 +3709,7 @@ BEGIN
         array_agg(f.campaign_id),
         array_agg(CASE WHEN NOT f.counted THEN f.state WHEN f.completed_at IS NULL THEN 'live' ELSE 'settling' END)
     INTO v_campaigns, v_states FROM found f WHERE f.state NOT IN ('frozen', 'amended');
-    -- of every one of them: the settle window may be another
+    -- for all of them, because the settle window may have changed
     PERFORM headrace.enter_state(v_campaigns, v_states);
 END
 $$;
@@ -3856,7 +3856,7 @@ CREATE FUNCTION headrace.source_problems(p_sources text[] DEFAULT NULL::text[]) 
     FROM place p CROSS JOIN owner o
     WHERE p.named = p.relid AND NOT (has_table_privilege(o.oid, p.relid, 'SELECT') AND has_schema_privilege(o.oid, p.namespace, 'USAGE'))
     UNION ALL
-    -- To be seen whole, a table needs a policy that shows all rows and none that takes some away.
+    -- All rows are visible only with a permissive policy that shows all, and no restrictive one that hides some.
     SELECT
         p.source, NULL, 'hidden', o.rolname,
         format('row-level security hides rows of table %s from role %s: what reads it is paused', p.table_name, o.rolname), 'headrace migrate'
@@ -4063,7 +4063,7 @@ BEGIN
     IF p_live THEN
         PERFORM headrace.unpack_hours(v_live);
     END IF;
-    -- One statement, so that counters, series and latencies are of one moment.
+    -- One statement, so that counters, series and latencies belong to one snapshot.
     WITH outcome AS MATERIALIZED (
         SELECT
             o.campaign_id, o.template_name, CASE WHEN octet_length(o.template_name) > 1000 THEN o.message_id END AS message_id,
@@ -4115,7 +4115,7 @@ BEGIN
             SELECT FROM headrace.campaign_template_stats s WHERE s.campaign_id = k.campaign_id AND s.template_md5 = k.template_md5)
         RETURNING 1
     ), together AS (
-        -- few, so that what follows is cheap: most messages share their hours with many others
+        -- few rows, so that the rest is cheap: most messages share their hours with many others
         SELECT
             o.campaign_id,
             date_bin('1 hour', o.sent_at, '2000-01-01 00:00+00') AS sent, date_bin('1 hour', o.delivered_at, '2000-01-01 00:00+00') AS delivered,
@@ -4169,7 +4169,7 @@ BEGIN
     SELECT
         (SELECT count(*) FROM gone) + (SELECT count(*) FROM healed) + (SELECT count(*) FROM made)
         + (SELECT count(*) FROM hours_gone) + (SELECT count(*) FROM hours_set)
-        -- A frozen campaign had none.
+        -- A frozen campaign has no latencies to compare with.
         + CASE WHEN p_live THEN 0 ELSE (SELECT count(*) FROM latencies_gone WHERE messages > 0) + (SELECT count(*) FROM latencies_set) END
     INTO v_wrong;
     RETURN v_wrong;
@@ -4289,7 +4289,7 @@ BEGIN
             IF v_committed <> '{}' AND EXISTS (SELECT FROM headrace.change_log l WHERE l.xid = ANY (v_committed)) THEN
                 work := 'change';
             END IF;
-            -- Between the transactions that still run, so that a bulk load under way is not read over at every poll.
+            -- Searches only between running transactions, so that polls do not scan a bulk load in progress again and again.
             v_first := true;
             IF work IS NULL AND v_low < v_xmax THEN
                 FOR v_high IN
@@ -4317,7 +4317,7 @@ BEGIN
         WHERE s.rebuilds_pending IS NOT NULL AND (p_streams IS NULL OR s.stream = ANY (p_streams)) AND s.stream <> ALL (v_paused)
         ORDER BY s.stream
     LOOP
-        -- whether there is one; how many, stream_rebuilds counts
+        -- Only whether there is one; stream_rebuilds counts them.
         EXECUTE format('SELECT %s(p_patient => $1, p_most => 1)', v_pending) INTO v_waiting USING p_patient;
         IF v_waiting > 0 THEN
             RETURN NEXT;
@@ -4374,7 +4374,7 @@ BEGIN
     v_high := pg_snapshot_xmax(c.cur);
 
     IF v_opened THEN
-        -- OFFSET 0 keeps the planner from answering min and max by walking the index on pos through the whole log.
+        -- OFFSET 0 keeps the planner from computing min and max by walking the index on pos through the whole log.
         SELECT count(*), count(*) FILTER (WHERE w.ours), coalesce(min(w.pos) FILTER (WHERE w.ours) - 1, 0), coalesce(max(w.pos) FILTER (WHERE w.ours), 0), max(w.width) FILTER (WHERE w.ours)
         INTO v_scanned, c.window_rows, c.pos, c.last_pos, c.window_widest
         FROM (
@@ -4401,10 +4401,10 @@ BEGIN
     IF c.window_rows = 0 THEN
         v_batch := '{}';
         IF v_scanned = 0 THEN
-            RETURN v_batch;  -- nothing was there at all: leave the cursor, write no WAL
+            RETURN v_batch;  -- nothing at all: leave the cursor, write no WAL
         END IF;
     ELSIF v_width > 134217728 THEN
-        -- Whatever would be done with it takes as much again; kept without what makes it so wide.
+        -- Any processing would take as much memory again, so it is kept without its wide parts.
         INSERT INTO headrace.dead_letter (stream, shard, change, pos, entity_id, error_code, error)
         SELECT
             p_stream, p_shard, ROW(l.pos, l.xid, l.changed_at, l.source, l.op, left(l.entity_id, 200), left(l.scope, 200), NULL, left(l.cause, 200))::headrace.change_log,
@@ -4415,7 +4415,7 @@ BEGIN
     ELSIF c.window_rows <= 4 * p_limit THEN
         SELECT array_agg(w.change ORDER BY w.pos) INTO v_batch FROM (
             SELECT u.pos, u.change FROM (
-                -- The cut must be here, before changes are copied whole; + 0 keeps the planner from going by pos for it.
+                -- The cut must be here, before whole changes are copied; + 0 keeps the planner off the index on pos.
                 SELECT l.pos, l.xid, l.source, l.entity_id, l AS change FROM headrace.change_log l
                 WHERE l.xid = ANY (v_committed) AND l.pos + 0 <= v_last
                 UNION ALL
@@ -4428,7 +4428,7 @@ BEGIN
             ORDER BY u.pos LIMIT p_limit
         ) w;
     ELSE
-        -- A large window is mostly one bulk transaction: dense in pos, so that pos is the way through it.
+        -- A large window is mostly one bulk transaction, dense in pos: scan by pos.
         SELECT array_agg(w.change ORDER BY w.pos) INTO v_batch FROM (
             SELECT l.pos, l AS change FROM headrace.change_log l
             WHERE l.pos > c.pos AND l.pos <= v_last
@@ -4672,7 +4672,7 @@ BEGIN
         IF headrace.is_passing_error(v_code) THEN
             RAISE;
         END IF;
-        -- One of them is at fault, or several: the others are taken in one by one.
+        -- At least one item is at fault: all are tried one by one.
         FOR v_item IN SELECT i FROM jsonb_array_elements(p_items) i LOOP
             BEGIN
                 v_new := headrace.new_webhook_items(jsonb_build_array(v_item));
@@ -4812,7 +4812,7 @@ DECLARE
     v_referred text[];
     v_more uuid[];
 BEGIN
-    -- One pass over the batch; each search below then runs only on what concerns it.
+    -- One pass over the batch; each search below then runs only on the changes it needs.
     SELECT
         array_agg(c.entity_id) FILTER (WHERE c.source = 'send_queue' AND c.op NOT IN ('T', 'X')),
         array_agg(c) FILTER (WHERE c.source = 'send_queue' AND c.op IN ('U', 'D')),
@@ -4854,7 +4854,7 @@ BEGIN
                     WHERE l.whatsapp_message_id = n.whatsapp_message_id AND n.whatsapp_message_id <> '' AND headrace.status_bits(l.status) & 1 > 0))
             ORDER BY n.at DESC, n.id DESC LIMIT 1
         ) p
-        -- What stands at a place takes only replies that are later than it, and in the predecessor's window.
+        -- A message at this place can only take over later replies that are within the predecessor's window.
         WHERE EXISTS (
             SELECT FROM headrace.stg_incoming_messages() m
             WHERE m.user_phone = place.user_phone AND m.whatsapp_number_id = place.whatsapp_number_id
@@ -4883,7 +4883,7 @@ BEGIN
             ORDER BY n.at DESC, n.id DESC LIMIT 1
         ) o;
         campaigns := campaigns || v_more;
-        -- Whose reply it was before it left may have a successor since: all that its window reaches.
+        -- The message it replied to before it left may have a successor by now: take all whose window reaches it.
         SELECT v_owners || array_agg(n.id::text), array_agg(DISTINCT n.campaign_id) INTO v_owners, v_more
         FROM unnest(v_messages) c
         CROSS JOIN LATERAL (
@@ -4900,7 +4900,7 @@ BEGIN
         WHERE k.id <> '';
     END IF;
 
-    -- In the order of ids, in which the fold then goes through the indexes: a tenth less for it to do.
+    -- In id order, in which the fold goes through the indexes: this saves it a tenth of its time.
     messages := ARRAY(
         SELECT DISTINCT u COLLATE "C" FROM unnest(v_queue || v_by_status || v_neighbours || v_owners || v_referred) u ORDER BY 1
     );
@@ -4970,7 +4970,7 @@ DECLARE
     v_entry jsonb;
     v_changes jsonb;
     v_enveloped boolean;
-    v_first integer;  -- -2: a change alone is the body; -1: an entry alone is
+    v_first integer;  -- -2: the body may be a bare change; -1: a bare entry
     v_found boolean := false;
 BEGIN
     kind := 'part';

@@ -11,7 +11,7 @@ import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestration.cli import _configure_logs
+from orchestration.engine.commands import _configure_logs
 from orchestration.terminal import fit, show_table
 from orchestration.text import clean, clean_lines, name_text
 from tests.commands import run

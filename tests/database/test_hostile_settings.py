@@ -15,7 +15,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from orchestration.database.connections import sessions
+from orchestration.database import sessions
 from tests.campaign_stats.oracle import assert_all_agree
 from tests.campaign_stats.webhooks import counts, envelope, message, status
 from tests.commands import a_sentence, run

@@ -38,6 +38,7 @@ READABLE = {
         "campaign",
         "webhook_reject",
         "campaign_completion",
+        "campaign_standing",
         "campaign_stats_pending_amendment",
         "document_agreement",
         "document_faults",

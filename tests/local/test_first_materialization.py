@@ -167,7 +167,7 @@ def test_a_failure_is_said_and_not_raised(example: str, free_port: int) -> None:
     )
 
     assert len(said) == 1
-    assert "does not answer" in said[0]
+    assert "cannot connect to the database" in said[0]
     assert not answers(Ui(f"http://127.0.0.1:{free_port}"))
 
 

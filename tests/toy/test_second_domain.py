@@ -5,6 +5,7 @@ The toy counts by phone: orders of its own, outgoing messages and failed queue r
 
 from __future__ import annotations
 
+import json
 import random
 import shutil
 import subprocess
@@ -39,6 +40,31 @@ BODIES = """
     WHERE pronamespace = 'headrace'::regnamespace AND proname ~ '^capture_.*_(insert|update|delete|truncate)$' ORDER BY 1
 """
 TRIGGERS = "SELECT oid, xmin::text, tgname FROM pg_trigger WHERE NOT tgisinternal ORDER BY oid"
+
+
+# In the copied house: what is defined, a tick of the one sensor, and two of the toy's checks.
+LOOK = """
+import json, warnings
+warnings.simplefilter("ignore")
+import dagster as dg
+from orchestration.dagster_kit.resources import ApplicationDatabase
+from orchestration.definitions import defs
+from orchestration.toy.definitions import checks
+
+resources = {"database": ApplicationDatabase()}
+with dg.DagsterInstance.ephemeral() as instance:
+    context = dg.build_sensor_context(instance=instance, definitions=defs, resources=resources)
+    ticked = defs.resolve_sensor_def("stream_backlog").evaluate_tick(context)
+    run = dg.materialize(
+        checks, selection=dg.AssetSelection.checks(checks[0], checks[-1]), resources=resources, instance=instance
+    )
+print(json.dumps({
+    "assets": [key.to_user_string() for key in defs.resolve_all_asset_keys()],
+    "schedules": [schedule.name for schedule in defs.schedules or ()],
+    "reported": sorted({event.asset_key.to_user_string() for event in ticked.asset_events}),
+    "checks": {f"{found.asset_key.to_user_string()} {found.check_name}": found.passed for found in run.get_asset_check_evaluations()},
+}))
+"""
 
 
 @pytest.fixture(scope="module")
@@ -275,19 +301,23 @@ def test_a_setting_concerns_those_who_read_it(app: Connection, headrace: Headrac
 def test_dagster_loads_both_and_uninstall_takes_both_away(
     app: Connection, headrace: Headrace, house: Path, database: str, tmp_path: Path
 ) -> None:
-    script = "from orchestration.definitions import defs; print([k.to_user_string() for k in defs.resolve_all_asset_keys()])"
+    headrace("migrate")
+    headrace("worker", "--until-idle")
     done = subprocess.run(
-        [sys.executable, "-c", script],
-        env=subprocess_environment() | {"PYTHONPATH": str(house)},
+        [sys.executable, "-c", LOOK],
+        env=subprocess_environment(HEADRACE_DATABASE_URL=database) | {"PYTHONPATH": str(house)},
         cwd=tmp_path,
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert "'toy_tally'" in done.stdout
-    assert "'campaign_template_stats'" in done.stdout
-    headrace("migrate")
+    seen = json.loads(done.stdout)
+    assert {"toy_tally", "app/orders", "app/messages", "campaign_template_stats"} <= set(seen["assets"])
+    assert {"toy_checks", "campaign_stats_checks"} <= set(seen["schedules"])
+    # One sensor reports both, each by its own stream.
+    assert {"toy_tally", "campaign_template_stats", "campaign_computed_stats"} == set(seen["reported"])
+    assert seen["checks"] == {"toy_tally stream_lag": True, "app/orders capture_triggers": True}
     assert "public.orders" in headrace("uninstall", "--yes")
     left = whole_dump(database)
     assert "headrace." not in left

@@ -30,7 +30,7 @@ NUMBERS = ("100000000000001", "100000000000002")
 
 
 class Template(NamedTuple):
-    """A template's funnel: share of delivered in accepted, of read in delivered, of replied in delivered and in read."""
+    """A template's funnel: share of accepted messages that are delivered, of those that are read, of those that are answered."""
 
     name: str
     delivered: float

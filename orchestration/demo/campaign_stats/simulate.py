@@ -72,7 +72,7 @@ class Tally:
 
 
 def progress(tally: Tally, before: int, seconds: float, elapsed: float, rate: float, behind: float) -> str:
-    """One line: what was done in the last `seconds`; `before` events were done earlier."""
+    """One line: what was done in the last `seconds`; before: the number of events until then."""
     done = tally.events.total() - before
     line = (
         f"{elapsed:.0f} s: {tally.events.total():,} events, {done / max(seconds, 1e-9):.1f}/s of {rate:g}/s"

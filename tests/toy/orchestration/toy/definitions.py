@@ -1,4 +1,4 @@
-"""What this domain gives to Dagster."""
+"""What this domain adds to Dagster."""
 
 from __future__ import annotations
 

@@ -22,7 +22,8 @@ from orchestration.settings import with_driver
 
 CONNECT_TIMEOUT_SECONDS = 10
 # How long the server keeps a transaction of ours, with its locks, after it last heard from us. Between two statements we
-# take milliseconds. Code that computes for longer, and holds nothing that others wait for, sets its own limit (`snapshot`).
+# take milliseconds. Code that computes for longer, and holds nothing that others wait for, sets its own limit
+# (`transactions.snapshot`).
 SILENT_IN_TRANSACTION_SECONDS = 10
 
 SETTINGS: Mapping[str, str] = {
@@ -52,7 +53,7 @@ SETTINGS: Mapping[str, str] = {
     "lock_timeout": "0",
     "idle_session_timeout": "0",
     "idle_in_transaction_session_timeout": f"{SILENT_IN_TRANSACTION_SECONDS}s",
-    # Against plans that take longer to make than to run.
+    # No plans that take longer to make than to run.
     "jit": "off",
     "plan_cache_mode": "auto",
 }

@@ -88,7 +88,7 @@ def serves(found: FoundIndex, needed: Index) -> bool:
 
 
 def _covers(where: str | None, needed: Index) -> bool:
-    """Whether an index with this condition has all rows looked for: every part of it must follow from the statement."""
+    """Whether an index with this condition contains all rows looked for: each part of it must follow from the statement."""
     if where is None:
         return True
     # A value that equals something is not null.

@@ -93,7 +93,7 @@ class Child:
 
     def _signal(self, number: int) -> None:
         if self.process is not None:
-            # The leader of a session leads a group of the same id, which outlives it.
+            # A session's leader also leads a process group with the same id, which outlives it.
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.process.pid, number)
 

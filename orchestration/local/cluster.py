@@ -18,7 +18,7 @@ from orchestration.local.wheel import MAJOR, program_folder, wheel
 _SOCKET_PATH_LIMIT = 103 if sys.platform == "darwin" else 107  # bytes of sun_path without its final zero
 START_SECONDS = 900  # a crash recovery replays up to max_wal_size; it takes long but is not stuck
 _LOG_LIMIT = 10_000_000  # bytes
-_SMALL_SHARED_MEMORY = 512_000_000  # bytes; containers get 64 MB unless told, too little for parallel queries
+_SMALL_SHARED_MEMORY = 512_000_000  # bytes; containers get 64 MB by default, too little for parallel queries
 
 _CONF = """\
 # Written at every start by Headrace; for settings of your own use ALTER SYSTEM.

@@ -402,7 +402,7 @@ def test_under_stress_every_frozen_number_is_right_or_waits_for_a_decision(
                     with contextlib.suppress(
                         psycopg.errors.SerializationFailure,
                         psycopg.errors.DeadlockDetected,
-                        psycopg.errors.ObjectNotInPrerequisiteState,  # rows are missing, so it cannot be reopened
+                        psycopg.errors.ObjectNotInPrerequisiteState,  # rows are missing: not reopened
                     ):
                         action(connection, rng)
         except BaseException as error:

@@ -1,4 +1,4 @@
-"""Command `headrace`. Imports what a command needs when it runs, so that the worker never loads Dagster."""
+"""Command `headrace`. Each command imports what it needs when it runs, so that the worker never loads Dagster."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from orchestration.terminal import console, say, show_table
 
 
 def _found() -> dict[str, click.Command]:
-    """The commands of every package that has a module `commands`, by name. What one needs, it imports when it runs."""
+    """The commands of every package that has a module `commands`, by name; each imports what it needs when it runs."""
     packages = sorted(module.name for module in pkgutil.iter_modules(orchestration.__path__) if module.ispkg)
     found: dict[str, click.Command] = {}
     for package in packages:
@@ -25,7 +25,7 @@ def _found() -> dict[str, click.Command]:
 
 
 class HeadraceGroup(click.Group):
-    """Shows a HeadraceError as a sentence, with its exit code."""
+    """Shows a HeadraceError as a sentence, and exits with its code."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted([*super().list_commands(ctx), *_found()])

@@ -1,4 +1,4 @@
-"""What Dagster loads: the domains' definitions, merged, with what is there once for all of them.
+"""What Dagster loads: the domains' definitions, merged with what they all share.
 
 Runs execute in one process: starting another for each step costs seconds.
 """
@@ -13,17 +13,17 @@ from orchestration.dagster_kit.assets import contract
 from orchestration.dagster_kit.resources import ApplicationDatabase
 from orchestration.dagster_kit.sensors import stream_backlog
 
-# In the order of sources.yml: the first domain's cursor of stream_backlog stands where an installed Dagster has it.
+# In the order of sources.yml: in stream_backlog's cursor the first domain keeps the place that installed versions gave it.
 _rooms = [importlib.import_module(f"orchestration.{domain}.definitions") for domain in contract()]
 
-# The only Definitions object here by name: Dagster refuses to choose.
+# The only Definitions object with a name here: Dagster refuses to choose between several.
 defs = dg.Definitions.merge(
     *(room.definitions for room in _rooms),
     dg.Definitions(
         sensors=[stream_backlog([room.kept for room in _rooms])],
         executor=dg.in_process_executor,
-        # Assets hand each other nothing but through the database. Dagster's own keeper of outputs writes files, into a folder
-        # that a run config may name, also by a variable of the environment.
+        # Assets exchange data only through the database. Dagster's default IO manager writes files, into a folder that a run
+        # config may name, even through an environment variable.
         resources={"database": ApplicationDatabase(), "io_manager": dg.mem_io_manager},
     ),
 )

@@ -1,4 +1,4 @@
-"""The one error that is shown to users as a sentence, without a traceback."""
+"""The one error that users see as a sentence, without a traceback."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class HeadraceError(Exception):
 
 @dataclass(frozen=True)
 class Problem:
-    """Something wrong: what it is, in a sentence, and the statement or command that mends it."""
+    """Something wrong: what it is, in a sentence, and the statement or command that fixes it."""
 
     what: str
     remedy: str

@@ -1,4 +1,4 @@
-"""The typed environment, read once by whoever starts a process and handed on; never read at import."""
+"""The typed environment: read once, by the code that starts a process, and handed on; never read at import."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from orchestration.text import clean, cut
 
 
 class Settings(BaseSettings):
-    """What the environment says. Every field `x` is the variable `HEADRACE_X`, except where an alias is given."""
+    """Settings from the environment. Field `x` is the variable `HEADRACE_X`, unless it has an alias."""
 
     model_config = SettingsConfigDict(env_prefix="HEADRACE_", env_ignore_empty=True, populate_by_name=True)
 
@@ -44,7 +44,7 @@ class Settings(BaseSettings):
     settle_window: timedelta = Field(
         timedelta(days=7),
         ge=timedelta(0),
-        # 10,000 years: no timestamp is so late that it could not be added (settle_campaigns)
+        # 10,000 years: any timestamp can be added to it (settle_campaigns)
         le=timedelta(days=3_650_000),
         description="a completed campaign is frozen after so long (ISO 8601, P7D)",
     )
@@ -83,13 +83,13 @@ class Settings(BaseSettings):
                 raise ValueError("must start with postgresql://")
             user, at, host = rest.partition("@")
             if "@" in re.split("[/?]", host)[0] or (at and "/" in user and "?" not in user):
-                # A client would take a piece of the password for the host, and show it.
+                # A client would take part of the password for the host, and show it.
                 raise ValueError("@ and / in a user name or password must be written %40 and %2F")
         return value
 
 
 def with_driver(url: str, driver: str | None) -> str:
-    """The same database for another client: `postgresql+psycopg://` for SQLAlchemy, plain for libpq.
+    """The same database's URL for another client: `postgresql+psycopg://` for SQLAlchemy, plain for libpq.
 
     Dagster needs psycopg2: with psycopg 3 its event storage fails on `NOTIFY … $1`.
     """
@@ -98,7 +98,7 @@ def with_driver(url: str, driver: str | None) -> str:
 
 
 def socket_url(socket_folder: Path, database: str, user: str = "postgres") -> str:
-    """URL of a database behind a unix socket; the folder goes into the query, where all three clients find it."""
+    """URL of a database behind a unix socket; the folder goes into the query string, where all three clients find it."""
     return f"postgresql://{user}@/{database}?host={quote(str(socket_folder), safe='')}"
 
 
@@ -106,7 +106,7 @@ def read_settings() -> Settings:
     """Reads the environment.
 
     Raises:
-        HeadraceError: a variable does not have its type; the message names the variable, never its value.
+        HeadraceError: a variable has the wrong type; the message names the variable, never its value.
     """
     try:
         return Settings()
@@ -120,10 +120,10 @@ def read_settings() -> Settings:
 
 
 def read_hosts(text: str) -> tuple[str, ...]:
-    """Names from a comma-separated list, as a browser's address has them.
+    """Host names from a comma-separated list, as they appear in a browser's address.
 
     Raises:
-        ValueError: one is no name, but an address with a scheme or a path.
+        ValueError: an entry is not a host name but an address with a scheme or a path.
     """
     names = tuple(part.strip() for part in text.split(",") if part.strip())
     for name in names:

@@ -1,4 +1,4 @@
-"""How commands show what they have to say, and tables."""
+"""How commands print messages and tables."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SHORTEST_CUT = 12
 
 
 def say(text: str, *, err: bool = False) -> None:
-    """Prints a message, whatever from outside it quotes."""
+    """Prints a message; text that it quotes from outside is made harmless."""
     import click
 
     click.echo(clean_lines(text), err=err)
@@ -46,12 +46,12 @@ def show_table(
 ) -> None:
     """Prints the rows; None is an empty cell.
 
-    Into a pipe or a file: a line of the columns' names and one for each row, whole, with tabs between. On a terminal a row
-    takes one line; where nothing else helps, a paragraph.
+    Into a pipe or a file: one line of column names and one line for each row, uncut and tab-separated. On a terminal a row
+    takes one line, or a paragraph if nothing else fits.
 
     Args:
-        cut: columns that may be cut where the screen is too narrow.
-        drop: columns that may be left out then, the first one first. It is said which.
+        cut: columns that may be cut if the screen is too narrow.
+        drop: columns that may then be left out, the first one first. A line below the table names them.
     """
     from rich.table import Table
     from rich.text import Text
@@ -82,7 +82,7 @@ def show_table(
 
 
 def fit(widths: Sequence[int], cut: Sequence[int], drop: Sequence[int], room: int) -> dict[int, int] | None:
-    """The columns that are shown, and how wide each is; None where they do not fit, whatever is cut and dropped."""
+    """The width of each column shown, by index; None if they do not fit even with everything cut and dropped."""
     shown = {n: min(width, max(room, _SHORTEST_CUT)) if n in cut else width for n, width in enumerate(widths)}
     waiting = list(drop)
     while True:
@@ -100,7 +100,7 @@ def fit(widths: Sequence[int], cut: Sequence[int], drop: Sequence[int], room: in
 def _show_paragraphs(
     screen: Console, title: str, columns: Sequence[str], cells: Sequence[Sequence[str]]
 ) -> None:
-    """A paragraph for each row, its first cell whole."""
+    """Prints a paragraph for each row, with its first cell uncut."""
     from rich.padding import Padding
     from rich.text import Text
 

@@ -1,7 +1,7 @@
-"""Text that somebody else may have written, shown harmlessly: on a terminal, in a log, in Dagster's UI.
+"""Shows text that somebody else may have written, harmlessly: on a terminal, in a log, in Dagster's UI.
 
-Dagster's UI takes descriptions of check results and markdown metadata for Markdown, images and bare addresses included, and makes links
-of addresses in logs and errors.
+Dagster's UI renders descriptions of check results and markdown metadata as Markdown, including images and bare addresses.
+It also turns addresses in logs and errors into links.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ LONGEST_NAME = 60
 LONGEST_TEXT = 4_000
 _JOINERS = "\N{ZERO WIDTH NON-JOINER}\N{ZERO WIDTH JOINER}"
 
-# What is punctuation of Markdown within a line, and what begins a heading or a list.
+# Markdown punctuation within a line, and what begins a heading or a list.
 _PUNCTUATION = re.compile(r"([\\`*\[\]<|~]|&(?=#?\w+;)|(?<![^\W_])_|_(?![^\W_]))")
 _BEGINS_A_BLOCK = re.compile(r"(#+|[-+=]+|>.*|\d+[.)])$")
 # Words that become links by themselves, with no punctuation to escape.
@@ -22,7 +22,7 @@ _SCHEME = re.compile(r"(?<=[a-z]):(?=//)", re.IGNORECASE)
 
 
 class _Harmless(dict[int, str]):
-    """For str.translate: what a terminal obeys or reorders a line by is shown as a replacement character, breaks as blanks."""
+    """For str.translate: characters that control a terminal or reorder a line become replacement characters, white space blanks."""
 
     def __missing__(self, code: int) -> str:
         letter = chr(code)
@@ -40,12 +40,12 @@ _HARMLESS = _Harmless()
 
 
 def clean(text: str) -> str:
-    """Text from outside on one line, without what controls a terminal or turns the direction of a line."""
+    """Text from outside on one line, without characters that control a terminal or change a line's direction."""
     return " ".join(text.translate(_HARMLESS).split())
 
 
 def clean_lines(text: str) -> str:
-    """The same for text of several lines, which stay; so do blanks."""
+    """The same for text of several lines; lines and blanks are kept."""
     return "\n".join(line.translate(_HARMLESS) for line in text.split("\n"))
 
 
@@ -55,12 +55,12 @@ def name_text(value: str | None) -> str:
 
 
 def cut(text: str, longest: int) -> str:
-    """The text, or its beginning and a mark."""
+    """The text, or its beginning and an ellipsis."""
     return text if len(text) <= longest else text[: longest - 1] + "…"
 
 
 def markdown_text(text: str, longest: int = LONGEST_TEXT) -> str:
-    """The text on one line as Markdown that shows just it, in a table's cell as well. Addresses stand there as code."""
+    """Markdown that renders exactly this text, on one line, also in a table cell. Addresses appear as code."""
     words = cut(clean(text), longest).split(" ")
     told = [_code(word) if _ADDRESS.search(word) else _escaped(word) for word in words]
     if _BEGINS_A_BLOCK.match(words[0]):
@@ -69,7 +69,7 @@ def markdown_text(text: str, longest: int = LONGEST_TEXT) -> str:
 
 
 def log_text(text: str, longest: int = LONGEST_TEXT) -> str:
-    """The text on one line, for logs and errors: an address in it is taken apart, and so becomes no link."""
+    """The text on one line, for logs and errors. Addresses in it are broken up, so that they do not become links."""
     return _SCHEME.sub(": ", cut(clean(text), longest))
 
 
@@ -82,12 +82,15 @@ def age(seconds: float) -> str:
 
 
 def _escaped(word: str) -> str:
-    """Underscores between letters mean nothing, and stand in every name of a table."""
+    """Leaves underscores between letters: they mean nothing in Markdown, and occur in every table name."""
     return _PUNCTUATION.sub(r"\\\1", word)
 
 
 def _code(word: str) -> str:
-    """Between more backticks than the word has in a row. A table's cell ends at | in code too, and a backslash before it is lost."""
+    """Fenced by one backtick more than the word has in a row.
+
+    A table cell ends at | even in code, so | is escaped. A backslash before it would be lost, so there it becomes ¦.
+    """
     fence = "`" * (1 + max(map(len, re.findall("`+", word)), default=0))
     blank = " " if "`" in (word[0], word[-1]) else ""
     inside = word.replace("\\|", "\\¦").replace("|", "\\|")

@@ -1,4 +1,4 @@
-"""The command `headrace` in tests: run in this process, and what a refusal looks like."""
+"""The command `headrace` in tests: running it in this process, and recognising a refusal."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ Headrace = Callable[..., Result]
 
 
 def run(*arguments: str, **environment: str | None) -> Result:
-    """The command in this process, with this environment and no other variable of ours."""
+    """Runs the command in this process, with this environment and no other variables of ours."""
     others = {name: None for name in os.environ if name.startswith(("HEADRACE_", "DAGSTER_"))}
     return CliRunner(env={**others, "COLUMNS": "200", **environment}).invoke(main, list(arguments))
 
 
 def a_sentence(result: Result, exit_code: int | None = None) -> str:
-    """What a refused command says: one line on stderr, no traceback."""
+    """The message of a command that was refused: one line on stderr, no traceback."""
     assert result.exit_code != 0
     assert exit_code in (None, result.exit_code), result.output
     assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
@@ -32,7 +32,7 @@ def a_sentence(result: Result, exit_code: int | None = None) -> str:
 
 
 def subprocess_environment(**environment: str) -> dict[str, str]:
-    """For a Python of its own that runs this clone's code, with these variables of ours and no other."""
+    """For a separate Python process that runs this clone's code, with these variables of ours and no others."""
     kept = {
         name: value for name, value in os.environ.items() if not name.startswith(("HEADRACE_", "DAGSTER_"))
     }

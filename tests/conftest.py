@@ -1,4 +1,4 @@
-"""Real servers for tests: one embedded PostgreSQL a process, and in it a database for each test (`databases.py`)."""
+"""Real servers for tests: one embedded PostgreSQL for each process, and in it a database for each test (`databases.py`)."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ from tests.sessions import as_role
 
 # Another server to run the suite on: a URL of a database whose role may create databases and roles.
 OTHER_SERVER = "HEADRACE_TEST_SERVER_URL"
-# The server under test is thrown away with all that is in it; tests that kill servers have servers of their own.
+# The server under test is thrown away with everything in it; tests that kill servers start their own.
 NOTHING_TO_LOSE = ("fsync", "full_page_writes", "synchronous_commit", "autovacuum")
 
 
-# Of these the second server repeats what uses one. Other files say `pytestmark = pytest.mark.server`.
+# On the second server these run again, as far as they use a server. Other files say `pytestmark = pytest.mark.server`.
 ABOUT_THE_SERVER = (
     "tests/engine/",
     "tests/concurrency/",
@@ -64,9 +64,9 @@ hypothesis.settings.load_profile("headrace")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Long tests come first, so that no process works on one when the others have nothing left to do.
+    """Long tests come first, so that no process is still busy with one when the others have run out of work.
 
-    On another server only what is about the server is run: the rest was seen on the embedded one.
+    On another server only tests that are about the server run: the embedded one has shown the rest.
     """
     for item in items:
         if item.nodeid.startswith(ABOUT_THE_SERVER):
@@ -84,7 +84,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Says how long each folder took, over all processes."""
+    """Prints how long each folder took, summed over all processes."""
     seconds: Counter[str] = Counter()
     tests: dict[str, set[str]] = defaultdict(set)
     for reports in terminalreporter.stats.values():
@@ -127,7 +127,7 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
 
 @pytest.fixture(scope="session")
 def templates(server_url: str, settings: Settings) -> dict[str, str]:
-    """Names of template databases: `app` has the example's tables, `migrated` Headrace on top of them."""
+    """Names of template databases: `app` has the example's tables, `migrated` has Headrace on top of them."""
     names = {"app": create_database(server_url)}
     create_schema(with_database(server_url, names["app"]), "public")
     names["migrated"] = create_database(server_url, names["app"])
@@ -137,7 +137,7 @@ def templates(server_url: str, settings: Settings) -> dict[str, str]:
 
 @pytest.fixture
 def new_database(server_url: str, templates: dict[str, str]) -> Iterator[Callable[[str | None], str]]:
-    """Makes databases: from a template by name, or empty; they are dropped when the test ends."""
+    """Creates databases, empty or from a template by name; they are dropped when the test ends."""
     made: list[str] = []
 
     def make(template: str | None = "migrated") -> str:
@@ -155,7 +155,7 @@ def new_database(server_url: str, templates: dict[str, str]) -> Iterator[Callabl
 
 @pytest.fixture(scope="session")
 def emptied_database(server_url: str, templates: dict[str, str]) -> Iterator[EmptiedDatabase]:
-    """The database of this process, that one test after the other gets."""
+    """The database of this process, which its tests get one after the other."""
     one = EmptiedDatabase(server_url, templates["migrated"])
     yield one
     one.drop()
@@ -176,7 +176,7 @@ def app_database(new_database: Callable[[str | None], str]) -> str:
 
 @pytest.fixture(scope="session")
 def plain_role(server_url: str) -> Iterator[str]:
-    """Name of a role without rights of its own. What a test grants it goes with the test's database."""
+    """Name of a role without any rights. What a test grants it goes away with the test's database."""
     name = f"plain_{uuid.uuid4().hex[:8]}"
     with psycopg.connect(server_url, autocommit=True) as admin:
         admin.execute(sql.SQL("CREATE ROLE {}").format(sql.Identifier(name)))
@@ -199,7 +199,7 @@ def migrating_role(server_url: str) -> Iterator[str]:
 
 @pytest.fixture
 def home() -> Iterator[Path]:
-    """A fresh HEADRACE_HOME with a path short enough for a socket; whatever server runs in it is stopped."""
+    """A fresh HEADRACE_HOME with a path short enough for a socket; a server that runs in it is stopped at the end."""
     folder = Path(tempfile.mkdtemp(prefix="hr-", dir="/tmp"))
     folder.chmod(0o755)
     yield folder
@@ -209,7 +209,7 @@ def home() -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Path]:
-    """A HEADRACE_HOME with a cluster in it, for all tests that do not need a new one."""
+    """A HEADRACE_HOME with a cluster in it, shared by all tests that do not need a new one."""
     folder = Path(tempfile.mkdtemp(prefix="hr-", dir="/tmp"))
     folder.chmod(0o755)
     try:
@@ -222,7 +222,7 @@ def cluster() -> Iterator[Path]:
 
 @pytest.fixture
 def used_home(cluster: Path) -> Path:
-    """The session's home as somebody left it: a cluster in it, whose server may run, and nothing else."""
+    """The session's home with nothing but the cluster in it, whose server may be running."""
     for entry in cluster.iterdir():
         if entry.name not in ("postgres", "postgres.lock"):
             shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
@@ -238,7 +238,7 @@ def stopped_home(used_home: Path) -> Path:
 
 @pytest.fixture
 def empty_database(server_url: str) -> Iterator[Callable[[], str]]:
-    """Makes databases without any table; they are dropped when the test ends."""
+    """Creates databases without any tables; they are dropped when the test ends."""
     made: list[str] = []
 
     def make() -> str:
@@ -260,7 +260,7 @@ def example(empty_database: Callable[[], str]) -> str:
 
 @pytest.fixture
 def free_port() -> int:
-    """A port nobody listens on at this moment."""
+    """A port on which nobody listens at this moment."""
     with closing(socket.socket()) as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -1,8 +1,8 @@
-"""Databases for tests: clones of a template, and one a process that is emptied instead of made anew.
+"""Databases for tests: clones of a template, and one for each process that is emptied instead of created again.
 
-An emptied database is proven to be what a fresh clone is. Every row of a system catalogue that came, changed or went
-since the clone was made shows: by its transaction, which is younger, or by the number of rows. So does a session that
-was left open. Then the database is dropped, and the next test gets a new clone. No test has to say what it does.
+An emptied database is proven to equal a fresh clone. Every row of a system catalogue that was added, changed or removed since
+the clone was created shows, by its younger transaction or by the number of rows. So does a session that was left open. In
+that case the database is dropped, and the next test gets a new clone. No test has to declare what it does.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from psycopg import sql
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
-PATIENCE_SECONDS = 0.2  # for a session of Headrace's that was closed, and that the server has yet to end
+PATIENCE_SECONDS = 0.2  # for a closed session of Headrace's that the server has yet to end
 
 _OTHERS = """
     SELECT count(*), count(*) FILTER (WHERE application_name LIKE 'headrace%') FROM pg_stat_activity
@@ -32,7 +32,7 @@ _CATALOGUES = """
     SELECT oid::regclass::text FROM pg_class
     WHERE relnamespace = 'pg_catalog'::regnamespace AND relkind = 'r' AND NOT relisshared"""
 _HERE = "(SELECT oid FROM pg_database WHERE datname = current_database())"
-# What the server keeps of one database beside its catalogues, and statistics that VACUUM leaves in place.
+# What the server keeps about one database outside its catalogues, and statistics that VACUUM leaves in place.
 _OF_THE_SERVER = (
     f"pg_database WHERE oid = {_HERE}",
     f"pg_db_role_setting WHERE setdatabase = {_HERE}",
@@ -69,7 +69,7 @@ def create_database(server_url: str, template: str = "template0") -> str:
 
 
 def create_clone(server_url: str, template: str) -> str:
-    """Name of a new database with rows as the template's, whose streams go on where those of the template stood."""
+    """Name of a new database with the same rows as the template, whose streams go on from where the template's were."""
     name = create_database(server_url, template)
     with psycopg.connect(with_database(server_url, name), autocommit=True) as connection:
         connection.execute("UPDATE headrace.stream_cursor SET database_name = current_database()")
@@ -78,7 +78,7 @@ def create_clone(server_url: str, template: str) -> str:
 
 @contextmanager
 def clone(server_url: str, template: str) -> Iterator[str]:
-    """URL of such a database; it is dropped at the end."""
+    """URL of such a database, which is dropped at the end."""
     name = create_clone(server_url, template)
     try:
         yield with_database(server_url, name)
@@ -87,19 +87,19 @@ def clone(server_url: str, template: str) -> Iterator[str]:
 
 
 def drop_database(server_url: str, name: str) -> None:
-    """Ends its sessions, and drops it if it is there."""
+    """Ends the database's sessions and drops it, if it exists."""
     with psycopg.connect(server_url, autocommit=True) as admin:
         admin.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
 def rebase_streams(connection: Connection) -> None:
-    """Cursors name their database, and the moment they read from: a clone is told that it is the one it is."""
+    """Cursors name their database and the moment they read from: adapts a clone's cursors to the clone."""
     connection.execute("SELECT headrace.rebase_stream(stream) FROM headrace.stream")
 
 
 @dataclass
 class EmptiedDatabase:
-    """One database, handed to one test after the other. server_url: its server. template: what it is a clone of."""
+    """One database, given to one test after the other. server_url: its server. template: the database it clones."""
 
     server_url: str
     template: str
@@ -108,7 +108,7 @@ class EmptiedDatabase:
     _session: Connection | None = None
 
     def hand_out(self) -> str:
-        """Its URL, with nothing in it but what the template has."""
+        """Its URL; the database contains only what the template has."""
         if self._session is None or not self._empty():
             self.drop()
             self._name = create_database(self.server_url, self.template)
@@ -119,12 +119,12 @@ class EmptiedDatabase:
         return self._url()
 
     def take_back(self) -> None:
-        """Drops it if the test did to it what emptying does not undo."""
+        """Drops the database if the test changed something that emptying does not undo."""
         if not self._unchanged():
             self.drop()
 
     def drop(self) -> None:
-        """Ends it; the next one is a new clone."""
+        """Drops it; the next one is a new clone."""
         if self._session is not None:
             self._session.close()
         if self._name is not None:
@@ -136,7 +136,7 @@ class EmptiedDatabase:
         return with_database(self.server_url, self._name)
 
     def _connect(self) -> Connection:
-        # Whatever the test set for the database: names are those of the system.
+        # Whatever the test set for the database, names here are the system's.
         return psycopg.connect(self._url(), options="-c search_path=pg_catalog")
 
     def _unchanged(self) -> bool:
@@ -162,12 +162,12 @@ class EmptiedDatabase:
         return True
 
     def _alone(self) -> bool:
-        """Ends what sessions the test left open. One of Headrace's own may be of a process that comes back: not alone."""
+        """Ends sessions that the test left open. False if one of Headrace's stays: its process may connect again."""
         assert self._session is not None
         deadline = time.monotonic() + PATIENCE_SECONDS
         while True:
             others, ours = self._session.execute(_OTHERS).fetchall()[0]
-            self._session.rollback()  # in a transaction the list of sessions stays as it was
+            self._session.rollback()  # within a transaction the list of sessions does not change
             if not others:
                 return True
             if time.monotonic() > deadline:
@@ -179,12 +179,12 @@ class EmptiedDatabase:
 
 @dataclass
 class _Fresh:
-    """What is found in a clone nobody has used yet, and what brings it back.
+    """The state of a clone that nobody has used yet, and the statements that restore it.
 
     Attributes:
-        catalogues: where to look, with how many rows were found there.
-        filled: the tables that have rows, with how many, and the statement that puts them in.
-        sequences: the statement that sets them to where they stand.
+        catalogues: the places to look at, with the number of rows in each.
+        filled: the tables that have rows, with their number and the statement that inserts them.
+        sequences: the statement that sets them to their values.
         since: the transaction after which nothing was changed.
     """
 
@@ -215,14 +215,14 @@ class _Fresh:
         return cls(catalogues, filled, f"SELECT {', '.join(stand)}", since)
 
     def holds(self, connection: Connection) -> bool:
-        """Whether all that is not rows of tables is as it was."""
+        """Whether everything except the tables' rows is unchanged."""
         found = _rows(connection, self.catalogues, self.since)
         return all(not younger and rows == self.catalogues[place] for place, rows, younger in found)
 
     def restore(self, connection: Connection) -> None:
-        """Empties the tables and fills them again, where they are not as they were; in the open transaction.
+        """Empties and refills the tables that have changed, in the open transaction.
 
-        TRUNCATE and not DELETE: what the planner knows of a table is its size. An application's tables come first:
+        TRUNCATE and not DELETE, because the planner judges a table by its size. An application's tables come first, because
         their triggers note that they were emptied.
         """
         found = _rows(connection, self.filled, self.since)
@@ -248,7 +248,7 @@ def _transaction(connection: Connection) -> str:
 
 
 def _rows(connection: Connection, places: Iterable[str], since: str) -> list[tuple[str, int, int]]:
-    """Per place (a table, or `table WHERE …`) its rows, and how many of them a transaction after `since` wrote."""
+    """Each place (a table, or `table WHERE …`) with its number of rows, and how many of them were written after `since`."""
     return connection.execute(
         " UNION ALL ".join(
             f"SELECT $place${place}$place$, count(*), count(*) FILTER (WHERE age(xmin) < age('{since}'::xid)) FROM {place}"

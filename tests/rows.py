@@ -1,4 +1,4 @@
-"""Rows of the example application for tests: single ones by name, and one small history that counts for everything."""
+"""Rows of the example application for tests: single ones by name, and one small history in which every counter counts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from psycopg import sql
 
 
 def insert(connection: psycopg.Connection[Any], table: str, schema: str = "public", **values: object) -> Any:
-    """Inserts one row; its id."""
+    """Inserts one row; returns its id."""
     statement = sql.SQL("INSERT INTO {} ({}) VALUES ({}) RETURNING id").format(
         sql.Identifier(schema, table),
         sql.SQL(", ").join(map(sql.Identifier, values)),
@@ -22,7 +22,7 @@ def insert(connection: psycopg.Connection[Any], table: str, schema: str = "publi
 
 
 def a_history(connection: psycopg.Connection[Any], schema: str = "public") -> list[UUID]:
-    """Two campaigns writing to the same people, with statuses of every kind, replies and a reference; their ids."""
+    """Two campaigns that write to the same people, with statuses of every kind, replies and a reference; returns their ids."""
     source = sql.Identifier(schema)
     campaigns = [
         insert(connection, "campaigns", schema, name=name, status="running") for name in ("first", "second")

@@ -1,4 +1,4 @@
-"""Schemas as text, by pg_dump: of schema headrace without what differs from day to day, or of a whole database."""
+"""Schemas as text, by pg_dump: schema headrace without what changes from day to day, or a whole database."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from pathlib import Path
 
 from orchestration.local.wheel import MAJOR
 
-# Partitions of the change log bear dates; an update of the server's minor version changes nothing of ours.
+# Partitions of the change log have dates in their names, and the server's minor version is not about us.
 _DATED = "headrace.change_log_2*"
 _NOISE = re.compile(r"--( Dumped|$)|SET |SELECT pg_catalog\.set_config|\\(un)?restrict ")
 
 
 def schema_dump(url: str) -> str:
-    """Definitions of everything in schema headrace, rights included, owners not."""
+    """Definitions of everything in schema headrace, with rights but without owners."""
     return _dump(url, "--no-owner", "--schema=headrace", f"--exclude-table={_DATED}")
 
 
@@ -26,10 +26,10 @@ def whole_dump(url: str) -> str:
 
 
 def restore(url: str, into: str) -> None:
-    """Puts a dump of one database, rows included, into another, which is empty."""
+    """Restores a dump of one database, rows included, into another, empty one."""
     dump = [str(_binaries() / "pg_dump"), "--format=custom", f"--dbname={url}"]
     dumped = subprocess.run(dump, capture_output=True, check=True).stdout
-    # An older server lacks some of the settings that the dump begins with.
+    # An older server lacks some of the settings at the beginning of the dump.
     subprocess.run(
         [str(_binaries() / "pg_restore"), f"--dbname={into}"], input=dumped, capture_output=True, check=False
     )
@@ -47,7 +47,7 @@ def _binaries() -> Path:
 
 
 def normal(dumped: str) -> str:
-    """Without the settings of the session, the versions and the random keys that pg_dump writes between objects."""
+    """The dump without session settings, versions, and the random keys that pg_dump writes between objects."""
     kept: list[str] = []
     quote: str | None = None
     for line in dumped.splitlines():
@@ -56,6 +56,6 @@ def normal(dumped: str) -> str:
         for tag in re.findall(r"\$[a-z_]*\$", line):
             quote = tag if quote is None else None if quote == tag else quote
         kept.append(line.rstrip())
-    # Some builds of 15 give each table an option with a number of its own.
+    # Some builds of PostgreSQL 15 give each table an option with a varying number.
     whole = re.sub(r"attver=\d+", "attver=0", "\n".join(kept))
     return re.sub(r"\n{3,}", "\n\n", whole).strip() + "\n"

@@ -1,4 +1,4 @@
-"""Sessions for tests with several at once: as another role, waiting for a lock, in a thread."""
+"""Sessions for tests that need several at once: as another role, waiting for a lock, in a thread."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ Result = TypeVar("Result")
 
 
 def as_role(url: str, role: str) -> str:
-    """The same database, every session of it acting as that role from its start on."""
+    """URL of the same database; every session acts as this role from its start."""
     return f"{url}{'&' if '?' in url else '?'}options=-c%20role%3D{role}"
 
 
 @contextmanager
 def open_transaction(url: str, statement: str) -> Iterator[psycopg.Connection[Any]]:
-    """A session in the middle of a transaction, after this statement; rolled back at the end unless it was ended."""
+    """A session in a transaction that has run this statement; rolled back at the end unless it has ended before."""
     with psycopg.connect(url) as connection:
         connection.execute(statement.encode())
         yield connection
@@ -35,7 +35,7 @@ def wait_until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
 
 
 class InThread(threading.Thread, Generic[Result]):
-    """Runs a function beside the test; `outcome` waits for it and gives what it returned, or raises what it raised."""
+    """Runs a function beside the test. `outcome` waits for it, then returns its result or raises its error."""
 
     def __init__(self, function: Callable[[], Result]) -> None:
         super().__init__(daemon=True)

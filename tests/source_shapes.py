@@ -1,4 +1,4 @@
-"""The application's tables in other shapes than the example's: other types, partitioned, with less."""
+"""The application's tables in other shapes than the example's: with other types, partitioned, with fewer columns."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from orchestration.database.sql_files import quoted
 from orchestration.install.contract import Table, read_contract
 
-# As an ORM makes them: varchar with lengths, numbers for ids, rounded times. No optional column, no foreign key.
+# As an ORM creates them: varchar with lengths, numeric ids, rounded times. No optional columns, no foreign keys.
 VARCHAR_AND_BIGINT = """
 CREATE TABLE campaigns (
     id uuid PRIMARY KEY DEFAULT gen_random_uuid(), name varchar(200), status varchar(20) NOT NULL DEFAULT 'draft',
@@ -48,12 +48,13 @@ CREATE TABLE send_queue_rest PARTITION OF send_queue DEFAULT;
 def from_the_contract(
     schema: str, types: Mapping[str, str], *, optional: bool, partitioned: Mapping[str, str]
 ) -> str:
-    """The tables as somebody writes them who has nothing but sources.yml: no index, no key, ids and times by default.
+    """The tables of somebody who has only sources.yml: no indexes, no keys, ids and times by default.
 
     Args:
-        types: the SQL type for each of the contract's, with what follows it, by `table.column`, `column` or type.
-        optional: whether optional columns are there.
-        partitioned: table to its `PARTITION BY` and the statements, with {schema}, {table} and its {name}, that make its partitions.
+        types: the SQL type, with whatever follows it, for each contract type: by `table.column`, `column` or type.
+        optional: whether to include optional columns.
+        partitioned: by table, its `PARTITION BY` and the statements that create its partitions, with {schema}, {table}
+            and the table's {name}.
     """
     statements = [f"CREATE SCHEMA IF NOT EXISTS {quoted(schema)}"]
     for table in (table for domain in read_contract().values() for table in domain.tables):

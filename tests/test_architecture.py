@@ -1,4 +1,4 @@
-"""The rules that keep the layout honest: who may import what, and where things lie."""
+"""The rules that keep the layout honest: which module may import which, and where things belong."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ DAGSTER_ALLOWED = {
     "webserver",
 }
 DOMAINS = set(read_contract())
-# The house from the ground up. A module imports what lies below it and what is on its own floor; `*`: the domains.
+# The house from the ground up. A module imports from the floors below and from its own floor; `*`: the domains.
 FLOORS = (
     {"errors", "text"},
     {"settings", "terminal"},
@@ -46,7 +46,7 @@ FLOORS = (
     {"*"},
     {"definitions", "cli"},
 )
-# Commands are the roof: whatever package they lie in, they may use what is below, and nothing uses them but cli.
+# Commands are the roof: in whatever package, they may use everything below, and only cli uses them.
 ROOF = "commands"
 KINDS_OF_TESTS = {"concurrency", "faults", "browser", "toy"}
 
@@ -56,7 +56,7 @@ def relative(path: Path) -> str:
 
 
 def imported(path: Path) -> Iterator[str]:
-    """Full names of the modules a file imports, wherever in it, those for type checking included."""
+    """Full names of all modules that a file imports, anywhere in it, including those only for type checking."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -68,7 +68,7 @@ def imported(path: Path) -> Iterator[str]:
 
 
 def folders(root: Path) -> set[str]:
-    """Folders with something in them: git keeps no others."""
+    """Folders with files in them: git keeps no others."""
     return {
         path.name
         for path in root.iterdir()
@@ -94,7 +94,7 @@ def test_dagster_is_imported_only_in_modules_of_the_agreed_names(path: Path) -> 
 
 
 def floor(module: str) -> int:
-    """The floor of a module of ours, by its full name; 0 is the ground."""
+    """The floor of one of our modules, by its full name; 0 is the ground."""
     room = module.split(".")[1] if module.count(".") else "errors"
     name = "*" if room in DOMAINS else room
     return next(n for n, rooms in enumerate(FLOORS) if name in rooms)
@@ -239,7 +239,7 @@ def test_what_draws_pictures_is_imported_only_by_the_module_that_draws_them(path
 @pytest.mark.parametrize("path", MODULES, ids=relative)
 def test_the_environment_is_not_read_at_import(path: Path) -> None:
     if path.stem == "partitions":
-        return  # the first partition's day, which Dagster wants to know while definitions load: the one exception
+        return  # the one exception: Dagster needs the first partition's day while definitions load
     reads = [
         node
         for node in ast.parse(path.read_text(encoding="utf-8")).body

@@ -1,4 +1,4 @@
-"""The command line: what it says, how it exits, and that it says it in a sentence."""
+"""The command line: its messages, its exit codes, and that every refusal is a sentence."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The emptied database that tests get one after the other is what a new clone would be."""
+"""The emptied database that tests share equals a new clone."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ RELATIONS = """
 
 
 def content(url: str) -> list[tuple[Any, ...]]:
-    """Every table and sequence with its size, the planner's idea of it, and its rows; where the streams stand."""
+    """Every table and sequence with its size, the planner's estimate of it, and its rows; and the positions of the streams."""
     tables = [(*found, run(url, f"SELECT * FROM {found[0]} ORDER BY 1")) for found in run(url, RELATIONS)]
     return [*tables, *run(url, CURSORS)]
 

@@ -1,4 +1,4 @@
-"""Text from outside on a terminal, and tables on narrow ones: the functions alone. The commands: test_hostile_text.py."""
+"""Text from outside on a terminal, and tables on narrow terminals: only the functions. For the commands see test_hostile_text.py."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from orchestration.terminal import fit, show_table
 from orchestration.text import clean, clean_lines, name_text
 from tests.commands import run
 
-JOINERS = "\u200c\u200d"  # letters of Persian and emojis are put together with them
+JOINERS = "\u200c\u200d"  # Persian letters and emojis are joined with them
 EVERYTHING = "".join(map(chr, range(sys.maxunicode + 1)))
 
 

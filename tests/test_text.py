@@ -1,4 +1,4 @@
-"""Text of strangers for Dagster's UI: Markdown that shows just that, logs without addresses. In the UI itself: tests/browser."""
+"""Strangers' text in Dagster's UI: Markdown that shows exactly that text, logs without addresses. For the real UI see tests/browser."""
 
 from __future__ import annotations
 
@@ -54,13 +54,13 @@ def test_long_texts_are_cut() -> None:
     assert all(len(item) <= LONGEST for item in named(["x" * 10**6] * 9).split("; "))
 
 
-# What ends a code span, a cell or an escape, more often than by chance.
+# Characters that end a code span, a cell or an escape, more often than at random.
 TEXTS = st.text(st.one_of(st.sampled_from("`|\\ *_[]<>!&@:/.w~#1-\n"), st.characters()), max_size=40)
 
 
 @given(TEXTS)
 def test_no_text_breaks_out_of_its_cell(text: str) -> None:
-    """By the rules of the UI's parser: a backslash takes the letter after it, and a | that none takes ends the cell."""
+    """By the rules of the UI's parser: a backslash escapes the next character, and an unescaped | ends the cell."""
     told = markdown_text(text)
     assert "\n" not in told
     assert "|" not in re.sub(r"\\[\\|]", "", told)
@@ -68,7 +68,7 @@ def test_no_text_breaks_out_of_its_cell(text: str) -> None:
 
 @given(TEXTS)
 def test_no_address_stands_outside_of_code(text: str) -> None:
-    """Code ends at as many backticks as it began with; others are escaped."""
+    """Code ends at the same number of backticks as it began with; other backticks are escaped."""
     left = re.sub(r"\\[^\w\s]", "", re.sub(r"(?<![\\`])(`+)(?!`).*?(?<!`)\1(?!`)", "", markdown_text(text)))
     assert not re.search(r"://|www\.|@", left, re.IGNORECASE)
     assert not re.search(r"[`*<\[\]~|]", left)

@@ -1,4 +1,4 @@
-"""An application at work for tests: writers whose transactions go over several tables, in the order of their business."""
+"""A working application for tests: writers whose transactions touch several tables, in the order of their business."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def traffic(
     """Writes until the block ends: sends, statuses (late, twice), replies, edits and deletions.
 
     Yields:
-        how many seconds each transaction took; complete after the block. A failed one fails the block.
+        how many seconds each transaction took; complete only after the block. A failed transaction fails the block.
     """
     over = threading.Event()
     seconds: list[float] = []

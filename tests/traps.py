@@ -1,8 +1,8 @@
-"""Traps: what a plain login can plant in a schema that others search, and a count of how often any was run.
+"""Traps: what an ordinary login can plant in a schema that others search, and whether any of it was run.
 
-For every function of the catalog that our code names, one with the same parameters and ones with nearer types; operators for
-all pairs of common types. A call finds them unless search_path leaves their schema out, or has the catalog before it and a
-function there that fits as well. Each draws from a sequence, which no rollback takes back.
+For every catalog function that our code names, there is one with the same parameters and some with closer types; for all
+pairs of common types there are operators. A call finds them unless search_path leaves out their schema, or has the catalog
+before it and the catalog's function fits as well. Each draws from a sequence, which no rollback undoes.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import psycopg
 
 from tests.commands import REPOSITORY
 
-# What may be handed over where the catalog's function takes this type.
+# Types of arguments that may be passed where the catalog's function takes this type.
 _NEARER = {
     "text": ("character varying", "name"),
     "name": ("character varying", "text"),
@@ -59,7 +59,7 @@ _PSEUDO = {
 
 
 def plant(connection: psycopg.Connection[Any], schema: str = "planted") -> int:
-    """Plants them in autocommit mode, as the connection's role; how many there are."""
+    """Plants the traps in autocommit mode, as the connection's role; returns their number."""
     connection.execute(
         f"CREATE SEQUENCE {schema}.sprung; GRANT ALL ON SEQUENCE {schema}.sprung TO PUBLIC;"
         f"CREATE TABLE {schema}.traps (name text); GRANT ALL ON {schema}.traps TO PUBLIC".encode()
@@ -76,7 +76,7 @@ def plant(connection: psycopg.Connection[Any], schema: str = "planted") -> int:
             statements.append(
                 f'CREATE OPERATOR {schema}.{operator} (LEFTARG = {left}, RIGHTARG = {right}, FUNCTION = {schema}."trap_{result}")'
             )
-    # One that cannot be made at all (a result that a type's default says nothing of) is no trap either.
+    # A function that cannot be created, for its result type or because it exists already, is no trap.
     connection.execute(
         "CREATE FUNCTION pg_temp.plant(statements text[]) RETURNS bigint LANGUAGE plpgsql AS $$"
         " DECLARE s text; n bigint := 0; BEGIN FOREACH s IN ARRAY statements LOOP"
@@ -89,7 +89,7 @@ def plant(connection: psycopg.Connection[Any], schema: str = "planted") -> int:
 
 
 def sprung(connection: psycopg.Connection[Any], schema: str = "planted") -> list[str]:
-    """Names of the traps that were run; of one that was rolled back only that there was one."""
+    """Names of the traps that were run; for one that was rolled back, only that there was one."""
     row = connection.execute(f"SELECT is_called FROM {schema}.sprung".encode()).fetchone()
     names = connection.execute(f"SELECT DISTINCT name FROM {schema}.traps".encode()).fetchall()
     return [name for (name,) in names] or (["one, rolled back"] if row and row[0] else [])
@@ -105,7 +105,7 @@ def _our_code() -> str:
 
 
 def _signatures(types: list[str]) -> set[tuple[str, ...]]:
-    """The types themselves, and with one of them nearer, or all."""
+    """The types themselves, and variants in which one or all of them are closer."""
     found = {tuple(types)} if not {*types} & _PSEUDO else set()
     nearer = [_NEARER.get(type_, (type_,)) for type_ in types]
     for place, others in enumerate(nearer):

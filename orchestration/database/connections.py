@@ -1,4 +1,4 @@
-"""Connections to the application's database, plain, pooled by nobody, and asynchronous."""
+"""Connections to the application's database: plain, as an engine without a pool, and asynchronous."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from orchestration.database.sessions import AsyncSession, Session, open_async_se
 
 
 def open_connection(database_url: str, application_name: str = "headrace") -> Session:
-    """A connection, set up as `sessions` says.
+    """A connection, set up as `sessions` describes.
 
     Raises:
-        HeadraceError: the URL is none; the message never quotes it.
-        psycopg.OperationalError: nobody answers.
+        HeadraceError: the URL is invalid; the message never quotes it.
+        psycopg.OperationalError: the server does not answer.
     """
     try:
         return open_session(database_url, application_name)
@@ -28,19 +28,19 @@ def open_connection(database_url: str, application_name: str = "headrace") -> Se
 
 
 def engine(database_url: str) -> sa.Engine:
-    """A pool-less engine on `open_connection`."""
-    # Whatever the database's default is: who waits for a lock has to see what its holder left.
+    """An engine on `open_connection`, without a pool."""
+    # Whatever the database's default is: a transaction that waited for a lock must see what its holder left.
     return sa.create_engine(
         "postgresql+psycopg://",
         poolclass=sa.NullPool,
         creator=lambda: open_connection(database_url),
         isolation_level="READ COMMITTED",
-        use_native_hstore=False,  # nothing of ours has that type, and it would be looked for at each connect
+        use_native_hstore=False,  # none of our columns has that type, and every connect would look it up
     )
 
 
 async def connect(database_url: str, application_name: str = "headrace") -> AsyncSession:
-    """An async connection in autocommit mode: transactions are opened where they are needed, by name.
+    """An async connection in autocommit mode: transactions are opened explicitly, where they are needed.
 
     Raises:
         HeadraceError: no connection could be made; the message never quotes the URL.
@@ -56,7 +56,7 @@ def connected(database_url: str, application_name: str = "headrace") -> Iterator
     """A connection: committed at the end, rolled back on an error, then closed.
 
     Raises:
-        HeadraceError: no connection; the message bears no password.
+        HeadraceError: no connection could be made; the message contains no password.
     """
     try:
         connection = open_session(database_url, application_name)

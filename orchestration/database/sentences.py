@@ -1,4 +1,4 @@
-"""What an error of the database means: whether the data or the moment is to blame, when to try again, how to say it. Pure."""
+"""What a database error means: whether the data or the moment is to blame, when to try again, how to say it. Pure functions."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ import sqlalchemy as sa
 from orchestration.errors import HeadraceError
 from orchestration.text import log_text
 
-# Classes that come again however often one tries; the same list as headrace.is_data_error (compared by a test).
+# SQLSTATE classes that fail again at every attempt; the same list as headrace.is_data_error (a test compares them).
 _DATA_ERROR_CLASSES = frozenset({"21", "22", "23", "2F", "38", "39", "44", "54", "P0"})
-# Too much at once for the server's memory, or for one of its values (an internal message, never translated).
+# Too much for the server's memory, or for a single value (an internal message, never translated).
 _OUT_OF_MEMORY = "53200"
 _TOO_LARGE = "invalid memory alloc request size"
-# Of the moment: serialisation and deadlocks, resources, locks, operator intervention, lost connections.
+# Errors that pass: serialisation and deadlocks, resources, locks, operator intervention, lost connections.
 _PASSING_CLASSES = frozenset({"08", "40", "53", "57", "58"})
 _PASSING_CODES = frozenset({"55P03", "25006"})
-# What a statement meets whose tables or functions `migrate` or `uninstall` took away while it was planned: the next one
-# finds others, or says by name what is missing. These messages are the server's internal ones, never translated.
+# What a statement meets when `migrate` or `uninstall` removes its tables or functions while it is being planned. The next
+# attempt finds the new ones, or names what is missing. These are internal messages of the server, never translated.
 _GONE_MEANWHILE = ("could not open relation with OID", "cache lookup failed for", "tuple concurrently ")
 
 
 def is_data_error(sqlstate: str | None, message: str | None = None) -> bool:
-    """Whether fewer changes at once, or all but one of them, may go through: the same as headrace.is_data_error."""
+    """Whether fewer changes at once, or all but one of them, may succeed: the same rule as headrace.is_data_error."""
     code = sqlstate or ""
     return (
         (code[:2] in _DATA_ERROR_CLASSES and code != "P0002")
@@ -35,7 +35,7 @@ def is_data_error(sqlstate: str | None, message: str | None = None) -> bool:
 
 
 def is_passing(error: psycopg.Error) -> bool:
-    """Whether trying the same again can succeed. A driver's error without a code is a lost connection."""
+    """Whether the same attempt can succeed later. A driver error without a code is a lost connection."""
     code = error.sqlstate
     if code is None:
         return isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
@@ -45,12 +45,12 @@ def is_passing(error: psycopg.Error) -> bool:
 
 
 def retry_delay(failures: int, uniform: Callable[[float, float], float] = random.uniform) -> float:
-    """Seconds to wait after so many failures in a row: exponential with full jitter, at most 5."""
+    """Seconds to wait after `failures` failures in a row: exponential with full jitter, at most 5."""
     return uniform(0.0, min(5.0, 0.05 * 2.0 ** min(failures, 10)))
 
 
 def said(error: Exception, *, detail: bool = False) -> str:
-    """A server's or driver's message on one line, without the statement and where in it. detail: which row or value, too."""
+    """A server's or driver's message on one line, without the statement and the position. detail: also which row or value."""
     problem = getattr(error, "orig", None) or error
     if isinstance(problem, psycopg.Error) and problem.diag.message_primary:
         told = [problem.diag.message_primary, problem.diag.message_detail if detail else None]
@@ -59,7 +59,7 @@ def said(error: Exception, *, detail: bool = False) -> str:
 
 
 def explain(error: psycopg.Error) -> str:
-    """A database error as a sentence that says what to do: the server's message, without the statement it ran."""
+    """A database error as a sentence that says what to do: the server's message, without the statement."""
     problem = said(error)
     match error.sqlstate:
         case "42501":
@@ -95,11 +95,13 @@ def as_sentence(
     advice: Mapping[str, str] | None = None,
     exit_code: int = 1,
 ) -> HeadraceError:
-    """A database error as what is wrong and what to do about it. SQLAlchemy connects and asks in one: no connection is said as that.
+    """A database error as a sentence: what is wrong and what to do about it.
+
+    SQLAlchemy connects when it executes: a failed connection can end up here too, and is reported as one.
 
     Args:
-        by: whose error it is, where that is worth saying.
-        advice: SQLSTATE to what is to be done; in place of what `explain` says.
+        by: whose error it is, if that is worth saying.
+        advice: what to do, by SQLSTATE; replaces what `explain` says.
     """
     orig = error.orig if isinstance(error, sa.exc.DBAPIError) else error
     if isinstance(error, sa.exc.DBAPIError) and (

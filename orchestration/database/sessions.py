@@ -1,8 +1,8 @@
-"""Sessions: every connection of ours is made here, and is set up before anything else is sent on it.
+"""Sessions: every connection of ours is opened here, and set up before anything else is sent on it.
 
-What a role, a database, a client's environment or a pooler's earlier client set must not change what our statements mean
-(search_path), how values come back (DateStyle and its like), or how long work may take. Here: those settings, and how they
-reach a session that is ours for long, and one that a pooler lends us for a transaction. Not here: what is asked.
+A role, a database, a client's environment or a pooler's earlier client may have changed settings. That must not change what
+our statements mean (search_path), how values come back (DateStyle and the like), or how long work may take. Here: our
+settings, and how they reach a session that is ours, or one that a pooler lends us for a transaction. Not here: queries.
 """
 
 from __future__ import annotations
@@ -21,12 +21,13 @@ from psycopg.pq import TransactionStatus
 from orchestration.settings import with_driver
 
 CONNECT_TIMEOUT_SECONDS = 10
-# How long the server keeps a transaction of ours, with its locks, after the last word from us. Between two statements we
-# take milliseconds; only who prepares much in between, and holds nothing that others wait for, says otherwise (`patient`).
+# How long the server keeps a transaction of ours, with its locks, after it last heard from us. Between two statements we
+# take milliseconds. Code that computes for longer, and holds nothing that others wait for, sets its own limit
+# (`transactions.snapshot`).
 SILENT_IN_TRANSACTION_SECONDS = 10
 
 SETTINGS: Mapping[str, str] = {
-    # What names and operators mean: what others make in a schema is not found, also by those who made it there before us.
+    # What names and operators mean: objects that others created are never found, not even those that were there before ours.
     "search_path": "pg_catalog, pg_temp",
     # What literals mean, and how values and names come back.
     "standard_conforming_strings": "on",
@@ -42,30 +43,30 @@ SETTINGS: Mapping[str, str] = {
     "bytea_output": "hex",
     "xmloption": "content",
     "client_min_messages": "warning",
-    # How transactions behave. Locks are taken first and read behind then, with a snapshot for each statement. Whether
-    # they may write is the host's to say: default_transaction_read_only is left as it is.
+    # How transactions behave. Locks come first and reads after them, each statement with its own snapshot. Whether
+    # transactions may write is the host's decision: default_transaction_read_only is left as it is.
     "default_transaction_isolation": "read committed",
     "default_transaction_deferrable": "off",
     "exit_on_error": "off",
-    # How long things may take: what has a limit sets its own.
+    # How long things may take: work that needs a limit sets its own.
     "statement_timeout": "0",
     "lock_timeout": "0",
     "idle_session_timeout": "0",
     "idle_in_transaction_session_timeout": f"{SILENT_IN_TRANSACTION_SECONDS}s",
-    # Plans that take longer to make than to run.
+    # No plans that take longer to make than to run.
     "jit": "off",
     "plan_cache_mode": "auto",
 }
 # Settings that not every server has.
 _WHERE_THERE: Mapping[str, str] = {"transaction_timeout": "0", "restrict_nonsystem_relation_kind": ""}
-# Only where the session is ours: of the server's side of the line, which a pooler has others on.
+# Only where the session is ours: they concern the server's end of the line, which behind a pooler serves others too.
 _OF_THE_LINE: Mapping[str, str] = {
     "tcp_keepalives_idle": "10",
     "tcp_keepalives_interval": "5",
     "tcp_keepalives_count": "3",
     "tcp_user_timeout": "25s",
 }
-# The same of our side, unless the URL says otherwise. A peer that is gone is noticed within half a minute.
+# The same for our end, unless the URL says otherwise. A dead peer is noticed within half a minute.
 _LINE = {
     "keepalives": "1",
     "keepalives_idle": "10",
@@ -74,17 +75,17 @@ _LINE = {
     "tcp_user_timeout": "25000",
 }
 
-# A limit of the database's so short that the set-up itself may meet it.
+# The database's own statement_timeout may be so short that the set-up itself hits it.
 _ATTEMPTS = 10
 
 
 def setting_up(settings: Mapping[str, str], local: str) -> bytes:
-    """One statement that sets them all; its first value is the server process's id.
+    """One statement that makes all these settings; its first value is the server process's id.
 
-    Qualified, of exact types and without an operator: whatever the search_path, nothing that others made is run.
+    Names are qualified, types exact, and there are no operators: whatever the search_path, no code of others runs.
 
     Args:
-        local: an expression, whether they end with the transaction.
+        local: an SQL expression for whether the settings end with the transaction.
     """
     calls = [f"pg_catalog.set_config('{name}', '{value}', {local})" for name, value in settings.items()]
     calls += [
@@ -96,15 +97,15 @@ def setting_up(settings: Mapping[str, str], local: str) -> bytes:
 
 
 def connection_parameters(database_url: str, application_name: str) -> dict[str, Any]:
-    """The URL as libpq's parameters, with ours. Its `options` stay: what they set and we do not, a role, holds.
+    """The URL as libpq's parameters, plus ours. Its `options` are kept: what only they set, such as a role, stays in force.
 
     Raises:
-        psycopg.ProgrammingError: the URL is none.
+        psycopg.ProgrammingError: the URL is invalid.
     """
     return {
         **_LINE,
         **conninfo_to_dict(with_driver(database_url, None)),
-        # As a startup parameter, which poolers know: what the server says about a refused login is text too.
+        # As a startup parameter, which poolers know: the server's message about a refused login is text too.
         "client_encoding": "UTF8",
         "connect_timeout": CONNECT_TIMEOUT_SECONDS,
         "application_name": application_name,
@@ -112,7 +113,7 @@ def connection_parameters(database_url: str, application_name: str) -> dict[str,
 
 
 class Session(psycopg.Connection[Any]):
-    """A connection of ours. transactional: settings to be made anew in each transaction; empty where the session is ours."""
+    """A connection of ours. transactional: settings to repeat in each transaction; empty where the session is ours."""
 
     transactional = b""
 
@@ -128,7 +129,7 @@ class Session(psycopg.Connection[Any]):
 
 
 class _Cursor(psycopg.Cursor[Any]):
-    """Where each transaction has to be set up: does so before the first statement."""
+    """A cursor of a lent session: sets up each transaction before its first statement."""
 
     @contextmanager
     def _set_up(self) -> Iterator[None]:
@@ -158,7 +159,7 @@ class _Cursor(psycopg.Cursor[Any]):
 
 
 class AsyncSession(psycopg.AsyncConnection[Any]):
-    """`Session`, for the worker's loops. waiting_since: of the answer that is waited for, if one is; by time.monotonic."""
+    """`Session`, for the worker's loops. waiting_since: when waiting for the current answer began (time.monotonic), or None."""
 
     transactional = b""
     waiting_since: float | None = None
@@ -171,7 +172,7 @@ class AsyncSession(psycopg.AsyncConnection[Any]):
             self.waiting_since = None
 
     def cut(self) -> None:
-        """Ends the line from this side: what waits for an answer gets an error."""
+        """Cuts the line from this end: whatever waits for an answer gets an error."""
         with socket.socket(fileno=os.dup(self.fileno())) as line:
             line.shutdown(socket.SHUT_RDWR)
 
@@ -187,7 +188,7 @@ class AsyncSession(psycopg.AsyncConnection[Any]):
 
 
 class _AsyncCursor(psycopg.AsyncCursor[Any]):
-    """`_Cursor`, for connections in autocommit mode."""
+    """`_Cursor`, for async sessions, which are in autocommit mode."""
 
     async def execute(self, *arguments: Any, **named: Any) -> Self:
         connection = self.connection
@@ -198,7 +199,7 @@ class _AsyncCursor(psycopg.AsyncCursor[Any]):
 
 
 def open_bare(database_url: str, application_name: str = "headrace") -> psycopg.Connection[Any]:
-    """A connection on which nothing was sent: for a look at what answers. Nothing unqualified may be sent on it.
+    """A connection on which nothing has been sent yet, for looking at what answers. Send only qualified names on it.
 
     Raises:
         psycopg.Error: as `open_session`.
@@ -209,13 +210,13 @@ def open_bare(database_url: str, application_name: str = "headrace") -> psycopg.
 
 
 def open_session(database_url: str, application_name: str = "headrace") -> Session:
-    """A connection, set up, without prepared statements: it also works behind a transaction pooler.
+    """A connection, set up, without prepared statements, so that it also works behind a transaction pooler.
 
-    By libpq, which reads the URL as every other client does: several hosts, a port that is none.
+    libpq parses the URL, so several hosts or an invalid port mean what they mean to every other client.
 
     Raises:
-        psycopg.ProgrammingError: the URL is none; the message may quote it.
-        psycopg.Error: nobody answers, or not us.
+        psycopg.ProgrammingError: the URL is invalid; the message may quote it.
+        psycopg.Error: the server does not answer, or refuses us.
     """
     session = Session.connect(
         **connection_parameters(database_url, application_name), prepare_threshold=None, autocommit=True
@@ -239,7 +240,7 @@ def open_session(database_url: str, application_name: str = "headrace") -> Sessi
 
 
 async def open_async_session(database_url: str, application_name: str = "headrace") -> AsyncSession:
-    """`open_session`, in autocommit mode: transactions are opened where they are needed, by name.
+    """`open_session`, in autocommit mode: transactions are opened explicitly, where they are needed.
 
     Raises:
         psycopg.Error: as `open_session`.
@@ -267,7 +268,7 @@ async def open_async_session(database_url: str, application_name: str = "headrac
 
 
 def _first_statement(session: Session | AsyncSession) -> bytes:
-    """Sets up a session that is ours, and shows one that is not: a pooler answers a login with an id of its own."""
+    """Sets up a session that is ours, and detects a lent one: its server process is not the one that the pooler named at login."""
     lent = f"pg_catalog.int4ne(pg_catalog.pg_backend_pid(), {session.info.backend_pid})"
     return setting_up({**SETTINGS, **_OF_THE_LINE}, lent)
 

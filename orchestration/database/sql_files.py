@@ -1,4 +1,4 @@
-"""The SQL files: where they lie, how they are rendered, in which order they are applied."""
+"""The SQL files: where they are, how they are rendered, in which order they are applied."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ import jinja2
 from orchestration.database.statements import FOLDER
 
 SQL_ROOT: Traversable = files("dbt_like_sql")
-# Folders whose files make nothing that stays.
+# Folders whose files create nothing permanent.
 RUN_BY_PYTHON = ("rights", "migrations", FOLDER)
 
 
 def migration_folders(domains: Iterable[str]) -> list[Path]:
-    """Where tables are made: the folder of the first versions, and each domain's own. Not all of them are there."""
+    """Where the migrations are: the folder of the first versions, and each domain's own. Some of them may not exist."""
     root = Path(str(SQL_ROOT))
     return [root / "migrations" / "versions", *(root / domain / "migrations" for domain in domains)]
 
 
 def migration_sql(name: str, domain: str | None = None) -> list[str]:
-    """The statements of a migration's SQL file, in order; of a domain's own folder where one is named."""
+    """The statements of a migration's SQL file, in order; from the domain's own folder if one is named."""
     (folder,) = migration_folders([domain])[1:] if domain else migration_folders([])
     return split_statements((folder / f"{name}.sql").read_text(encoding="utf-8"))
 
 
 def split_statements(script: str) -> list[str]:
-    """Splits at semicolons that end a line outside of dollar quotes; the scripts of this project end them there."""
+    """Splits at semicolons that end a line outside dollar quotes; all scripts of this project end statements that way."""
     statements: list[str] = []
     lines: list[str] = []
     quote: str | None = None
@@ -54,7 +54,7 @@ def split_statements(script: str) -> list[str]:
 
 @dataclass(frozen=True)
 class SqlObject:
-    """One rendered file. kind is its folder: staging, models, functions, capture…; settings: names of those written into it."""
+    """One rendered file. kind: its folder (staging, models, functions, capture…). settings: names of the settings written into it."""
 
     name: str
     domain: str
@@ -68,7 +68,7 @@ def quoted(identifier: str) -> str:
 
 
 def quoted_literal(text: str) -> str:
-    """A string for a statement that somebody is to type."""
+    """A string literal for a statement that somebody will type."""
     return "'" + text.replace("'", "''") + "'"
 
 
@@ -78,8 +78,8 @@ def load_objects(
     """The SQL files of one domain, rendered for a database.
 
     Args:
-        types: per source table the columns that are there, and their types as SQL names them.
-        seconds: by its name how long each setting is that is a time; a file has it written in by {{ seconds('name') }}.
+        types: per source table, its existing columns and their SQL types.
+        seconds: each duration setting in seconds, by name; a file inserts it with {{ seconds('name') }}.
     """
     used: set[str] = set()
 
@@ -116,10 +116,10 @@ def load_objects(
 
 
 def sql_file_names(domain: str, kind: str) -> list[str]:
-    """The names (without ending) of the SQL files in one folder of a domain, sorted; empty where there is none.
+    """The names (without extension) of the SQL files in one folder of a domain, sorted; empty if the folder does not exist.
 
     Args:
-        kind: the folder; "": all whose files make something.
+        kind: the folder; "": all folders whose files create something.
     """
     found = _sql_files(SQL_ROOT.joinpath(domain, kind))
     return [path.stem for path in found if kind or path.parent.name not in RUN_BY_PYTHON]
@@ -130,7 +130,7 @@ def _sql_files(folder: Traversable) -> list[Path]:
 
 
 def in_dependency_order(objects: Sequence[SqlObject]) -> list[SqlObject]:
-    """Sorts objects so that each comes after those it names as `headrace.<name>`; otherwise by domain and name."""
+    """Sorts objects so that each follows those it mentions as `headrace.<name>`; otherwise by name."""
     by_name = {item.name: item for item in objects}
     sorter: TopologicalSorter[str] = TopologicalSorter()
     for name in sorted(by_name):

@@ -1,6 +1,6 @@
-"""Transactions on the application's database for runs, checks and the sensor, and their errors as sentences.
+"""Transactions on the application's database for runs, checks and the sensor; errors become sentences.
 
-Here: how a connection is had and a statement tried again. Not here: what the statements are about.
+Here: opening a connection and retrying a statement. Not here: what the statements are about.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ MOST_ATTEMPTS = 10
 
 @contextmanager
 def snapshot(engine: sa.Engine, *, timeout_seconds: float = 0) -> Iterator[sa.Connection]:
-    """One read-only REPEATABLE READ transaction: everything in it is seen as of one moment.
+    """One read-only REPEATABLE READ transaction: everything in it is seen as of the same moment.
 
     Args:
-        timeout_seconds: of each statement; 0: none.
+        timeout_seconds: for each statement; 0: no limit.
 
     Raises:
-        HeadraceError: the database is out of reach, Headrace is not installed, a right is missing, or time is
-            over.
+        HeadraceError: the database is out of reach, Headrace is not installed, a right is missing, or a statement
+            timed out.
     """
     try:
         with engine.connect() as plain:
             connection = plain.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
             with connection.begin():
                 connection.exec_driver_sql(f"SET LOCAL statement_timeout = {int(timeout_seconds * 1000)}")
-                # What is worked out between two statements takes longer than a worker's, and no lock waits for it.
+                # Work between two statements takes longer here than in a worker, and nobody waits for a lock of this transaction.
                 connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = '10min'")
                 # Compiling a plan for a hundred thousand rows takes longer than reading them.
                 connection.exec_driver_sql("SET LOCAL jit = off")
@@ -60,12 +60,12 @@ def execute(
     *,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Any:
-    """Statements that may be repeated, in a transaction of their own; the first value of the last one.
+    """Runs statements that may be repeated, in one transaction; returns the first value of the last one.
 
     Serialisation failures, deadlocks and lost connections are tried again, `MOST_ATTEMPTS` times in all.
 
     Raises:
-        HeadraceError: it failed for another reason, or every time.
+        HeadraceError: it failed for another reason, or at every attempt.
     """
     failures = 0
     while True:

@@ -1,1 +1,1 @@
-"""The example application: embedded server, its schema, its rows, its traffic."""
+"""The example application: its schema, its rows, its traffic."""

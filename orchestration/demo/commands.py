@@ -1,4 +1,4 @@
-"""`headrace demo …`: the example application in the database the environment names: tables, rows, traffic."""
+"""`headrace demo …`: the example application's tables, rows and traffic, in the database that the environment names."""
 
 from __future__ import annotations
 

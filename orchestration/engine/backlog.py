@@ -1,6 +1,6 @@
-"""What waits in streams and what it waits for: lag, workers, the oldest writer, rebuilds, dead letters, changes without a partition.
+"""What waits in streams, and why: lag, workers, the oldest writer, rebuilds, dead letters, changes without a partition.
 
-Read here, once, for Dagster's checks and its sensor and for doctor. Not here: what of it is too much.
+Read only here, for Dagster's checks and sensor and for doctor. Not here: how much of it is too much.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from orchestration.database.sql_files import quoted_literal
 from orchestration.database.statements import statement
 from orchestration.text import age
 
-# Workers say every 5 s that they live.
+# Workers send a heartbeat every 5 s.
 WORKER_SILENT_SECONDS = 15
-# Whatever is counted is counted up to here; the database's functions count changes so far too.
+# Counting stops here; the database's functions stop counting changes here too.
 MOST_COUNTED = 100_000
-# How many dead letters and rebuilds are named.
+# How many dead letters and rebuilds are listed.
 MOST_LISTED = 50
 
 _LAG = "SELECT stream, shard, state, rows_behind, seconds_behind, more_behind FROM headrace.stream_lag"
@@ -34,8 +34,8 @@ class Shard:
     """A shard of a stream.
 
     Attributes:
-        state: active, lost, or mismatch (another cluster's, or in the future).
-        rows_behind: committed changes that it has not applied; more_behind: than were counted.
+        state: active, lost, or mismatch (its position belongs to another cluster, or lies in the future).
+        rows_behind: committed changes not yet applied; more_behind: there are more than were counted.
         seconds_behind: age of the oldest of them.
     """
 
@@ -49,9 +49,9 @@ class Shard:
 
 @dataclass(frozen=True)
 class Writer:
-    """A transaction that writes. seconds: since it began; None where the owner of schema headrace may not know.
+    """A transaction that writes.
 
-    gid: of a prepared one, which has no pid.
+    seconds: since it began; None where the owner of schema headrace may not see it. gid: of a prepared transaction; it has no pid.
     """
 
     pid: int | None
@@ -72,7 +72,7 @@ class Writer:
 
 @dataclass(frozen=True)
 class FailedRebuild:
-    """What could not be recomputed. item: the stream's own name of it, a campaign's id for one."""
+    """An item that could not be recomputed. item: as the stream names it, such as a campaign's id."""
 
     item: str
     tries: int
@@ -82,9 +82,9 @@ class FailedRebuild:
 
 @dataclass(frozen=True)
 class Rebuilds:
-    """What a stream's domain says of its rebuilds: due ones that wait, the longest for waiting_seconds, and those that fail.
+    """The rebuilds of a stream, as its domain reports them: those that are due, and those that fail.
 
-    failed: the first ones, at most MOST_LISTED; all_failed: how many there are.
+    waiting_seconds: how long the oldest has waited. failed: the first ones, at most MOST_LISTED; all_failed: their full number.
     """
 
     waiting: int = 0
@@ -95,7 +95,7 @@ class Rebuilds:
 
 @dataclass(frozen=True)
 class Letter:
-    """A change that could not be applied. status: failed, or waiting behind another of the same row."""
+    """A change that could not be applied. status: failed, or waiting behind another change of the same row."""
 
     id: int
     source: str
@@ -110,7 +110,7 @@ class Letter:
 
 @dataclass(frozen=True)
 class Letters:
-    """Dead letters of a stream. first: the oldest, at most MOST_LISTED; all: counted up to MOST_COUNTED; waiting: of these."""
+    """Dead letters of a stream. first: the oldest, at most MOST_LISTED. all: counted up to MOST_COUNTED; waiting: how many of them wait."""
 
     first: tuple[Letter, ...] = ()
     all: int = 0
@@ -119,7 +119,7 @@ class Letters:
 
 @dataclass(frozen=True)
 class StrayDay:
-    """Changes in the log's DEFAULT partition of one UTC day, and which tables they are of. more: there are others, uncounted."""
+    """One UTC day's changes in the log's DEFAULT partition, and their tables. more: there are others, uncounted."""
 
     day: date
     changes: int
@@ -135,10 +135,10 @@ def is_registered(connection: sa.Connection, stream: str) -> bool:
 def read_shards(
     connection: sa.Connection, streams: Sequence[str] | None = None, most_rows: int = 0
 ) -> list[Shard]:
-    """How far each shard of these streams is, by stream and shard; None: of all. A stream that is not registered has none.
+    """How far each shard of these streams is, by stream and shard; None: all streams. An unregistered stream has no shards.
 
     Args:
-        most_rows: changes are counted up to so many at least.
+        most_rows: count changes at least up to this number.
     """
     shards = sorted(
         (Shard(*row) for row in connection.exec_driver_sql(_LAG) if streams is None or row.stream in streams),
@@ -157,13 +157,13 @@ def read_shards(
 
 
 def read_writer(connection: sa.Connection) -> Writer | None:
-    """Who has been writing in this database for longest; None where nobody writes."""
+    """The transaction that has been writing longest in this database; None if there is none."""
     row = connection.exec_driver_sql(_WRITER).first()
     return None if row is None else Writer(*row)
 
 
 def count_workers(connection: sa.Connection, stream: str | None = None) -> int:
-    """Workers that run and said so lately. stream: those that serve it."""
+    """The number of workers with a recent heartbeat. stream: only those that serve it."""
     parameters = {"silent": WORKER_SILENT_SECONDS, "stream": stream}
     return int(connection.exec_driver_sql(statement("engine", "workers"), parameters).scalar_one())
 

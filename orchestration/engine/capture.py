@@ -1,7 +1,7 @@
-"""Faults of capture in words: what is wrong with the triggers on the application's tables, or with the tables, and what mends it.
+"""Capture faults in words: what is wrong with the triggers on the application's tables, or with the tables, and the remedy.
 
-The database finds them in its catalog (headrace.capture_faults, headrace.source_problems), before the next write does.
-`migrate --check`, `doctor` and Dagster's check say the sentences made here. Not here: making the triggers (headrace.capture_table).
+The database finds them in its catalog (headrace.capture_faults, headrace.source_problems) before the next write does.
+`migrate --check`, `doctor` and Dagster's check show these sentences. Not here: making the triggers (headrace.capture_table).
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ _FAULTS = statement("engine", "faults_of_capture")
 
 @dataclass(frozen=True)
 class Fault:
-    """One thing that is wrong, as the database has it.
+    """One fault, as the database reports it.
 
     Attributes:
-        source: the captured table, by the name of the contract.
-        kind: `fault` there: not noted, bare, missing, disabled, not always, differs, function; or, of the table itself, gone,
-            replaced, no column, type.
-        missed: whether changes may have gone unseen, so that everything that depends on the source is to be counted again.
-        table: the relation it is found on, a partition perhaps; with its schema unless that is the source schema.
+        source: the captured table, as the contract names it.
+        kind: `fault` as reported there: not noted, bare, missing, disabled, not always, differs, function; or, if it is about
+            the table itself, gone, replaced, no column, type.
+        missed: whether changes may have gone unseen, so that everything that depends on the source must be recounted.
+        table: the relation with the fault, perhaps a partition; with its schema unless that is the source schema.
         operation: insert, update, delete or truncate; None: all.
-        found: which other relation bears the triggers, or what the table or column is called now.
-        column: which one, by its name in the contract.
-        what, remedy: the sentence, where the database has it.
+        found: which other relation has the triggers, or the current name of the table or column.
+        column: the column, as the contract names it.
+        what, remedy: the sentences, if the database provides them.
     """
 
     source: str
@@ -46,7 +46,7 @@ class Fault:
 
 
 def can_look(connection: sa.Connection) -> bool:
-    """Whether what is installed is new enough to find faults by itself."""
+    """Whether the installed version is new enough to find faults itself."""
     found = connection.exec_driver_sql(
         "SELECT pg_catalog.to_regprocedure('headrace.source_problems(text[])')"
     ).scalar()
@@ -54,12 +54,12 @@ def can_look(connection: sa.Connection) -> bool:
 
 
 def read_faults(connection: sa.Connection, sources: Sequence[str]) -> list[Fault]:
-    """The faults of these sources as of now; reads the catalog only."""
+    """The current faults of these sources; reads only the catalog."""
     return [Fault(*row) for row in connection.exec_driver_sql(_FAULTS, {"sources": list(sources)})]
 
 
 def renames(faults: Sequence[Fault]) -> dict[tuple[str, str | None], Problem]:
-    """Tables (source, None) and columns (source, column) that only have another name now, in sentences."""
+    """Tables (source, None) and columns (source, column) that were merely renamed, in sentences."""
     return {
         (fault.source, fault.column): _problem(fault)
         for fault in faults
@@ -68,7 +68,7 @@ def renames(faults: Sequence[Fault]) -> dict[tuple[str, str | None], Problem]:
 
 
 def problems(faults: Sequence[Fault]) -> list[Problem]:
-    """The faults in sentences, each with what mends it; one for what has one cause."""
+    """The faults in sentences, each with its remedy; faults with one cause share a sentence."""
     return list(dict.fromkeys(map(_problem, faults)))
 
 

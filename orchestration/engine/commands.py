@@ -1,4 +1,4 @@
-"""Commands about streams: the worker that drains them, how far they are, what could not be applied."""
+"""Commands about streams: the worker that drains them, how far behind they are, what could not be applied."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def _configure_logs() -> None:
 
 
 def _clean_log(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """What is said of errors quotes rows; other values than text are shown by repr, which escapes."""
+    """Error texts quote rows. Other values are shown by repr, which escapes."""
     return {key: clean_lines(value) if isinstance(value, str) else value for key, value in event.items()}
 
 

@@ -1,6 +1,6 @@
-"""What keeps the log and the streams healthy: partitions ahead, expired changes dropped, dead letters tried again.
+"""Keeps the log and the streams healthy: partitions ahead of time, expired changes dropped, dead letters retried.
 
-Here: which statements, in which order, what is put off. Not here: what each locks and for how long (the SQL functions).
+Here: which statements, in which order, and what is postponed. Not here: what each locks and for how long (the SQL functions).
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from orchestration.database.sentences import as_sentence, is_passing
 from orchestration.engine.stream import Drained, drain
 
 _ONE_DAY = timedelta(days=1)
-# What one round deletes of the DEFAULT partition at most, in portions of 10,000.
+# The most that one round deletes from the DEFAULT partition, in portions of 10,000.
 _MOST_PORTIONS = 100
-# What one round tries again, in portions of a second.
+# The most that one round retries, in portions of a second.
 _MOST_PORTIONS_OF_LETTERS = 20
 
 
@@ -30,8 +30,8 @@ class Housekeeping:
     """What one round did.
 
     Attributes:
-        expired: changes deleted from the DEFAULT partition, whose days have none that could be dropped.
-        postponed: locks that were not to be had within 100 ms, to be tried in the next round.
+        expired: changes deleted from the DEFAULT partition; their days have no partition that could be dropped.
+        postponed: locks not obtained within 100 ms; the next round tries them again.
     """
 
     added: int = 0
@@ -44,10 +44,10 @@ class Housekeeping:
 async def housekeep(
     connection: psycopg.AsyncConnection, retention: timedelta, lost_after: timedelta
 ) -> Housekeeping:
-    """One round; every statement is a transaction of its own, so that no lock outlives its partition.
+    """One round; every statement is its own transaction, so that no lock is held longer than its partition needs.
 
     Raises:
-        psycopg.Error: anything but a lock that was not to be had.
+        psycopg.Error: any error except a lock that could not be obtained.
     """
     added, not_added = await add_partitions(connection)
     dropped, not_dropped = await _drop_partitions(connection, retention, lost_after)
@@ -58,9 +58,9 @@ async def housekeep(
 
 
 async def add_partitions(connection: psycopg.AsyncConnection) -> tuple[int, int]:
-    """Makes the partitions of days to come, and today's where DEFAULT has none of its changes: (made, postponed).
+    """Creates the partitions of coming days, and today's if DEFAULT holds none of its changes: (created, postponed).
 
-    After the first lock that is not to be had the rest is put off: writers may have waited for it.
+    After the first lock that cannot be obtained the rest is postponed: writers may have waited behind us.
     """
     added = 0
     try:
@@ -75,7 +75,7 @@ async def add_partitions(connection: psycopg.AsyncConnection) -> tuple[int, int]
 
 
 def runs_of_days(days: Sequence[date]) -> list[list[date]]:
-    """Days in order, cut where one is left out: a fence goes around days that follow each other."""
+    """Days in order, split at gaps: a fence covers consecutive days."""
     runs: list[list[date]] = []
     for day in sorted(days):
         if runs and day - runs[-1][-1] == _ONE_DAY:
@@ -86,18 +86,18 @@ def runs_of_days(days: Sequence[date]) -> list[list[date]]:
 
 
 async def _added(connection: psycopg.AsyncConnection, run: Sequence[date]) -> AsyncIterator[date]:
-    """Each day of the run that got its partition, around a fence where DEFAULT is large."""
+    """Each day of the run that got its partition; a large DEFAULT is fenced first."""
     fence = await _answer(connection, "SELECT headrace.fence_change_log_default(%s, %s)", run[0], run[-1])
     holds = fence == "small"
     if fence == "fenced":
         async with connection.transaction():
-            # It reads DEFAULT as a whole, whatever limit the role carries.
+            # It scans all of DEFAULT, whatever timeout the role carries.
             await connection.execute("SET LOCAL statement_timeout = 0")
             holds = bool(await _answer(connection, "SELECT headrace.validate_default_fence()"))
     for day in run if holds else ():
         if await _answer(connection, "SELECT headrace.add_change_log_partition(%s)", day):
             yield day
-    # Where it is not reached, or not to be locked, the next round begins with it.
+    # If this is not reached, or cannot get its lock, the next round starts with it.
     await connection.execute("SELECT headrace.remove_default_fence()")
 
 
@@ -118,7 +118,7 @@ async def _drop_partitions(
                 connection, "SELECT headrace.drop_change_log_partition(%s, %s)", day, lost_after
             )
         except psycopg.errors.LockNotAvailable:
-            # Writers waited for us: not again for each day that has expired.
+            # Writers waited behind us: do not repeat that for each expired day.
             return dropped, 1
         dropped += answer == "dropped"
     return dropped, 0
@@ -143,7 +143,7 @@ async def _expire_changes(
 
 
 async def _retry_letters(connection: psycopg.AsyncConnection) -> int:
-    """In portions of a second, for each holds what it applies to until its end. What is left is due in the next round."""
+    """In portions of a second, because each keeps its locks until it ends. What is left is due in the next round."""
     retried = 0
     rest: list[int] | None = None
     for _ in range(_MOST_PORTIONS_OF_LETTERS):
@@ -158,7 +158,7 @@ async def _retry_letters(connection: psycopg.AsyncConnection) -> int:
 
 
 async def housekeep_once(database_url: str, retention: timedelta, lost_after: timedelta) -> Housekeeping:
-    """One round on a connection of its own, for callers that do not stay.
+    """One round on a separate connection, for callers that do not stay.
 
     Raises:
         HeadraceError: the database is out of reach, not installed, or refuses the role.
@@ -168,7 +168,7 @@ async def housekeep_once(database_url: str, retention: timedelta, lost_after: ti
         return await housekeep(connection, retention, lost_after)
     except psycopg.Error as error:
         if is_passing(error):
-            return Housekeeping(postponed=1)  # whoever comes next does it
+            return Housekeeping(postponed=1)  # the next caller does it
         raise as_sentence(error, exit_code=2) from error
     finally:
         await connection.close()
@@ -181,13 +181,13 @@ async def catch_up(
     streams: Sequence[str] | None,
     timeout_seconds: float | None,
 ) -> Drained:
-    """A round of housekeeping, for half of that time at most, then all that the streams have.
+    """A round of housekeeping, for at most half of the time, then everything that the streams have.
 
     Raises:
         HeadraceError: as `drain`.
     """
     began = time.monotonic()
-    with contextlib.suppress(TimeoutError):  # whoever comes next goes on with it
+    with contextlib.suppress(TimeoutError):  # the next caller continues it
         await asyncio.wait_for(
             housekeep_once(database_url, retention, lost_after),
             None if timeout_seconds is None else timeout_seconds / 2,
@@ -198,7 +198,7 @@ async def catch_up(
 
 
 async def add_partitions_once(database_url: str) -> int:
-    """Makes the partitions that can be made now, on a connection of its own; what cannot be locked is a worker's to do.
+    """Creates the partitions that can be created now, on a separate connection. Those it cannot lock are left to a worker.
 
     Raises:
         HeadraceError: the database is out of reach, or refuses the role.

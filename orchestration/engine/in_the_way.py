@@ -1,6 +1,6 @@
-"""What keeps a catch-up from its end when its time is over, in a sentence: asked on a connection of its own.
+"""What keeps a catch-up from finishing when its time is up, in sentences, read on a separate connection.
 
-Here: what is asked, and how it is said. Not here: when (stream.py).
+Here: the queries and the sentences. Not here: when they are needed (stream.py).
 """
 
 from __future__ import annotations
@@ -20,24 +20,24 @@ _BEHIND = """
     WHERE rows_behind > 0 OR more_behind ORDER BY 1, 2
 """
 _WRITER = "SELECT pid, seconds, gid FROM headrace.oldest_writer()"
-# What the holder runs is seen with the rights of who asks.
+# The holder's query is shown only if the caller may see it.
 _HELD = """
     SELECT h.application_name, h.holder_pid, h.holder_gid, h.holder_name, h.holder_seconds, a.query
     FROM headrace.held_up() h LEFT JOIN pg_stat_activity a ON a.pid = h.holder_pid
 """
 _REBUILDS = "SELECT stream, waiting FROM headrace.stream_rebuilds(%s) WHERE waiting > 0"
 
-# The asking, too, may wait for a lock.
+# These queries may wait for a lock too.
 MOST_SECONDS = 1.0
 
 
 async def what_is_in_the_way(
     database_url: str, streams: Sequence[str] | None, doing: str | None
 ) -> list[str]:
-    """What was being done, what is left, and whoever holds what is waited for; empty where nothing is.
+    """What was being done, what is left, and who holds the locks that are waited for; empty if nothing is in the way.
 
     Args:
-        doing: the step under way, in words; empty where none is.
+        doing: the step under way, in words; empty if there is none.
     """
     said = [f"under way: {doing}"] if doing else []
     try:
@@ -61,7 +61,7 @@ async def _ask(connection: psycopg.AsyncConnection, streams: list[str] | None, s
         cursor = await connection.execute(statement.encode(), parameters or None)
         return list(await cursor.fetchall())
 
-    # First, for who is waited for may be gone soon.
+    # First, because the holders may be gone soon.
     said += [_holder(*row) for row in await rows(_HELD)]
     behind = [row for row in await rows(_BEHIND) if streams is None or row[0] in streams]
     for stream, shard, changes, more, seconds in behind:
@@ -93,5 +93,5 @@ def _writer(pid: object, seconds: object, gid: object) -> str:
 
 
 def _since(seconds: object) -> str:
-    # Whose session it is decides whether the owner of schema headrace may know since when.
+    # Whether the owner of schema headrace may see the time depends on whose session it is.
     return f", {seconds:.0f} s" if isinstance(seconds, float) else ""

@@ -1,7 +1,7 @@
-"""Half-open lines: the network swallows what we sent, and keeps the connection open. Found by asking the server, and cut.
+"""Half-open lines: the network swallows what we send, yet the connection stays open. They are found by asking the server, and cut.
 
-The server ends such a session by itself, with its locks, after `SILENT_IN_TRANSACTION_SECONDS`: other workers go on then.
-Here: how the one that waits for an answer learns that none will come. A server that works long is not disturbed.
+The server ends such a session itself, with its locks, after `SILENT_IN_TRANSACTION_SECONDS`; then other workers go on.
+Here: how the worker that waits for an answer learns that none will come. A server at work for long is not disturbed.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from orchestration.database.connections import connect
 from orchestration.database.sessions import SILENT_IN_TRANSACTION_SECONDS, AsyncSession
 from orchestration.errors import HeadraceError
 
-# How long an answer may be on its way, either way, before the server is asked, and for how long nothing may have come to it.
+# How long to wait for an answer before asking the server, and how long the session must then have been idle there:
+# for less, a statement or its answer may still be on its way.
 PATIENCE_SECONDS = SILENT_IN_TRANSACTION_SECONDS + 2.0
 _ON_ITS_WAY_SECONDS = 5.0
 _LOOK_SECONDS = 2.0
@@ -30,7 +31,7 @@ _SESSION = (
 
 
 def is_cut(found: tuple[str | None, float | None] | None) -> bool:
-    """Whether who waits for an answer waits in vain, by the session's state at the server and for how many seconds it is so."""
+    """Whether an answer will never come, judged by the session's state at the server and the seconds it has been in it."""
     if found is None:
         return True
     state, seconds = found
@@ -44,10 +45,10 @@ async def attend(
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     clock: Callable[[], float] = time.monotonic,
 ) -> None:
-    """Until it is cancelled: cuts the session where the server no longer knows of what is waited for on it.
+    """Runs until cancelled: cuts the session once the server no longer works on what it waits for.
 
-    What waits then fails with a psycopg.OperationalError, as of a lost connection. Not behind a pooler: whose session it is
-    at the moment nobody can ask there.
+    The wait then fails with a psycopg.OperationalError, like a lost connection. Does nothing behind a pooler: there nobody can
+    ask whose session it is at the moment.
     """
     while not session.transactional:
         await sleep(_LOOK_SECONDS)
@@ -57,7 +58,7 @@ async def attend(
         with contextlib.suppress(psycopg.Error, HeadraceError, TimeoutError):
             found = await asyncio.wait_for(_at_the_server(session, database_url), _ASK_SECONDS)
             if is_cut(found) and session.waiting_since == since:
-                import structlog  # with it comes rich, which a process that only has the definitions does without
+                import structlog  # it imports rich, which a process that only loads the definitions does without
 
                 log = structlog.get_logger("headrace.worker")
                 log.warning("no answer is on its way: the line was cut", pid=session.info.backend_pid)

@@ -1,4 +1,4 @@
-"""Transactions that have been writing for long: what they wrote comes when they commit, and what they locked stays locked."""
+"""Transactions that have been writing for a long time: until they commit, their changes do not arrive and their locks are held."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from orchestration.errors import Problem
 
 
 def old_writers(connection: sa.Connection, old_seconds: float) -> list[Problem]:
-    """Sessions and prepared transactions that have been writing for longer than that, each with how it is ended."""
+    """Sessions and prepared transactions that have been writing for longer than that, each with the statement that ends it."""
     rows = connection.execute(
         sa.text(
             "SELECT pid, extract(epoch FROM now() - xact_start), coalesce(application_name, '') FROM pg_stat_activity"

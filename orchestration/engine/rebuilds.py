@@ -1,10 +1,10 @@
-"""Doing what streams have queued to be recomputed: a unit of work fails alone, and is put off with its error.
+"""Recomputes what streams have queued. A unit of work fails alone, and is put off with its error.
 
-Here: which error is whose, and the statements. Not here: what is recomputed and in which order (SQL, the stream's rebuild_pick,
-rebuild_items and rebuild_put_off), and draining changes (stream.py).
+Here: what each error is about, and the statements. Not here: what is recomputed and in which order (SQL, the stream's
+rebuild_pick, rebuild_items and rebuild_put_off), and draining changes (stream.py).
 
-What is picked and what is done with it are two statements of one transaction: so it is known here what was being recomputed,
-whatever ended the statement, and can be noted in a transaction of its own.
+Picking and recomputing are two statements of one transaction. So we know what was being recomputed, whatever ended the
+statement, and can record it in a separate transaction.
 """
 
 from __future__ import annotations
@@ -18,22 +18,23 @@ import psycopg
 
 from orchestration.database.sentences import said
 
-# More than a campaign of ten million messages takes. Set for the transaction, before its statement begins: whatever
-# statement_timeout the role or the database has, it neither stops a rebuild early nor lets one run for ever.
+# Longer than a campaign of ten million messages takes. Set in the transaction before its statement begins: the role's or the
+# database's own statement_timeout neither stops a rebuild early nor lets one run for ever.
 REBUILD_TIMEOUT_SECONDS = 1800
-# Of those that are tried one by one, after something failed that was done together: how many before a look at what else there is.
+# Items that failed together are tried one by one: how many of them before looking for other work.
 MOST_ALONE = 50
 
-# Not about what is recomputed: rights, a schema that is being replaced, a server that only reads or shuts down.
+# Not about the item: rights, a schema that is being replaced, a server that is read-only or shutting down.
 _NOBODYS_CLASSES = frozenset({"08", "0A", "28", "3D", "3F", "42"})
 _NOBODYS_CODES = frozenset({"25006", "57P01", "57P02", "57P03", "57P04", "57P05"})
 
 
 @dataclass
 class Suspects:
-    """What is to be tried alone, by stream: something of it failed together with others, or a connection was lost with it.
+    """What is to be tried alone, by stream.
 
-    One for a process: it outlives connections.
+    alone: items that failed together, or whose connection was lost. lost: an item that lost its connection even when alone.
+    One object per process: it outlives connections.
     """
 
     alone: dict[str, list[str]] = field(default_factory=dict)
@@ -41,7 +42,7 @@ class Suspects:
 
 
 def is_nobodys(error: psycopg.Error) -> bool:
-    """Whether an error is about the whole database or this session, and not about what was being recomputed."""
+    """Whether an error is about the whole database or this session, not about what was being recomputed."""
     code = error.sqlstate
     if code is None:
         return True
@@ -53,7 +54,7 @@ def is_nobodys(error: psycopg.Error) -> bool:
 
 
 class Verdict(Enum):
-    """What follows from an error of a transaction that recomputed several things: it ends all, each is tried alone, or one is at fault."""
+    """What follows from an error in a transaction: everything ends, each item is tried alone, or the only item is at fault."""
 
     ENDS_ALL = "ends all"
     EACH_ALONE = "each alone"
@@ -61,7 +62,7 @@ class Verdict(Enum):
 
 
 def verdict(error: psycopg.Error, items: Sequence[object]) -> Verdict:
-    """What to do about an error, whoever recomputed these items: a worker from the queue, or a run by name."""
+    """What to do about an error while recomputing these items, in a worker from the queue or in a run by name."""
     if not items or is_nobodys(error):
         return Verdict.ENDS_ALL
     return Verdict.EACH_ALONE if len(items) > 1 else Verdict.AT_FAULT
@@ -76,10 +77,10 @@ async def rebuild_next(
     stopping: Callable[[], bool] = lambda: False,
     picked: Callable[[str, Sequence[str]], None] = lambda stream, items: None,
 ) -> int:
-    """Recomputes what is next, each unit in one transaction; how many things were tried.
+    """Recomputes what is next, each unit in one transaction; returns how many items were tried.
 
-    picked is told the stream and what of it is about to be recomputed. What fails is put off with its error and does not raise.
-    What failed together is tried one by one, now or by the next call.
+    picked is told the stream and the items about to be recomputed. What fails is put off with its error and does not raise.
+    Items that failed together are tried one by one, in this call or the next.
 
     Raises:
         psycopg.Error: the connection is lost, or the error is nobody's (`is_nobodys`).
@@ -106,7 +107,7 @@ async def _attempt(
     *,
     patient: bool,
 ) -> int:
-    """One transaction: what the stream picks, or the one that is to be tried alone."""
+    """One transaction: what the stream picks, or the one item to be tried alone."""
     items = [] if alone is None else [alone]
     began = time.monotonic()
     try:

@@ -20,18 +20,18 @@ from orchestration.engine.rebuilds import Suspects, rebuild_next
 from orchestration.errors import HeadraceError
 
 FIRST_BATCH = 2_500
-# In a backlog batches grow up to this: what changed several times is then looked at once.
+# In a backlog batches grow up to this size: what changed several times is then processed once.
 FULL_BATCH = 20_000
-# From here on down the changes of a batch are applied one by one, the culprits put aside.
+# At this size and below, the changes of a batch are applied one by one and the culprits set aside.
 ISOLATED_BATCH = 16
 STEPS_PER_POLL = 20
-# Whoever has less time than this gets it all the same: for one look whether there is anything to do.
+# A caller with less time gets this much all the same: enough to look once whether there is anything to do.
 LEAST_SECONDS = 0.5
-# How often one that polls every few milliseconds looks whether the application altered its tables.
+# How often a loop that polls every few milliseconds checks whether the application altered its tables.
 LOOK_SECONDS = 1.0
-# Kinds of work that nobody can do: blocked_message says what somebody is to do first.
+# Kinds of work that no worker can do: blocked_message says what somebody must do first.
 BLOCKED = ("mismatch", "lost", "paused")
-# Changes go first, for a rebuild then counts them all at once; but a steady stream must not starve rebuilds.
+# Changes go first, because a rebuild then counts them all at once; but a steady stream must not starve rebuilds.
 MOST_ROUNDS_WITHOUT_REBUILD = 3
 
 
@@ -45,7 +45,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class Work:
-    """What a poll found: kind is change, rebuild, altered, paused, mismatch or lost. what: which source; why it is paused."""
+    """What a poll found: kind is change, rebuild, altered, paused, mismatch or lost. what: the altered source, or why it is paused."""
 
     stream: str
     shard: int
@@ -65,7 +65,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Drained:
-    """Totals of a drain: changes applied or put aside, things rebuilt, dead letters made."""
+    """Totals of a drain: changes applied or set aside, items rebuilt, dead letters made."""
 
     changes: int = 0
     rebuilt: int = 0
@@ -95,7 +95,7 @@ def blocked_message(work: Work) -> str:
 
 
 def described(work: Work) -> str:
-    """A step, as who waits for it reads it."""
+    """A step in words, for those who wait for it."""
     match work.kind:
         case "rebuild":
             return f"a rebuild of stream {work.stream}"
@@ -115,8 +115,8 @@ async def poll(
     """What there is to do, in one statement that locks and writes nothing.
 
     Args:
-        patient: leaves out rebuilds that the stream would rather put off.
-        look: looks whether the source tables were altered, too.
+        patient: leave out rebuilds that the stream would rather put off.
+        look: also check whether the source tables were altered.
     """
     cursor = await connection.execute(
         "SELECT stream, shard, work, what FROM headrace.stream_poll(%s, %s, %s)",
@@ -126,7 +126,7 @@ async def poll(
 
 
 async def step(connection: psycopg.AsyncConnection, work: Work, batch: Batch) -> Step:
-    """Applies one batch of a shard, or notes an altered source, in one transaction of the connection's isolation level."""
+    """Applies one batch of a shard, or notes an altered source, in one transaction at the connection's isolation level."""
     async with connection.transaction():
         if work.kind == "altered":
             await connection.execute("SELECT headrace.note_altered_source(%s)", [work.what])
@@ -141,12 +141,12 @@ async def step(connection: psycopg.AsyncConnection, work: Work, batch: Batch) ->
 
 
 class Drainer:
-    """Steps through whatever polls find, on one connection, remembering per shard the batch to ask for next.
+    """Steps through what polls find, on one connection, and remembers for each shard which batch to ask for next.
 
     doing: the step under way, in words.
-    patient: for one that stays; rebuilds that a stream would rather put off are left until they are due, and it looks once a
-        second whether the source tables were altered, not at each poll.
-    suspects: of a process whose connections come and go.
+    patient: for a worker that stays. Rebuilds that a stream would rather put off wait until they are due, and altered source
+        tables are looked for once a second instead of at each poll.
+    suspects: those of the process, whose connections come and go.
     """
 
     def __init__(
@@ -171,13 +171,13 @@ class Drainer:
         self._paused: dict[str, Work] = {}
 
     async def round(self, stopping: Callable[[], bool] = lambda: False) -> tuple[list[Work], bool]:
-        """One poll and a step for each thing found; changes go before rebuilds, which then count them all at once.
+        """One poll and a step for each thing found. Changes go before rebuilds, which then count them all at once.
 
         Returns:
             what was found, and whether anything was moved on.
 
         Raises:
-            psycopg.Error: all but data errors, which are bisected down to dead letters, and what fails a single rebuild.
+            psycopg.Error: any error except data errors, which are bisected down to dead letters, and failures of a single rebuild.
         """
         look = self._is_time_to_look()
         self.doing = "a look at what there is to do"
@@ -234,7 +234,7 @@ class Drainer:
         return True
 
     async def _drain_shard(self, work: Work, stopping: Callable[[], bool]) -> tuple[bool, bool]:
-        """Steps through the open window, so that a poll is not paid per batch: (moved, more is there)."""
+        """Drains a shard in several steps, so that not every batch costs a poll: (moved, more is there)."""
         key = (work.stream, work.shard)
         moved = False
         for _ in range(STEPS_PER_POLL):
@@ -274,15 +274,15 @@ async def drain(
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     clock: Callable[[], float] = time.monotonic,
 ) -> Drained:
-    """Applies everything that is there: until a poll finds every visible change applied and no rebuild queued.
+    """Applies everything there is: until a poll finds every visible change applied and no rebuild queued.
 
     Args:
-        timeout_seconds: after these, the step under way is cancelled.
-        spent_seconds: of the timeout, before.
+        timeout_seconds: after this time the step under way is cancelled.
+        spent_seconds: how much of the timeout is used up already.
 
     Raises:
         HeadraceError: a stream is blocked, a right is missing, the database is out of reach for good, or (exit code 3)
-            the time is over; the message names what is in the way.
+            the time is up; the message names what is in the way.
     """
     deadline = None if timeout_seconds is None else clock() + timeout_seconds - spent_seconds
     connection = await connect(database_url, "headrace drain")
@@ -333,10 +333,10 @@ async def drain(
 async def _round_until(
     drainer: Drainer, time_is_over: Callable[[], Awaitable[HeadraceError]], seconds: float | None
 ) -> tuple[list[Work], bool]:
-    """A round of the drainer's, cut off after so many seconds: a step may take longer, or wait for others.
+    """One round of the drainer, cut off when the time is up: a step may take longer, or wait for others.
 
     Raises:
-        HeadraceError: what time_is_over says, asked while the step still waits.
+        HeadraceError: from time_is_over, which is called while the step still waits.
     """
     if seconds is None:
         return await drainer.round()

@@ -1,4 +1,4 @@
-"""The resident worker: loops that drain streams, one for housekeeping, one for the heartbeat. Holds no state of its own."""
+"""The resident worker: loops that drain streams, one for housekeeping, one for the heartbeat. All lasting state is in the database."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def next_pause(pause: float, moved: bool) -> float:
 
 
 class Worker:
-    """A worker process: `run` returns when `stop` was called and the batches under way are committed."""
+    """A worker process: `run` returns once `stop` has been called and the batches under way are committed."""
 
     def __init__(
         self,
@@ -75,7 +75,7 @@ class Worker:
         """Works until stopped.
 
         Raises:
-            HeadraceError: at the start the database is out of reach, not installed, or refuses the role.
+            HeadraceError: at the start the database is out of reach, Headrace is not installed, or the role is refused.
         """
         loop = asyncio.get_running_loop()
         for name in (signal.SIGTERM, signal.SIGINT):
@@ -110,7 +110,7 @@ class Worker:
             await connection.close()
 
     async def _keep(self, name: str, loop: Callable[[psycopg.AsyncConnection], Awaitable[None]]) -> None:
-        """Runs a loop on a connection of its own, again and again while connections break and errors pass."""
+        """Runs a loop on its own connection, and starts it again when the connection breaks or an error passes."""
         failures = 0
         while not self._stopping.is_set():
             began = self._clock()
@@ -156,7 +156,7 @@ class Worker:
                 log.error("stream is blocked", stream=work.stream, error=message)
 
     async def _report_rebuilds(self, connection: psycopg.AsyncConnection, found: Sequence[Work]) -> None:
-        """Says how many are left when it begins, every few seconds, and that it is over."""
+        """Logs how many rebuilds are left, when they begin and every few seconds after that, and when they are done."""
         now = self._clock()
         if not any(work.kind == "rebuild" for work in found):
             if self._rebuilding_since is not None:
@@ -188,7 +188,7 @@ class Worker:
             await self._pause(HEARTBEAT_SECONDS)
 
     async def _heartbeat_loop(self, connection: psycopg.AsyncConnection) -> None:
-        """On a connection of its own: whatever the others wait for, this one says that the worker lives."""
+        """On its own connection: whatever the other loops wait for, this one reports that the worker is alive."""
         while not self._stopping.is_set():
             await self._heartbeat(connection, "running")
             await self._pause(HEARTBEAT_SECONDS)

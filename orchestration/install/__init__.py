@@ -1,1 +1,1 @@
-"""What is made in the application's database, and unmade: the contract, migrate, rights, doctor, uninstall."""
+"""Installing into the application's database, and removing from it: the contract, migrate, rights, doctor, uninstall."""

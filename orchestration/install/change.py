@@ -21,15 +21,15 @@ from orchestration.database.statements import statement
 from orchestration.errors import HeadraceError, Problem
 from orchestration.install.contract import OLDEST_SERVER
 
-# Long enough for a busy table's next gap, short enough that statements queueing behind us stay under a second.
+# Long enough to meet a gap on a busy table, short enough that statements queued behind us wait less than a second.
 LOCK_TIMEOUT_MS = 200
 GIVE_UP_AFTER_SECONDS = 60.0
 
-# The one lock by which all changes of a database's installation take turns: two numbers by chance, that nobody else has.
+# The one lock by which changes of a database's installation take turns: two random numbers that nobody else uses.
 TURN = (1730942863, 419860733)
 _TRIED_AGAIN = ("55P03", "40P01", "40001")  # locked, deadlock, serialization
 
-# Autovacuum makes way for whom it blocks, but only after deadlock_timeout: by default that is longer than we wait.
+# Autovacuum gives way to sessions it blocks, but only after deadlock_timeout: by default that is longer than we wait.
 _HURRY_AUTOVACUUM = (
     f"SELECT set_config('deadlock_timeout', '{LOCK_TIMEOUT_MS // 2}ms', true)"
     " WHERE has_parameter_privilege('deadlock_timeout', 'SET')"
@@ -42,12 +42,12 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Command:
-    """What changes an installation, as its errors speak of it.
+    """A command that changes an installation, as its errors describe it.
 
     Attributes:
         name: as the user typed it.
-        advice: SQLSTATE to what is to be done about it.
-        harmless: lock modes in which others may hold a source table without standing in its way.
+        advice: what to do, by SQLSTATE.
+        harmless: lock modes that others may hold on a source table without being in the way.
     """
 
     name: str
@@ -64,12 +64,12 @@ def change(
     sleep: Callable[[float], None] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
 ) -> Result:
-    """Does `work` in one transaction, which no other change of the installation runs beside.
+    """Does `work` in one transaction, never at the same time as another change of the installation.
 
-    It waits no longer than `LOCK_TIMEOUT_MS` for a lock; the whole work then begins again, for
-    `GIVE_UP_AFTER_SECONDS`. It should lock the application's tables in another order each time: with one that runs
-    against a busy application's, it never gets them all. What it sets ends with the transaction: behind a pooler the
-    session is not ours.
+    It waits at most `LOCK_TIMEOUT_MS` for a lock; then the whole work starts again, until `GIVE_UP_AFTER_SECONDS` have
+    passed. `work` should lock the application's tables in a different order each time: with an order opposite to a busy
+    application's it would never get them all. Settings are made for the transaction only: behind a pooler the session is
+    not ours.
 
     Raises:
         HeadraceError: nothing is changed; the message says why, and what to do.
@@ -147,12 +147,12 @@ def _never_our_turn(
 
 
 def explained(command: Command, error: sa.exc.DBAPIError) -> HeadraceError:
-    """An error of a change as what is wrong and what to do about it."""
+    """An error of a change as a sentence: what is wrong and what to do about it."""
     return as_sentence(error, by=command.name, advice=command.advice)
 
 
 def check_server(connection: sa.Connection) -> None:
-    """Raises HeadraceError where the server is older than Headrace can use."""
+    """Raises HeadraceError if the server is older than Headrace supports."""
     version = int(connection.exec_driver_sql("SHOW server_version_num").scalar_one())
     if version < OLDEST_SERVER * 10000:
         raise HeadraceError(
@@ -161,7 +161,7 @@ def check_server(connection: sa.Connection) -> None:
 
 
 def check_encoding(connection: sa.Connection) -> None:
-    """Raises HeadraceError where text of the database is bytes without a meaning. Not for uninstall: that needs none."""
+    """Raises HeadraceError if the database's encoding gives its bytes no meaning. Not for uninstall, which does not care."""
     if connection.exec_driver_sql("SELECT getdatabaseencoding()").scalar_one() == "SQL_ASCII":
         raise HeadraceError(
             "the database's encoding is SQL_ASCII, which does not say what its bytes mean: statistics as JSON, and webhooks "
@@ -171,7 +171,7 @@ def check_encoding(connection: sa.Connection) -> None:
 
 
 def execute(connection: sa.Connection, script: str) -> list[tuple[Any, ...]]:
-    """Runs a script as it stands: no parameters, so that % and : mean themselves. Rows of its last statement."""
+    """Runs a script as it stands: without parameters, so that % and : mean themselves. Returns the last statement's rows."""
     cursor = connection.connection.cursor()
     try:
         cursor.execute(script)
@@ -183,7 +183,7 @@ def execute(connection: sa.Connection, script: str) -> list[tuple[Any, ...]]:
 
 
 def schema_problem(connection: sa.Connection, source_schema: str, catalog: Collection[str]) -> Problem | None:
-    """What is wrong with the name of a source schema that has none of the tables; None where nothing is known to be.
+    """What is wrong with the name of a source schema that has none of the tables; None if nothing is known to be wrong.
 
     Args:
         catalog: names of the contract's tables that the schema has.
@@ -204,7 +204,7 @@ def schema_problem(connection: sa.Connection, source_schema: str, catalog: Colle
 
 
 def read_installation(connection: sa.Connection) -> dict[str, str]:
-    """What the last migrate left in headrace.installation; empty where Headrace is not installed."""
+    """What the last migrate recorded in headrace.installation; empty if Headrace is not installed."""
     if connection.exec_driver_sql("SELECT to_regclass('headrace.installation')").scalar() is None:
         return {}
     rows = connection.exec_driver_sql("SELECT name, value FROM headrace.installation")

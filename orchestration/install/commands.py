@@ -1,4 +1,4 @@
-"""Commands about what Headrace has in a database: making it, checking it, removing it."""
+"""Commands about Headrace's part of a database: installing it, checking it, removing it."""
 
 from __future__ import annotations
 

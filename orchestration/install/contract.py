@@ -21,7 +21,7 @@ _MOST_NAMED = 5
 _DEFAULT_COLLATION = 'pg_catalog."default"'
 
 _TEXT = ("text", "character varying")
-# What the contract's types accept, as format_type() names them without length.
+# What the contract's types accept, as format_type() names it without length.
 ACCEPTED: Mapping[str, tuple[str, ...]] = {
     "text": _TEXT,
     "id": ("uuid", "bigint", *_TEXT),
@@ -45,7 +45,7 @@ class Column:
     name: str
     type: str
     optional: bool = False
-    compared: bool = True  # or only shown
+    compared: bool = True  # otherwise only shown
 
 
 @dataclass(frozen=True)
@@ -53,8 +53,8 @@ class Table:
     name: str
     columns: tuple[Column, ...]
     indexes: tuple[Index, ...]
-    advised: tuple[Index, ...] = ()  # may be missing: something is slower then
-    inserted_by: str | None = None  # the function of ours that inserts into it
+    advised: tuple[Index, ...] = ()  # may be missing; something is slower then
+    inserted_by: str | None = None  # our function that inserts into it
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Domain:
     activated_by: tuple[str, ...]
     tables: tuple[Table, ...]
     alike: tuple[tuple[tuple[str, str], ...], ...] = ()  # (table, column): compared with each other
-    locked_first: tuple[str, ...] = ()  # tables of ours that its transactions lock before others
+    locked_first: tuple[str, ...] = ()  # our tables that its transactions lock before others
 
 
 Catalog = Mapping[str, FoundTable]
@@ -109,7 +109,7 @@ def captured_sources(domains: Iterable[Domain]) -> list[str]:
 
 
 def inserting_functions() -> list[str]:
-    """The functions that insert into the application's tables, of whatever domain."""
+    """The functions, of all domains, that insert into the application's tables."""
     tables = (table for domain in read_contract().values() for table in domain.tables)
     return sorted({table.inserted_by for table in tables if table.inserted_by})
 
@@ -120,10 +120,10 @@ def active_domains(
     asked: Iterable[str] | None,
     installed: Iterable[str] = (),
 ) -> list[Domain]:
-    """Those asked for, or else those one of whose telling tables exists, and those that are installed already.
+    """The domains asked for; or else those with an activating table that exists, and those that are installed already.
 
     Raises:
-        HeadraceError: a domain was asked for that does not exist.
+        HeadraceError: an unknown domain was asked for.
     """
     if asked is not None:
         names = list(asked)
@@ -146,10 +146,10 @@ def check_contract(
     source_schema: str,
     known: Mapping[tuple[str, str | None], Problem] | None = None,
 ) -> list[Problem]:
-    """Compares what is there with what the active domains need: every difference, as a sentence with its remedy.
+    """Compares the catalog with what the active domains need: every difference, as a sentence with its remedy.
 
     Args:
-        known: what became of tables and columns that are missing, where that is known; said instead.
+        known: what became of missing tables and columns, where that is known; reported instead.
     """
     known = known or {}
     problems: list[Problem] = []
@@ -188,7 +188,7 @@ def check_contract(
             for index in table.indexes:
                 if not any(_is_there(c, table, present) for c in index.columns):
                     continue
-                # A partitioned table can have none that is unique, unless it is partitioned by the id.
+                # A partitioned table can have no such unique index, unless it is partitioned by the id.
                 needed = replace(index, unique=index.unique and not found.partitioned)
                 if not any(serves(candidate, needed) for candidate in found.indexes):
                     what = f"table {table.name} lacks {'a unique' if needed.unique else 'an'} index"
@@ -202,11 +202,11 @@ def check_contract(
                     )
                 )
         problems += _collation_problems(domain, catalog, source_schema)
-    return list(dict.fromkeys(problems))  # of a table that two domains read, once
+    return list(dict.fromkeys(problems))  # once, even if two domains read the table
 
 
 def advise(domains: Iterable[Domain], catalog: Catalog, source_schema: str) -> list[Problem]:
-    """What a database can do without: indexes that are missing from tables that have their columns, and a log of rows."""
+    """Advice on what a database can do without: indexes on tables that have the columns for them, and logged tables."""
     problems: list[Problem] = []
     for domain in domains:
         for table in domain.tables:
@@ -232,7 +232,7 @@ def advise(domains: Iterable[Domain], catalog: Catalog, source_schema: str) -> l
 def _index_problem(what: str, place: str, found: FoundTable, index: Index) -> Problem:
     keys = ", ".join(index.columns)
     where = f" WHERE {index.where}" if index.where else ""
-    how = "" if found.partitioned else " CONCURRENTLY"  # refused there by the server
+    how = "" if found.partitioned else " CONCURRENTLY"  # the server refuses it there
     return Problem(
         f"{what} on ({keys}); see dbt_like_sql/sources.yml",
         f"CREATE {'UNIQUE ' if index.unique else ''}INDEX{how} ON {place} ({keys}){where};",
@@ -252,7 +252,7 @@ def _kind_problem(table: str, source_schema: str, kind: str) -> Problem:
 
 
 def _family_problems(table: str, place: str, found: FoundTable) -> list[Problem]:
-    """Relations above and below a table by whose names its rows are written or read past the triggers."""
+    """Relations above and below a table: rows written or read under their names bypass the triggers."""
     problems = []
     if found.partition_of is not None:
         problems.append(
@@ -287,13 +287,13 @@ def _family_problems(table: str, place: str, found: FoundTable) -> list[Problem]
 
 
 def _named(names: Sequence[str]) -> str:
-    """The first ones, and how many more."""
+    """The first names, and how many more there are."""
     more = len(names) - _MOST_NAMED
     return ", ".join(names[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def _is_there(key: str, table: Table, present: set[str]) -> bool:
-    """Whether an index's key is there to be indexed: a lone optional column may be absent."""
+    """Whether an index's key can be indexed: an optional column may be absent."""
     optional = {column.name for column in table.columns if column.optional}
     return key not in optional or key in present
 
@@ -334,7 +334,7 @@ def _column_problem(table: str, place: str, column: Column, found: FoundColumn |
 
 
 def _collation_problems(domain: Domain, catalog: Catalog, source_schema: str) -> list[Problem]:
-    """Columns that are compared have one deterministic collation: two cannot be compared, and no index serves both."""
+    """Columns that are compared must share a deterministic collation: two collations cannot be compared, and no index serves both."""
     alone = [((table.name, c.name),) for table in domain.tables for c in table.columns if c.compared]
     grouped = {place for group in domain.alike for place in group}
     problems = []
@@ -367,7 +367,7 @@ def _collation_problems(domain: Domain, catalog: Catalog, source_schema: str) ->
 
 
 def read_catalog(connection: sa.Connection, source_schema: str) -> dict[str, FoundTable]:
-    """What bears a name in the source schema: columns, valid indexes, and a policy that hides rows from headrace_owner."""
+    """What the source schema has under the contract's names: columns, valid indexes, a policy that hides rows from headrace_owner."""
     hidden = {
         row[0]: row[1]
         for row in connection.exec_driver_sql(

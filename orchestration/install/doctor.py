@@ -1,4 +1,4 @@
-"""Checks a database: the contract, rights, triggers, streams, writers. What is wrong, in sentences, and what to do."""
+"""Checks a database: the contract, rights, triggers, streams, writers. Says what is wrong and what to do, in sentences."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ MOST_ALIKE = 3
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """errors: to be mended, exit code 1. notes: worth knowing."""
+    """errors: must be fixed, exit code 1. notes: worth knowing."""
 
     domains: tuple[str, ...]
     server: str
@@ -58,7 +58,7 @@ def diagnose(database_url: str, settings: Settings) -> Diagnosis:
     try:
         with database.connect() as connection:
             found = _diagnose(connection, settings)
-        # With our own connection closed: a session pool may be as small as one.
+        # After our own connection is closed: a session pool may have only one.
         return replace(found, notes=(*found.notes, *_pooler(database_url)))
     except sa.exc.DBAPIError as error:
         if isinstance(error.orig, psycopg.OperationalError):
@@ -130,7 +130,7 @@ def _diagnose(connection: sa.Connection, settings: Settings) -> Diagnosis:
 
 
 def _of_domains(domains: Iterable[Domain]) -> Iterator[ModuleType]:
-    """The modules `doctor` of those domains that have one: errors(connection) and notes(connection, schema, fits)."""
+    """The `doctor` modules of the domains that have one: errors(connection) and notes(connection, schema, fits)."""
     for domain in domains:
         name = f"orchestration.{domain.name}.doctor"
         if importlib.util.find_spec(name) is not None:
@@ -138,7 +138,7 @@ def _of_domains(domains: Iterable[Domain]) -> Iterator[ModuleType]:
 
 
 def grouped(problems: Sequence[Problem]) -> list[Problem]:
-    """What one remedy mends is one entry where it would be many."""
+    """Merges problems with the same remedy into one entry, if there are many."""
     alike: dict[str, list[str]] = {}
     for problem in problems:
         alike.setdefault(problem.remedy, []).append(problem.what)
@@ -158,7 +158,7 @@ def grouped(problems: Sequence[Problem]) -> list[Problem]:
 
 
 def _read_only(connection: sa.Connection) -> list[Problem]:
-    """Why nothing can be written where Headrace connects to."""
+    """Why nothing can be written to the database that Headrace connects to."""
     recovering, read_only, source, database, role = connection.exec_driver_sql(
         statement("install", "read_only"), {}
     ).one()
@@ -228,7 +228,7 @@ def _streams(connection: sa.Connection) -> list[Problem]:
 
 
 def _silent_sessions(connection: sa.Connection) -> list[Problem]:
-    """Sessions that hold a stream's place and do nothing: a worker's whose line was cut, or somebody's at a prompt."""
+    """Sessions that hold a stream's place and do nothing: a worker's with a cut line, or somebody's at a prompt."""
     rows = connection.exec_driver_sql(
         statement("install", "silent_holders"),
         {"silent": SILENT_SECONDS, "ours": SILENT_IN_TRANSACTION_SECONDS},

@@ -1,7 +1,7 @@
-"""What the SQL files of this version say, in fingerprints: whether what is installed was made, and counted, by the same.
+"""Fingerprints of this version's SQL files: whether the same files made what is installed, and counted its numbers.
 
-Each definition of a domain (staging, definitions, models) has a fingerprint of its own, kept in headrace.installation by domain. Only
-those are compared that were there before: a new one says nothing of numbers that were counted without it.
+Each definition of a domain (staging, definitions, models) has its own fingerprint, kept in headrace.installation by domain.
+Only definitions that existed before are compared: a new one does not affect numbers that were counted without it.
 
 Not here: what follows from a difference (migrate.py, stream_requests.py).
 """
@@ -22,7 +22,7 @@ _DEFINING = ("staging", "definitions", "models")
 
 
 def of_objects(objects: Iterable[SqlObject]) -> str:
-    """One for all of them, by every letter."""
+    """One fingerprint of all of them, over every character."""
     digest = hashlib.sha256()
     for item in objects:
         digest.update(f"{item.domain}/{item.kind}/{item.name}\0{item.sql}\0".encode())
@@ -30,12 +30,12 @@ def of_objects(objects: Iterable[SqlObject]) -> str:
 
 
 def key(domain: str) -> str:
-    """Under which name headrace.installation has a domain's definitions."""
+    """The name under which headrace.installation keeps a domain's definitions."""
     return f"definition {domain}"
 
 
 def of_definitions(objects: Iterable[SqlObject], domain: str) -> dict[str, str]:
-    """A domain's definitions by name; comments and layout say nothing."""
+    """The fingerprints of a domain's definitions, by name; comments and layout do not count."""
     return {
         item.name: hashlib.sha256(_meaning(item.sql).encode()).hexdigest()[:16]
         for item in objects
@@ -48,10 +48,10 @@ def _meaning(sql: str) -> str:
 
 
 class Definitions:
-    """The definitions of the domains that are installed, as they were before anything was made anew.
+    """The definitions of the installed domains, as they were before migrate replaced anything.
 
-    Before each domain had its own, an older version kept one fingerprint of all domains' files, comments included. It cannot be
-    compared with anything: there the functions and views themselves are, as they are now and as they will be.
+    An older version kept a single fingerprint of all domains' files, comments included. Nothing can be compared with it: in that
+    case the functions and views themselves are compared, as they were and as they are made.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class Definitions:
         return {name: _meaning(made) for name, made in rows}
 
     def changed(self) -> set[str]:
-        """The domains that define something otherwise than before. To be asked when everything is made."""
+        """The domains with a definition that differs from before. Ask once everything has been made."""
         made = self._made() if self._found else {}
         return {
             domain

@@ -1,7 +1,7 @@
-"""Indexes that the contract asks for, and whether one that is there serves them: what the catalog says of it, never its text.
+"""Indexes that the contract needs, and whether an existing one serves: judged by its catalog entries, never by its text.
 
-An index serves where the server uses it for Headrace's own statements; tests/install/test_indexes.py asks the server. Not here:
-which indexes are needed (dbt_like_sql/sources.yml), and what is said of missing ones (contract.py).
+An index serves if the server uses it for Headrace's own statements; tests/install/test_indexes.py asks the server. Not here:
+which indexes are needed (dbt_like_sql/sources.yml), and the sentences about missing ones (contract.py).
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ import sqlalchemy as sa
 
 from orchestration.database.statements import statement
 
-# What pg_index.indoption says of ASC NULLS LAST and of DESC NULLS FIRST, which is the same read from the other end.
+# pg_index.indoption of ASC NULLS LAST, and of DESC NULLS FIRST, which is the same order read from the other end.
 _ORDERS = ({0}, {3})
-# A literal, which stays, or what says nothing.
+# A literal, which is kept, or text without meaning, which is dropped.
 _NOTHING = re.compile(r"('(?:[^']|'')*')|::(?:text|character varying)(?![\w(])|[\s()]")
 
 
 @dataclass(frozen=True)
 class Index:
-    """An index that is needed.
+    """A needed index.
 
     Attributes:
         columns: columns, or expressions as the server spells them.
-        where: rows that are enough, as the server spells it; None: all.
-        equal: so many leading columns are only compared for equality; those behind are also sorted by.
-        unique: it is to make sure that the columns tell rows apart.
+        where: the rows it must cover, as the server spells the condition; None: all.
+        equal: how many leading columns are only compared for equality; the others are also sorted by.
+        unique: whether it must guarantee that the columns are unique.
     """
 
     columns: tuple[str, ...]
@@ -42,11 +42,11 @@ class FoundKey:
     """A key of an index.
 
     Attributes:
-        column: the column, by its very name; None where the key is an expression.
+        column: the column's exact name; None if the key is an expression.
         expression: the key as the server spells it.
-        sorts: it is sorted by the default rules of the column's type.
-        equals: it finds what is equal by those rules; true where `sorts` is.
-        own_collation: it has the collation of its column.
+        sorts: whether it sorts by the default rules of the column's type.
+        equals: whether it finds equal values by those rules; true if `sorts` is.
+        own_collation: whether it has the collation of its column.
         option: pg_index.indoption.
     """
 
@@ -60,7 +60,7 @@ class FoundKey:
 
 @dataclass(frozen=True)
 class FoundIndex:
-    """A valid index of a table; deferred uniqueness counts too, for whoever reads committed rows never sees it broken."""
+    """A valid index of a table. Deferred uniqueness counts too: readers of committed rows never see it violated."""
 
     keys: tuple[FoundKey, ...]
     where: str | None = None
@@ -69,7 +69,7 @@ class FoundIndex:
 
 
 def serves(found: FoundIndex, needed: Index) -> bool:
-    """Whether the server uses the index for what the needed one is for."""
+    """Whether the server uses this index for the purpose of the needed one."""
     count = len(needed.columns)
     if needed.unique and not (found.unique and len(found.keys) == count and found.where is None):
         return False
@@ -88,10 +88,10 @@ def serves(found: FoundIndex, needed: Index) -> bool:
 
 
 def _covers(where: str | None, needed: Index) -> bool:
-    """Whether an index for these rows has all that are looked for: every part of its condition follows from the statement."""
+    """Whether an index with this condition contains all rows looked for: each part of it must follow from the statement."""
     if where is None:
         return True
-    # What is equal to something is not null.
+    # A value that equals something is not null.
     follows = {f"{column}ISNOTNULL" for column in needed.columns[: needed.equal]}
     follows |= set() if needed.where is None else {_bare(needed.where)}
     return all(_bare(part) in follows for part in where.split(") AND ("))
@@ -105,7 +105,7 @@ def _bare(condition: str) -> str:
 def read_indexes(
     connection: sa.Connection, schema: str, names: list[str]
 ) -> Mapping[str, tuple[FoundIndex, ...]]:
-    """The indexes of these tables that the server keeps and uses; of a partitioned table those that all partitions have."""
+    """The indexes of these tables that the server maintains and uses; of a partitioned table, those that all partitions have."""
     found: dict[str, dict[int, FoundIndex]] = {}
     rows = connection.exec_driver_sql(statement("install", "indexes"), {"schema": schema, "names": names})
     for table, index, method, unique, where, *key in rows:

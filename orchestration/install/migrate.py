@@ -60,8 +60,8 @@ class Migrated:
 
     Attributes:
         domains: active now.
-        rebuilds: how much was queued to be counted; queued: the same by what it is, campaigns for example.
-        changed: whether anything was.
+        rebuilds: how many items were queued for counting; queued: the same by unit, for example campaigns.
+        changed: whether anything was changed.
     """
 
     domains: tuple[str, ...]
@@ -81,7 +81,7 @@ def migrate(
 
     Raises:
         HeadraceError: the database does not fit the contract, the role lacks rights, the server is too old or not
-            reachable, or locks were not to be had for a minute. Nothing is half done.
+            reachable, or locks could not be obtained for a minute. Nothing is left half done.
     """
     done = change(
         database_url,
@@ -91,7 +91,7 @@ def migrate(
         sleep=sleep,
         clock=clock,
     )
-    # Beside writers a partition is made in short transactions, none of which they wait for.
+    # With writers at work, partitions are made in short transactions that they never wait for.
     added = asyncio.run(add_partitions_once(database_url))
     return replace(done, changed=done.changed or added > 0)
 
@@ -99,10 +99,10 @@ def migrate(
 def fitting_domains(
     connection: sa.Connection, settings: Settings
 ) -> tuple[list[Domain], dict[str, FoundTable]]:
-    """The domains that are to be active and the source tables as they are.
+    """The domains that will be active, and the source tables as they are.
 
     Raises:
-        HeadraceError: they do not fit the contract; every difference is named, with the statement that mends it.
+        HeadraceError: they do not fit the contract; every difference is named, with the statement that fixes it.
     """
     check_encoding(connection)
     catalog = read_catalog(connection, settings.source_schema)
@@ -121,7 +121,7 @@ def fitting_domains(
 
 
 def _seconds(settings: Settings) -> dict[str, str]:
-    """How long each setting is that is a time, as SQL and headrace.installation have it."""
+    """The duration settings in seconds, as SQL and headrace.installation have them."""
     values = {name: getattr(settings, name) for name in type(settings).model_fields}
     return {
         name: repr(value.total_seconds()) for name, value in values.items() if isinstance(value, timedelta)
@@ -141,7 +141,7 @@ def _objects(
 
 @dataclass(frozen=True)
 class _Files:
-    """The rendered files by what is done with them: replaceables in dependency order; then rights, streams, captures by table."""
+    """The rendered files by use: replaceables in dependency order; rights, streams, and captures by table."""
 
     replaceable: list[SqlObject]
     grants: list[SqlObject]
@@ -157,7 +157,7 @@ def _sorted(objects: list[SqlObject]) -> _Files:
     grants = [o for o in objects if o.name == "grants"]
     made = [o for o in objects if o not in grants and not any(o in items for items in run.values())]
     captures: dict[str, list[SqlObject]] = {}
-    # Each locks its table: in another order at each try (change.py).
+    # Each locks its table: in a different order at each attempt (change.py).
     for item in random.sample(run["capture"], len(run["capture"])):
         captures.setdefault(item.name, []).append(item)
     return _Files(in_dependency_order(made), grants, run["streams"], captures)
@@ -192,7 +192,7 @@ def _migrate(connection: sa.Connection, settings: Settings) -> Migrated:
         replaceables.apply(connection, files.replaceable)
     rights.hand_over(connection)
     with rights.acting_as_owner(connection):
-        # What is noted of a table that cannot be read as it was is void: from here on it is read as it is.
+        # If a table can no longer be read as before, its notes are void: from here on it is read as it is.
         if any(fault.what for fault in faults):
             execute(connection, "UPDATE headrace.source SET mark = NULL")
         if not connection.exec_driver_sql(statement("install", "capturing_triggers"), {}).first():
@@ -204,7 +204,7 @@ def _migrate(connection: sa.Connection, settings: Settings) -> Migrated:
             execute(connection, item.sql)
     requests = Requests(connection)
     with rights.acting_as_owner(connection):
-        # Rebuilds are queued before triggers are made: those hold the source tables' writers up until we commit.
+        # Queue rebuilds before making triggers: triggers hold up the source tables' writers until we commit.
         streams = _register(connection, files, names, requests)
         missed = {fault.source for fault in faults if fault.missed}
         recounted = definitions.changed() | {name for name in names if name not in before_names}
@@ -214,14 +214,14 @@ def _migrate(connection: sa.Connection, settings: Settings) -> Migrated:
             for setting, function in stream.on_setting.items():
                 if before.get(f"{setting}_seconds") != seconds[setting]:
                     execute(connection, f"SELECT {function}()")
-    # Triggers are made by the owner of the application's tables, and what they call is handed over.
+    # The owner of the application's tables makes the triggers; the functions that they call are handed over.
     repaired, unseen = _capture(connection, files, streams, requests)
     rights.hand_over(connection)
     with rights.acting_as_owner(connection):
         for stream in streams:
             if any((stream.domain, source) in unseen for source in stream.sources):
                 requests.everything(stream)
-            requests.what_is_new(stream)  # those that came before the triggers held
+            requests.what_is_new(stream)  # those created before the triggers took effect
         _note(connection, settings, objects, names)
     queued = {unit: count for unit, count in requests.queued.items() if count}
     return Migrated(names, sum(queued.values()), changed or repaired > 0, queued)
@@ -230,7 +230,7 @@ def _migrate(connection: sa.Connection, settings: Settings) -> Migrated:
 def _register(
     connection: sa.Connection, files: _Files, names: tuple[str, ...], requests: Requests
 ) -> list[Stream]:
-    """Registers the domains' streams, and takes away those that no domain has any more."""
+    """Registers the domains' streams, and removes those that no domain has any more."""
     scripts = {item.name: item.sql for item in files.streams}
     connection.exec_driver_sql(statement("install", "drop_streams"), {"streams": list(scripts)})
     streams = requests.register(scripts)
@@ -243,9 +243,9 @@ def _capture(
     streams: list[Stream],
     requests: Requests,
 ) -> tuple[int, set[tuple[str, str]]]:
-    """Makes one set of triggers a table, of what all domains want of it; takes away those that none wants any more.
+    """Makes one set of triggers for each table, for all domains together; removes those that no domain wants any more.
 
-    Returns: how many triggers were made or dropped; domains and tables of which changes may have gone unseen.
+    Returns: how many triggers were made or dropped; (domain, table) pairs whose changes may have gone unseen.
     """
     repaired, unseen = 0, set()
     for source, items in files.captures.items():
@@ -282,12 +282,12 @@ def _note(
     }
     for name, value in notes.items():
         connection.exec_driver_sql(statement("install", "note"), {"name": name, "value": value})
-    # An older version's, of all domains' definitions.
+    # Left by an older version: one fingerprint for all domains' definitions.
     connection.exec_driver_sql("DELETE FROM headrace.installation WHERE name = 'definition'")
 
 
 def pending(connection: sa.Connection, settings: Settings) -> list[str]:
-    """What `migrate` would change, in words; empty where the database is up to date. Changes and locks nothing."""
+    """What `migrate` would change, in words; empty if the database is up to date. Changes and locks nothing."""
     found = outdated(connection, settings)
     there = read_installation(connection).get("domains", "").split(",")
     domains, _ = fitting_domains(connection, settings)
@@ -295,7 +295,7 @@ def pending(connection: sa.Connection, settings: Settings) -> list[str]:
 
 
 def outdated(connection: sa.Connection, settings: Settings) -> list[str]:
-    """`pending`, but for what is wrong with capture."""
+    """`pending` without the faults of capture."""
     check_server(connection)
     domains, catalog = fitting_domains(connection, settings)
     before = read_installation(connection)
@@ -328,7 +328,7 @@ def outdated(connection: sa.Connection, settings: Settings) -> list[str]:
 
 
 def capture_problems(connection: sa.Connection, domains: Iterable[Domain]) -> list[Problem]:
-    """What is wrong with the capture of these domains' tables; nothing where an older version is installed."""
+    """What is wrong with the capture of these domains' tables; empty if an older version is installed."""
     return capture.problems(_capture_faults(connection, domains))
 
 
@@ -339,7 +339,7 @@ def _capture_faults(connection: sa.Connection, domains: Iterable[Domain]) -> lis
 
 
 def check_migration(database_url: str, settings: Settings) -> list[str]:
-    """`pending` on a connection of its own.
+    """`pending` on a separate connection.
 
     Raises:
         HeadraceError: as `migrate`.

@@ -1,8 +1,8 @@
 """Whether a connection pooler stands between us and the server, and in which mode.
 
-A pooler answers a login itself, with a process id of its own invention; a proxy and a socket pass on the server's.
-In session mode a client keeps its server process until it leaves. In transaction mode it has one for a transaction,
-and the next client gets it after that.
+A pooler answers a login itself, with a process id that it made up; a proxy or a socket passes on the server's.
+In session mode a client keeps its server process until it disconnects. In transaction mode it has one for each
+transaction, after which another client gets it.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from orchestration.database.sessions import open_bare
 
 Mode = Literal["session", "transaction"]
 
-# Two clients by turns, by chance: whatever the order in which a pooler hands out its server processes, they meet.
+# Two clients take turns at random: in whatever order a pooler hands out its server processes, they will share one.
 _TURNS = 40
-# How long a client waits for a server process before it takes the pool for full, in seconds.
+# How long a client waits for a server process before it considers the pool full, in seconds.
 _PATIENCE = 2.0
 
 
 def mode(database_url: str) -> Mode | None:
-    """The pooler's mode; None where none stands between.
+    """The pooler's mode; None if there is no pooler.
 
     Raises:
         HeadraceError: the database is out of reach.
@@ -48,7 +48,7 @@ def mode(database_url: str) -> Mode | None:
 
 
 def _mode_of_full_pool(first: psycopg.Connection, pid: int) -> Mode:
-    """The second client is not served: either the first keeps what there is, or the first must wait as well."""
+    """The second client is not served: either the first keeps its server process, or it has to wait as well."""
     try:
         return "session" if _server_process(first, _PATIENCE) == pid else "transaction"
     except TimeoutError:
@@ -56,7 +56,7 @@ def _mode_of_full_pool(first: psycopg.Connection, pid: int) -> Mode:
 
 
 def mode_of(first: Callable[[], int], second: Callable[[], int], turns: int = _TURNS) -> Mode:
-    """The mode of a pooler, by the server processes that two clients of it get in transactions that do not overlap."""
+    """A pooler's mode, judged by the server processes that two clients get in transactions that do not overlap."""
     seen: tuple[set[int], set[int]] = (set(), set())
     for _ in range(turns):
         client = random.randrange(2)
@@ -67,7 +67,7 @@ def mode_of(first: Callable[[], int], second: Callable[[], int], turns: int = _T
 
 
 def note(database_url: str, command: str) -> str | None:
-    """What a command that changes the installation says when it is given a pooler in transaction mode, and goes on."""
+    """What a command that changes the installation says, before it goes on, if it meets a pooler in transaction mode."""
     if mode(database_url) != "transaction":
         return None
     return (
@@ -78,15 +78,15 @@ def note(database_url: str, command: str) -> str | None:
 
 
 def _server_process(connection: psycopg.Connection, patience: float | None = None) -> int:
-    """The process id of the server behind a statement in a transaction of its own.
+    """The id of the server process that runs a statement, in its own transaction.
 
     Args:
-        patience: seconds; None: no end.
+        patience: seconds to wait; None: no limit.
 
     Raises:
-        TimeoutError: no server process was to be had. The connection is of no use any more.
+        TimeoutError: no server process became available. The connection is useless from then on.
     """
-    # By hand, for psycopg cancels a query that takes too long, and waits for that: no pooler answers.
+    # By hand: psycopg cancels a query that takes too long and waits for the cancellation, which no pooler answers.
     server = connection.pgconn
     server.send_query(b"SELECT pg_catalog.pg_backend_pid()")
     while server.is_busy():

@@ -1,6 +1,6 @@
-"""What bears the names of the application's tables, as the catalog has it: kind, columns, and what stands above and below.
+"""The relations under the names of the application's tables, from the catalog: kind, columns, and what is above and below.
 
-Here: reading. Not here: what is needed of it, and what is said where it does not fit (contract.py).
+Here: reading them. Not here: what is needed of them, and the sentences if they do not fit (contract.py).
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ class FoundColumn:
     Attributes:
         type: as format_type() names it, without length.
         declared: the same with its length.
-        over: the type that a domain is over; None for other types.
+        over: the base type of a domain; None for other types.
         collation: as SQL names it; None where the type has none.
-        deterministic: false where the collation takes different texts for equal.
-        virtual: what it is generated from each time it is read; None where it is stored.
+        deterministic: false if the collation treats different texts as equal.
+        virtual: the expression it is generated from at each read; None if it is stored.
     """
 
     type: str
@@ -39,14 +39,14 @@ class FoundColumn:
 
 @dataclass(frozen=True)
 class FoundTable:
-    """What bears a table's name; other relations as SQL names them.
+    """The relation under a table's name; other relations as SQL names them.
 
     Attributes:
-        kind: None for a table, or else what it is.
+        kind: None for a table, otherwise what it is.
         hidden_by: a policy that hides rows from headrace_owner.
         partition_of, inherits: the relations above it.
-        children: the relations that inherit from it and are no partitions.
-        foreign: partitions that lie on another server. unlogged: it, or partitions, without a log.
+        children: relations that inherit from it and are not partitions.
+        foreign: partitions on another server. unlogged: the table or partitions, if unlogged.
     """
 
     details: Mapping[str, FoundColumn]
@@ -67,7 +67,7 @@ class FoundTable:
 
 
 def read_relations(connection: sa.Connection, schema: str, names: list[str]) -> dict[str, FoundTable]:
-    """What bears these names in the schema, but for policies."""
+    """The relations under these names in the schema, without their policies."""
     parameters = {"schema": schema, "names": names}
     columns: dict[str, dict[str, FoundColumn]] = {}
     for table, column, *details in connection.exec_driver_sql(statement("install", "columns"), parameters):

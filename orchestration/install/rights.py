@@ -1,6 +1,6 @@
-"""Roles and ownership: who makes Headrace's roles, who owns schema headrace, and what its roles are given of the application's.
+"""Roles and ownership: who makes Headrace's roles, who owns schema headrace, and what its roles get on the application's schema.
 
-The rules are in dbt_like_sql/engine/rights. Here: carrying them out while migrating, and saying what is missing.
+The rules are in dbt_like_sql/engine/rights. Here: applying them in migrate, and saying what is missing.
 Not here: what logins may do (the domains' grants.sql).
 """
 
@@ -21,17 +21,17 @@ from orchestration.install.change import Command, execute, explained
 from orchestration.install.contract import Domain, inserting_functions
 
 OWNER = "headrace_owner"
-# Whoever migrates acts as these; the others are for logins.
+# The migrating role acts as these; the others are for logins.
 INTERNAL = (OWNER, "headrace_capture", "headrace_ingest", "headrace_monitor")
 GRANTED = ("headrace_reader", "headrace_app", "headrace_worker")
-# Functions that see what headrace_owner may not.
+# Functions that see what headrace_owner may not see.
 _MONITORING = ("oldest_writer", "held_up")
-# These own functions; new owners must be allowed to make objects where theirs are, at that moment.
+# These own functions. A new owner needs the right to create objects in the schema at the moment it becomes one.
 _OWN_FUNCTIONS = "headrace_capture, headrace_ingest, headrace_monitor"
 
 
 def _literal(text: str) -> str:
-    # As an escape string, which means the same whatever standard_conforming_strings says.
+    # As an escape string, which means the same whatever standard_conforming_strings is.
     return "E'" + text.replace("\\", "\\\\").replace("'", "''") + "'"
 
 
@@ -40,25 +40,25 @@ def _literals(texts: Iterable[str]) -> str:
 
 
 def _render(name: str, **context: str) -> str:
-    """A file of engine/rights without the comment it begins with."""
+    """A file of engine/rights, without its leading comment."""
     text = SQL_ROOT.joinpath("engine", "rights", f"{name}.sql").read_text(encoding="utf-8")
     code = re.sub(r"\A(--.*\n)*", "", text)
     return str(jinja2.Template(code, undefined=jinja2.StrictUndefined).render(context))
 
 
 def of_others() -> frozenset[str]:
-    """The functions that do not belong to headrace_owner; capture's are made by themselves."""
+    """The functions that do not belong to headrace_owner, apart from capture's, which are made separately."""
     return frozenset((*inserting_functions(), *_MONITORING))
 
 
 def roles_statement(connection: sa.Connection) -> str:
-    """One statement that makes the roles, and members of them of the role that is connected; for a superuser to run."""
+    """One statement that makes the roles, and the connected role a member of them; for a superuser to run."""
     user = str(connection.exec_driver_sql("SELECT current_user").scalar_one())
     return _render("roles", migrator=_literal(user))
 
 
 def read_roles_statement(database_url: str) -> str:
-    """`roles_statement` on a connection of its own.
+    """`roles_statement` on a separate connection.
 
     Raises:
         HeadraceError: the database is out of reach.
@@ -74,7 +74,7 @@ def read_roles_statement(database_url: str) -> str:
 
 
 def missing_roles(connection: sa.Connection) -> list[str]:
-    """The roles that are missing, or that the connected role cannot act as though it has to when it migrates."""
+    """The roles that are missing, or that the connected role cannot act as, although migrating needs it."""
     roles = {"internal": list(INTERNAL), "granted": list(GRANTED)}
     return list(connection.exec_driver_sql(statement("install", "missing_roles"), roles).scalars())
 
@@ -99,7 +99,7 @@ def roles_problem(connection: sa.Connection) -> Problem | None:
 def superuser_note(
     connection: sa.Connection, domains: Iterable[Domain], source_schema: str
 ) -> Problem | None:
-    """Says that a superuser runs this on tables of somebody who is none, and so more of that one's than it should."""
+    """Warns if a superuser runs this on tables of an ordinary role, whose code then gets more rights than it should."""
     tables = [table.name for domain in domains for table in domain.tables]
     owners = connection.exec_driver_sql(
         statement("install", "owners_behind_superuser"), {"schema": source_schema, "tables": tables}
@@ -114,7 +114,7 @@ def superuser_note(
 
 
 def differences(connection: sa.Connection, domains: Iterable[Domain], source_schema: str) -> list[str]:
-    """What a migrate would change of owners and of rights on the application's tables, in words."""
+    """What migrate would change about owners and about rights on the application's tables, in words."""
     found = []
     if others := misplaced(connection):
         first, proper, _ = others[0]
@@ -124,7 +124,7 @@ def differences(connection: sa.Connection, domains: Iterable[Domain], source_sch
 
 
 def ensure_roles(connection: sa.Connection) -> None:
-    """Makes what is missing of the roles.
+    """Makes the roles that are missing.
 
     Raises:
         HeadraceError: the connected role may not; the message ends with the statement for a superuser.
@@ -147,20 +147,20 @@ def ensure_roles(connection: sa.Connection) -> None:
 
 @contextmanager
 def acting_as_owner(connection: sa.Connection) -> Iterator[None]:
-    """Until the end of the block the transaction acts as headrace_owner, and afterwards as whoever it was.
+    """Within the block the transaction acts as headrace_owner, and afterwards as the role it was before.
 
-    What is made in it belongs to headrace_owner. It is no protection from code of the application: that could SET ROLE back.
-    What reads the application's tables is called as a SECURITY DEFINER function, in which nobody can.
+    What is made in the block belongs to headrace_owner. The block gives no protection from the application's code, which could
+    SET ROLE back. What reads the application's tables is therefore a SECURITY DEFINER function, in which that is impossible.
     """
     before = str(connection.exec_driver_sql("SELECT quote_ident(current_user)").scalar_one())
     connection.exec_driver_sql(f"SET LOCAL ROLE {OWNER}")
     yield
-    # Not where it failed: the transaction is over then.
+    # Not after a failure: the transaction is over then.
     connection.exec_driver_sql(f"SET LOCAL ROLE {before}")
 
 
 def misplaced(connection: sa.Connection) -> list[tuple[str, str, str]]:
-    """Objects of schema headrace that others own than should: which, whose they are to be, the statement."""
+    """Objects of schema headrace with a wrong owner: the object, its proper owner, the statement that transfers it."""
     return [
         (row[0], row[1], row[2])
         for row in execute(connection, _render("owners", inserters=_literals(inserting_functions())))
@@ -168,7 +168,7 @@ def misplaced(connection: sa.Connection) -> list[tuple[str, str, str]]:
 
 
 def hand_over(connection: sa.Connection) -> None:
-    """Gives everything in schema headrace to whom it is to belong. The schema is there."""
+    """Gives everything in schema headrace to its proper owner. The schema must exist."""
     for object_, _, transfer in misplaced(connection)[:1]:
         if object_ == "schema headrace":
             execute(connection, transfer)
@@ -182,14 +182,14 @@ def hand_over(connection: sa.Connection) -> None:
 
 
 def given(connection: sa.Connection) -> list[str]:
-    """The statements that take back what Headrace's roles were given outside of schema headrace."""
+    """The statements that revoke what Headrace's roles were granted outside schema headrace."""
     return [row[0] for row in execute(connection, _render("source_rights_given"))]
 
 
 def lacking(
     connection: sa.Connection, domains: Iterable[Domain], source_schema: str
 ) -> list[tuple[str, str]]:
-    """What Headrace's roles lack on the application's schema, and the statements that give it."""
+    """What Headrace's roles lack on the application's schema, with the statements that grant it."""
     tables = [table for domain in domains for table in domain.tables]
     query = _render(
         "source_rights",
@@ -201,10 +201,10 @@ def lacking(
 
 
 def give(connection: sa.Connection, domains: Iterable[Domain], source_schema: str) -> bool:
-    """Gives Headrace's roles what they need of the application's schema; whether they lacked any of it.
+    """Gives Headrace's roles what they need on the application's schema; returns whether they lacked any of it.
 
     Raises:
-        HeadraceError: the connected role may not give all of it; the statements are in the message.
+        HeadraceError: the connected role may not grant all of it; the statements are in the message.
     """
     chosen = list(domains)
     lacked = lacking(connection, chosen, source_schema)

@@ -1,6 +1,6 @@
-"""What the domains' streams are asked for while migrating: to count what is new, to count everything, to look at a setting anew.
+"""What migrate asks of the domains' streams: to count what is new, to count everything, to react to a changed setting.
 
-Each stream names the functions for it when it is registered (headrace.register_stream). Not here: when that is due (migrate.py).
+Each stream names its functions for this when it is registered (headrace.register_stream). Not here: when to ask (migrate.py).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from orchestration.install.change import execute
 
 @dataclass(frozen=True)
 class Stream:
-    """A registered stream: whose it is, what it reads, and its functions, by name; None or no entry: it has none."""
+    """A registered stream: its domain, its sources, and the names of its functions. None or no entry: it has no such function."""
 
     name: str
     domain: str | None
@@ -36,7 +36,7 @@ def read_streams(connection: sa.Connection) -> list[Stream]:
 
 
 class Requests:
-    """Asks for rebuilds, of everything at most once a stream. queued: how much was asked for, by the streams' own units."""
+    """Asks for rebuilds, of everything at most once per stream. queued: how many items were asked for, by the streams' units."""
 
     def __init__(self, connection: sa.Connection) -> None:
         self._connection = connection
@@ -44,7 +44,7 @@ class Requests:
         self.queued: Counter[str] = Counter()
 
     def register(self, scripts: Mapping[str, str]) -> list[Stream]:
-        """Registers streams, by their names; all that there are then. One that is new is asked for everything by that."""
+        """Registers streams by name; returns all streams that exist then. Registering a new stream asks for everything of it."""
         queued = {name: int(execute(self._connection, script)[0][0]) for name, script in scripts.items()}
         streams = read_streams(self._connection)
         for stream in streams:
@@ -63,7 +63,7 @@ class Requests:
             self._queue(stream, stream.rebuild_new)
 
     def altered(self, source: str, readers: Iterable[Stream]) -> None:
-        """What a table's change without a trigger may have changed, unless that is asked for already."""
+        """Asks for what a table's change without a trigger may have affected, unless everything is asked for already."""
         if left := [stream for stream in readers if stream.name not in self._whole]:
             self._queue(left[0], "headrace.note_altered_source", f"'{source}'")
 

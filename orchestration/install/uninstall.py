@@ -1,6 +1,6 @@
 """Removes schema headrace and its triggers, in one transaction, and leaves everything else as it was.
 
-Here: what is ours, and in which order it is locked and dropped. Not here: how a change gives way (installation.py).
+Here: what is ours, and in which order it is locked and dropped. Not here: how a change gives way (change.py).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from orchestration.install.change import (
 from orchestration.install.contract import read_contract
 from orchestration.settings import Settings
 
-# From the first lock to the last: whoever waits for us waits no longer than this and the milliseconds of the drops.
+# From the first lock to the last: others wait for us at most this long, plus the milliseconds of the drops.
 ALL_LOCKS_WITHIN_SECONDS = 0.6
 WORKER_SILENT_SECONDS = 30
 
@@ -42,23 +42,23 @@ _COMMAND = Command(
     },
 )
 
-# As a step locks it: with this no batch is under way, and the next ones pass on instead of waiting with locks of theirs.
+# The lock of a step: while we hold it no batch is under way, and new ones give up instead of waiting with locks of theirs.
 _NO_BATCH = "SELECT FROM headrace.stream_cursor ORDER BY stream, shard FOR UPDATE"
-# Those first with which a worker's transactions begin, in that order; then what the domains lock first.
+# First the tables with which a worker's transactions begin, in that order; then those that the domains lock first.
 _LOCKED_FIRST = ("stream", "stream_cursor")
 
 
 @dataclass(frozen=True)
 class Installation:
-    """What is there to be removed, and what stays.
+    """What there is to remove, and what stays.
 
     Attributes:
         database: its name.
-        triggers: the statements that drop them; clones on partitions go with their parent's.
-        tables: of the application that bear them.
-        partitions: of these tables, foreign ones left out: they cannot be locked by name.
-        workers: that run at this moment.
-        roles: of Headrace in this cluster; they stay.
+        triggers: the statements that drop them; clones on partitions go with their parents.
+        tables: the application's tables that have them.
+        partitions: of these tables, except foreign ones, which cannot be locked by name.
+        workers: how many are running.
+        roles: Headrace's roles in this cluster; they stay.
     """
 
     database: str
@@ -70,7 +70,7 @@ class Installation:
 
 
 def installation(database_url: str) -> Installation | None:
-    """What `uninstall` would remove; None where Headrace is not installed. Changes and locks nothing.
+    """What `uninstall` would remove; None if Headrace is not installed. Changes and locks nothing.
 
     Raises:
         HeadraceError: the database is out of reach, or a right is missing.
@@ -110,11 +110,11 @@ def uninstall(
     sleep: Callable[[float], None] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
 ) -> Installation | None:
-    """Uninstalls; what was there, or None where nothing was. Safe under traffic, and beside workers and migrations.
+    """Uninstalls; returns what was there, or None if nothing was. Safe under traffic, and beside workers and migrations.
 
     Raises:
         HeadraceError: others built upon Headrace's objects, the role lacks rights, the database is out of reach, or
-            locks were not to be had for a minute. Nothing is changed then.
+            locks could not be obtained for a minute. Nothing is changed then.
     """
     return change(
         database_url,
@@ -144,12 +144,12 @@ def _uninstall(connection: sa.Connection, clock: Callable[[], float]) -> Install
         *(table.relation for table in tables if not table.is_log),
         *random.sample(found.tables, len(found.tables)),
         *found.partitions,
-        # Last, for whoever writes to a source table holds it too.
+        # Last, because writers to a source table hold it too.
         *(table.relation for table in tables if table.is_log),
     ]
     locks = [f"LOCK TABLE ONLY {table} IN ACCESS EXCLUSIVE MODE" for table in locked]
     began = clock()
-    # Read at last: some of it belongs to the application's tables and goes with nothing.
+    # Read last: some of these rights are on the application's tables, and no drop removes them.
     taken_back = rights.given(connection)
     for step in (_NO_BATCH, *locks, *found.triggers, *drops, *taken_back):
         left = int(1000 * (ALL_LOCKS_WITHIN_SECONDS - (clock() - began)))

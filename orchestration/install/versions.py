@@ -1,6 +1,6 @@
-"""Which version the tables of schema headrace have, and making them those of the newest: Alembic, in migrate's transaction.
+"""Which version the tables of schema headrace have, and upgrading them to the newest: Alembic, in migrate's transaction.
 
-The first versions are in one folder. Each domain has a line of its own beside it: a first version without one before it.
+The first versions are in one folder. Each domain also has its own line, whose first version has no predecessor.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ def _alembic(connection: sa.Connection | None = None) -> Config:
 
 
 def upgrade(connection: sa.Connection) -> None:
-    """Not as headrace_owner: a version may lock the application's tables.
+    """Upgrades the tables. Not as headrace_owner: a version may lock the application's tables.
 
     Raises:
-        HeadraceError: the tables are of a version that is not known here.
+        HeadraceError: the tables have a version that is unknown here.
     """
     logging.getLogger("alembic").setLevel(logging.WARNING)
     try:
@@ -44,12 +44,12 @@ def upgrade(connection: sa.Connection) -> None:
 
 
 def installed(connection: sa.Connection) -> set[str]:
-    """The newest version of each line that is there."""
+    """The newest installed version of each line."""
     return set(connection.exec_driver_sql("SELECT version_num FROM headrace.schema_version").scalars())
 
 
 def difference(connection: sa.Connection) -> str | None:
-    """That the tables are of an older version, in words; None where they are of the newest."""
+    """Says, in words, that the tables have an older version; None if they have the newest."""
     there = installed(connection)
     heads = set(ScriptDirectory.from_config(_alembic()).get_heads())
     if heads <= there:

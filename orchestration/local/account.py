@@ -1,4 +1,4 @@
-"""Whom the embedded server runs as: its cluster's owner, or for root a system user."""
+"""Which user the embedded server runs as: its cluster's owner, or for root a system user."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SYSTEM_USER = "pgserver"
 
 @dataclass(frozen=True)
 class Account:
-    """Whom the server runs as; `switch` says whether that is somebody else than we are."""
+    """The user the server runs as; `switch` says whether that is a different user from ours."""
 
     uid: int
     gid: int
@@ -25,7 +25,7 @@ class Account:
 
 
 def account_of(place: Place) -> Account:
-    """The owner of the cluster; for root's first start the system user, made if it is missing."""
+    """The owner of the cluster; for root's first start the system user, created if it is missing."""
     owner = place.data.stat().st_uid if place.data.exists() else None
     if os.geteuid() != 0:
         if owner is not None and owner != os.geteuid():
@@ -51,7 +51,7 @@ def _system_user() -> pwd.struct_passwd:
     try:
         wheel().ensure_user_exists(_SYSTEM_USER)
     except (OSError, subprocess.CalledProcessError) as error:
-        # Two homes may have made the user at the same moment: what counts is whether it is there now.
+        # Another home may have created the user at the same moment: what counts is whether it exists now.
         with contextlib.suppress(KeyError):
             return pwd.getpwnam(_SYSTEM_USER)
         raise HeadraceError(

@@ -1,7 +1,7 @@
-"""Child processes of `headrace up`: logged, restarted, ended whole, found again after kill -9.
+"""Child processes of `headrace up`: logged, restarted, ended with all they started, found again after kill -9.
 
-Every child, and whatever it starts in turn, inherits one environment variable that names its home. Who holds
-the home's lock may take all processes that bear it for left-overs: no other `up` lives that could own them.
+Every child, and everything it starts, inherits one environment variable that names its home. The holder of the home's lock
+may treat all processes with that variable as left-overs: no other `up` is alive that could own them.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ MARK = "HEADRACE_UP"
 
 _LOG_LIMIT = 10_000_000  # bytes
 _GRACE_SECONDS = 15
-_STEADY_SECONDS = 60  # who lived that long starts again without delay
+_STEADY_SECONDS = 60  # a child that lived this long starts again without delay
 _LONGEST_BACKOFF = 30
 
 
 @dataclass
 class Child:
-    """One supervised program. `start` it, then ask `exit_code` or call `revive` now and then.
+    """One supervised program. `start` it, then call `exit_code` or `revive` from time to time.
 
     Attributes:
-        name: for people.
+        name: shown to people.
         command: program and arguments.
         env: its whole environment; the mark of `home` is added.
-        log: file its output is appended to.
-        patient: whether its end is waited for. One that keeps nothing and takes its time is killed with the others.
+        log: file to which its output is appended.
+        patient: whether to wait for it to end. A slow program that keeps nothing is killed together with the others.
     """
 
     name: str
@@ -52,7 +52,7 @@ class Child:
     _due: float | None = field(default=None, repr=False)
 
     def start(self) -> None:
-        """Starts it in a session of its own: the terminal's Ctrl-C is for us, who then end it."""
+        """Starts it in a separate session: Ctrl-C in the terminal reaches only us, and we end it."""
         private_folder(self.log.parent)
         if self.log.exists() and self.log.stat().st_size > _LOG_LIMIT:
             self.log.replace(self.log.with_suffix(".log.1"))
@@ -64,17 +64,17 @@ class Child:
                 stderr=subprocess.STDOUT,
                 env={**self.env, MARK: str(self.home)},
                 start_new_session=True,
-                umask=0o077,  # logs of runs, sockets: of nobody else's use
+                umask=0o077,  # logs of runs, sockets: for nobody else
             )
         self._started = time.monotonic()
         self._due = None
 
     def exit_code(self) -> int | None:
-        """None while it runs."""
+        """None while it is running."""
         return None if self.process is None else self.process.poll()
 
     def revive(self, say: Callable[[str], None]) -> bool:
-        """Starts it again if it ended, after a delay that doubles with each quick end; true if it did."""
+        """Restarts it if it ended, after a delay that doubles with each quick end; returns whether it did."""
         code = self.exit_code()
         if code is None:
             return False
@@ -87,13 +87,13 @@ class Child:
             say(f"The {self.name} ended ({_how(code)}), it starts again in {delay} s: see {self.log}")
         if now < self._due:
             return False
-        self._signal(signal.SIGKILL)  # what the dead one left of its group
+        self._signal(signal.SIGKILL)  # what is left of the dead one's group
         self.start()
         return True
 
     def _signal(self, number: int) -> None:
         if self.process is not None:
-            # The leader of a session leads a group of the same id, which outlives it.
+            # A session's leader also leads a process group with the same id, which outlives it.
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.process.pid, number)
 
@@ -122,7 +122,7 @@ def _how(code: int) -> str:
 
 
 def end_all(children: Iterable[Child], home: Path) -> None:
-    """Ends the children and all they started: asked first, killed after 15 s."""
+    """Ends the children and everything they started: asks first, kills after 15 s."""
     children = list(children)
     for child in children:
         child._signal(signal.SIGTERM)
@@ -142,7 +142,7 @@ def end_all(children: Iterable[Child], home: Path) -> None:
 
 
 def end_leftovers(home: Path) -> int:
-    """Ends every process that bears this home's mark; returns how many. Only for who holds its lock."""
+    """Ends every process with this home's mark; returns how many. Only for the holder of the home's lock."""
     found = _marked(home)
     for process in found:
         with contextlib.suppress(psutil.Error):
@@ -159,7 +159,7 @@ def _marked(home: Path) -> list[psutil.Process]:
     found = []
     ourselves = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
     for process in psutil.process_iter():
-        # Of other users' processes the environment cannot be read; ours are not among them.
+        # The environment of other users' processes cannot be read; ours are not among them.
         with contextlib.suppress(psutil.Error, OSError):
             if process.pid not in ourselves and process.environ().get(MARK) == str(home):
                 found.append(process)

@@ -1,4 +1,4 @@
-"""The embedded server's cluster: made whole or not at all, configured and started."""
+"""The embedded server's cluster: created whole or not at all, configured, started."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from orchestration.local.place import PORT, SOCKET_NAME, Place, short_folder
 from orchestration.local.wheel import MAJOR, program_folder, wheel
 
 _SOCKET_PATH_LIMIT = 103 if sys.platform == "darwin" else 107  # bytes of sun_path without its final zero
-START_SECONDS = 900  # a crash recovery replays up to max_wal_size; it is long, not stuck
+START_SECONDS = 900  # a crash recovery replays up to max_wal_size; it takes long but is not stuck
 _LOG_LIMIT = 10_000_000  # bytes
-_SMALL_SHARED_MEMORY = 512_000_000  # bytes; containers get 64 MB unless told, too little for parallel queries
+_SMALL_SHARED_MEMORY = 512_000_000  # bytes; containers get 64 MB by default, too little for parallel queries
 
 _CONF = """\
 # Written at every start by Headrace; for settings of your own use ALTER SYSTEM.
@@ -59,7 +59,7 @@ log_parameter_max_length = 0
 
 
 def _open_way(folder: Path) -> None:
-    """Lets other users pass through the parents of this folder, which PostgreSQL's own user must."""
+    """Lets PostgreSQL's own user pass through the parents of this folder, and with it other users."""
     for parent in folder.parents:
         mode = parent.stat().st_mode
         if not mode & stat.S_IXOTH:
@@ -67,7 +67,7 @@ def _open_way(folder: Path) -> None:
 
 
 def make_cluster(place: Place, account: Account) -> None:
-    """Makes folder and cluster where they are missing; a cluster that is there must be of our version."""
+    """Creates the folder and the cluster if they are missing; an existing cluster must have our version."""
     binaries = program_folder()
     place.folder.mkdir(mode=0o700, exist_ok=True)
     if account.switch:
@@ -93,8 +93,7 @@ def make_cluster(place: Place, account: Account) -> None:
             "move it away, or name another folder in HEADRACE_HOME."
         )
 
-    # initdb killed half-way leaves a folder that looks like a cluster: made elsewhere, it becomes one by a
-    # rename.
+    # An initdb killed halfway leaves a folder that looks like a cluster. So it runs elsewhere, and a rename makes the cluster.
     unfinished = place.folder / "data.new"
     shutil.rmtree(unfinished, ignore_errors=True)
     made = _run(
@@ -121,11 +120,11 @@ def make_cluster(place: Place, account: Account) -> None:
 
 
 def start_cluster(place: Place, account: Account) -> None:
-    """Starts the server and waits until it accepts connections, through a crash recovery if there is one.
+    """Starts the server and waits until it accepts connections, through a crash recovery if need be.
 
-    To be called when no process of it lives: the lock files are then nobody's, though their process ids may
-    be somebody's, which PostgreSQL takes for its own. Two servers in one cluster stay impossible: the key of
-    the shared memory comes from the data folder, not from the lock file.
+    Call it when no process of the server is alive: then its lock files are stale. They must go, because their process ids may
+    by now belong to other processes, which PostgreSQL would take for its own. Two servers in one cluster are still impossible:
+    the key of the shared memory comes from the data folder, not from the lock file.
     """
     socket_folder = _socket_folder(place, account)
     for stale in (
@@ -178,13 +177,13 @@ def _last_words(output: str) -> str:
 
 
 def _socket_folder(place: Place, account: Account) -> Path:
-    """The server's own folder, or a private one with a short name where the path does not do for a socket.
+    """The server's own folder, or a private one with a short name if the path does not suit a socket.
 
     Raises:
-        HeadraceError: somebody else sits on the short name.
+        HeadraceError: the short name belongs to another user.
     """
     fits = len(os.fsencode(place.folder / SOCKET_NAME)) <= _SOCKET_PATH_LIMIT
-    if fits and "," not in str(place.folder):  # to libpq a comma begins another host
+    if fits and "," not in str(place.folder):  # in libpq a comma starts another host
         return place.folder
     short = short_folder(place)
     try:
@@ -206,7 +205,7 @@ def _socket_folder(place: Place, account: Account) -> Path:
 
 
 def _quoted_folder(folder: Path) -> str:
-    """A folder as one element of a list in postgresql.conf: commas and quotes in it stay what they are."""
+    """A folder as one element of a list in postgresql.conf: commas and quotes in it are escaped."""
     element = '"' + str(folder).replace('"', '""') + '"'
     return "'" + element.replace("\\", "\\\\").replace("'", "''") + "'"
 
@@ -220,18 +219,16 @@ def _shared_memory_type() -> str:
 
 
 def _run(place: Place, account: Account, command: list[str]) -> subprocess.CompletedProcess[str]:
-    """Runs one of PostgreSQL's tools as the server's user; its output, both kinds, is in `stdout`.
+    """Runs one of PostgreSQL's tools as the server's user; both kinds of its output are in `stdout`.
 
-    It runs in the server's folder and is to be given relative paths: pg_ctl puts them between double quotes
-    and has a shell read them, which would take a `$` or a quote in a parent folder's name for its own.
+    It runs in the server's folder and takes relative paths. pg_ctl puts paths between double quotes and passes them to a
+    shell, which would interpret a `$` or a quote in a parent folder's name.
     """
-    # PGDATA, PGOPTIONS and the like are meant for other servers; ours (they hold passwords) are none of this
-    # one's.
+    # PGDATA, PGOPTIONS and the like are meant for other servers. Our own variables hold passwords, and are no business of this one.
     others = ("PG", "HEADRACE_", "DAGSTER_")
     env = {name: value for name, value in os.environ.items() if not name.startswith(others)} | {"LC_ALL": "C"}
     output = place.folder / "tool.log"
-    # A file, not a pipe: a pipe would stay open, and be waited for, as long as the server that inherits it
-    # lives.
+    # A file, not a pipe: a pipe would stay open, and we would wait, as long as the server that inherits it lives.
     with output.open("w+") as sink:
         done = subprocess.run(
             command,

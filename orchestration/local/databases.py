@@ -1,4 +1,4 @@
-"""The databases that the embedded server has."""
+"""The databases on the embedded server."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ DATABASES = ("app", "dagster")
 
 
 def make_databases(place: Place, url: str, pid: int) -> None:
-    """Makes the databases that are missing, once the server answers; it may have to recover first.
+    """Creates the missing databases, once the server answers; it may have to recover first.
 
     Args:
-        url: of database `postgres`. pid: the postmaster's.
+        url: of database `postgres`. pid: the postmaster's process id.
 
     Raises:
-        HeadraceError: the server ended, or refuses connections.
+        HeadraceError: the server ended, or it refuses connections.
     """
     begun = time.monotonic()
     while True:

@@ -1,8 +1,8 @@
-"""The first materialization, so that Dagster's UI shows statistics and not an empty graph.
+"""The first materialization, so that Dagster's UI shows statistics instead of an empty graph.
 
-The worker has the numbers long before; this tells Dagster of them, once per storage: one run over the days
-that have campaigns, launched through GraphQL as the UI's own button does. Never imports Dagster: `headrace
-up` waits for the webserver, it does not become one.
+The worker has the numbers long before. This reports them to Dagster once per storage: one run over the days that have
+campaigns, launched through GraphQL like the UI's own button. It never imports Dagster: `headrace up` waits for the
+webserver, it does not become one.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from orchestration.errors import HeadraceError
 
 ASSETS = ("campaign_template_stats", "campaign_computed_stats")
 
-# Always directly: a proxy of the environment does not know this machine's loopback.
+# Always direct: a proxy from the environment cannot reach this machine's loopback.
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 _ASSET_NODES = """
@@ -62,7 +62,7 @@ query FirstMaterializationRun($run: ID!) {
 
 @dataclass(frozen=True)
 class Ui:
-    """Dagster's webserver: where it is, and the token that its front door asks for."""
+    """Dagster's webserver: its address, and the token that its front door requires."""
 
     url: str
     token: str = ""
@@ -83,7 +83,7 @@ class Launched:
 
 
 def answers(ui: Ui) -> bool:
-    """Whether anything speaks HTTP there; what it says does not matter."""
+    """Whether anything there speaks HTTP; what it says does not matter."""
     try:
         with _OPENER.open(f"{ui.url}/server_info", timeout=2):
             return True
@@ -113,14 +113,14 @@ def campaign_days(database_url: str, source_schema: str) -> tuple[date, date] | 
 
 
 def launch_first(ui: Ui, days: tuple[date, date] | None, loading_seconds: float = 90) -> Launched | None:
-    """Launches the run if Dagster's storage has no materialization of both assets yet.
+    """Launches the run, unless Dagster's storage already has a materialization of both assets.
 
     Args:
-        ui: it answers already; its code may still be loading, for `loading_seconds`.
-        days: the days to materialize; None: there is nothing.
+        ui: must already answer; its code may take up to `loading_seconds` to load.
+        days: the days to materialize; None: nothing.
 
     Returns:
-        None where there is nothing to do.
+        None if there is nothing to do.
 
     Raises:
         HeadraceError: Dagster does not know the assets, or refuses the run.
@@ -166,7 +166,7 @@ def launch_first(ui: Ui, days: tuple[date, date] | None, loading_seconds: float 
 
 
 def run_status(ui: Ui, run_id: str) -> str:
-    """Dagster's status of that run: QUEUED, STARTED, SUCCESS, FAILURE, CANCELED, ….
+    """Dagster's status of this run: QUEUED, STARTED, SUCCESS, FAILURE, CANCELED, ….
 
     Raises:
         HeadraceError: the webserver does not say.
@@ -181,10 +181,10 @@ def materialize_first(
     say: Callable[[str], None],
     stopped: Callable[[float], bool],
 ) -> None:
-    """Does all of it and says how it went; a failure is a sentence, never the end of `headrace up`.
+    """Does all of this and says how it went; a failure is reported and never ends `headrace up`.
 
     Args:
-        stopped: waits that many seconds, true when it is time to give up.
+        stopped: waits this many seconds; returns true when it is time to give up.
     """
     try:
         launched = launch_first(ui, campaign_days(database_url, source_schema))
@@ -231,7 +231,7 @@ def _wait_for_assets(ui: Ui, seconds: float) -> Sequence[dict[str, Any]]:
 
 
 def _is_missing(node: Mapping[str, Any]) -> bool:
-    """No materialization yet; of a partitioned asset, none of a partition, whatever else was reported."""
+    """Whether nothing is materialized yet; for a partitioned asset, whether no partition is, whatever else was reported."""
     if node["isPartitioned"]:
         return not (node["partitionStats"] or {}).get("numMaterialized")
     return not node["assetMaterializations"]

@@ -1,7 +1,7 @@
-"""What stands between a network and Dagster's webserver: whose requests reach it, and which.
+"""What stands between a network and Dagster's webserver: whose requests reach it, and which ones.
 
-The webserver itself asks nobody who he is, and takes GraphQL mutations by GET from any page that a browser has open. Here: the
-decision, and the ASGI middleware that asks for it. Not here: Dagster (demo/webserver.py starts it behind this).
+The webserver itself asks nobody for identification, and accepts GraphQL mutations by GET from any page open in a browser.
+Here: the decision, and the ASGI middleware that asks for it. Not here: Dagster (local/webserver.py starts it behind this).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 _LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 _COOKIE_SECONDS = 30 * 86_400
 _LONGEST_QUOTED = 100
-# Pages of others may neither frame the UI nor take pieces of it.
+# Other sites' pages may neither frame the UI nor load parts of it.
 _ON_EVERY_ANSWER = (
     (b"x-frame-options", b"DENY"),
     (b"cross-origin-resource-policy", b"same-origin"),
@@ -34,11 +34,11 @@ _ON_EVERY_ANSWER = (
 
 @dataclass(frozen=True)
 class Asked:
-    """What a decision needs of a request.
+    """What a decision needs to know about a request.
 
     Attributes:
         kind: http or websocket.
-        headers: by lower-case name; a header that came twice has two values.
+        headers: by lower-case name; a header that was sent twice has two values.
         query: as in the URL.
     """
 
@@ -49,14 +49,14 @@ class Asked:
     query: str = ""
 
     def header(self, name: str) -> str:
-        """Its value; empty where it is missing, and where there are several: no client that means well sends them."""
+        """The header's value; empty if it is missing or sent more than once, which no well-meaning client does."""
         values = self.headers.get(name, ())
         return values[0] if len(values) == 1 else ""
 
 
 @dataclass(frozen=True)
 class Refused:
-    """status: of HTTP. why: a sentence, with what to do. go_on: whether a click of the reader's own would do."""
+    """status: HTTP status. why: a sentence that says what to do. go_on: whether a deliberate click by the reader may go on."""
 
     status: int
     why: str
@@ -65,13 +65,13 @@ class Refused:
 
 @dataclass(frozen=True)
 class Keys:
-    """What opens the door: a link that `headrace up` prints, and the cookie a browser gets for it.
+    """What opens the door: the link that `headrace up` prints, and the cookie that a browser gets in return.
 
-    Both are made of one secret; the link's is another one for every run.
+    Both derive from one secret; the link differs in every run.
 
     Attributes:
-        secret: read_key() has it.
-        run: what this run is told apart by; no secret.
+        secret: as read_key() returns it.
+        run: distinguishes this run; not secret.
     """
 
     secret: bytes
@@ -91,7 +91,7 @@ class Keys:
 
 @dataclass(frozen=True)
 class Door:
-    """port: of this machine's loopback. hosts: further names, as a browser's address has them, `name` or `name:port`."""
+    """port: on this machine's loopback. hosts: further names as in a browser's address, `name` or `name:port`."""
 
     keys: Keys
     port: int
@@ -107,19 +107,19 @@ class Door:
         return f"headrace_ui_{self.port}"
 
     def refused(self, asked: Asked) -> Refused | None:
-        """Why it does not pass; None if it does."""
+        """Why the request is refused; None if it passes."""
         return self._stranger(asked) or self._without_key(asked) or _unsafe(asked)
 
     def link_refused(self, asked: Asked) -> Refused | None:
-        """The same for a request that brings the link's token in its URL, and is answered with the cookie."""
+        """The same for a request with the link's token in its URL, which is answered with the cookie."""
         return self._stranger(asked)
 
     def opens(self, token: str) -> bool:
-        """Whether that is the token of this run's link."""
+        """Whether this is the token of this run's link."""
         return hmac.compare_digest(token.encode(), self.keys.token.encode())
 
     def _stranger(self, asked: Asked) -> Refused | None:
-        """A browser says from where it was sent, and no page can make it say otherwise."""
+        """Browsers state where a request comes from, and no page can make them lie about it."""
         host = asked.header("host").lower()
         if host not in {name.lower() for name in self.names}:
             return Refused(
@@ -168,7 +168,7 @@ class Door:
 
 
 def _unsafe(asked: Asked) -> Refused | None:
-    """What no page of Dagster's needs, and a form or an image of another page could send."""
+    """Requests that no page of Dagster's needs, but that a form or an image on another page could send."""
     if asked.kind == "websocket":
         return None
     if asked.method == "POST":
@@ -187,13 +187,13 @@ def _unsafe(asked: Asked) -> Refused | None:
 
 
 def _quoted(text: str) -> str:
-    """What a stranger wrote, on one line, without what a terminal or a page could take for more."""
+    """What a stranger wrote, on one line, without characters that a terminal or a page could interpret."""
     shown = "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
     return f"“{shown[:_LONGEST_QUOTED]}{'…' if len(shown) > _LONGEST_QUOTED else ''}”"
 
 
 class FrontDoor:
-    """The middleware. What does not pass is answered here; everything else goes on, and pages get headers of their own."""
+    """The middleware. It answers what does not pass; everything else goes on, and the responses get additional headers."""
 
     def __init__(self, app: App, door: Door) -> None:
         self._app = app
@@ -215,13 +215,13 @@ class FrontDoor:
         if refused is None:
             await self._app(scope, receive, _with_headers(send))
         elif scope["type"] == "websocket":
-            # Before it is accepted: answered with 403.
+            # Closed before it is accepted, it is answered with 403.
             await send({"type": "websocket.close", "code": 1008, "reason": refused.why[:100]})
         else:
             await _answer(send, refused, asked)
 
     async def _let_in(self, asked: Asked, send: Send) -> None:
-        """The browser comes back with the cookie and without the token, which then stands in no history of pages."""
+        """Sends the browser back with the cookie and without the token, so that the token is in no browser history."""
         cookie = (
             f"{self._door.cookie_name}={self._door.keys.cookie}; Path=/; Max-Age={_COOKIE_SECONDS}; HttpOnly; "
             "SameSite=Strict"
@@ -248,14 +248,14 @@ def _asked(scope: Scope) -> Asked:
 
 
 def _token(asked: Asked) -> str | None:
-    """The link's token; of pages only, for a query of GraphQL has parameters of its own."""
+    """The link's token; only from page requests, because a GraphQL query has its own parameters."""
     if asked.kind != "http" or asked.method != "GET":
         return None
     return dict(parse_qsl(asked.query)).get("token")
 
 
 def _address(asked: Asked, *, without_token: bool = False) -> str:
-    """Path and query on this server: two slashes at the beginning would be another one."""
+    """Path and query on this server: two leading slashes would name another one."""
     pairs = parse_qsl(asked.query, keep_blank_values=True)
     query = urlencode([pair for pair in pairs if not (without_token and pair[0] == "token")])
     return "/" + quote(asked.path.lstrip("/\\")) + (f"?{query}" if query else "")

@@ -1,8 +1,8 @@
 """The folder HEADRACE_HOME: who holds it, what its holder started, and Dagster's folder in it.
 
-<home>/up.lock    held as long as `headrace up` runs; the kernel lets go of it whatever happens
-<home>/up.json    which processes it started, for the next one after a kill -9
-<home>/dagster    DAGSTER_HOME; of nobody else's use, for it has the key of the UI and the logs of runs
+<home>/up.lock    held while `headrace up` runs; the kernel releases it whatever happens
+<home>/up.json    which processes it started, for the next `up` after a kill -9
+<home>/dagster    DAGSTER_HOME; closed to other users, because it has the UI's key and the logs of runs
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from orchestration.errors import HeadraceError
 from orchestration.local.front_door import Keys
 
 HOST = "127.0.0.1"
-# Of the code location: Dagster keeps the state of sensors by it.
+# Name of the code location: Dagster keeps the state of sensors under it.
 LOCATION = "orchestration.definitions"
 
 _RECORD = "up.json"
 _KEY = "ui.key"
 _KEY_BYTES = 32
-# A unix socket's path may have 107 bytes, and less elsewhere.
+# A unix socket's path may have 107 bytes, on some systems fewer.
 _LONGEST_SOCKET = 100
 
 
@@ -71,7 +71,7 @@ def sole_up(home: Path, port: int) -> Iterator[None]:
 
 
 def _link(home: Path, record: Mapping[str, object]) -> str:
-    """The rest of the address that opens the UI of an `up` that runs; empty where the key is not ours to read."""
+    """The rest of the address that opens the UI of a running `up`; empty if we may not read the key."""
     run = record.get("run")
     try:
         return f"/?token={Keys(read_key(home), run).token}" if isinstance(run, str) else ""
@@ -80,7 +80,7 @@ def _link(home: Path, record: Mapping[str, object]) -> str:
 
 
 def identity(pid: int) -> dict[str, float] | None:
-    """A process by id and start time, for an id alone is somebody else's one day; None if there is none."""
+    """A process by id and start time, because ids are reused; None if there is no such process."""
     try:
         return {"pid": pid, "started": psutil.Process(pid).create_time()}
     except psutil.Error:
@@ -88,18 +88,18 @@ def identity(pid: int) -> dict[str, float] | None:
 
 
 def is_recorded(recorded: object, pid: int) -> bool:
-    """Whether the server of an earlier `up`, as it was written down, is this process."""
+    """Whether this process is the server that an earlier `up` recorded."""
     if recorded == "starting":
         return True
     now = identity(pid)
     if not isinstance(recorded, dict) or now is None or recorded.get("pid") != pid:
         return False
-    # Start times are reckoned from the boot time, which the kernel gives to the second, not always the same.
+    # Start times are computed from the boot time, which the kernel gives in whole seconds and not always the same.
     return abs(float(recorded.get("started", 0)) - now["started"]) < 2
 
 
 def write_record(home: Path, record: Mapping[str, object]) -> None:
-    """Writes down what the holder of this home's lock started, whole or not at all."""
+    """Records what the holder of this home's lock started, completely or not at all."""
     path = home / _RECORD
     unfinished = path.with_suffix(".json.new")
     unfinished.write_text(json.dumps(record, indent=2) + "\n")
@@ -111,7 +111,7 @@ def drop_record(home: Path) -> None:
 
 
 def read_record(home: Path) -> dict[str, object]:
-    """What an earlier holder wrote down; empty if it ended in order, or never was."""
+    """What an earlier holder recorded; empty if it ended in order, or if there was none."""
     try:
         record = json.loads((home / _RECORD).read_text())
     except (OSError, ValueError):
@@ -120,10 +120,10 @@ def read_record(home: Path) -> dict[str, object]:
 
 
 def private_folder(folder: Path) -> Path:
-    """Makes the folder, or makes it private: other users of the machine look into it no more.
+    """Creates the folder, or makes an existing one private to its owner.
 
     Raises:
-        HeadraceError: it is somebody else's.
+        HeadraceError: it belongs to another user.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -136,7 +136,7 @@ def private_folder(folder: Path) -> Path:
 
 
 def make_key(home: Path) -> bytes:
-    """The secret of the UI's front door, made at first use; to have it deleted is to lock out all browsers."""
+    """The secret of the UI's front door, created at first use. Deleting it locks out all browsers."""
     path = private_folder(home / "dagster") / _KEY
     with contextlib.suppress(FileExistsError):
         file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -149,7 +149,7 @@ def read_key(home: Path) -> bytes:
     """The secret that `make_key` made.
 
     Raises:
-        HeadraceError: there is none, or not all of it.
+        HeadraceError: it is missing or incomplete.
     """
     path = home / "dagster" / _KEY
     try:
@@ -163,7 +163,7 @@ def read_key(home: Path) -> bytes:
 
 @contextlib.contextmanager
 def code_socket(home: Path) -> Iterator[Path]:
-    """Where the code server listens: a folder of our own, for whoever reaches it may run what he likes."""
+    """Where the code server listens: in a private folder, because everybody who reaches it can run any code."""
     path = private_folder(home / "dagster") / "code.sock"
     if len(os.fsencode(path)) <= _LONGEST_SOCKET:
         path.unlink(missing_ok=True)

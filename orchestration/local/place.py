@@ -1,4 +1,4 @@
-"""Where the embedded server of a home lies: its paths, its lock, its socket, and the mark its processes bear."""
+"""Where a home's embedded server is: its paths, its lock, its socket, and the mark of its processes."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from pathlib import Path
 from orchestration.errors import HeadraceError
 from orchestration.settings import socket_url
 
-PORT = 5432  # nobody listens there: it names the socket
+PORT = 5432  # nobody listens there: it only names the socket
 SOCKET_NAME = f".s.PGSQL.{PORT}"
 
 
 @dataclass(frozen=True)
 class Place:
-    """The paths of one home's server, and the mark by which its processes are told from all others."""
+    """The paths of one home's server, and the mark that distinguishes its processes from all others."""
 
     home: Path
     folder: Path
@@ -30,25 +30,25 @@ class Place:
 
     @classmethod
     def of(cls, home: Path) -> Place:
-        """Of a home, whether there is anything in it or not."""
+        """The place in a home, whether or not there is anything in it."""
         home = home.resolve()
         folder = home / "postgres"
         data = folder / "data"
-        # It is the server's cluster_name, so the title of each of its processes shows it: to everybody, while
-        # the working folder of another user's process cannot be read in a container without CAP_SYS_PTRACE.
+        # It is the server's cluster_name, and so appears in the title of each of its processes, for everybody to see. The working
+        # folder of another user's process cannot be read in a container without CAP_SYS_PTRACE.
         mark = f"headrace-{hashlib.sha256(os.fsencode(data)).hexdigest()[:12]}"
         return cls(home, folder, data, folder / "server.log", home / "postgres.lock", mark)
 
 
 def socket_url_of(socket_folder: Path, database: str) -> str:
-    """The URL of a database by its server's socket."""
-    # The port is part of the socket's name, and would come from PGPORT if it were not said.
+    """The URL of a database through its server's socket."""
+    # The port is part of the socket's name; left out, it would come from PGPORT.
     return f"{socket_url(socket_folder, database)}&port={PORT}"
 
 
 @contextlib.contextmanager
 def locked(place: Place) -> Iterator[None]:
-    """Holds the home's lock. The kernel lets go of it when its holder dies, however that happens."""
+    """Holds the home's lock. The kernel releases it when the holder dies, in whatever way."""
     try:
         place.home.mkdir(parents=True, exist_ok=True)
         lock = os.open(place.lock, os.O_RDWR | os.O_CREAT, 0o600)
@@ -71,5 +71,5 @@ def _unusable(home: Path, error: OSError) -> str:
 
 
 def short_folder(place: Place) -> Path:
-    """Where the socket is if the path of the home is too long for one."""
+    """Where the socket is if the home's path is too long for one."""
     return Path("/tmp") / place.mark

@@ -1,4 +1,4 @@
-"""The embedded server's processes: found by their mark, asked whether they answer, ended."""
+"""The embedded server's processes: finding them by their mark, asking whether they answer, ending them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class PidFile:
 
 
 def read_pid_file(place: Place) -> PidFile | None:
-    """What postmaster.pid says; None if it is not there, or not whole yet."""
+    """The content of postmaster.pid; None if it is missing or incomplete."""
     try:
         lines = (place.data / "postmaster.pid").read_text().splitlines()
     except (FileNotFoundError, NotADirectoryError):
@@ -41,7 +41,7 @@ def read_pid_file(place: Place) -> PidFile | None:
 
 
 def find_postmaster(place: Place, pid: int) -> psutil.Process | None:
-    """The process of that id if it is this home's postmaster, and not one that was given the id since."""
+    """The process with this id if it is this home's postmaster, and not one that got the id later."""
     try:
         process = psutil.Process(pid)
         return process if _bears_mark(process, place) else None
@@ -50,7 +50,7 @@ def find_postmaster(place: Place, pid: int) -> psutil.Process | None:
 
 
 def find_processes(place: Place) -> list[psutil.Process]:
-    """Every living process of this home's server, found by its mark, a dead postmaster's orphans too."""
+    """Every living process of this home's server, found by its mark, including a dead postmaster's orphans."""
     found = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
@@ -66,7 +66,7 @@ def _bears_mark(process: psutil.Process, place: Place) -> bool:
 
 
 def _in_our_container(pid: int) -> bool:
-    """False for a process known to live in another container, where the same path is another folder."""
+    """False for a process known to be in another container, where the same path is another folder."""
     try:
         return os.readlink(f"/proc/{pid}/ns/pid") == os.readlink("/proc/self/ns/pid")
     except OSError:
@@ -74,20 +74,20 @@ def _in_our_container(pid: int) -> bool:
 
 
 def accepts(socket_folder: Path) -> bool:
-    """Whether somebody listens on the socket; says nothing of free connection slots, on purpose."""
+    """Whether somebody listens on the socket; deliberately says nothing about free connection slots."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
         client.settimeout(5)
         try:
             client.connect(str(socket_folder / SOCKET_NAME))
         except (BlockingIOError, TimeoutError):
-            return True  # somebody does, with so many waiting that the queue is full
+            return True  # somebody does, with a full queue of clients
         except OSError:
             return False
     return True
 
 
 def answers(info: PidFile) -> bool:
-    """Whether it is up and not recovering; one that is out of connection slots is up."""
+    """Whether it is up and not recovering; a server without free connection slots counts as up."""
     if info.status != "ready" or info.socket_folder is None:
         return False
     try:
@@ -98,7 +98,7 @@ def answers(info: PidFile) -> bool:
 
 
 def end_processes(processes: list[psutil.Process]) -> None:
-    """Kills what is left of a server that is dead or cannot be reached; the next start recovers its data."""
+    """Kills the remains of a server that is dead or unreachable; the next start recovers its data."""
     for process in processes:
         try:
             process.kill()

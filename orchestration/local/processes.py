@@ -1,4 +1,4 @@
-"""Whether processes live, for those who end some."""
+"""Whether processes are alive, for code that ends them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import psutil
 
 
 def lives(process: psutil.Process) -> bool:
-    """False for zombies too: where nobody reaps, in many containers, they stay for ever."""
+    """False for zombies too: where nothing reaps them, as in many containers, they stay for ever."""
     try:
         return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
@@ -24,7 +24,7 @@ def lives_by_id(pid: int) -> bool:
 
 
 def wait_until_gone(processes: Iterable[psutil.Process], seconds: float) -> list[psutil.Process]:
-    """Waits until all of them ended, no longer than that; returns those that did not."""
+    """Waits until all have ended, but no longer than `seconds`; returns those that have not."""
     left = list(processes)
     deadline = time.monotonic() + seconds
     while left := [process for process in left if lives(process)]:

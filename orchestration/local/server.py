@@ -1,16 +1,16 @@
-"""The embedded PostgreSQL: a wheel's server, run under `<home>/postgres`, with a unix socket only.
+"""The embedded PostgreSQL: a wheel's server, run under `<home>/postgres`, with only a unix socket.
 
-Here: there is to be one, or none. Not here: its files (`cluster.py`), its processes (`postmaster.py`), its databases
-(`databases.py`), whose database a command acts on (`target.py`).
+Here: making sure that it runs, or that it does not. Not here: its files (`cluster.py`), its processes (`postmaster.py`), its
+databases (`databases.py`), which database a command acts on (`target.py`).
 
     <home>/postgres.lock     held while somebody starts or stops the server
-    <home>/postgres/data     the cluster; it appears whole, by a rename
+    <home>/postgres/data     the cluster; a rename makes it appear complete
     <home>/postgres/server.log
-    <home>/postgres/.s.PGSQL.5432   the socket, or in /tmp where this path would be too long for one
+    <home>/postgres/.s.PGSQL.5432   the socket, or in /tmp if this path would be too long for one
 
-PostgreSQL refuses to run as root. As root it runs as the owner of the cluster, at first the system user
-`pgserver`, who must be able to walk to it: every parent folder gets the right to be passed (o+x), not to be
-listed.
+PostgreSQL refuses to run as root. Started by root, it runs as the owner of the cluster, at first the system user
+`pgserver`. That user must be able to reach the cluster: every parent folder gets the right to be passed (o+x), but not
+to be listed.
 """
 
 from __future__ import annotations
@@ -61,14 +61,13 @@ class EmbeddedServer:
 
 
 def ensure_server(home: Path) -> EmbeddedServer:
-    """Returns the server of this home, made and started if need be, with databases `app` and `dagster`.
+    """Returns the server of this home, created and started if need be, with databases `app` and `dagster`.
 
-    Any number of processes may call it at once. The server outlives its callers; whatever kill -9 left behind
-    (lock files whose process id is somebody else's by now, orphaned backends, a half-made cluster) is
-    cleared.
+    Any number of processes may call it at once. The server outlives its callers. Whatever kill -9 left behind is cleared: lock
+    files whose process id now belongs to another process, orphaned backends, a half-made cluster.
 
     Raises:
-        HeadraceError: the folder cannot be used, the server does not start, or it is of another major
+        HeadraceError: the folder cannot be used, the server does not start, or its cluster has another major
             version.
     """
     place = Place.of(home)
@@ -87,7 +86,7 @@ def ensure_server(home: Path) -> EmbeddedServer:
 
 
 def running_server(home: Path) -> EmbeddedServer | None:
-    """The server of this home if it runs and accepts connections; changes nothing."""
+    """The server of this home if it is running and accepts connections; changes nothing."""
     try:
         return _find(Place.of(home))
     except PermissionError:
@@ -95,7 +94,7 @@ def running_server(home: Path) -> EmbeddedServer | None:
 
 
 def stop_server(home: Path) -> None:
-    """Stops the server of this home, if it runs: open transactions are rolled back, the data written out.
+    """Stops the server of this home, if it is running: rolls back open transactions and writes out the data.
 
     Raises:
         HeadraceError: it belongs to another user.
@@ -107,8 +106,8 @@ def stop_server(home: Path) -> None:
         info = read_pid_file(place)
         if info is not None and (postmaster := find_postmaster(place, info.pid)) is not None:
             try:
-                # A server that recovers is not asked to end in good order: told so while it begins again,
-                # PostgreSQL 18 hangs. "Immediate" loses nothing, the next start recovers once more.
+                # Do not ask a recovering server to shut down cleanly: asked while it starts again, PostgreSQL 18 hangs.
+                # "Immediate" loses nothing, because the next start recovers once more.
                 if answers(info):
                     postmaster.send_signal(signal.SIGINT)  # "fast": what `pg_ctl stop -m fast` sends
                     wait_until_gone([postmaster], _STOP_SECONDS)
@@ -137,7 +136,7 @@ def _find(place: Place) -> EmbeddedServer | None:
 
 
 def _wait_until_settled(place: Place) -> EmbeddedServer | None:
-    """Waits while a server of ours starts or stops. None: none runs, or none that can be reached."""
+    """Waits while a server of ours starts or stops. None: none is running, or none that can be reached."""
     deadline = time.monotonic() + START_SECONDS
     unreachable_since: float | None = None
     while time.monotonic() < deadline:
@@ -147,7 +146,7 @@ def _wait_until_settled(place: Place) -> EmbeddedServer | None:
         if info is None or find_postmaster(place, info.pid) is None:
             return None
         if info.status == "ready":
-            # Somebody removed its socket, or it just went away: given a moment, then replaced.
+            # Its socket was removed, or the server has just gone: give it a moment, then replace it.
             unreachable_since = unreachable_since or time.monotonic()
             if time.monotonic() - unreachable_since > 1:
                 return None

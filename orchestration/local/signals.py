@@ -1,4 +1,4 @@
-"""What a process in the foreground needs to end in order: its ending signals; and whether a port is free to listen on."""
+"""What a foreground process needs to end in order: its ending signals. Also whether a port is free to listen on."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 @contextlib.contextmanager
 def interruptible() -> Iterator[None]:
-    """Makes the ending signals KeyboardInterrupts, also where a shell had SIGINT ignored (`up &`)."""
+    """Turns the ending signals into KeyboardInterrupt, even where a shell set SIGINT to be ignored (`up &`)."""
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt

@@ -1,4 +1,4 @@
-"""Which databases the commands act on: the ones the environment names, otherwise the embedded server's."""
+"""Which databases the commands act on: those that the environment names, otherwise the embedded server's."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from orchestration.settings import Settings, read_settings, with_driver
 
 
 def absolute_home(settings: Settings) -> Path:
-    """HEADRACE_HOME as every process of it must name it, wherever it was started."""
+    """HEADRACE_HOME as an absolute path, the same for every process wherever it was started."""
     return settings.home.resolve()
 
 
 def database_url(settings: Settings) -> str:
-    """URL of the application's database, `postgresql://…`; starts the embedded server if that is the one.
+    """URL of the application's database, `postgresql://…`; starts the embedded server if the database is there.
 
     Raises:
         HeadraceError: the embedded server does not start.
@@ -30,7 +30,7 @@ def database_url(settings: Settings) -> str:
 
 
 def dagster_storage_url(settings: Settings) -> str:
-    """URL of Dagster's own storage, with the driver that works; starts the embedded server if it is there.
+    """URL of Dagster's own storage, with the driver that works; starts the embedded server if the storage is there.
 
     Raises:
         HeadraceError: the embedded server does not start.
@@ -51,7 +51,7 @@ def target() -> tuple[str, Settings]:
 
 
 def query(statement: str, parameters: Sequence[object] | Mapping[str, object] = ()) -> list[tuple[Any, ...]]:
-    """The rows of one statement, in a transaction of its own.
+    """The rows of one statement, run in its own transaction.
 
     Raises:
         HeadraceError: as `target`; the database is out of reach, or refuses the statement.

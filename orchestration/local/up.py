@@ -1,6 +1,6 @@
-"""`headrace up`: everything on one machine, and its end. `headrace env`: the same for a plain `dagster dev`.
+"""`headrace up`: starts everything on one machine, and ends it. `headrace env`: the same for a plain `dagster dev`.
 
-What the children say is under <home>/log; what else is in the home: `home.py`.
+The children's output is under <home>/log; for the rest of the home see `home.py`.
 """
 
 from __future__ import annotations
@@ -52,15 +52,15 @@ from orchestration.terminal import say
 _DEMO_CAMPAIGNS, _DEMO_SEED = 2, 1
 _CODE_SERVER = "code server"
 _POLL_SECONDS = 0.2
-_SLOW_SECONDS = 120  # Dagster takes seconds to come up; after that long people want to know where to look
+_SLOW_SECONDS = 120  # Dagster takes seconds to start; after this long people want to know where to look
 
 
 @dataclass(frozen=True)
 class Programs:
-    """What `up` starts, to be replaced by lighter programs in tests.
+    """What `up` starts; tests replace it with lighter programs.
 
-    {port} and {rate} stand for the options, {code} for the code server's socket, {workspace} for the file that names it,
-    {run} for what this run's link is told apart by. Dagster's three are what `dagster dev` starts, with a front door.
+    {port} and {rate} stand for the options, {code} for the code server's socket, {workspace} for the file that names it, and
+    {run} for what distinguishes this run's link. Dagster's three are those that `dagster dev` starts, behind a front door.
     """
 
     worker: tuple[str, ...] = (sys.executable, "-m", "orchestration.cli", "worker")
@@ -89,16 +89,16 @@ def run_up(
     migrate: Callable[[str, Settings], object] | None = None,
     now: datetime | None = None,
 ) -> None:
-    """Runs until SIGINT, SIGTERM or SIGHUP, then returns; to be called in the main thread.
+    """Runs until SIGINT, SIGTERM or SIGHUP, then returns; call it in the main thread.
 
     Args:
-        demo: makes the example's tables, and rows where they are empty.
-        rate: events a second of simulated traffic, with `demo`; 0: none.
-        now: the day the example's rows lead up to; default: today.
+        demo: creates the example's tables, and rows if they are empty.
+        rate: events of simulated traffic a second, with `demo`; 0: none.
+        now: the example's rows lead up to this day; default: today.
 
     Raises:
-        HeadraceError: another one runs in this home, the port is busy, a step of the preparation failed, or
-            Dagster ended. Whatever was started is ended before.
+        HeadraceError: another `up` runs in this home, the port is busy, a step of the preparation failed, or
+            Dagster ended. Everything that was started is ended first.
     """
     home = absolute_home(settings)
     with (
@@ -158,7 +158,7 @@ class _Up:
         found = running_server(self.home)
         begun = time.monotonic()
         self.server_is_ours = found is None or is_recorded(earlier.get("server"), found.pid)
-        self.record()  # before it runs: if we are killed in between, the next `up` knows whose it is
+        self.record()  # before it runs: if we are killed in between, the next `up` knows that it is ours
         self.server = ensure_server(self.home)
         self.record()
         what = "runs already" if found is not None else f"started in {time.monotonic() - begun:.1f} s"
@@ -198,7 +198,7 @@ class _Up:
             "DAGSTER_PG_URL": dagster_storage_url(self.settings),
             "DAGSTER_HOME": str(dagster_home),
             "DAGSTER_IS_DEV_CLI": "1",  # errors as `dagster dev` shows them
-            "PYTHONUNBUFFERED": "1",  # a log is for reading while it happens
+            "PYTHONUNBUFFERED": "1",  # a log is read while it is being written
         }
         logs = self.home / "log"
         programs = {
@@ -262,7 +262,7 @@ class _Up:
             time.sleep(_POLL_SECONDS)
 
     def end(self) -> None:
-        """Ends the children, then the server if it is ours. Signals do not interrupt it: it is bounded."""
+        """Ends the children, then the server if it is ours. Signals do not interrupt this; it takes a limited time."""
         for number in ENDING_SIGNALS:
             signal.signal(number, signal.SIG_IGN)
         self.ending.set()
@@ -276,7 +276,7 @@ class _Up:
         drop_record(self.home)
 
     def record(self) -> None:
-        """Writes down whom we started, by id and start time: an id alone is somebody else's one day."""
+        """Records the processes we started, by id and start time, because ids are reused."""
         server: object = None
         if self.server_is_ours:
             server = "starting" if self.server is None else identity(self.server.pid)
@@ -294,7 +294,7 @@ class _Up:
 
 
 def _say(message: str) -> None:
-    # The terminal may be gone; what is to be ended must be ended all the same.
+    # The terminal may be gone; everything must be ended all the same.
     with contextlib.suppress(OSError):
         say(message)
 
@@ -313,7 +313,7 @@ def _migrate(url: str, settings: Settings) -> None:
 
 
 def _is_empty(url: str, source_schema: str) -> bool:
-    """Whether none of the example's tables has a row: whoever has rows is not given more."""
+    """Whether none of the example's tables has a row: existing rows are not added to."""
     try:
         with connected(url) as connection:
             for table in COLUMNS:

@@ -1,6 +1,6 @@
 """Dagster's webserver behind the front door: a process of `headrace up`, which gives it a port, a socket and the run's name.
 
-Like `dagster-webserver`, whose command has no place for a middleware.
+Does what `dagster-webserver` does, whose command has no place for a middleware.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from orchestration.local.front_door import Door, FrontDoor, Keys
 from orchestration.local.home import HOST, LOCATION, read_key
 from orchestration.settings import read_settings
 
-# As dagster-webserver has them.
+# The same values as dagster-webserver's.
 _STATEMENT_TIMEOUT_MS, _POOL_RECYCLE_SECONDS, _POOL_OVERFLOW, _POLL_MS = 15_000, 3_600, 20, 2_000
-# Open pages hold connections for ever.
+# Open pages hold their connections for ever.
 _ENDING_SECONDS = 2
 
 
@@ -43,7 +43,7 @@ def serve(port: int, code: Path, run: str) -> None:
                 host=HOST,
                 port=port,
                 log_level="warning",
-                access_log=False,  # a link's token stands in its first request
+                access_log=False,  # a link's token is part of its first request
                 proxy_headers=False,
                 server_header=False,
                 timeout_graceful_shutdown=_ENDING_SECONDS,

@@ -1,4 +1,4 @@
-"""PostgreSQL's programs, as a wheel brings them."""
+"""PostgreSQL's programs, as provided by a wheel."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ MAJOR = 18
 
 
 def wheel() -> ModuleType:
-    """The helpers of the wheel that brings PostgreSQL.
+    """The helper functions of the wheel that provides PostgreSQL.
 
     Its own `get_server` is not used: it gives up after 10 s, in the middle of a crash recovery, and stops the
-    server under other processes that use it.
+    server although other processes still use it.
     """
     try:
         with warnings.catch_warnings():
@@ -30,5 +30,5 @@ def wheel() -> ModuleType:
 
 
 def program_folder() -> Path:
-    """Where its programs are: initdb, pg_ctl, postgres."""
+    """The folder of its programs: initdb, pg_ctl, postgres."""
     return Path(wheel().POSTGRES_VERSIONS[MAJOR])

@@ -1,6 +1,6 @@
-"""A real `headrace up` with a small example, in a home of its own; and the browser that looks at it.
+"""A real `headrace up` with a small example, in a separate home; and the browser that looks at it.
 
-Here: starting, waiting, ending. Not here: what is clicked (ui.py).
+Here: starting, waiting, ending. Not here: the clicks (ui.py).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from orchestration.local.server import ensure_server, stop_server
 from orchestration.settings import Settings
 from tests.commands import subprocess_environment
 
-# Names of the same browser in Debian, Ubuntu, Fedora and as Google packs it.
+# Names of the same browser in Debian, Ubuntu, Fedora and Google's packages.
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 STARTING_SECONDS = 300
 ENDING_SECONDS = 60
@@ -39,14 +39,14 @@ ENDING_SECONDS = 60
 
 @dataclass(frozen=True)
 class Live:
-    """What runs. ui: Dagster's, with the token; database: URL of the application's; log: what `up` says."""
+    """A running `up`. ui: URL of Dagster's UI, with the token; database: URL of the application's; log: the output of `up`."""
 
     ui: Ui
     database: str
     log: Path
 
     def rows(self, statement: str, parameters: object = None) -> list[tuple[Any, ...]]:
-        """One statement, committed; its rows."""
+        """Runs one statement and commits it; returns its rows."""
         with psycopg.connect(self.database, autocommit=True) as connection:
             cursor = connection.execute(statement.encode(), parameters)  # type: ignore[arg-type]
             return cursor.fetchall() if cursor.description else []
@@ -58,7 +58,7 @@ def find_chromium() -> str | None:
 
 @contextmanager
 def browser(executable: str) -> Iterator[Browser]:
-    """Headless, and silent on the network but for what a page asks for."""
+    """Headless, and sends nothing over the network except what a page asks for."""
     arguments = [
         *("--disable-gpu", "--disable-dev-shm-usage", "--no-first-run", "--no-default-browser-check"),
         *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
@@ -74,12 +74,12 @@ def browser(executable: str) -> Iterator[Browser]:
 
 @contextmanager
 def headrace_up(scale: float) -> Iterator[Live]:
-    """`headrace up` on a free port, ready and with its first materialization done; ended, and its home removed.
+    """`headrace up` on a free port, ready, with its first materialization done. At the end it is stopped and its home removed.
 
     Args:
-        scale: how much of two example campaigns is loaded; 1: 50,857 messages each.
+        scale: share of two example campaigns to load; 1: 50,857 messages each.
     """
-    # A short path: a unix socket's may have 107 bytes. The embedded server runs as a user of its own.
+    # A short path, because a unix socket's may have only 107 bytes. The embedded server runs as a separate user.
     home = Path(tempfile.mkdtemp(prefix="hr-", dir="/tmp"))
     home.chmod(0o755)
     process: subprocess.Popen[bytes] | None = None
@@ -109,7 +109,7 @@ def headrace_up(scale: float) -> Iterator[Live]:
 
 
 def wait_for(reached: Callable[[], bool], process: subprocess.Popen[bytes], log: Path) -> None:
-    """Waits until `up` got there; what it said if it does not."""
+    """Waits until `up` got there; if it does not, fails with what it printed."""
     deadline = time.monotonic() + STARTING_SECONDS
     while not reached():
         ended = process.poll()

@@ -1,7 +1,7 @@
-"""Takes the pictures in docs/pictures anew: make pictures.
+"""Takes the pictures in docs/pictures again: make pictures.
 
-Of a real `headrace up` with two campaigns of full size, in the browser that the test uses. Look at each of them
-before you commit it.
+They show a real `headrace up` with two full-size campaigns, in the browser that the test uses. Look at each picture before
+you commit it.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def checks(ui: Ui) -> None:
 
 
 def around(shown: Locator, margin: int = 12) -> FloatRect:
-    """The rectangle that all of these lie in."""
+    """The rectangle around all of these."""
     boxes = [box for box in (found.bounding_box() for found in shown.all()) if box]
     left, top = (min(box[side] for box in boxes) - margin for side in ("x", "y"))
     return {
@@ -91,7 +91,7 @@ def around(shown: Locator, margin: int = 12) -> FloatRect:
 
 
 def terminal(opened: Browser, live: Live, campaign: str) -> None:
-    """What the command prints, drawn by the browser."""
+    """The output of the command, drawn by the browser."""
     printed = subprocess.run(
         [sys.executable, "-m", "orchestration.cli", "stats", campaign],
         env=subprocess_environment(
@@ -110,7 +110,7 @@ def terminal(opened: Browser, live: Live, campaign: str) -> None:
 
 
 def save(name: str, png: bytes) -> None:
-    """Few colours are enough for a screen, and a quarter of the bytes."""
+    """Saves it with few colours, which are enough for a screen and take a quarter of the bytes."""
     file = FOLDER / f"{name}.png"
     with Image.open(io.BytesIO(png)) as shot:
         shot.convert("RGB").quantize(128, dither=Image.Dither.NONE).save(file, optimize=True)

@@ -1,4 +1,4 @@
-"""What strangers write and whoever sends requests, against a real `headrace up`: shown harmlessly, and refused."""
+"""Strangers' text and strangers' requests, against a real `headrace up`: the text is shown harmlessly, the requests are refused."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def ask(live: Live, query: str, **variables: object) -> Any:
 
 
 def launch(live: Live, job: str, config: Mapping[str, object], **more: object) -> str:
-    """A run, to its end; its id."""
+    """Runs the job to its end; returns the run's id."""
     selector = {
         "repositoryLocationName": "orchestration.definitions",
         "repositoryName": "__repository__",
@@ -90,9 +90,9 @@ def launch(live: Live, job: str, config: Mapping[str, object], **more: object) -
 
 
 def plant(live: Live, day: datetime) -> list[str]:
-    """A day of campaigns and templates with hostile names and values; ids of the campaigns."""
+    """Inserts a day of campaigns and templates with hostile names and values; returns the campaigns' ids."""
     with psycopg.connect(live.database, autocommit=True) as connection:
-        for table in ("campaigns", "send_queue"):  # an application's own checks are no promise
+        for table in ("campaigns", "send_queue"):  # an application's own checks guarantee nothing
             connection.execute(f"ALTER TABLE {table} DROP CONSTRAINT IF EXISTS {table}_status_check")
         campaigns = []
         for name in HOSTILE:
@@ -115,7 +115,7 @@ def plant(live: Live, day: datetime) -> list[str]:
 
 
 def no_harm(ui: Ui) -> None:
-    """Nothing on the open page leads to where a stranger wants people to go."""
+    """Checks that nothing on the open page leads where a stranger wants people to go."""
     active = "a, area, img, video, iframe, script, form, object, embed, link, meta, input, button"
     pages = ui.page.locator(active).evaluate_all("all => all.map(one => one.cloneNode(false).outerHTML)")
     assert pages
@@ -123,7 +123,7 @@ def no_harm(ui: Ui) -> None:
 
 
 def whole(table: Locator, expected: set[str]) -> None:
-    """Every row has as many cells as the heading, and the first ones are these."""
+    """Checks that every row has as many cells as the heading, and that the first cells are these."""
     heads = table.locator("thead th").count()
     rows = table.locator("tbody tr").all()
     assert {row.locator("td").first.inner_text() for row in rows} == expected
@@ -132,12 +132,12 @@ def whole(table: Locator, expected: set[str]) -> None:
 
 
 def shown_as(name: str) -> str:
-    """A name in a table of the UI; a browser shows a code word's | as | only where it is one."""
+    """A name as a table of the UI should show it: unchanged, but cleaned and cut."""
     return cut(clean(name), LONGEST_NAME)
 
 
 class Elsewhere:
-    """A web page of somebody else's, on another port of this machine: it tries what a page can try."""
+    """Somebody else's web page, on another port of this machine; it tries what a page can try."""
 
     def __init__(self, ui: str, query: str) -> None:
         body = json.dumps({"query": query})
@@ -164,7 +164,7 @@ class Elsewhere:
 
     @contextmanager
     def served(self) -> Iterator[int]:
-        """Its port, on every name of this machine."""
+        """Its port, served under every name of this machine."""
         page = self.page
 
         class Handler(BaseHTTPRequestHandler):
@@ -219,7 +219,7 @@ def test_what_strangers_write_is_shown_harmlessly_and_what_they_send_is_refused(
 
 
 def shows_harmlessly(ui: Ui, day: str, runs: Sequence[str]) -> None:
-    ui.page.set_viewport_size({"width": 1440, "height": 2400})  # long lists are drawn where they are seen
+    ui.page.set_viewport_size({"width": 1440, "height": 2400})  # rows out of view are not drawn
     expected = {shown_as(name) for name in HOSTILE}
     for asset, listing in ((TEMPLATE_STATS, "per_template"), (COMPUTED_STATS, "per_campaign")):
         ui.open_partition(asset, day)
@@ -236,12 +236,12 @@ def shows_harmlessly(ui: Ui, day: str, runs: Sequence[str]) -> None:
         ui.open(f"/runs/{run}")
         expect(ui.page.get_by_text("RUN_SUCCESS")).to_be_visible()
         no_harm(ui)
-    # Nothing was asked of another server, and nothing was refused to the UI.
+    # No other server was asked for anything, and the UI was refused nothing.
     assert ui.problems == []
 
 
 def refuses_other_pages(ui: Ui, live: Live, campaigns: Sequence[str]) -> None:
-    """In the browser that has the cookie: from another site, and from another port of the very same name."""
+    """In the browser that has the cookie: requests from another site, and from another port of the same host name."""
     before = ask(live, RUNS)
     config = json.dumps({"campaigns": list(campaigns), "dry_run": True})
     query = (

@@ -1,4 +1,4 @@
-"""Dagster's UI over a real `headrace up`, in a real browser: what is shown is what the database says."""
+"""Dagster's UI over a real `headrace up`, in a real browser: it shows what the database says."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.browser.ui import Ui
 
 MISSING = "no Chromium on the PATH; Debian, Ubuntu: apt install chromium"
 COUNTERS = ("messages", "sent", "delivered", "read", "replied", "failed")
-# Counted anew from the application's rows.
+# Recounted from the application's rows.
 OF_DAY = (
     "SELECT sum(s.total), sum(s.sent), sum(s.delivered), sum(s.read), sum(s.replied), sum(s.failed)"
     " FROM headrace.campaign_template_stats_live s JOIN campaigns c ON c.id = s.campaign_id"
@@ -25,7 +25,7 @@ OF_DAY = (
 
 
 def chromium() -> str:
-    """Where there is none the test is skipped, but never in CI, where nobody would see that."""
+    """Skips the test if there is no browser; but never in CI, where nobody would notice."""
     if found := find_chromium():
         return found
     if os.environ.get("CI"):
@@ -52,7 +52,7 @@ def materializes_and_reads(ui: Ui, live: Live) -> None:
         "SELECT id, (created_at AT TIME ZONE 'UTC')::date::text FROM campaigns ORDER BY created_at LIMIT 1"
     )
     (before,) = live.rows(OF_DAY, [day])
-    # Everything sent is read now: other numbers than those of the first materialization.
+    # Everything sent is now read: the numbers differ from those of the first materialization.
     live.rows(
         "INSERT INTO message_status_logs (whatsapp_message_id, status)"
         " SELECT whatsapp_message_id, 'read' FROM send_queue"

@@ -1,4 +1,4 @@
-"""Dagster's UI as a person uses it: pages, buttons, what stands on them."""
+"""Dagster's UI as a person uses it: pages, buttons, and what is on them."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from orchestration.campaign_stats.summaries import ASSETS
 SENSOR = "stream_backlog"
 GROUPS = ("app", "campaign_stats")
 SOURCES = ("campaigns", "send_queue", "message_status_logs", "messages", "campaign_contacts")
-# The machine may be busy; nothing waits for so long that goes well.
+# The machine may be busy; no step that succeeds takes this long.
 STEP_SECONDS = 60
 RUN_SECONDS = 180
-# In smaller ones the graph abbreviates names.
+# In smaller windows the graph abbreviates names.
 _WINDOW: ViewportSize = {"width": 1440, "height": 900}
 
 
 class Ui:
-    """One window on it.
+    """One browser window with the UI.
 
     Attributes:
         problems: errors in the console and in scripts, and requests that left this machine.
     """
 
     def __init__(self, browser: Browser, link: str) -> None:
-        """Opens the link that `headrace up` printed: from then on the browser has the cookie."""
+        """Opens the link that `headrace up` printed; from then on the browser has the cookie."""
         self.url = link.partition("/?")[0]
         self.problems: list[str] = []
         self.page: Page = browser.new_page(viewport=_WINDOW)
@@ -52,7 +52,7 @@ class Ui:
         self.page.goto(self.url + path)
 
     def open_graph(self) -> None:
-        """All assets with what they are made from, drawn."""
+        """Opens the drawn graph of all assets and their sources."""
         groups = ",".join(f"global@global:{group}" for group in GROUPS)
         self.open(f"/asset-groups?expanded={quote(groups, safe='')}")
         for asset in (*SOURCES, *ASSETS):
@@ -62,14 +62,14 @@ class Ui:
         return self.page.locator("svg foreignObject")
 
     def materialize_all(self, day: str) -> None:
-        """Clicks through the dialog of the page that is open, for one partition; then the run's page is open."""
+        """Clicks through the open page's dialog, for one partition; leaves the run's page open."""
         self.page.get_by_role("button", name="Materialize all").click()
         dialog = self.page.get_by_role("dialog")
         partitions = dialog.locator("input[type=text]").first
         partitions.fill(day)
         partitions.press("Enter")
         dialog.get_by_role("button", name="Launch 1 run").click()
-        # In a message that comes in, and goes again after some seconds: on a busy machine it is never still.
+        # It is in a message that slides in and goes away after some seconds: on a busy machine it never stands still.
         self.page.get_by_text("View", exact=True).dispatch_event("click")
         self.page.wait_for_url("**/runs/*")
 
@@ -84,7 +84,7 @@ class Ui:
         expect(self.page.get_by_text("dagster/partition_row_count")).to_be_visible()
 
     def metadata(self) -> dict[str, str]:
-        """The metadata that the open page shows, as text by name."""
+        """The metadata on the open page, as text by name."""
         table = self.page.locator("table").filter(has_text="dagster/partition_row_count")
         found = {}
         for row in table.locator("> tbody > tr").all():
@@ -93,11 +93,11 @@ class Ui:
         return found
 
     def open_picture(self) -> Locator:
-        """Opens the funnel of the partition whose page is open; the image in its dialog, drawn in its own size."""
+        """Opens the funnel of the partition whose page is open; returns the image in its dialog, at its natural size."""
         row = self.page.get_by_role("row").filter(has=self.page.get_by_text("funnel_picture", exact=True))
         row.get_by_text("[Show Markdown]").click()
         picture = self.page.get_by_role("dialog").locator("img")
-        # The dialog grows for a moment.
+        # The dialog is still growing for a moment.
         own_size = "image => image.complete && image.getBoundingClientRect().width === image.naturalWidth"
         self.page.wait_for_function(own_size, arg=picture.element_handle())
         return picture
@@ -112,7 +112,7 @@ class Ui:
         expect(self.latest_tick()).to_contain_text("requested")
 
     def latest_tick(self) -> Locator:
-        """The line that says when the sensor last ticked, and with what outcome."""
+        """The line with the time and outcome of the sensor's last tick."""
         return self.page.get_by_role("row").filter(has=self.page.get_by_text("Latest tick", exact=True))
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""A stream of a table `items` for tests of streams alone: its handler notes what it was given, in order."""
+"""A stream of a table `items`, to test streams alone: its handler records what it was given, in order."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ GRANT ALL ON ALL TABLES IN SCHEMA probe TO headrace_owner;
 
 
 def captured(table: str, source: str, spec: str) -> str:
-    """The statement that captures a table for a test alone; spec: what capture_spec is given behind the table."""
+    """The statement that captures a table for one test; spec: what capture_spec gets after the table."""
     return (
         f"SELECT made FROM headrace.capture_table('{source}',"
         f" jsonb_build_object('test', headrace.capture_spec('{table}', {spec})))"

@@ -1,4 +1,4 @@
-"""Folds, rebuilds and deletes of one campaign at once: the protocol of fold_messages, interleaved and under stress."""
+"""Folds, rebuilds and deletes of one campaign at the same time: the protocol of fold_messages, interleaved and under stress."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_a_fold_that_waited_behind_a_rebuild_reads_the_truth_after_it(
             rebuild.execute("SELECT headrace.rebuild_campaign_stats(ARRAY[%s])", [A])
             waiting = _in_background(pool, fold, FOLD)
             _until_blocked(app, fold.info.backend_pid)
-            # The rebuild has counted `read` already; this one it cannot have seen, the waiting fold must.
+            # The rebuild has already counted `read`. It cannot have seen this message, so the waiting fold must.
             app.execute(
                 "INSERT INTO send_queue (id, campaign_id, template_name, status) VALUES (%s, %s, 't', 'failed')",
                 [uuid.UUID(int=12), A],
@@ -124,7 +124,7 @@ def test_a_message_that_moves_while_its_fold_waits_is_counted_where_it_went(
             _until_blocked(app, fold.info.backend_pid)
             app.execute("UPDATE send_queue SET campaign_id = %s", [B])
         waiting.result(timeout=20)
-    # Already by that one fold: it read where the message is now, and locked that campaign too.
+    # That one fold is enough: it read where the message is now, and locked that campaign too.
     assert stored(app) == {(B, "t"): (1, 1, 1, 1, 0, 0, 0)}
     drain(app)
     assert_all_agree(app)
@@ -134,7 +134,7 @@ def test_a_rebuild_takes_over_a_message_that_still_counts_for_the_campaign_it_le
     app: psycopg.Connection[Any],
 ) -> None:
     app.execute("UPDATE send_queue SET campaign_id = %s", [B])
-    # Before the fold of that move: B is given what A is still said to have.
+    # Before the fold of that move: B takes what A is still recorded to have.
     app.execute("SELECT headrace.rebuild_campaign_stats(ARRAY[%s])", [B])
     assert stored(app) == {(B, "t"): (1, 1, 1, 0, 0, 0, 0)}
     drain(app)
@@ -148,7 +148,7 @@ def test_a_campaign_that_went_and_came_again_is_rebuilt_even_where_it_seems_live
     with app.transaction():
         app.execute("DELETE FROM campaigns WHERE id = %s", [A])
         app.execute("INSERT INTO campaigns (id, name) VALUES (%s, 'a again')", [A])
-    # What a rebuild leaves that read its messages in the moment between: a live campaign that counts nothing.
+    # The result of a rebuild that read its messages in the moment between: a live campaign that counts nothing.
     app.execute("DELETE FROM headrace.message_outcome")
     app.execute("DELETE FROM headrace.campaign_template_stats")
     drain(app)
@@ -196,7 +196,7 @@ def test_under_stress_from_all_sides_no_counter_is_wrong_and_no_deadlock_stays(
                         psycopg.errors.DeadlockDetected,
                         psycopg.errors.ForeignKeyViolation,
                     ):
-                        continue  # retried whole, as the worker does
+                        continue  # retried as a whole, as the worker does
         except BaseException as error:
             failed.append(error)
 

@@ -1,4 +1,4 @@
-"""Freezing, amending and reopening beside folds and beside each other: interleaved and under stress."""
+"""Freezing, amending and reopening at the same time as folds and each other: interleaved and under stress."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def report(app: Connection, message: str, status: str) -> None:
 
 
 def complete(app: Connection) -> None:
-    """A, settled: due to be frozen, and not frozen yet."""
+    """A is settled: due to be frozen, but not frozen yet."""
     app.execute("UPDATE campaigns SET status = 'completed', completed_at = %s WHERE id = %s", [LONG_AGO, A])
     assert one(app, FOLD) == 1
     assert one(app, "SELECT headrace.rebuilds_pending()") == 1
@@ -84,7 +84,7 @@ def until_it_waits(app: Connection, connection: Connection) -> None:
 
 
 def life(app: Connection, campaign: uuid.UUID = A) -> tuple[Any, ...]:
-    """State, version, how many earlier versions are on record."""
+    """State, version, and the number of earlier versions on record."""
     row = app.execute(
         "SELECT k.state, d.version, (SELECT count(*) FROM headrace.campaign_stats_amendment a WHERE a.campaign_id = k.campaign_id)"
         " FROM headrace.campaign k JOIN headrace.campaign_computed_stats d USING (campaign_id) WHERE k.campaign_id = %s",
@@ -95,7 +95,7 @@ def life(app: Connection, campaign: uuid.UUID = A) -> tuple[Any, ...]:
 
 
 def drain_folds(app: Connection) -> None:
-    """Applies every change, and leaves campaigns that are due to be frozen."""
+    """Applies every change, but does not freeze campaigns that are due."""
     while one(app, FOLD):
         pass
 
@@ -200,7 +200,7 @@ def test_rows_that_are_pruned_while_an_amendment_counts_have_it_wait_for_an_oper
     report(app, "m1", "failed")
     one(app, FOLD)
     with holder.transaction():
-        # Between the amendment's look at what rows there are and its count of them.
+        # Between the amendment's look at which rows exist and its count of them.
         holder.execute("SELECT FROM headrace.campaign_frozen_hours FOR UPDATE")
         waiting = beside(amend, STEP)
         until_it_waits(app, amend)
@@ -221,7 +221,7 @@ def test_counters_series_and_medians_of_an_amendment_are_of_one_moment(
     report(app, "m1", "delivered")
     one(app, FOLD)
     with holder.transaction():
-        # The amendment waits to set this counter: it has read the source by then.
+        # The amendment waits to set this counter; by then it has read the source.
         holder.execute("SELECT FROM headrace.campaign_template_stats WHERE campaign_id = %s FOR UPDATE", [A])
         waiting = beside(amend, STEP)
         until_it_waits(app, amend)
@@ -252,7 +252,7 @@ def test_rows_that_go_while_a_campaign_is_being_frozen_are_gone_before_it_is(
     if statement == STEP:
         complete(app)
     with holder.transaction():
-        # Between the count of the campaign and the look at what rows it was counted from.
+        # Between the count of the campaign and the look at which rows it was counted from.
         holder.execute("SELECT FROM headrace.campaign_computed_stats WHERE campaign_id = %s FOR UPDATE", [A])
         waiting = beside(freeze, statement)
         until_it_waits(app, freeze)
@@ -325,7 +325,7 @@ def test_a_campaign_that_is_reopened_or_deleted_while_it_is_being_frozen_does_no
             A,
         )
         waiting = beside(freeze, STEP)
-        until_it_waits(app, freeze)  # it has read that the campaign is completed
+        until_it_waits(app, freeze)  # it has already read that the campaign is completed
         app.execute(f"{change} WHERE id = %s".encode(), [A])
     waiting.outcome()
     drain(app)
@@ -402,7 +402,7 @@ def test_under_stress_every_frozen_number_is_right_or_waits_for_a_decision(
                     with contextlib.suppress(
                         psycopg.errors.SerializationFailure,
                         psycopg.errors.DeadlockDetected,
-                        psycopg.errors.ObjectNotInPrerequisiteState,  # rows are missing: not to be reopened
+                        psycopg.errors.ObjectNotInPrerequisiteState,  # rows are missing: not reopened
                     ):
                         action(connection, rng)
         except BaseException as error:
@@ -433,7 +433,7 @@ def test_under_stress_every_frozen_number_is_right_or_waits_for_a_decision(
                     "UPDATE campaigns SET status = %s, completed_at = %s WHERE id = %s",
                     [rng.choice(["running", "completed"]), LONG_AGO, rng.choice(campaigns)],
                 )
-        time.sleep(0.002)  # a server without fsync writes more than is counted in the end
+        time.sleep(0.002)  # a server without fsync would write more than can be counted in the end
 
     def fold(connection: Connection, rng: random.Random) -> None:
         connection.execute("SELECT headrace.stream_step('campaign_stats', 0, %s)", [rng.randint(1, 40)])
@@ -482,7 +482,7 @@ def test_under_stress_every_frozen_number_is_right_or_waits_for_a_decision(
         assert {key: row for key, row in actual.items() if key[0] not in waiting} == {
             key: row for key, row in expected.items() if key[0] not in waiting
         }
-    # Decided, whatever waits is right too.
+    # Once they are decided, the waiting ones are right too.
     admin.execute("SELECT headrace.amend_campaigns(%s, true)", [campaigns])
     drain(admin)
     assert_all_agree(admin)

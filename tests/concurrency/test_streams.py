@@ -1,4 +1,4 @@
-"""Streams under real concurrency: every committed change once, in order per row, nobody waited for."""
+"""Streams under real concurrency: every committed change once, in order for each row, without waiting for anybody."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def _wait_until_all_work(
 
 
 def _write_at_random(database: str, seed: int, done: threading.Event, failed: list[BaseException]) -> None:
-    """Transactions of a few updates: some rolled back, some held open a while, some with savepoints rolled back."""
+    """Transactions with a few updates: some rolled back, some held open for a while, some with rolled-back savepoints."""
     rng = random.Random(seed)
     try:
         with psycopg.connect(database) as connection:
@@ -73,7 +73,7 @@ def test_every_committed_change_is_applied_once_and_in_order_while_workers_are_k
     make_items(database, shards=4)
     with psycopg.connect(database, autocommit=True) as admin, psycopg.connect(database) as unrelated:
         admin.execute("INSERT INTO items SELECT n, 0 FROM generate_series(0, %s) n", [ROWS - 1])
-        # Open all along, with a transaction id of its own: nobody may wait for it.
+        # Open all the time, with a transaction id: nobody may wait for it.
         unrelated.execute("CREATE TEMP TABLE held (n integer)")
         assert unrelated.execute("SELECT pg_current_xact_id_if_assigned() IS NOT NULL").fetchone() == (True,)
 
@@ -117,7 +117,7 @@ def test_every_committed_change_is_applied_once_and_in_order_while_workers_are_k
             changes[0],
             changes[0],
         )
-        # n only ever grows by one: what was applied to a row must be 0, 1, 2 … up to what the row says now.
+        # n only ever grows by one: the changes applied to a row must be 0, 1, 2 … up to its present value.
         wrong = admin.execute("""
             SELECT i.id, i.n, array_agg(a.n ORDER BY a.seq) FROM items i JOIN probe.applied a ON a.entity_id = i.id::text
             GROUP BY i.id, i.n HAVING array_agg(a.n ORDER BY a.seq) <> ARRAY(SELECT generate_series(0, i.n))
@@ -127,7 +127,7 @@ def test_every_committed_change_is_applied_once_and_in_order_while_workers_are_k
 
 
 def test_windows_below_the_oldest_transaction_stall_and_misorder_where_ours_do_neither(database: str) -> None:
-    """The usual outbox reader, `xid < pg_snapshot_xmin`, ordered by (xid, pos), beside our stream on the same changes."""
+    """Compares the usual outbox reader, `xid < pg_snapshot_xmin` ordered by (xid, pos), with our stream on the same changes."""
     make_items(database)
     by_xmin = """
         SELECT (data #>> '{new,n}')::integer FROM headrace.change_log
@@ -147,15 +147,13 @@ def test_windows_below_the_oldest_transaction_stall_and_misorder_where_ours_do_n
         early.execute("UPDATE items SET n = 2 WHERE id = 1")
         early.commit()
 
-        assert (
-            reader.execute(by_xmin).fetchall() == []
-        )  # stalled behind a transaction that has nothing to do with it
+        assert reader.execute(by_xmin).fetchall() == []  # stalled behind an unrelated transaction
         reader.execute("SELECT headrace.stream_step('items', 0, 100)")
         ours = reader.execute("SELECT n FROM probe.applied WHERE op = 'U' ORDER BY seq").fetchall()
         assert ours == [(1,), (2,)]
 
         unrelated.rollback()
-        # Transactions in any database of the server stall it; then the row would end as it was before.
+        # Transactions in any database of the server can stall it; in the end the row would have its old value.
         wait_until(lambda: reader.execute(by_xmin).fetchall() == [(2,), (1,)], seconds=60)
 
 
@@ -207,7 +205,7 @@ def test_a_bulk_transaction_is_drained_in_bounded_batches_and_flat_memory(databa
     rows = 300_000
     with psycopg.connect(database, autocommit=True) as worker, psycopg.connect(database) as loader:
         loader.execute("INSERT INTO items SELECT n, n FROM generate_series(1, %s) n", [rows])
-        # Under way, it is neither delivered nor read over and over.
+        # While it is under way, it is neither delivered nor read repeatedly.
         assert worker.execute("SELECT count(*) FROM headrace.stream_poll('{items}')").fetchone() == (0,)
         loader.commit()
         applied, most_memory, steps = 0, 0, 0

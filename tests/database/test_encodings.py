@@ -1,4 +1,4 @@
-"""Databases in other encodings and with other rules of order: everything works in them, or is refused in a sentence."""
+"""Databases with other encodings and sort orders: everything works in them, or is refused in a sentence."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Whatever a role or a database is given as its settings: the numbers are right, or it is refused in a sentence.
+"""Whatever settings a role or a database has: the numbers are right, or the work is refused in a sentence.
 
-The settings are the server's own list, so that a new one of a newer server is tried too.
+The settings come from the server's own list, so that a newer server's new settings are tried too.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tests.campaign_stats.webhooks import counts, envelope, message, status
 from tests.commands import a_sentence, run
 from tests.rows import a_history
 
-# Values of settings that are text or take no extreme, as an operator, or somebody who wants to know, might set them.
+# Values for settings that are text or have no meaningful extremes, as an operator or a curious person might set them.
 HOSTILE = {
     "search_path": ["''", "pg_temp, public", '"$user"', "public, pg_catalog"],
     "client_encoding": ["LATIN1", "SQL_ASCII", "EUC_JP"],
@@ -48,14 +48,14 @@ HOSTILE = {
     "idle_in_transaction_session_timeout": ["20"],
     "transaction_timeout": ["300"],
 }
-# Of these an application that works at all has others: the test's session of an application is spared them.
+# No application would work with the hostile values of these: the test's application session gets these values instead.
 NOT_OF_AN_APPLICATION = {
     **dict.fromkeys(("statement_timeout", "lock_timeout", "idle_session_timeout"), "0"),
     **dict.fromkeys(("idle_in_transaction_session_timeout", "transaction_timeout"), "0"),
     "search_path": "public",
     "exit_on_error": "off",
 }
-# Not tried: what a resource has too little of, what only logs or sleeps, what damages, what is no default of anything.
+# Not tried: scarce resources, settings that only log or sleep, those that do damage, those that nobody sets as a default.
 NOT_TRIED = (
     *("log_", "debug_p", "debug_d", "debug_w", "trace_", "wal_", "temp_buffers", "temp_file_limit", "max_stack_depth"),
     *("post_auth_delay", "client_min_messages", "default_transaction_read_only", "ignore_", "zero_damaged_pages"),
@@ -66,7 +66,7 @@ ROUNDS = 5
 
 
 def choices(connection: psycopg.Connection[Any]) -> dict[str, list[str]]:
-    """Per setting its hostile values: what is not the default, or the smallest and the greatest."""
+    """Hostile values for each setting: all but the default, or the smallest and the greatest."""
     found = {}
     rows = connection.execute(
         "SELECT name, vartype, enumvals, boot_val, min_val, max_val FROM pg_settings"
@@ -89,7 +89,7 @@ def choices(connection: psycopg.Connection[Any]) -> dict[str, list[str]]:
 
 @pytest.fixture
 def hostile(app_database: str) -> Iterator[Callable[[int], psycopg.Connection[Any]]]:
-    """Gives the database, or its role in it, the hostile values of a round; a session that was there before."""
+    """Gives the database, or its role in it, the hostile values of a round; returns a session that was open before."""
     with psycopg.connect(app_database, autocommit=True) as connection:
 
         def set_all(number: int) -> psycopg.Connection[Any]:
@@ -108,7 +108,7 @@ def hostile(app_database: str) -> Iterator[Callable[[int], psycopg.Connection[An
 
 
 def application(url: str) -> psycopg.Connection[Any]:
-    """A session of an application that has these settings too, but those by which none would work."""
+    """An application's session with these settings, except those with which no application would work."""
     session = psycopg.connect(url, autocommit=True)
     for name, value in NOT_OF_AN_APPLICATION.items():
         session.execute("SELECT set_config(name, %s, false) FROM pg_settings WHERE name = %s", [value, name])
@@ -141,9 +141,9 @@ READS = (
 
 
 def in_utc(row: tuple[Any, ...] | None) -> str:
-    """The text, with its moments in one zone: a session is told them in its own."""
+    """The text with all times in UTC: each session sees them in its own time zone."""
     assert row is not None
-    text = row[0].decode() if isinstance(row[0], bytes) else row[0]  # psycopg's for a client in SQL_ASCII
+    text = row[0].decode() if isinstance(row[0], bytes) else row[0]  # bytes for a client in SQL_ASCII
     moment = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+[+-]\d\d:\d\d")
     return moment.sub(lambda found: str(datetime.fromisoformat(found[0]).astimezone(UTC)), text)
 
@@ -167,7 +167,7 @@ def test_with_every_setting_hostile_the_numbers_are_right(
         assert_all_agree(usual)
         for write in WRITES.split(";\n"):
             app.execute(write.encode())
-        # In another isolation level it is refused, in a sentence.
+        # At any other isolation level it is refused, in a sentence.
         app.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
         with app.transaction():
             answer = app.execute(
@@ -192,7 +192,7 @@ def test_with_every_setting_hostile_the_numbers_are_right(
 
 
 def test_a_database_that_is_to_be_read_only_is_respected_and_said_to_be_so(database: str) -> None:
-    """As some hosts make one whose disk is full."""
+    """Some hosts do this to a database whose disk is full."""
     with psycopg.connect(database, autocommit=True) as connection:
         name = connection.info.dbname
         a_history(connection)

@@ -1,6 +1,6 @@
-"""What others plant in a schema on the search_path is run by nothing of ours, whoever calls it and however it connects.
+"""Nothing of ours runs what others planted in a schema on the search_path, whoever calls it and however they connect.
 
-Public is such a schema wherever a cluster came from PostgreSQL 14 or older; here it is one of its own.
+Public is such a schema in every cluster that came from PostgreSQL 14 or older; here it is a separate one.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tests.faults.pgbouncer import pgbouncer
 from tests.rows import a_history
 from tests.sessions import as_role
 
-# Types for which operators of the catalog's text are taken: nearer ones would be bound into what migrate makes.
+# Types that borrow the catalog's operators for text: closer ones would be bound into what migrate makes.
 AS_VARCHAR = """
     DROP INDEX messages_incoming, send_queue_message;
     ALTER TABLE messages ALTER direction TYPE varchar(20);
@@ -29,7 +29,7 @@ AS_VARCHAR = """
     CREATE INDEX ON messages (user_phone, whatsapp_number_id, created_at) WHERE direction = 'incoming';
     CREATE INDEX ON send_queue (whatsapp_message_id);
 """
-# As a role or a database may have it. Without the catalog it comes first, and traps fit only where they fit better.
+# As a role or a database may have it. Where the catalog is not named it comes first, and traps are taken only if they fit better.
 PATHS = ("planted, public", "planted, pg_catalog, public")
 # For the test's own sessions, which count with the catalog's functions.
 CLEAN = "-c%20search_path%3Dpg_catalog%2Cpublic"
@@ -37,7 +37,7 @@ CLEAN = "-c%20search_path%3Dpg_catalog%2Cpublic"
 
 @contextmanager
 def trapped(url: str, path: str) -> Iterator[psycopg.Connection[Any]]:
-    """A clean session on a database full of traps that has this search_path; none was sprung at the end."""
+    """A clean session on a database full of traps and with this search_path; checks at the end that none was run."""
     own = f"{url}{'&' if '?' in url else '?'}options={CLEAN}"
     with psycopg.connect(own, autocommit=True) as connection:
         connection.execute("CREATE SCHEMA planted; GRANT USAGE ON SCHEMA planted TO PUBLIC")
@@ -96,7 +96,7 @@ def everything(url: str, application: psycopg.Connection[Any]) -> None:
     headrace(url, "streams", "rebase", "campaign_stats")
 
 
-# Without WHERE and functions: what a session names itself is found along its own path.
+# Without WHERE and functions: what the session itself names is looked up on its own path.
 WRITTEN_AND_READ = """
     INSERT INTO public.campaigns (id, name, status) VALUES ('00000000-0000-0000-0000-000000000001', 'one', 'running');
     INSERT INTO public.send_queue (campaign_id, status) VALUES ('00000000-0000-0000-0000-000000000001', 'sent');
@@ -124,7 +124,7 @@ def test_nor_do_triggers_and_functions_in_a_session_of_the_application(path: str
             application.execute(statement.encode())
 
 
-# As a reader may ask, and what is the same whenever it is asked.
+# What a reader may ask, with answers that are the same at any time.
 READ = {
     "headrace_reader": [
         "TABLE headrace.campaign_template_stats_live",
@@ -137,7 +137,7 @@ READ = {
     "headrace_app": ["TABLE headrace.campaign_template_stats_live", "TABLE headrace.campaign_hourly_stats"],
     "headrace_worker": ["TABLE headrace.document_agreement", "TABLE headrace.document_faults"],
 }
-# Without rows to compare, for they tell the time too.
+# Rows are not compared, because they contain times.
 ALSO_READ = {
     "headrace_reader": [
         "TABLE headrace.stream_lag",

@@ -1,4 +1,4 @@
-"""Database errors as sentences, without a database: made from what the drivers give."""
+"""Database errors as sentences, without a database: built from what the drivers return."""
 
 from __future__ import annotations
 

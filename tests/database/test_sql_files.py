@@ -1,4 +1,4 @@
-"""The SQL files: their headers, their names, the order they are applied in, and how scripts are cut into statements."""
+"""The SQL files: their headers, their names, the order they are applied in, and how scripts are split into statements."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_a_file_begins_with_what_it_is_for_its_grain_and_what_it_reads_writes_an
 def test_a_file_reads_the_same_in_every_encoding_and_by_every_reading_of_literals(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     assert text.isascii(), "a database in LATIN1 or EUC_JP has other characters"
-    # An E'...' means the same whatever standard_conforming_strings says, for a body is parsed in its caller's session.
+    # An E'...' means the same whatever standard_conforming_strings is; a body is parsed in its caller's session.
     tokens = re.findall(r"--.*|\b[Ee]'(?:[^'\\]|\\.|'')*'|'(?:[^']|'')*'", text)
     plain = [token for token in tokens if token.startswith("'")]
     assert [literal for literal in plain if "\\" in literal] == []
@@ -130,7 +130,7 @@ def test_every_file_of_a_function_or_view_is_in_a_migrated_database(database: st
 
 
 def test_every_function_passes_the_servers_check_once_everything_is_there(database: str) -> None:
-    """Migrations make functions unchecked, in any order: here each is made again with what it names in place."""
+    """Migrations create functions unchecked and in any order: here each is created again, with everything it names in place."""
     with psycopg.connect(database, autocommit=True) as connection:
         made = connection.execute(
             "SELECT pg_get_functiondef(oid) FROM pg_proc WHERE pronamespace = 'headrace'::regnamespace"
@@ -152,7 +152,7 @@ def test_whatever_of_ours_a_function_mentions_exists(database: str) -> None:
         bodies = connection.execute(
             "SELECT proname, prosrc FROM pg_proc WHERE pronamespace = 'headrace'::regnamespace"
         ).fetchall()
-    # settings, a value of one, and the beginning of a partition's name
+    # settings, a setting's value, and the beginning of a partition's name
     not_relations = {"cause", "not_readable", "archive", "change_log_"}
     for function, body in bodies:
         mentioned = set(re.findall(r"headrace\.([a-z]\w*)", re.sub(r"--.*", "", body)))

@@ -1,4 +1,4 @@
-"""What the simulated application decides, without a database: rates, kinds, and that it keeps to what is its own."""
+"""What the simulated application decides, without a database: rates, kinds, and that it acts only on what it made."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ from orchestration.demo.campaign_stats.actors import (
 
 NOW = 1_780_000_000.0
 RATE = 100.0
-# What the simulator promises to do; written down here once more, for `kind` is what people read.
+# What the simulator promises to do. Repeated here, because people read `kind`.
 PROMISED = {
     *("campaign made", "campaign scheduled", "campaign running", "campaign paused", "campaign completed"),
     *("campaign deleted", "messages queued", "messages imported", "message sent", "message failed"),
@@ -52,7 +52,7 @@ PROMISED = {
 
 
 def an_application(seed: int) -> Application:
-    """One that gives the same ids every time."""
+    """An application that gives the same ids every time."""
     ids = random.Random(f"ids {seed}")
     return Application(
         random.Random(seed), "Simulated test", lambda: uuid.UUID(int=ids.getrandbits(128), version=4)
@@ -62,7 +62,7 @@ def an_application(seed: int) -> Application:
 def play(
     application: Application, events: int, seed: int, start: float = NOW, failures: float = 0.0
 ) -> Iterator[Action]:
-    """Decides so many events, of which that share is not committed; yields those that are."""
+    """Decides this number of events, of which the given share is not committed; yields those that are."""
     chance = random.Random(f"play {seed}")
     roles, weights = list(SHARES), list(SHARES.values())
     now = start
@@ -97,7 +97,7 @@ def test_arrivals_are_those_of_a_poisson_process(rate: float) -> None:
     rng = random.Random(5)
     intervals = [next_arrival(0.0, rate, rng) for _ in range(40_000)]
 
-    # Mean and deviation of an exponential distribution are equal; 40,000 of them come within 0.5 % of both.
+    # Mean and deviation of an exponential distribution are equal; for 40,000 intervals both are within 0.5 %.
     assert statistics.fmean(intervals) == pytest.approx(1 / rate, rel=0.02)
     assert statistics.pstdev(intervals) == pytest.approx(1 / rate, rel=0.03)
     assert min(intervals) >= 0
@@ -230,7 +230,7 @@ def test_webhooks_keep_up_with_what_is_sent() -> None:
     statuses = webhooks(9, 60_000)
     late = [status for status in statuses if status.remark in ("late", "repeated")]
 
-    # Of 100 events a second for 10 minutes; what comes later than the rest is what was meant to.
+    # At 100 events a second for 10 minutes, only those that were meant to be late come late.
     assert len(late) / len(statuses) == pytest.approx(0.15, abs=0.05)
     assert sum(status.status == "delivered" for status in statuses) > 0.8 * sum(
         status.status == "sent" for status in statuses

@@ -24,7 +24,7 @@ Run = Callable[..., Result]
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, used_home: Path) -> Run:
-    """Runs `headrace` with these arguments and variables, by default against the embedded server."""
+    """Runs `headrace` with these arguments and variables; by default against the embedded server."""
     for name in [name for name in os.environ if name.startswith(("HEADRACE_", "DAGSTER_"))]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("HEADRACE_HOME", str(used_home))

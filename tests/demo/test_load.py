@@ -1,4 +1,4 @@
-"""The example's tables and rows: counts to the row, the same every time, untidy as promised."""
+"""The example's tables and rows: exact counts, the same every time, and untidy as promised."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def number(url: str, statement: str) -> int:
 
 
 def contents(url: str) -> dict[str, str]:
-    """A hash over every row of every table, generated ids among them."""
+    """A hash over every row of every table, including generated ids."""
     with psycopg.connect(url) as connection:
         return {
             table: connection.execute(
@@ -44,7 +44,7 @@ def contents(url: str) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def loaded(server_url: str) -> Iterator[str]:
-    """URL of a database with three small campaigns, for looking only."""
+    """URL of a database with three small campaigns; only for reading."""
     name = f"demo_{uuid.uuid4().hex[:12]}"
     with psycopg.connect(server_url, autocommit=True) as admin:
         admin.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(sql.Identifier(name)))

@@ -83,7 +83,7 @@ def test_after_traffic_at_a_high_rate_every_number_is_right_and_its_report_is_tr
         invented = tally.statuses["deleted"] + tally.statuses["warning"]
         logged = one(connection, "SELECT count(*) FROM message_status_logs")
         not_stored = tally.repeated + tally.rejected + tally.events["logged status deleted"]
-        # A raw message may have been known too, and a status that is to be deleted not there yet.
+        # A raw message may have been known already, and a status to be deleted may not have arrived yet.
         assert statuses + invented - not_stored <= logged <= statuses + invented
     assert sum(total for total, *_ in stats.values()) > 100
     assert tally.events["webhook"] > 100
@@ -151,7 +151,7 @@ def test_two_at_once_with_the_same_seed_do_not_meet(database: str) -> None:
 
 
 class RunningSimulator:
-    """The command in a process of its own."""
+    """The command in a separate process."""
 
     def __init__(self, url: str, env: dict[str, str], log: Path, *arguments: str) -> None:
         self.log = log
@@ -165,7 +165,7 @@ class RunningSimulator:
             )
 
     def end(self, number: int) -> str:
-        """Sends the signal; what it said in all."""
+        """Sends the signal; returns everything the command printed."""
         self.process.send_signal(number)
         assert self.process.wait(30) == 0, self.log.read_text()
         return self.log.read_text()
@@ -211,7 +211,7 @@ def test_a_signal_ends_it_in_order_and_it_says_what_it_did(
         )
         until("its connections are closed", lambda: one(connection, sessions) == 0)
         assert one(connection, "SELECT count(*) FROM campaigns WHERE status <> 'completed'") == 0
-        # Whole transactions only: a campaign comes with its contacts.
+        # Only whole transactions: a campaign comes with its contacts.
         assert (
             one(
                 connection,
@@ -343,7 +343,7 @@ def test_without_a_server_it_tries_again_with_growing_pauses_and_ends_in_time() 
     tally, said = asyncio.run(run())
 
     assert tally.events.total() == 0
-    # Five actors; after some quick tries, one in two and a half seconds each.
+    # Five actors: after some quick attempts, each tries once in two and a half seconds.
     assert 5 * 5 < tally.outages < 5 * 60
     assert [line for line in said if "trying again" in line] == [
         "No connection (nobody is there); trying again."

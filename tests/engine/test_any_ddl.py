@@ -1,7 +1,7 @@
-"""The guest rule for tables: whatever an application does to a table or column of its own works as it does without Headrace.
+"""The guest rule for tables: whatever an application does to its tables and columns works as it would without Headrace.
 
-Each statement is run on two databases with the same rows, one of which has Headrace: it has to end in the same way on both.
-Afterwards the statistics are right, or said to be paused by the name of the column, and right again once it is undone.
+Each statement runs on two databases with the same rows, only one of which has Headrace: it must end the same way on both.
+Afterwards the statistics are right, or reported as paused with the name of the column, and right again once it is undone.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from tests.databases import create_clone, create_database, drop_database, with_d
 from tests.rows import a_history, insert
 
 TABLES = ("campaigns", "send_queue", "message_status_logs", "messages", "campaign_contacts")
-# Type by type: another type, the way back, and other values of the same type.
+# For each type: another type, the way back, and the same type with other values.
 OTHER_TYPES = {
     "uuid": ("text", "uuid USING {}::uuid", "uuid USING md5({}::text)::uuid"),
     "text": ("varchar(300)", "text", "text USING reverse({})"),
@@ -107,7 +107,7 @@ KINDS = {
         lambda c: f"ALTER TABLE {c.table} ALTER {c.name} DROP DEFAULT{_default(c)}",
     ),
 }
-# What is done to a table as a whole, and what undoes it.
+# Changes to a whole table, and what undoes them.
 OF_TABLES = {
     "another column": ("ALTER TABLE {} ADD archived boolean DEFAULT false", "ALTER TABLE {} DROP archived"),
     "another name": ("ALTER TABLE {} RENAME TO other_name", "ALTER TABLE other_name RENAME TO {}"),
@@ -124,14 +124,14 @@ OF_TABLES = {
 
 
 class Twins:
-    """Two databases with the same rows, the second one with Headrace; each with a session from before, and new ones."""
+    """Two databases with the same rows, the second with Headrace; each with an old session and with new ones."""
 
     def __init__(self, without: str, with_headrace: str, stack: ExitStack) -> None:
         self.urls = (without, with_headrace)
         self.old = [stack.enter_context(psycopg.connect(url, autocommit=True)) for url in self.urls]
 
     def run(self, statements: str, *, new: bool = False) -> str | None:
-        """Runs a script on both; the SQLSTATE with which it failed on both."""
+        """Runs a script on both; returns the SQLSTATE with which it failed on both."""
         ends = []
         for url, old in zip(self.urls, self.old, strict=True):
             with ExitStack() as stack:
@@ -146,7 +146,7 @@ class Twins:
         return ends[0]
 
     def write(self, table: str) -> None:
-        """Every column is written, in rows that are there and new ones, by an old session and a new one."""
+        """Writes every column, in existing rows and in new ones, through an old session and a new one."""
         columns = self.columns(table)
         for new in (False, True):
             self.run(f"INSERT INTO {table} DEFAULT VALUES", new=new)
@@ -179,7 +179,7 @@ def _other_value(column: Column) -> str:
 
 @pytest.fixture(scope="module")
 def of_twins(server_url: str, templates: dict[str, str], settings: Settings) -> Iterator[tuple[str, str]]:
-    """Templates of the two."""
+    """Templates for the two databases."""
     names = create_database(server_url, templates["app"]), create_database(server_url, templates["app"])
     without, with_headrace = (with_database(server_url, name) for name in names)
     for url in (without, with_headrace):
@@ -191,7 +191,7 @@ def of_twins(server_url: str, templates: dict[str, str], settings: Settings) -> 
                     f"ALTER TABLE {table} ADD row_no integer GENERATED ALWAYS AS IDENTITY".encode()
                 )
                 session.execute(f"CREATE TABLE kept_{table} AS SELECT * FROM {table}".encode())
-    # The same ids on both: what is compared is how statements end.
+    # The same ids on both, because the results of statements are compared.
     migrate(with_headrace, settings)
     asyncio.run(drain(with_headrace))
     yield names
@@ -212,7 +212,7 @@ def twins(server_url: str, of_twins: tuple[str, str]) -> Iterator[Twins]:
 
 
 def settle(twins: Twins, column: str | None) -> str | None:
-    """Brings the statistics up to date: they are right afterwards; or why they are paused."""
+    """Brings the statistics up to date; checks that they are right, or returns why they are paused."""
     why = None
     try:
         asyncio.run(drain(twins.urls[1]))
@@ -234,7 +234,7 @@ def test_any_ddl_on_any_column_and_every_write_after_it_end_as_they_do_without_h
     paused = []
     for column in twins.columns(table):
         if twins.run(KINDS[kind].do(column)) is not None:
-            continue  # it is refused with and without us
+            continue  # refused with and without us
         twins.write(table)
         why = settle(twins, column.name)
         if why is not None:

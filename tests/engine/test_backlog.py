@@ -1,4 +1,4 @@
-"""What waits in streams, read from a real database; what of it is too much is judged in tests/dagster_kit."""
+"""What waits in streams, read from a real database; tests/dagster_kit tests how much of it is too much."""
 
 from __future__ import annotations
 

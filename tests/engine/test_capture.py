@@ -1,4 +1,4 @@
-"""What the triggers write into the change log: everything watched, once, in order, whoever writes and however."""
+"""What the triggers write to the change log: everything watched, once, in order, whoever writes and however."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.sessions import as_role
 
 Change = dict[str, Any]
 
-# Every watched column with another value for it, and some that nobody watches.
+# Every watched column with a new value, and some columns that nobody watches.
 WATCHED: dict[str, dict[str, str]] = {
     "campaigns": {
         "id": "'00000000-0000-4000-8000-00000000000c'",
@@ -55,7 +55,7 @@ UNWATCHED = {
     "messages": "whatsapp_message_id = 'other'",
     "campaign_contacts": "template_name = 'other'",
 }
-# Logged with every change, old and new; of the queue only the campaign and the place in the conversation that a row leaves.
+# Logged with every change, old and new. For the queue, only the campaign and the place in the conversation that a row leaves.
 KEYS: dict[str, set[str]] = {
     "message_status_logs": {"whatsapp_message_id"},
     "messages": {"user_phone", "whatsapp_number_id", "created_at", "context_message_id"},
@@ -65,7 +65,7 @@ OTHER_CAMPAIGN = "00000000-0000-4000-8000-00000000000a"
 
 
 def changes(connection: psycopg.Connection[Any]) -> list[Change]:
-    """The log since it was looked at last, in order; it is empty afterwards."""
+    """The log since the last call, in order; it is empty afterwards."""
     cursor = connection.execute(
         "SELECT source, op::text, entity_id, scope, data, cause FROM headrace.change_log ORDER BY pos"
     )
@@ -88,7 +88,7 @@ def app(database: str) -> Any:
 
 
 def one_of_each(connection: psycopg.Connection[Any]) -> dict[str, str]:
-    """One row in each table; their ids as text. The log is empty afterwards."""
+    """Inserts one row in each table; returns their ids as text. The log is empty afterwards."""
     campaign = insert(connection, "campaigns", name="c", status="running")
     insert(connection, "campaigns", id=OTHER_CAMPAIGN)
     ids = {
@@ -108,7 +108,7 @@ def one_of_each(connection: psycopg.Connection[Any]) -> dict[str, str]:
         ),
         "campaign_contacts": insert(connection, "campaign_contacts", campaign_id=campaign, user_phone="1"),
     }
-    assert [change["op"] for change in changes(connection)] == ["I"] * 5  # contacts are nobody's business
+    assert [change["op"] for change in changes(connection)] == ["I"] * 5  # contacts are not captured
     return {table: str(row_id) for table, row_id in ids.items()}
 
 
@@ -146,7 +146,7 @@ def test_each_watched_column_is_logged_once_with_old_and_new_keys(
 
 
 def same(values: dict[str, Any]) -> dict[str, str | None]:
-    """Values as text, times as one and the same writing of them."""
+    """Values as text, with times in a uniform notation."""
     written = {name: None if value is None else str(value) for name, value in values.items()}
     return {
         name: str(datetime.fromisoformat(value)) if value and name.endswith("_at") else value
@@ -332,7 +332,7 @@ def test_the_cause_of_a_transaction_is_logged_with_each_of_its_changes(app: psyc
     assert {change["cause"] for change in found} == {"archive"}
     insert(
         app, "message_status_logs", id=3
-    )  # set once in a session, the setting is '' from then on, not unknown
+    )  # once it has been set in a session, the setting is '' and not unknown
     assert [change["cause"] for change in changes(app)] == [None]
 
 
@@ -341,7 +341,7 @@ def test_the_cause_of_a_transaction_is_logged_with_each_of_its_changes(app: psyc
 
 @pytest.fixture
 def role_with_app_rights(database: str, plain_role: str) -> str:
-    """URL for a role that may do everything with the application's tables, and nothing else."""
+    """URL for a role with all rights on the application's tables, and no others."""
     with psycopg.connect(database, autocommit=True) as connection:
         connection.execute(
             sql.SQL(
@@ -495,7 +495,7 @@ def test_an_update_of_nothing_watched_is_told_by_an_old_session_too(
 def test_a_column_of_a_type_of_the_applications_own_lends_its_cast_no_rights(
     database: str, plain_role: str, app: psycopg.Connection[Any]
 ) -> None:
-    """The cast may do what the writer may do, and add to the log: no more."""
+    """The cast may do what the writer may do, and add to the log, but no more."""
     one_of_each(app)
     app.execute("CREATE TABLE loot (who text); GRANT INSERT ON loot TO PUBLIC")
     app.execute("CREATE SCHEMA o; CREATE TYPE o.evil AS ENUM ('a', 'b'); GRANT USAGE ON SCHEMA o TO PUBLIC")

@@ -1,4 +1,4 @@
-"""Faults of capture: each is named in doctor's and migrate's words before the next write, and what is printed mends it."""
+"""Capture faults: doctor and migrate name each of them before the next write, and the printed remedy fixes it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SOURCES = captured_sources(read_contract().values())
 
 @pytest.fixture
 def admin(database: str) -> Iterator[psycopg.Connection[Any]]:
-    """A session on a database with two campaigns that are counted."""
+    """A session on a database with two counted campaigns."""
     with psycopg.connect(database, autocommit=True) as connection:
         a_history(connection)
         asyncio.run(drain(database))
@@ -57,7 +57,7 @@ def test_a_fresh_installation_has_no_fault(database: str) -> None:
     assert faults(database) == []
 
 
-# What was done to capture, the sentence for it, and what mends it.
+# What was done to capture, the sentence about it, and the remedy.
 FAULTS: dict[str, tuple[str, list[str], str]] = {
     "a trigger was dropped": (
         'DROP TRIGGER "!headrace_delete" ON messages',
@@ -215,7 +215,7 @@ def test_a_fault_is_named_with_what_mends_it(
     mend(admin, database, settings, remedy)
     assert faults(database) == []
     assert diagnose(database, settings).errors == ()
-    # As good as new: what was missed is counted, and so is what comes.
+    # As good as new: missed changes are counted, and so are new ones.
     if remedy != MIGRATE:
         assert check_migration(database, settings) == []
     insert(admin, "send_queue", campaign_id=admin.execute("SELECT id FROM campaigns").fetchall()[0][0])
@@ -387,7 +387,7 @@ def test_a_table_that_replication_fills_from_now_on_needs_row_triggers(
 def test_a_restored_database_has_no_fault_once_its_streams_begin_anew_and_renames_in_it_are_known(
     app_database: str, new_database: Callable[[str | None], str], settings: Settings
 ) -> None:
-    """A restore numbers tables, types and columns anew; attributes that were dropped leave no gap."""
+    """A restore renumbers tables, types and columns; dropped attributes leave no gap."""
     with psycopg.connect(app_database, autocommit=True) as connection:
         connection.execute("ALTER TABLE send_queue ADD gap text, DROP sent_at CASCADE")
         connection.execute("ALTER TABLE send_queue DROP gap, ADD sent_at timestamptz")

@@ -1,4 +1,4 @@
-"""A catch-up that has a time ends with it, and says what was in the way; a worker's heartbeat waits for nobody; lag is bounded."""
+"""A catch-up with a time limit ends in time and says what was in the way. A heartbeat waits for nobody. Counting of lag is bounded."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def admin(database: str) -> Iterator[psycopg.Connection[Any]]:
 
 
 def cut_off(url: str, seconds: float = 1.0, streams: list[str] | None = None) -> str:
-    """What a catch-up says when its time is over."""
+    """What a catch-up says when its time is up."""
     with pytest.raises(HeadraceError) as raised:
         asyncio.run(asyncio.wait_for(drain(url, streams, timeout_seconds=seconds), 20))
     assert raised.value.exit_code == 3
@@ -107,7 +107,7 @@ def test_whoever_has_no_time_left_is_told_whether_there_is_anything_to_do(databa
 
 @pytest.fixture
 def preparing(server_url: str, settings: Settings) -> Iterator[str]:
-    """A database with Headrace on a server that takes prepared transactions: the one under test, or one of its own."""
+    """A database with Headrace on a server that allows prepared transactions: the one under test, or a separate one."""
     with psycopg.connect(server_url, autocommit=True) as admin:
         if admin.execute("SHOW max_prepared_transactions").fetchone() != ("0",):
             admin.execute("CREATE DATABASE preparing")
@@ -229,7 +229,7 @@ def test_changes_behind_are_counted_up_to_a_limit_with_the_age_of_the_oldest(
     assert admin.execute(behind, [10]).fetchone() == (10, True, hour_ago)
     assert admin.execute(behind, [25]).fetchone() == (25, True, hour_ago)
     assert admin.execute(behind, [26]).fetchone() == (26, False, hour_ago)
-    # Of an open window every change is known, however many; behind it, the limit holds again.
+    # In an open window all changes are known, however many there are; beyond it the limit applies again.
     admin.execute("SELECT headrace.stream_step('items', 0, 6)")
     admin.execute("UPDATE items SET n = n + 1")
     (rows, more, oldest) = admin.execute(behind, [10]).fetchall()[0]

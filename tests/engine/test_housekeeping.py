@@ -1,4 +1,4 @@
-"""Partitions of the change log come in time and go when nobody needs them, and no writer waits for either."""
+"""Partitions of the change log are created in time and dropped when no longer needed, and no writer waits for either."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def keep_house(database: str) -> Housekeeping:
 
 
 def days(admin: psycopg.Connection[Any]) -> list[date]:
-    """The days that have a partition, oldest first; every one of them attached with its bounds."""
+    """The days that have a partition, oldest first; checks that each is attached with its bounds."""
     rows = admin.execute("""
         SELECT to_date(right(c.relname, 8), 'YYYYMMDD'), pg_get_expr(c.relpartbound, c.oid)
         FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
@@ -50,7 +50,7 @@ def days(admin: psycopg.Connection[Any]) -> list[date]:
 
 
 def old_change(admin: psycopg.Connection[Any], age_days: int, source: str = "campaigns") -> date:
-    """A change of so many days ago in a partition of its own, committed now: no stream has seen it."""
+    """A change that is `age_days` old, in its own partition, committed now: no stream has seen it."""
     day = TODAY - timedelta(days=age_days)
     admin.execute("SELECT headrace.add_change_log_partition(%s)", [day])
     admin.execute(
@@ -139,7 +139,7 @@ def test_migrate_leaves_what_default_holds_and_makes_the_days_to_come(
 
 
 def fill_default(admin: psycopg.Connection[Any], rows: int = 15_000) -> None:
-    """As after more than 14 days without a worker: no partition of today or later, and DEFAULT more than a megabyte."""
+    """The state after more than 14 days without a worker: no partition for today or later, and more than a megabyte in DEFAULT."""
     for day in days(admin):
         admin.execute(f"DROP TABLE headrace.change_log_{day:%Y%m%d}")
     admin.execute(
@@ -216,7 +216,7 @@ def test_a_fence_that_was_left_refuses_nobody_and_is_taken_away(
     first, last = TODAY + timedelta(days=1), TODAY + timedelta(days=3)
     admin.execute("SELECT headrace.fence_change_log_default(%s, %s)", [first, last])
     admin.execute("SELECT headrace.validate_default_fence()")
-    # Whoever put it up died, and its days begin; a writer's session shows times in its own way.
+    # The worker that put it up has died, and its days begin; the writer's session shows times in its own format.
     admin.execute(
         "SET datestyle = 'SQL, DMY'; SET timezone = 'Asia/Kolkata'; SET session_replication_role = replica"
     )
@@ -331,7 +331,7 @@ def test_an_expired_partition_goes_once_every_stream_has_read_it(
     needed_by_one, needed_by_other = old_change(admin, 10), old_change(admin, 9, "items")
     assert keep_house(database).dropped == 0
     asyncio.run(drain(database, ["campaign_stats"]))
-    assert keep_house(database).dropped == 0  # a stream needs what it has not read over, of whatever source
+    assert keep_house(database).dropped == 0  # a stream needs everything it has not read past, of any source
     asyncio.run(drain(database))
     assert keep_house(database).dropped == 2
     assert {needed_by_one, needed_by_other}.isdisjoint(days(admin))
@@ -428,7 +428,7 @@ def test_what_a_transaction_of_long_ago_commits_late_is_not_dropped_unread(
     )
     with open_transaction(database, late) as writer:
         admin.execute("INSERT INTO items VALUES (1, 1)")
-        asyncio.run(drain(database))  # the cursor's snapshot is now beyond the late transaction
+        asyncio.run(drain(database))  # now the cursor's snapshot is past the late transaction
         assert keep_house(database).postponed == 1
         writer.commit()
     assert keep_house(database).dropped == 0
@@ -438,7 +438,7 @@ def test_what_a_transaction_of_long_ago_commits_late_is_not_dropped_unread(
 
 
 def old_stray(admin: psycopg.Connection[Any], age_days: int, source: str = "campaigns") -> None:
-    """A change of so many days ago in DEFAULT, committed now: no stream has seen it."""
+    """A change that is `age_days` old, in DEFAULT, committed now: no stream has seen it."""
     admin.execute(
         "INSERT INTO headrace.change_log (source, op, entity_id, changed_at)"
         " VALUES (%s, 'D', gen_random_uuid(), %s::date + interval '12 hours')",

@@ -1,4 +1,4 @@
-"""Rows that come and go with a partition fire no trigger: the stream sees that the set of partitions is another one."""
+"""Rows that come and go with a partition fire no trigger: the stream notices that the set of partitions has changed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MARCH = "send_queue ATTACH PARTITION send_queue_2026_03 FOR VALUES FROM ('2026-0
 
 @pytest.fixture
 def app(app_database: str, settings: Settings) -> Iterator[psycopg.Connection[Any]]:
-    """A session on a database whose queue is partitioned by month; all of its messages are of March, and counted."""
+    """A session on a database whose queue is partitioned by month; all its messages are from March, and counted."""
     with psycopg.connect(app_database, autocommit=True) as connection:
         connection.execute(PARTITIONED_QUEUE.encode())
         a_history(connection)
@@ -33,7 +33,7 @@ def app(app_database: str, settings: Settings) -> Iterator[psycopg.Connection[An
 
 
 def counted(url: str) -> int:
-    """How many campaigns were counted anew by bringing everything up to date."""
+    """Brings everything up to date; returns how many campaigns that recounted."""
     return asyncio.run(drain(url)).rebuilt
 
 
@@ -55,7 +55,7 @@ def test_rows_that_left_with_their_partition_leave_the_counters(
     how: str, app: psycopg.Connection[Any], app_database: str
 ) -> None:
     if "CONCURRENTLY" in how:
-        app.execute("DROP TABLE send_queue_rest")  # refused beside a DEFAULT partition
+        app.execute("DROP TABLE send_queue_rest")  # refused while there is a DEFAULT partition
     app.execute(how.encode())
     assert counted(app_database) == 2
     assert assert_all_agree(app) == {}

@@ -1,4 +1,4 @@
-"""Which error of a rebuild ends everything, which makes it try each alone, and which is one item's own; without a database."""
+"""Which rebuild errors end everything, which make it try each item alone, and which are one item's fault; without a database."""
 
 from __future__ import annotations
 

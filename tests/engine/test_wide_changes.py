@@ -1,4 +1,4 @@
-"""Changes with very long keys, causes or values, and a server out of memory: batches stay small, one change ends alone."""
+"""Changes with very long keys, causes or values, and a server out of memory: batches shrink until one change fails alone."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def admin(database: str) -> Iterator[psycopg.Connection[Any]]:
 
 
 def log(admin: psycopg.Connection[Any], entities: str, cause: str = "NULL") -> None:
-    """Changes as an older version's capture took them; entities: a query of their keys."""
+    """Changes as an older version's capture logged them; entities: a query for their keys."""
     admin.execute(
         "INSERT INTO headrace.change_log (source, op, entity_id, cause)"
         f" SELECT 'items', 'D', e.entity, {cause} FROM ({entities}) e (entity)"
@@ -91,7 +91,7 @@ def test_a_change_that_is_too_wide_for_anybody_is_put_aside_cut(
     ).fetchall()
     assert (code, entity, change, attempts) == ("P0H01", "k" * 200, "k" * 200, 1)
     assert error.startswith("the change takes 140000100 bytes, more than can be handed on")
-    # What was cut cannot be applied, whoever asks for it.
+    # A change that was cut cannot be applied, whoever tries.
     assert admin.execute("SELECT applied, failed FROM headrace.dead_letter_retry()").fetchone() == (0, 1)
     assert applied(admin) == ["before", "after"]
 

@@ -1,6 +1,6 @@
-"""One Dagster for fault tests: ticks of sensors by the daemon's own code, against a real instance, runs in the same process.
+"""One Dagster for fault tests: the daemon's own code ticks sensors on a real instance, and runs execute in the same process.
 
-As a program it ends itself with SIGKILL at a point that the daemon's code marks, or is killed by the test.
+As a program, it kills itself with SIGKILL at a point that the daemon's code marks, or is killed by the test.
 """
 
 from __future__ import annotations
@@ -40,14 +40,14 @@ telemetry:
 
 
 def make_home(folder: Path) -> Path:
-    """A DAGSTER_HOME whose runs are executed by the process that requests them."""
+    """A DAGSTER_HOME whose runs execute in the process that requests them."""
     (folder / "dagster.yaml").write_text(HOME)
     return folder
 
 
 @contextmanager
 def opened(home: Path) -> Iterator[WorkspaceProcessContext]:
-    """The instance of that home, with this repository's definitions loaded into the process."""
+    """The instance of this home, with this repository's definitions loaded into the process."""
     target = InProcessTestWorkspaceLoadTarget(
         InProcessCodeLocationOrigin(
             LoadableTargetOrigin(executable_path=sys.executable, module_name="orchestration.definitions"),
@@ -67,11 +67,11 @@ def sensors(context: WorkspaceProcessContext) -> dict[str, RemoteSensor]:
 
 
 def tick(home: Path, later: timedelta, mark: str | None = None) -> None:
-    """One tick of the sensor completed_campaigns, and the run it requests.
+    """One tick of the sensor completed_campaigns, and the run that it requests.
 
     Args:
-        later: how much later than now it is for Dagster: ticks have to be some seconds apart.
-        mark: the process kills itself there.
+        later: how far Dagster's clock is ahead: ticks must be some seconds apart.
+        mark: the point at which the process kills itself.
     """
     crash = {SENSOR: {mark: signal.SIGKILL}} if mark else None
     with opened(home) as context, freeze_time(datetime.now(UTC) + later):
@@ -84,7 +84,7 @@ def tick(home: Path, later: timedelta, mark: str | None = None) -> None:
 
 
 def stored_cursor(home: Path) -> str | None:
-    """The sensor's cursor as Dagster keeps it."""
+    """The sensor's cursor as Dagster stores it."""
     with opened(home) as context:
         sensor = sensors(context)[SENSOR]
         state = context.instance.get_instigator_state(sensor.get_remote_origin_id(), sensor.selector_id)

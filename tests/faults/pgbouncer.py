@@ -1,4 +1,4 @@
-"""PgBouncer in front of the server under test, for the length of a block."""
+"""PgBouncer in front of the server under test, for the duration of a block."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PROGRAM = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbi
 
 
 def require() -> None:
-    """Skips where there is no PgBouncer; in CI, which installs it, that is a failure."""
+    """Skips the test if there is no PgBouncer; in CI, which installs it, that is a failure."""
     if PROGRAM is None:
         if os.environ.get("CI"):
             pytest.fail("pgbouncer is not installed; .ci/run installs it")
@@ -37,10 +37,10 @@ def free_port() -> int:
 
 @contextmanager
 def pgbouncer(server_url: str, mode: str, size: int) -> Iterator[Callable[[str], str]]:
-    """Runs it with this pool mode and so many server connections a database and user.
+    """Runs it in this pool mode, with `size` server connections for each database and user.
 
     Yields:
-        what makes of a database's URL on that server the URL through the pooler.
+        a function from a database's URL on the server to its URL through the pooler.
     """
     require()
     assert PROGRAM is not None
@@ -56,7 +56,7 @@ def pgbouncer(server_url: str, mode: str, size: int) -> Iterator[Callable[[str],
         f"[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\n"
         f"auth_type = trust\nauth_file = {users}\npool_mode = {mode}\ndefault_pool_size = {size}\n"
     )
-    # It refuses to run as root; a socket that is its server's alone it reaches as the server's user.
+    # PgBouncer refuses to run as root. It can reach a socket that is private to its server if it runs as the server's user.
     account = None
     if os.geteuid() == 0:
         name = Path(host, f".s.PGSQL.{server_port}").owner() if host.startswith("/") else "nobody"

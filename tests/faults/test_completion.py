@@ -1,4 +1,4 @@
-"""Dagster and workers under kill -9 around a campaign's completion and its freezing: one final version, however many runs."""
+"""Dagster and workers under kill -9 while a campaign is completed and frozen: one final version, however many runs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.rows import a_history
 
 REPOSITORY = Path(__file__).parents[2]
 MINUTE = timedelta(minutes=1)
-# Longer than Dagster resumes a tick that was interrupted.
+# Longer than Dagster goes on resuming an interrupted tick.
 THREE_DAYS = timedelta(days=3)
 KILLED = -9
 COMPLETE = (
@@ -44,7 +44,7 @@ BLOCKED = (
 
 
 class Application:
-    """Two campaigns that are counted, an autocommit connection, and a DAGSTER_HOME that has ticked once."""
+    """Two counted campaigns, an autocommit connection, and a DAGSTER_HOME that has ticked once."""
 
     def __init__(self, url: str, home: Path, connection: psycopg.Connection[Any]) -> None:
         self.url, self.home, self.connection = url, home, connection
@@ -52,7 +52,7 @@ class Application:
         drain(connection)
 
     def complete(self, *campaigns: UUID) -> None:
-        """Completed long enough ago to be frozen; noticed by the stream, and not yet frozen."""
+        """Completes them long enough ago to be frozen; the stream has noticed, but has not frozen them."""
         self.connection.execute(COMPLETE, [list(campaigns)])
         self.connection.execute("SELECT headrace.stream_step('campaign_stats', 0, 5000)")
 
@@ -62,7 +62,7 @@ class Application:
         return row
 
     def assert_final(self, *campaigns: UUID, version: int) -> None:
-        """Frozen whole, once, with what the rows say."""
+        """Checks that they are frozen completely, once, with what the rows say."""
         for campaign in campaigns:
             assert self.state(campaign) == ("frozen", version, True, "frozen", True, 0, 0, 0)
         expected = recompute(self.connection)
@@ -91,7 +91,7 @@ class Application:
         return self.start("-m", "orchestration.cli", "worker", "--until-idle", "--timeout", "60")
 
     def runs(self) -> list[tuple[str, list[str]]]:
-        """Status of each run for completed campaigns and the campaigns it names, the oldest first."""
+        """Each run for completed campaigns, oldest first: its status and the campaigns it names."""
         with opened(self.home) as context:
             runs = context.instance.get_runs(dg.RunsFilter(tags={"headrace/completed": "campaign_stats"}))
         return [
@@ -106,9 +106,9 @@ class Application:
             time.sleep(0.02)
 
     def kill_when_freezing(self, process: subprocess.Popen[bytes], campaign: UUID) -> None:
-        """Kills the process while its transaction has frozen the campaign but for its outcomes, and holds it open."""
+        """Kills the process in its open transaction, when everything of the campaign but its outcomes is frozen."""
         with psycopg.connect(self.url) as other:
-            # Deletes wait for it, reads and counts do not.
+            # Deletes wait for this lock, reads and counts do not.
             other.execute(
                 "SELECT FROM headrace.message_outcome WHERE campaign_id = %s ORDER BY message_id DESC LIMIT 1 FOR KEY SHARE",
                 [campaign],
@@ -119,7 +119,7 @@ class Application:
             finally:
                 process.kill()
             assert process.wait(20) == KILLED
-        # The server notices when it has something to say to the client.
+        # The server notices only when it has something to send to the client.
         self.until("its transaction is gone", lambda: self.others() == 0)
 
     def others(self) -> int:
@@ -175,7 +175,7 @@ def test_dagster_killed_between_tick_and_run_leaves_no_campaign_out_and_runs_non
     killed = application.dagster(MINUTE, mark)
     assert killed.wait(90) == KILLED
     assert stored_cursor(application.home) == began
-    # Meanwhile another one: the tick that is done again must neither leave it out nor run the first one twice.
+    # Meanwhile another one completes: the repeated tick must neither leave it out nor run the first one twice.
     application.complete(application.second)
     tick(application.home, 2 * MINUTE + later)
     tick(application.home, 3 * MINUTE + later)
@@ -202,7 +202,7 @@ def test_dagster_killed_in_mid_run_freezes_nothing_by_half_and_others_finish(
 
     tick(application.home, 2 * MINUTE)
     assert len(application.runs()) == 1
-    # Whoever comes: workers at once, and the run once more.
+    # Now everybody tries: workers at the same time, and the run once more.
     workers = [application.worker() for _ in range(2)]
     assert [worker.wait(90) for worker in workers] == [0, 0]
     application.assert_final(application.first, version=before)

@@ -1,4 +1,4 @@
-"""A change that cannot be applied is put aside with its error; everything else goes on."""
+"""A change that cannot be applied is set aside with its error; everything else goes on."""
 
 from __future__ import annotations
 

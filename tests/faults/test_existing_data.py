@@ -1,4 +1,4 @@
-"""Headrace comes to a database that is full and busy, small: what benchmarks/existing_data.py measures at full size."""
+"""Headrace is installed in a full and busy database: the small version of what benchmarks/existing_data.py measures."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ from datetime import UTC, datetime
 from benchmarks.existing_data import take_over
 from orchestration.demo.campaign_stats.load import load
 
-LONGEST_WAIT_SECONDS = (
-    5.0  # of a statement for a lock; loose, for a busy machine. A lock held to the end is minutes
-)
+# The longest that a statement may wait for a lock; generous, for a busy machine. A lock held to the end would take minutes.
+LONGEST_WAIT_SECONDS = 5.0
 
 
 def test_existing_campaigns_are_rebuilt_under_traffic_and_a_killed_worker_is_resumed(
@@ -19,13 +18,13 @@ def test_existing_campaigns_are_rebuilt_under_traffic_and_a_killed_worker_is_res
     said: list[str] = []
     seen = take_over(app_database, rate=50, quiet_seconds=0.5, say=said.append)
     assert seen.differences == 0
-    # The kill came amid the rebuilds, and none of those before it was done again.
+    # The kill came during the rebuilds, and those done before it were not repeated.
     assert 0 < seen.rebuilt_before_kill < seen.campaigns
     assert seen.kept == seen.rebuilt_before_kill
     assert [phase.name for phase in seen.phases] == ["before", "migrate", "rebuild", "after"]
     assert all(phase.statements for phase in seen.phases)
     assert max((wait.seconds for wait in seen.waits), default=0.0) < LONGEST_WAIT_SECONDS
-    # Until its turn a campaign is served live, and what is left can be seen.
+    # A campaign that waits for its rebuild is served live, and what is left is visible.
     assert "live" in seen.sources
     assert "to rebuild; until its turn" in seen.doctor
     assert "to_rebuild" in seen.streams

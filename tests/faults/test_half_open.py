@@ -1,6 +1,6 @@
-"""A line that swallows what is sent and stays open: the cursor and the campaigns it holds are free again within seconds.
+"""A line that swallows what is sent but stays open: the cursor and the campaigns it holds are free again within seconds.
 
-How long it takes is in docs/operations.md. The tests wait for it, and give up much later than it should take.
+docs/operations.md says how long that takes. The tests wait for it, and give up only much later.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from tests.sessions import open_transaction, wait_until
 
 
 class Line:
-    """A proxy on loopback. `swallow`: from the next COMMIT on, the connection that sends it forwards nothing, either way."""
+    """A proxy on loopback. `swallow`: the connection that sends the next COMMIT forwards nothing from then on, either way."""
 
     def __init__(self, database: str) -> None:
         self._server = conninfo_to_dict(database)
@@ -69,7 +69,7 @@ class Line:
     def _pass_on(
         self, source: socket.socket, target: socket.socket, sends: bool, dead: threading.Event
     ) -> None:
-        with contextlib.suppress(OSError):  # one of the two was closed meanwhile
+        with contextlib.suppress(OSError):  # one of the two has been closed
             while data := source.recv(65536):
                 if sends and self._armed.is_set() and b"COMMIT" in data:
                     self._armed.clear()
@@ -125,7 +125,7 @@ def test_a_worker_whose_commit_is_swallowed_holds_up_the_next_one_for_seconds_an
         insert(application, "send_queue", campaign_id=campaigns[0], status="sent", template_name="meanwhile")
         asyncio.run(drain(database, timeout_seconds=60))
         assert_all_agree(application)
-        # The first one learns that no answer will come, and is there again.
+        # The first worker learns that no answer will come, and returns to work.
         wait_until(lambda: "the line was cut" in (tmp_path / "log").read_text(), 60)
         insert(application, "send_queue", campaign_id=campaigns[1], status="sent", template_name="afterwards")
         wait_until(counted, 30)

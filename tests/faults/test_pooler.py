@@ -1,4 +1,4 @@
-"""Behind a connection pooler: everything works, nothing stays in the sessions that others get, and its mode is told."""
+"""Behind a connection pooler: everything works, nothing is left in sessions that others get, and its mode is reported."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def test_worker_commands_and_dagster_work_through_a_transaction_pooler_under_tra
             )
             assert (
                 not defs.resolve_sensor_def("stream_backlog").evaluate_tick(context).run_requests
-            )  # a worker lives
+            )  # a worker is alive
         drained = headrace(url, "worker", "--until-idle", "--timeout", "60")
         assert drained.exit_code == 0, drained.output
         assert_all_agree(direct)
@@ -140,7 +140,7 @@ def test_nothing_stays_in_a_session_that_the_next_client_gets(
 
 
 def session_of(client: psycopg.Connection[Any]) -> dict[str, list[tuple[Any, ...]]]:
-    """What a session keeps beyond a transaction, its process id included."""
+    """What a session keeps after a transaction, including its process id."""
     return {
         what: client.execute(statement.encode()).fetchall()
         for what, statement in {
@@ -238,7 +238,7 @@ def test_neither_a_socket_nor_a_proxy_is_taken_for_a_pooler(database: str) -> No
 
 @contextmanager
 def a_proxy(database: str) -> Iterator[str]:
-    """Plain TCP, passed on byte by byte."""
+    """A plain TCP proxy that passes on every byte."""
     server = conninfo_to_dict(database)
     host, port = str(server["host"]), int(server.get("port") or 5432)
     listening = socket.create_server(("127.0.0.1", free_port()))
@@ -258,7 +258,7 @@ def a_proxy(database: str) -> Iterator[str]:
                 threading.Thread(target=pass_on, args=(source, target), daemon=True).start()
 
     def pass_on(source: socket.socket, target: socket.socket) -> None:
-        with contextlib.suppress(OSError):  # one of the two was closed meanwhile
+        with contextlib.suppress(OSError):  # one of the two has been closed
             while data := source.recv(65536):
                 target.sendall(data)
             target.shutdown(socket.SHUT_WR)

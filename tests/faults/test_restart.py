@@ -1,4 +1,4 @@
-"""Workers against a server that dies, and against signals: nothing is lost, nothing is counted twice."""
+"""Workers when the server dies, and when they get signals: nothing is lost, nothing is counted twice."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_a_worker_goes_on_after_its_server_was_killed_in_mid_drain(
         load(database, "public", campaigns=2, seed=3, now=NOON, scale=0.05)
         drain(connection)
         before = _applied(database)
-        # Enough to be in the middle of when the server goes.
+        # Enough work to be in the middle of when the server goes away.
         connection.execute(
             "INSERT INTO message_status_logs (whatsapp_message_id, status)"
             " SELECT whatsapp_message_id, 'read' FROM send_queue, generate_series(1, 8)"

@@ -1,4 +1,4 @@
-"""`make soak`: what it breaks, what it calls wrong, and that it leaves nothing behind. The long run is the program itself."""
+"""`make soak`: what it breaks, what it reports as wrong, and that it leaves nothing behind. The long run is the program itself."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def test_a_database_that_is_right_passes_and_one_wrong_number_does_not(database:
 
 
 def left_over(home: str) -> list[str]:
-    """Processes of a run that are still there: its children by their mark, its server by its folder."""
+    """Processes of a run that still exist: its children, by their mark, and its server, by its folder."""
     found = []
     for process in psutil.process_iter():
         try:

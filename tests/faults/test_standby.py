@@ -1,4 +1,4 @@
-"""Servers that take no writes: doctor says so and checks what it can, other commands refuse in a sentence."""
+"""Servers that accept no writes: doctor says so and checks what it can, other commands refuse in a sentence."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.rows import a_history
 
 @pytest.fixture
 def standby(settings: Settings) -> Iterator[str]:
-    """A counted database on a server that was started as a standby of nobody."""
+    """A counted database on a server that was started as a standby without a primary."""
     home = Path(tempfile.mkdtemp(prefix="hr-", dir="/tmp"))
     home.chmod(0o755)
     try:

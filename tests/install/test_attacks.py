@@ -1,4 +1,4 @@
-"""Whoever owns a source table, or may put a trigger on one, gets nobody's rights by what Headrace runs of theirs."""
+"""Owners of a source table, or of a trigger on one, gain nobody's rights through what Headrace runs of theirs."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ READ = {
         }
     ],
 }
-# What code that was planted tries, as whom it finds itself; what it could do is noted.
+# What planted code tries as the role it runs as; it records what it could do.
 PLANTED = """
 CREATE SCHEMA w;
 GRANT USAGE ON SCHEMA w TO PUBLIC;
@@ -77,14 +77,14 @@ CREATE FUNCTION w.trigger() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM w
 
 @pytest.fixture
 def admin(database: str) -> Iterator[psycopg.Connection[Any]]:
-    """A database that a superuser migrated, with code that tries what it can."""
+    """A database migrated by a superuser, with code that tries everything it can."""
     with psycopg.connect(database, autocommit=True) as connection:
         connection.execute(PLANTED.encode())
         yield connection
 
 
 def loot(admin: psycopg.Connection[Any]) -> dict[str, set[str]]:
-    """Who ran the code, and what it could do then."""
+    """Which roles ran the code, and what it could do as each of them."""
     found: dict[str, set[str]] = {}
     for who, what in admin.execute("SELECT who, what FROM w.loot").fetchall():
         found.setdefault(who, set()).add(what)
@@ -191,7 +191,7 @@ def test_a_policy_is_never_run_by_a_count(
 def test_code_in_an_index_is_never_run_by_a_superuser(
     new_database: Callable[[str | None], str], settings: Settings
 ) -> None:
-    """The planner computes constant parts of an index's predicate as whoever reads the table."""
+    """The planner computes constant parts of an index's predicate as the role that reads the table."""
     database = new_database("app")
     with psycopg.connect(database, autocommit=True) as admin:
         admin.execute(PLANTED.encode())
@@ -203,7 +203,7 @@ def test_code_in_an_index_is_never_run_by_a_superuser(
         a_history(admin)
         for table in ("send_queue", "message_status_logs", "messages", "campaigns"):
             admin.execute(f"CREATE INDEX ON {table} (id) WHERE w.immutable(1)".encode())
-        # From here on it tells of superusers too.
+        # From here on it also records superusers.
         admin.execute("""
             CREATE OR REPLACE FUNCTION w.immutable(integer) RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS
             $$ BEGIN RETURN w.strike(); END $$
@@ -226,7 +226,7 @@ def test_code_in_an_index_is_never_run_by_a_superuser(
 
 
 def as_login(url: str, role: str) -> str:
-    """The same database, logged in as that role: its own SET ROLE is all that it has."""
+    """URL of the same database for a login as this role: there is no other role behind it to return to."""
     scheme, rest = url.split("://", 1)
     return f"{scheme}://{role}@{rest.partition('@')[2]}"
 
@@ -274,7 +274,7 @@ def test_an_installation_that_belongs_to_its_migrating_role_is_handed_over_and_n
         asyncio.run(drain(own))
         before = admin.execute(documents).fetchall()
         assert len(before) == 2
-        # As the versions before left it: all of it one role's, which needs nothing of anybody.
+        # As earlier versions left it: one role owns everything and needs nothing from anybody.
         inside = ", ".join(INTERNAL)
         admin.execute(f"REASSIGN OWNED BY {inside} TO {migrating_role}".encode())
         admin.execute(f"DROP OWNED BY {inside}".encode())

@@ -1,4 +1,4 @@
-"""The comparison of a catalog with the contract, without a database; the remedies are executed in test_remedies.py."""
+"""The comparison of a catalog with the contract, without a database; test_remedies.py executes the remedies."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ DEFAULT = 'pg_catalog."default"'
 def an_index(
     *names: str, where: str | None = None, method: str = "btree", **key: dict[str, Any]
 ) -> FoundIndex:
-    """An index on columns and expressions, of which the keys named are other than usual."""
+    """An index on columns and expressions; the named keys differ from the usual."""
     keys = [FoundKey(name if name in COLUMNS else None, name, **key.get(name, {})) for name in names]
     return FoundIndex(tuple(keys), where, method)
 
@@ -178,7 +178,7 @@ def test_a_partitioned_table_gets_its_index_by_a_statement_that_it_accepts() -> 
     assert problem.remedy == 'CREATE INDEX ON "public"."queue" (owner);'
 
 
-# Which index serves is a question to the server: test_indexes.py. Here: that every part of the answer is asked for.
+# Only the server knows which index serves (test_indexes.py). Here: that every part of the answer is considered.
 @pytest.mark.parametrize(
     "index",
     [

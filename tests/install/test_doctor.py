@@ -1,4 +1,4 @@
-"""Every finding of doctor, provoked and read; what it prints to do is tried where it is a command of ours."""
+"""Every finding of doctor, provoked and read; its advice is followed where it is one of our commands."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An index that the contract accepts is one the server uses for Headrace's own statements, and one that it refuses is none."""
+"""If the contract accepts an index, the server uses it for Headrace's own statements; if the contract refuses it, it does not."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from psycopg import sql
 from orchestration.database.connections import engine
 from orchestration.install.contract import check_contract, read_catalog, read_contract
 
-# The lookups of folds and rebuilds, as staging puts them to the source tables.
+# The lookups of folds and rebuilds, as staging passes them to the source tables.
 UUID = "00000000-0000-4000-8000-000000000000"
 LOOKUPS = {
     "campaigns.id": f"SELECT FROM campaigns c WHERE c.id = '{UUID}'",
@@ -118,7 +118,7 @@ SERVING = {
     ),
     "of contacts": ("campaign_contacts.campaign", "CREATE INDEX i ON campaign_contacts (campaign_id)"),
 }
-# Of a unique one the planner is not asked: it may be used, but says nothing of ids.
+# For a unique index the planner is not asked: it may be used, but that says nothing about ids.
 NOT_SERVING = {
     "on another column of almost the name": (
         "send_queue.campaign",
@@ -178,7 +178,7 @@ NOT_SERVING = {
         " (user_phone, whatsapp_number_id, coalesce(sent_at, created_at) NULLS FIRST, id NULLS FIRST)",
     ),
 }
-# The server may use these where it finds nothing better; it reads far more for it.
+# The server may use these if it finds nothing better, but then reads far more.
 POOR = {
     "behind another column": (
         "send_queue.message",
@@ -206,7 +206,7 @@ def app(app_database: str) -> Iterator[psycopg.Connection[Any]]:
 
 
 def alone(app: psycopg.Connection[Any], lookup: str, create: str) -> None:
-    """Makes this index, named i, the only one of its table."""
+    """Makes this index, named i, the only one on its table."""
     table = lookup.split(".")[0]
     app.execute(
         "ALTER TABLE campaign_contacts DROP CONSTRAINT IF EXISTS campaign_contacts_campaign_id_fkey;"
@@ -230,7 +230,7 @@ def alone(app: psycopg.Connection[Any], lookup: str, create: str) -> None:
 
 
 def accepted(url: str, lookup: str) -> bool:
-    """Whether the contract asks for no other index for that lookup, nor for its table's columns."""
+    """Whether the contract asks for no other index for this lookup."""
     database = engine(url)
     with database.connect() as connection:
         found = check_contract(read_contract().values(), read_catalog(connection, "public"), "public")
@@ -249,7 +249,7 @@ def accepted(url: str, lookup: str) -> bool:
 
 
 def used(app: psycopg.Connection[Any], lookup: str) -> bool:
-    """Whether the server, forbidden to read the table whole, finds the rows by all of the index's keys, in its order."""
+    """Whether the server, unable to scan the table, finds the rows by all of the index's keys, in its order."""
     with app.transaction():
         app.execute("SET LOCAL enable_seqscan = off")
         row = app.execute(f"EXPLAIN (FORMAT JSON) {LOOKUPS[lookup]}".encode()).fetchone()
@@ -305,7 +305,7 @@ def test_an_index_that_lets_ids_repeat_is_refused(
 def test_every_lookup_uses_an_index_that_the_contract_prints(
     app: psycopg.Connection[Any], app_database: str
 ) -> None:
-    """The statements that doctor prints for a database without an index, one by one."""
+    """The statements that doctor prints for a database without indexes, one by one."""
     needed = [
         (f"{table.name}.", index)
         for domain in read_contract().values()

@@ -1,4 +1,4 @@
-"""Installing and upgrading: whole or not at all, again and again, twice at once, beside a living application."""
+"""Installing and upgrading: whole or not at all, repeatedly, twice at once, beside a working application."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def is_installed(url: str) -> bool:
 
 
 def state(url: str) -> list[list[tuple[Any, ...]]]:
-    """What a migrate that changes nothing must leave as it is: rows by their version, triggers by their identity."""
+    """What a migrate that changes nothing must leave alone: rows by their version, triggers by their identity."""
     return [
         run(url, "SELECT xmin, * FROM headrace.installation ORDER BY name"),
         run(url, "SELECT xmin, * FROM headrace.stream_cursor"),
@@ -135,7 +135,7 @@ def test_an_installation_beside_open_writers_retries_and_holds_nobody_up_for_a_s
 def test_campaigns_are_queued_before_a_table_of_the_application_is_locked(
     app_database: str, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Hundreds of thousands of them take seconds, for which no writer is to wait."""
+    """Hundreds of thousands of them take seconds, during which no writer may have to wait."""
     with psycopg.connect(app_database, autocommit=True) as connection:
         campaigns = a_history(connection)
     execute = migrating.execute
@@ -194,7 +194,7 @@ BEFORE_0004 = """
 def test_a_version_that_locks_the_log_gets_through_while_everybody_writes(
     database: str, settings: Settings
 ) -> None:
-    """A writer locks its table, then the log. Whoever takes them the other way round waits for it, and it for him."""
+    """A writer locks its table, then the log. Taking them the other way round would deadlock with it."""
     run(database, BEFORE_0004)
     stopping = threading.Event()
 
@@ -369,7 +369,7 @@ def test_a_schema_headrace_of_somebody_else_is_not_touched(app_database: str, se
 
 
 def make_older(url: str) -> None:
-    """As an older version left it: a view with another column, a function with another result, one that is no more."""
+    """As an older version left it: a view with another column, a function with another result, and one that no longer exists."""
     run(url, "ALTER VIEW headrace.campaign_template_stats_live RENAME COLUMN failed_queue TO older")
     run(url, "DROP FUNCTION headrace.rebuilds_pending(boolean, bigint)")
     run(url, "CREATE FUNCTION headrace.rebuilds_pending() RETURNS integer LANGUAGE sql AS 'SELECT 0'")
@@ -483,7 +483,7 @@ def test_tables_of_a_version_that_is_not_known_here_are_left_alone(database: str
         migrate(database, settings)
 
 
-# As a version left it that had one fingerprint for the definitions of all domains.
+# From a version that had one fingerprint for the definitions of all domains.
 BEFORE_0012 = """
     ALTER TABLE headrace.stream DROP domain, DROP rebuild_new, DROP on_setting, DROP unit;
     ALTER TABLE headrace.source DROP specs;
@@ -618,7 +618,7 @@ def test_another_reply_window_counts_all_campaigns_anew(database: str, settings:
 def test_a_publication_that_covers_our_tables_stops_nothing(
     published: str, app_database: str, settings: Settings
 ) -> None:
-    """Such a publication refuses to update or delete rows of tables that have neither a key nor a replica identity."""
+    """Such a publication refuses to update or delete rows in tables without a key or a replica identity."""
     run(app_database, "CREATE SCHEMA headrace")
     run(app_database, f"CREATE PUBLICATION theirs FOR {published}")
     with psycopg.connect(app_database, autocommit=True) as connection:
@@ -698,10 +698,10 @@ def test_domains_asked_for_are_demanded_and_others_left_out(
     assert migrate(app_database, none).domains == ()
     assert diagnose(app_database, none).errors == ()
     with psycopg.connect(app_database, autocommit=True) as connection:
-        a_history(connection)  # left out, it captures nothing and stands in nobody's way
+        a_history(connection)  # deactivated, it captures nothing and is in nobody's way
         assert connection.execute("SELECT count(*) FROM headrace.change_log").fetchone() == (0,)
         asyncio.run(drain(app_database))
-        assert migrate(app_database, settings).rebuilds == 2  # back again, it has missed them
+        assert migrate(app_database, settings).rebuilds == 2  # active again, it has missed them
         asyncio.run(drain(app_database))
         assert_all_agree(connection)
 

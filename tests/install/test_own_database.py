@@ -1,4 +1,4 @@
-"""README, "Your own database", followed step by step with tables that were written from sources.yml alone."""
+"""README, "Your own database", followed step by step with tables written from sources.yml alone."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.sessions import as_role, wait_until
 from tests.source_shapes import from_the_contract
 from tests.traffic import traffic
 
-# What every application of these tests leaves to its database: keys and times of creation.
+# What every application in these tests leaves to its database: keys and creation times.
 DEFAULTS = {
     "campaigns.id": "uuid DEFAULT gen_random_uuid()",
     "created_at": "timestamptz NOT NULL DEFAULT now()",
@@ -86,7 +86,7 @@ SHAPES = {
 
 
 class Stranger:
-    """Has a database, a role that owns its tables and no other right than README asks for, and the commands."""
+    """Has a database, a role that owns its tables and has only the rights that README asks for, and the commands."""
 
     def __init__(self, admin_url: str, role: str, schema: str) -> None:
         self.admin_url = admin_url
@@ -99,7 +99,7 @@ class Stranger:
         return CliRunner(env={**others, **ours}).invoke(main, list(arguments))
 
     def done(self, *arguments: str, url: str | None = None) -> str:
-        """What a command says that succeeds."""
+        """The output of a command, which must succeed."""
         result = self.headrace(*arguments, url=url)
         assert result.exit_code == 0, result.output
         return result.stdout
@@ -109,7 +109,7 @@ class Stranger:
             connection.execute(statement.encode())
 
     def mend(self) -> None:
-        """Does what doctor prints, until it asks for migrate only."""
+        """Does what doctor prints, until only migrate is left."""
         for _ in range(5):
             lines = self.headrace("doctor").stdout.splitlines()
             remedies = [lines[n + 1].strip() for n, line in enumerate(lines) if line.startswith("wrong: ")]
@@ -131,13 +131,13 @@ def a_role(server_url: str, kind: str) -> Iterator[str]:
 
 @pytest.fixture
 def owner_role(server_url: str) -> Iterator[str]:
-    """A role that is to own the tables, and is no member of anything."""
+    """A role that will own the tables and is a member of nothing."""
     yield from a_role(server_url, "owns")
 
 
 @pytest.fixture
 def worker_role(server_url: str) -> Iterator[str]:
-    """A role with nothing but headrace_worker, once that exists."""
+    """A role with only headrace_worker, once that exists."""
     yield from a_role(server_url, "works")
 
 
@@ -164,7 +164,7 @@ def test_following_the_readme_gives_the_right_numbers(
         )
         admin.execute(sql.SQL("SET search_path = {}").format(sql.Identifier(shape.schema)))
         campaigns = a_history(admin, shape.schema)
-        # 2. what a superuser does, once; and doctor
+        # 2. what a superuser does once; and doctor
         unprepared = stranger.headrace("migrate")
         assert (unprepared.exit_code, unprepared.stdout) == (1, "")
         statement = stranger.done("migrate", "--roles")
@@ -207,13 +207,13 @@ def test_following_the_readme_gives_the_right_numbers(
             row[0] for key, row in counted.items() if key[0] == campaigns[0]
         )
         assert stranger.done("doctor").endswith("nothing is wrong\n")
-        # and away with it
+        # and uninstall
         stranger.done("uninstall", "--yes")
         assert whole_dump(admin_url) == before
 
 
 def moves(admin: psycopg.Connection[Any], campaigns: list[uuid.UUID]) -> None:
-    """Rows change their place: campaign, conversation, message id, partition; and some go."""
+    """Rows move to another campaign, conversation, message id or partition; and some are deleted."""
     for statement in (
         "UPDATE send_queue SET campaign_id = %(second)s WHERE user_phone = 'phone 3'",
         "UPDATE send_queue SET user_phone = 'phone 4' WHERE user_phone = 'phone 7'",

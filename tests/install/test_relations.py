@@ -1,4 +1,4 @@
-"""Tables and columns that are not what they seem: refused by doctor and migrate with what mends it, or counted right."""
+"""Tables and columns that are not what they seem: doctor and migrate refuse them with a remedy, or they are counted right."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def assert_counts_right(url: str, app: psycopg.Connection[Any], settings: Settin
 
 
 def mend(app: psycopg.Connection[Any], problems: Callable[[], list[Problem]]) -> list[str]:
-    """Does what is printed until nothing is; what was wrong at first."""
+    """Does what is printed until nothing more is; returns what was wrong at first."""
     first = found = problems()
     for _ in range(3):
         for problem in found:

@@ -1,4 +1,4 @@
-"""What doctor prints really mends a database, and its reading of indexes is that of the server."""
+"""What doctor prints really fixes a database, and it judges indexes as the server does."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def contract_problems(url: str) -> list[Problem]:
 
 
 def mend(url: str) -> int:
-    """Does what is printed until nothing is; how many rounds it took."""
+    """Does what is printed until nothing more is; returns the number of rounds."""
     for rounds in range(10):
         found = contract_problems(url)
         if not found:

@@ -1,4 +1,4 @@
-"""What the three roles may do works for them, and everything else is refused."""
+"""What the three roles may do works for them; everything else is refused."""
 
 from __future__ import annotations
 
@@ -170,9 +170,9 @@ def test_functions_that_act_as_their_owner_pin_their_search_path_with_pg_temp_la
         pinned = "EXISTS (SELECT FROM unnest(proconfig) c WHERE c IN ({}))".format(
             "'search_path=pg_catalog, headrace, pg_temp', 'search_path=pg_catalog, pg_temp'"
         )
-        # One runs the application's triggers, which look for their own tables; it names everything in full itself.
+        # This one runs the application's triggers, which look for their own tables; it qualifies every name itself.
         assert [name.partition("(")[0] for name in catalog(admin, f"prosecdef AND {pinned} IS NOT TRUE")] == [
             "headrace.store_webhook_items"
         ]
-        # What does not act as its owner may do without, to be inlined, if it names everything in full.
+        # Functions that do not act as their owner need no search_path if they qualify every name; then they can be inlined.
         assert catalog(admin, f"NOT prosecdef AND {pinned} IS NOT TRUE AND prolang <> 14") == []

@@ -1,4 +1,4 @@
-"""The committed dump of schema headrace is what migrations and SQL files make; every change of it shows in review."""
+"""The committed dump of schema headrace equals what migrations and SQL files make; so every change shows up in review."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Removing Headrace: the application as if it had never been there, whole or not at all, beside a living application."""
+"""Removing Headrace: as if it had never been there, whole or not at all, beside a working application."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ from tests.traffic import traffic
 
 SOURCES = ("campaigns", "send_queue", "message_status_logs", "messages", "campaign_contacts")
 
-# What may stand around the tables of an application: nothing of it is ours, and some of it sees what we do.
+# What an application may have around its tables: none of it is ours, and some of it sees what we do.
 MUCH_OF_ITS_OWN = """
 CREATE SCHEMA app_private;
 CREATE TABLE app_private.ddl (command text);
@@ -89,7 +89,7 @@ def is_installed(url: str) -> bool:
 
 
 def row_versions(url: str, schema: str = "public") -> list[list[tuple[Any, ...]]]:
-    """Every row of the source tables with where it lies and who wrote it: an untouched row, not an equal one."""
+    """Every row of the source tables with its location and its writer: a row must be untouched, not merely equal."""
     quoted = '"' + schema.replace('"', '""') + '"'
     return [run(url, f"SELECT xmin, ctid, * FROM {quoted}.{table} ORDER BY 2") for table in SOURCES]
 
@@ -318,7 +318,7 @@ def test_under_traffic_no_transaction_fails_or_waits_for_a_second_and_the_next_m
     [
         ("SELECT nextval(999999::regclass)", True),  # could not open relation with OID
         ("SELECT array_in('{1}', 999999, -1)", True),  # cache lookup failed for type
-        ("SELECT nextval('headrace.gone')", False),  # says by name what is missing
+        ("SELECT nextval('headrace.gone')", False),  # names what is missing
         (
             "DO $$ BEGIN RAISE 'out of luck' USING ERRCODE = 'XX000'; END $$",
             False,
@@ -371,7 +371,7 @@ def test_an_open_writer_is_waited_for_and_named_when_it_does_not_end(
 def test_locks_that_are_to_be_had_one_by_one_are_given_up_before_a_second_is_over(
     database: str, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each wait may be short, and all together too long for who waits for the first table."""
+    """Each wait may be short, and all of them together too long for those who wait for the first table."""
     asked: list[int] = []
     real = removing.execute
 

@@ -1,4 +1,4 @@
-"""dagster.yaml and workspace.yaml: understood by the installed Dagster, and what `up` and `env` rely on."""
+"""dagster.yaml and workspace.yaml: the installed Dagster understands them, and they say what `up` and `env` rely on."""
 
 from __future__ import annotations
 

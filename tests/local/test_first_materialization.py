@@ -1,4 +1,4 @@
-"""The first materialization, against a webserver that answers as Dagster's does."""
+"""The first materialization, against a webserver that answers like Dagster's."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ DAYS = (date(2026, 3, 5), date(2026, 3, 13))
 
 
 class Webserver:
-    """Answers the three queries, and keeps what was launched."""
+    """Answers the three queries, and records what was launched."""
 
     def __init__(self) -> None:
         self.launched: list[dict[str, Any]] = []

@@ -1,4 +1,4 @@
-"""The front door of Dagster's webserver: who passes, who is told why not. The real webserver behind it: tests/browser."""
+"""The front door of Dagster's webserver: who passes, and who is told why not. For the real webserver see tests/browser."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ HERE = {"host": "127.0.0.1:3000"}
 COOKIE = {"cookie": f"theme=dark; headrace_ui_3000={KEYS.cookie}"}
 OWN = HERE | COOKIE
 JSON = {"content-type": "application/json"}
-# What browsers send along.
+# Headers that browsers send.
 PAGE = {"accept": "text/html,*/*;q=0.8", "sec-fetch-site": "none", "sec-fetch-mode": "navigate"}
 FETCH = {"origin": "http://127.0.0.1:3000", "sec-fetch-site": "same-origin", "accept": "*/*", **JSON}
 

@@ -42,7 +42,7 @@ def processes_of(server: EmbeddedServer) -> list[psutil.Process]:
 
 
 def kill_all(server: EmbeddedServer) -> None:
-    """kill -9 of the postmaster first, then of its children, as a machine's sudden end."""
+    """kill -9 of the postmaster first, then of its children, like a sudden power cut."""
     for process in processes_of(server):
         process.kill()
     wait_until_dead(server.pid)
@@ -141,7 +141,7 @@ def test_a_backend_that_outlived_its_postmaster_does_not_stop_the_next_start(use
     server = ensure_server(used_home)
     with psycopg.connect(server.url("app")) as connection:
         backend = psutil.Process(connection.info.backend_pid)
-        backend.send_signal(signal.SIGSTOP)  # it holds the shared memory, and does not notice
+        backend.send_signal(signal.SIGSTOP)  # it holds the shared memory, and notices nothing
         psutil.Process(server.pid).kill()
         wait_until_dead(server.pid)
         assert backend.is_running()
@@ -203,7 +203,7 @@ def test_two_processes_that_start_it_at_once_get_the_same_server(
 
 @contextmanager
 def moved(home: Path, path: Path) -> Iterator[Path]:
-    """The cluster of `home` under another path, as when somebody moves the whole folder, and back."""
+    """The cluster of `home` under another path, as if somebody had moved the whole folder; moved back at the end."""
     stop_server(home)
     path.mkdir(parents=True)
     (home / "postgres").rename(path / "postgres")
@@ -288,7 +288,7 @@ def test_variables_meant_for_other_servers_do_not_reach_this_one(
 
 
 def as_nobody(code: str, home: Path, env: dict[str, str]) -> subprocess.CompletedProcess[str] | None:
-    """Runs Python code as an ordinary user; None without a Python which that user can run."""
+    """Runs Python code as an ordinary user; None if there is no Python that this user can run."""
     same_version = f"python{sys.version_info.major}.{sys.version_info.minor}"
     for python in (sys.executable, shutil.which(same_version, path="/usr/local/bin:/usr/bin:/bin")):
         if python is None:
@@ -315,7 +315,7 @@ def as_nobody(code: str, home: Path, env: dict[str, str]) -> subprocess.Complete
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can run something as another user")
 class TestUsers:
-    """As root the whole module runs the server as a system user; here an ordinary user runs it."""
+    """If the tests run as root, all others run the server as a system user; here an ordinary user runs it."""
 
     def test_an_ordinary_user_runs_the_server_as_itself(self, child_env: dict[str, str]) -> None:
         folder = Path(tempfile.mkdtemp(prefix="hr-", dir="/tmp"))

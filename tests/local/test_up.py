@@ -1,4 +1,4 @@
-"""`headrace up`, with programs lighter than Dagster: what it starts, ends, and finds left over."""
+"""`headrace up`, with programs lighter than Dagster: what it starts, what it ends, and which left-overs it finds."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from orchestration.local.server import ensure_server, running_server
 from orchestration.local.up import Programs, run_up
 from orchestration.settings import Settings, read_settings
 
-# A worker with a child of its own, which does not end when asked to; leaves a note of both in its home.
+# A worker with a child that does not end when asked to; it records both process ids in its home.
 WORKER = """
 import os, pathlib, subprocess, sys, time
 deaf = (
@@ -81,7 +81,7 @@ def lives(pid: int) -> bool:
 
 
 def workers(home: Path) -> list[list[int]]:
-    """Per start of the worker, its process id and its child's."""
+    """For each start of the worker, its process id and its child's."""
     try:
         return [[int(pid) for pid in line.split()] for line in (home / "workers").read_text().splitlines()]
     except FileNotFoundError:
@@ -89,7 +89,7 @@ def workers(home: Path) -> list[list[int]]:
 
 
 class RunningUp:
-    """`up` in a process of its own."""
+    """`up` in a separate process."""
 
     def __init__(self, home: Path, port: int, env: dict[str, str]) -> None:
         self.home, self.output = home, home / "output"

@@ -1,6 +1,6 @@
-"""A domain is added by its folders, an entry in sources.yml and a setting: to a copy of the house, and nothing else of it is touched.
+"""Adding a domain takes its folders, an entry in sources.yml and a setting; nothing else in a copy of the house is touched.
 
-The toy counts by phone: orders of its own, outgoing messages and failed queue rows. Two of its tables campaign_stats captures too.
+The toy counts by phone: its own orders, outgoing messages and failed queue rows. campaign_stats captures two of its tables too.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ print(json.dumps({
 
 @pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the two packages with the toy in it."""
+    """A copy of the two packages, with the toy in it."""
     folder = tmp_path_factory.mktemp("house")
     for package in ("orchestration", "dbt_like_sql"):
         shutil.copytree(REPOSITORY / package, folder / package, ignore=shutil.ignore_patterns("__pycache__"))
@@ -84,7 +84,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def headrace(house: Path, database: str, tmp_path: Path) -> Headrace:
-    """The command `headrace` of that house; what it printed."""
+    """Runs that house's command `headrace`; returns its output."""
 
     def run(*arguments: str, fails: int = 0, **settings: str) -> str:
         variables = {f"HEADRACE_{name.upper()}": value for name, value in settings.items()}
@@ -132,7 +132,7 @@ def tally(connection: Connection) -> dict[str, tuple[int, ...]]:
 
 
 def counted(connection: Connection, hours: float = 24) -> dict[str, tuple[int, ...]]:
-    """The toy's numbers, counted here."""
+    """The toy's numbers, counted by the test."""
     found: dict[str, list[int]] = {}
     for phone, took in rows(
         connection, "SELECT phone, extract(epoch FROM delivered_at - placed_at) FROM orders"
@@ -146,7 +146,7 @@ def counted(connection: Connection, hours: float = 24) -> dict[str, tuple[int, .
 
 
 def write_at_random(connection: Connection, seed: int, writes: int = 120) -> None:
-    """Rows of the three tables come, change and go, as either domain is interested in; none that the frozen campaign is counted from."""
+    """Inserts, changes and deletes rows of the three tables that either domain cares about, but none that the frozen campaign counts."""
     chance = random.Random(seed)
     live = rows(connection, "SELECT id FROM campaigns WHERE status = 'running'")[0][0]
     values: dict[str, dict[str, Callable[[], Any]]] = {

@@ -1,1 +1,1 @@
-"""The example application's campaigns: rows, traffic, those who write it."""
+"""The example application's campaigns: rows, traffic, and the actors that write it."""

@@ -1,7 +1,7 @@
-"""What can happen in the example application: one class for each kind of write, with all that it needs.
+"""What can happen in the example application: one class for each kind of write, with everything it needs.
 
-Here: what is written, as values; and a provider's raw webhook body. Not here: who decides on it
-(`actors.py`), the SQL (`writes.py`). Times are seconds since 1970, UTC.
+Here: what is written, as values; and a provider's raw webhook body. Not here: the decisions (`actors.py`), the SQL
+(`writes.py`). Times are seconds since 1970, UTC.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from uuid import UUID
 
 @dataclass
 class Campaign:
-    """A campaign of the simulator's own.
+    """A campaign of the simulator.
 
     Attributes:
-        contacts: phone and template of everybody it is to write to.
-        queued: how many of these have a queue row.
+        contacts: phone and template of everybody it will write to.
+        queued: how many of them have a queue row.
         waiting: how many of these rows are not sent yet.
     """
 
@@ -36,7 +36,7 @@ class Campaign:
 
 @dataclass(frozen=True)
 class Message:
-    """A queue row, and the id by which the provider knows it once it is sent."""
+    """A queue row, and the provider's id for the message once it is sent."""
 
     id: UUID
     campaign: Campaign
@@ -48,7 +48,7 @@ class Message:
 
 @dataclass(frozen=True)
 class Status:
-    """One status of a webhook. `at`: when it happened by the provider's clock, which counts whole seconds."""
+    """One status in a webhook. `at`: when it happened by the provider's clock, in whole seconds."""
 
     wamid: str
     status: str
@@ -67,7 +67,7 @@ class CampaignMade:
 
 @dataclass(frozen=True)
 class CampaignMoved:
-    """Its status changes; with `completed` comes the time."""
+    """Its status changes; `completed` also sets the time."""
 
     campaign: Campaign
     status: Literal["scheduled", "running", "paused", "completed"]
@@ -86,7 +86,7 @@ class CampaignDeleted:
 
 @dataclass(frozen=True)
 class MessagesQueued:
-    """Rows in one transaction, which stays open for `hold` seconds before it commits."""
+    """Rows inserted in one transaction, which stays open for `hold` seconds before it commits."""
 
     campaign: Campaign
     messages: tuple[Message, ...]
@@ -96,7 +96,7 @@ class MessagesQueued:
 
 @dataclass(frozen=True)
 class MessagesImported:
-    """Rows of messages that another system sent long ago, at these times."""
+    """Rows of messages that another system sent at these times, long ago."""
 
     campaign: Campaign
     messages: tuple[Message, ...]
@@ -106,7 +106,7 @@ class MessagesImported:
 
 @dataclass(frozen=True)
 class MessageSent:
-    """The row says how sending went. What the provider answered may be missing: its id, the time."""
+    """The row records how sending went. Parts of the provider's answer may be missing: its id, the time."""
 
     message: Message
     status: Literal["sent", "failed"]
@@ -121,7 +121,7 @@ class MessageSent:
 
 @dataclass(frozen=True)
 class IdStored:
-    """The message's id is stored after webhooks with it arrived."""
+    """The message's id is stored only after webhooks that carry it arrived."""
 
     message: Message
     kind: str = "message id stored late"
@@ -129,7 +129,7 @@ class IdStored:
 
 @dataclass(frozen=True)
 class WebhookCame:
-    """A webhook with some statuses; `raw`: it goes through Headrace's intake as the provider sent it."""
+    """A webhook with some statuses; `raw`: it goes through Headrace's intake exactly as the provider sent it."""
 
     statuses: tuple[Status, ...]
     raw: bool = False
@@ -141,7 +141,7 @@ class WebhookCame:
 
 @dataclass(frozen=True)
 class MessageCame:
-    """A row in the conversation with somebody, incoming or written by hand."""
+    """A row in a conversation, incoming or written by hand."""
 
     id: UUID
     wamid: str

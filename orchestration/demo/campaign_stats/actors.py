@@ -1,7 +1,7 @@
 """Who acts in the simulated application, how often, and what each does next: decisions only, nothing is written.
 
-An `Application` knows what it made itself, and acts on that alone: rows of others it never names. Its memory is
-bounded, so that it can run for days.
+An `Application` knows what it made itself and acts only on that; it never touches rows of others. Its memory is bounded, so
+that it can run for days.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from orchestration.demo.campaign_stats.actions import (
 
 Role = Literal["planner", "sender", "provider", "people", "editor"]
 
-# Share of all events. A message sent is worth three statuses, of which a webhook brings one or two.
+# Share of all events. Each sent message leads to about three statuses, of which a webhook brings one or two.
 SHARES: Mapping[Role, float] = {
     "planner": 0.05,
     "sender": 0.27,
@@ -47,7 +47,7 @@ SHARES: Mapping[Role, float] = {
     "people": 0.09,
     "editor": 0.05,
 }
-_EVENTS_PER_ACTOR = 40.0  # a second: leaves a transaction 25 ms
+_EVENTS_PER_ACTOR = 40.0  # a second: leaves 25 ms for a transaction
 _ACTORS_PER_ROLE = 12
 
 TEMPLATES = ("spring_offer_v2", "cart_reminder", "order_update", "event_invitation", "survey_short")
@@ -58,16 +58,16 @@ REPLY_WINDOW = 7 * 86_400.0
 _OPEN_CAMPAIGNS = 3
 _PEOPLE, _PEOPLE_OF_OLD = 3_000, 200
 _LONG_QUEUE = 100  # rows waiting; from here on the sender catches up
-_SMALL = 60  # queue rows of a campaign that may be deleted whole
-_REMEMBERED = 5_000  # messages that may still be answered, edited, deleted
+_SMALL = 60  # queue rows; a campaign this small may be deleted whole
+_REMEMBERED = 5_000  # messages that may still be answered, edited or deleted
 _REMEMBERED_CAMPAIGNS = 50
 _MOST_EXPECTED = 100_000  # webhooks to come
-_BEHIND_SECONDS = 5.0  # then the provider puts more into a webhook
+_BEHIND_SECONDS = 5.0  # from here on the provider puts more into a webhook
 
 
 @dataclass(frozen=True)
 class Actor:
-    """One connection's worth of a role: `rate` events a second."""
+    """A share of a role that fits one connection: `rate` events a second."""
 
     role: Role
     number: int
@@ -75,7 +75,7 @@ class Actor:
 
 
 def cast(rate: float) -> tuple[Actor, ...]:
-    """Splits `rate` events a second over actors, more of a role where one could not keep up."""
+    """Splits `rate` events a second over actors; a role gets several if one could not keep up."""
     actors = []
     for role, share in SHARES.items():
         count = min(max(math.ceil(rate * share / _EVENTS_PER_ACTOR), 1), _ACTORS_PER_ROLE)
@@ -84,18 +84,18 @@ def cast(rate: float) -> tuple[Actor, ...]:
 
 
 def next_arrival(after: float, rate: float, rng: random.Random) -> float:
-    """When the next event of a Poisson process of `rate` events a second comes."""
+    """The time of the next event of a Poisson process with `rate` events a second."""
     return after + rng.expovariate(rate)
 
 
 class Application:
     """The application as its simulator knows it.
 
-    `decide` says what happens next. Tell `happened` when that is committed, `undone` when it is not, or may not be.
+    `decide` says what happens next. Call `happened` once that is committed, `undone` if it is not, or perhaps is not.
 
     Args:
-        label: stands in the name of every campaign it makes.
-        new_id: gives ids that no other simulator has.
+        label: part of the name of every campaign it makes.
+        new_id: returns ids that no other simulator uses.
     """
 
     def __init__(self, rng: random.Random, label: str, new_id: Callable[[], UUID] = uuid.uuid4) -> None:
@@ -108,9 +108,9 @@ class Application:
         self._queued: deque[Message] = deque()
         self._sent: deque[Message] = deque(maxlen=_REMEMBERED)
         self._imported: deque[Message] = deque(maxlen=_REMEMBERED_CAMPAIGNS)
-        self._without_id: dict[str, Message] = {}  # by wamid: sent, the id not stored yet
+        self._without_id: dict[str, Message] = {}  # by wamid: sent, but the id is not stored yet
         self._ids_to_store: deque[Message] = deque()
-        self._expected: list[tuple[float, int, Status]] = []  # when it comes, a tie-breaker, what
+        self._expected: list[tuple[float, int, Status]] = []  # time of arrival, a tie-breaker, the status
         self._last: Status | None = None
         self._ticket = itertools.count()
 
@@ -161,7 +161,7 @@ class Application:
                         self._ids_to_store.append(message_without)
 
     def undone(self, action: Action) -> None:
-        """Puts back what was taken to do it: the sender sends again, the provider delivers again."""
+        """Puts back what the action took: the sender sends again, the provider delivers again."""
         match action:
             case (
                 MessagesQueued(campaign=campaign, messages=messages)
@@ -171,7 +171,7 @@ class Application:
                 if isinstance(action, MessagesQueued):
                     campaign.waiting -= len(messages)
             case CampaignDeleted(campaign=campaign):
-                # Its messages are forgotten; what is left of it is completed in its turn.
+                # Its messages are forgotten; what is left of the campaign is completed when its turn comes.
                 campaign.status, campaign.queued, campaign.waiting = "running", campaign.size, 0
                 self.campaigns[campaign.id] = campaign
             case MessageSent(message=message) if message.campaign.status != "deleted":
@@ -253,7 +253,7 @@ class Application:
                 self._queued.append(message)
                 continue
             if rng.random() < 0.05:
-                # Some of what the application gave up on the provider had accepted.
+                # The provider had accepted some of what the application gave up on.
                 accepted = rng.random() < 0.2
                 return MessageSent(message, "failed", accepted, stores_id=accepted, sent_at=None)
             stores_id = rng.random() >= 0.05
@@ -273,9 +273,9 @@ class Application:
             self._expect(message, "sent", now, now + rng.expovariate(1.0))
         if not delivered and rng.random() < 0.6:
             self._expect(message, "failed", now, now + rng.expovariate(0.2))
-        if delivered and rng.random() < 0.01:  # failed, and delivered after all
+        if delivered and rng.random() < 0.01:  # failed, but delivered after all
             self._expect(message, "failed", now, now + (delivered_at - now) / 2)
-        if delivered and not (read and rng.random() < 0.05):  # left out where read follows
+        if delivered and not (read and rng.random() < 0.05):  # left out if read follows
             self._expect(message, "delivered", now, delivered_at)
         if read:
             self._expect(message, "read", now, read_at)
@@ -285,7 +285,7 @@ class Application:
             self._expect(message, rng.choice(INVENTED), now, now + rng.expovariate(0.05))
 
     def _expect(self, message: Message, status: str, now: float, at: float) -> None:
-        """Has that status come in: soon after it happened, or late, so that a later one overtakes it; or twice."""
+        """Schedules this status: soon after it happened, or so late that a later one overtakes it, or twice."""
         if len(self._expected) >= _MOST_EXPECTED:
             return
         rng = self._rng
@@ -385,5 +385,5 @@ class Application:
 
 
 def _phone_of(person: int) -> str:
-    """A number under 999, a country code nobody has, written as the provider writes it."""
+    """A number under 999, a country code that nobody has, in the provider's notation."""
     return f"999500{person:06d}"

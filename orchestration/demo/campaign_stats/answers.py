@@ -1,4 +1,4 @@
-"""What comes back from an example campaign: the provider's webhooks, and the conversations."""
+"""What comes back from an example campaign: the provider's webhooks and the conversations."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _ERRORS = tuple(
 
 @dataclass(frozen=True)
 class Delivery:
-    """What became of each accepted message.
+    """The outcome of each accepted message.
 
     `message` indexes the queue; `seen` is when the message was delivered or read.
     """
@@ -52,7 +52,7 @@ class Delivery:
 
 
 def make_logs(plan: Plan, queue: Queue) -> tuple[Delivery, list[list[str]]]:
-    """The provider's webhooks about the accepted messages, exactly `plan.log_rows`, as they arrived."""
+    """The provider's webhooks about the accepted messages, exactly `plan.log_rows`, in order of arrival."""
     rng = plan.rng
     message = np.flatnonzero(queue.accepted)
     count = len(message)
@@ -64,9 +64,9 @@ def make_logs(plan: Plan, queue: Queue) -> tuple[Delivery, list[list[str]]]:
     read = delivered & (rng.random(count) < shares[:, 1])
     played = read & some(rng, count, 0.01)
     failed = ~delivered & some(rng, count, 0.5)
-    failed_first = delivered & some(rng, count, 0.008)  # and delivered after all
+    failed_first = delivered & some(rng, count, 0.008)  # but delivered after all
     says_sent = some(rng, count, 0.985)
-    says_delivered = delivered & ~(read & some(rng, count, 0.04))  # the provider skips it where read follows
+    says_delivered = delivered & ~(read & some(rng, count, 0.04))  # the provider skips it if read follows
 
     sent_at = at + exponential(rng, count, 1.5 * SECOND) + SECOND
     delivered_at = at + lognormal(rng, count, 6 * SECOND, 1.2) + failed_first * 10 * MINUTE
@@ -92,8 +92,8 @@ def make_logs(plan: Plan, queue: Queue) -> tuple[Delivery, list[list[str]]]:
     status = np.concatenate([np.full(int(mask.sum()), name, dtype=object) for name, mask, _ in happened])
     time = np.concatenate([stamp[mask] for _, mask, stamp in happened])
 
-    # To the exact number of rows: invented values, strangers' ids, and repeated webhooks for the rest, which
-    # is never less than a few; where the funnel leaves no room, as many "sent" got lost.
+    # Reaches the exact number of rows: invented values, strangers' ids, and repeated webhooks for the rest, at least a few.
+    # If the funnel leaves no room for them, some "sent" are dropped.
     invented_rows = max(round(0.004 * plan.log_rows), 2)
     stray_rows = max(round(0.006 * plan.log_rows), 2)
     room = plan.log_rows - invented_rows - stray_rows - round(0.03 * plan.log_rows)
@@ -115,14 +115,14 @@ def make_logs(plan: Plan, queue: Queue) -> tuple[Delivery, list[list[str]]]:
     earliest = np.concatenate([queue.at[owner], queue.at[owner[again]], at[odd]])
     status = np.concatenate([status, status[again], odd_status])
     time = np.concatenate([time, time[again] + delay, at[odd] + exponential(rng, len(odd), HOUR)])
-    # The provider's stamps are whole seconds, so ties are normal.
+    # The provider's time stamps are whole seconds, so ties are normal.
     time = before(plan, rng, earliest, time) // SECOND * SECOND
 
     rows = plan.log_rows
     unnamed = some(rng, rows, 0.06)
     unnamed[rows - stray_rows :] |= some(rng, stray_rows, 0.5)
     error = np.array(_ERRORS, dtype=object)[rng.integers(0, len(_ERRORS), size=rows)]
-    # By time, but for some that were stored long before or after their time.
+    # By time, except for some that were stored long before or after it.
     arrival = time + some(rng, rows, 0.05) * rng.normal(0, 10 * MINUTE, size=rows).astype(np.int64)
     order = np.argsort(arrival, kind="stable")
     return delivery, [
@@ -135,11 +135,11 @@ def make_logs(plan: Plan, queue: Queue) -> tuple[Delivery, list[list[str]]]:
 
 
 def make_messages(plan: Plan, queue: Queue, delivery: Delivery) -> list[list[str]]:
-    """The conversations, exactly `plan.message_rows`: sent, answered, and what was there before."""
+    """The conversations, exactly `plan.message_rows`: messages sent, answers, and older messages."""
     rng, rows = plan.rng, plan.message_rows
     message = delivery.message
     replied = np.array([template.replied for template in plan.templates])[queue.template[message]]
-    likely = np.where(delivery.read, replied, delivery.delivered * 0.1 * replied)  # some hide that they read
+    likely = np.where(delivery.read, replied, delivery.delivered * 0.1 * replied)  # some hide read receipts
     answers = np.flatnonzero(rng.random(len(message)) < likely)
     answered = message[answers]
     seen = np.minimum(delivery.seen[answers], plan.now - MINUTE)
@@ -147,7 +147,7 @@ def make_messages(plan: Plan, queue: Queue, delivery: Delivery) -> list[list[str
     too_late = queue.at[answered] + _REPLY_WINDOW + exponential(rng, len(answers), 12 * HOUR)
     reply_at = np.where(some(rng, len(answers), 0.03) & (too_late < plan.now), too_late, reply_at)
     reply_at = before(plan, rng, queue.at[answered], reply_at)
-    # Some answer by quoting; some of those quote what is nobody's.
+    # Some answers quote a message; some of those quote an id that belongs to no message.
     quotes = np.where(some(rng, len(answers), 0.08), queue.wamid[answered], NULL)
     stray = (quotes != NULL) & some(rng, len(answers), 0.05)
     quotes[stray] = wamids(rng, int(stray.sum()))
@@ -164,7 +164,7 @@ def make_messages(plan: Plan, queue: Queue, delivery: Delivery) -> list[list[str
 
     incoming = len(answers) + len(more) + len(early) + strangers
     logged = np.sort(rng.permutation(message)[: rows - incoming])  # most of what was sent
-    # The rest is written by hand, to those who answered.
+    # The rest is written by hand, to people who answered.
     by_hand = rng.integers(0, max(len(answers), 1), size=rows - incoming - len(logged))
     partner = answered if len(answered) else message
     hand_base = reply_at if len(answered) else queue.at[message]

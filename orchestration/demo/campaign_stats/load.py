@@ -1,6 +1,6 @@
 """The example application's tables, and rows for them: whole campaigns by COPY.
 
-Here: writing to the database. Not here: what the rows are (`rows.py`), whose database it is (`target.py`).
+Here: writing to the database. Not here: what the rows are (`rows.py`), which database it is (`local/target.py`).
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _COPY_ROWS = 20_000  # a piece of COPY: a few MB of text
 
 @dataclass(frozen=True)
 class LoadedCampaign:
-    """One campaign as it was loaded; `rows` are counts per table, the campaign's own row not among them."""
+    """One campaign as it was loaded; `rows` are counts per table, without the campaign's own row."""
 
     id: UUID
     name: str
@@ -67,17 +67,17 @@ class LoadReport:
 
 
 def create_schema(url: str, source_schema: str) -> None:
-    """Makes the example application's tables where they are missing; what is there stays as it is.
+    """Creates the example application's tables where they are missing; existing ones stay as they are.
 
     Raises:
-        HeadraceError: no connection, no right to create tables, or tables of that name that are made
-            otherwise.
+        HeadraceError: no connection, no right to create tables, or tables with these names but another
+            structure.
     """
     text = files("orchestration.demo").joinpath("schema.sql").read_text(encoding="utf-8")
     statement = sql.SQL(text).format(source=sql.Identifier(source_schema))
     try:
         with connected(url) as connection:
-            # IF NOT EXISTS looks and then makes: two at once would both make.
+            # IF NOT EXISTS looks and then creates: two sessions at once would both create.
             connection.execute("SELECT pg_advisory_xact_lock(hashtextextended('headrace demo schema', 0))")
             connection.execute(statement)
     except psycopg.errors.InsufficientPrivilege as error:
@@ -107,18 +107,18 @@ def load(
     scale: float = 1.0,
     on_campaign: Callable[[LoadedCampaign], None] = lambda _: None,
 ) -> LoadReport:
-    """Loads `campaigns` campaigns of this seed, each in one transaction, and has the tables analysed.
+    """Loads `campaigns` campaigns of this seed, each in one transaction, and analyses the tables.
 
-    The same arguments give the same rows. Per campaign, at scale 1, exactly 50,857 rows in `send_queue` and
+    The same arguments give the same rows. At scale 1, each campaign has exactly 50,857 rows in `send_queue` and
     `campaign_contacts`, 121,679 in `message_status_logs`, 49,694 in `messages`.
 
     Args:
-        now: with time zone; every time stamp lies before it, the campaigns in the ten days before.
-        scale: share of those rows a campaign gets, at least 0.002; the proportions stay.
+        now: with time zone; all time stamps are before it, the campaigns in the ten days before it.
+        scale: the share of those rows that a campaign gets, at least 0.002; the proportions stay.
         on_campaign: called after each campaign is committed.
 
     Raises:
-        HeadraceError: campaigns of this seed are there already (nothing is written then), or the tables are
+        HeadraceError: campaigns of this seed exist already (then nothing is written), or the tables do
             not.
         ValueError: `now` without time zone, or arguments outside their range.
     """
@@ -127,7 +127,7 @@ def load(
     if campaigns < 1 or seed < 0 or scale < 0.002:
         raise ValueError("campaigns must be at least 1, seed at least 0, scale at least 0.002")
 
-    # numpy costs 0.1 s and 30 MB: not for every command that knows this module, the worker among them.
+    # numpy costs 0.1 s and 30 MB: do not load it for every command that imports this module, such as the worker.
     from orchestration.demo.campaign_stats.rows import make_campaign
 
     loaded = []
@@ -145,8 +145,8 @@ def load(
                 }
                 loaded.append(LoadedCampaign(made.id, made.name, made.status, made.created_at, rows))
                 on_campaign(loaded[-1])
-            # Without statistics the first queries over hundreds of thousands of new rows are planned for
-            # none.
+            # Without statistics, the first queries over hundreds of thousands of new rows would be planned for empty
+            # tables.
             for table in COLUMNS:
                 connection.execute(sql.SQL("ANALYZE {}").format(sql.Identifier(source_schema, table)))
     except psycopg.errors.UniqueViolation as error:
@@ -196,7 +196,7 @@ def _copy(
     table: str,
     columns: Sequence[list[str]],
 ) -> None:
-    """Writes the columns, lists of equal length in the order of `COLUMNS`, as COPY's text."""
+    """Writes the columns, lists of equal length in the order of `COLUMNS`, in COPY's text format."""
     statement = sql.SQL("COPY {} ({}) FROM STDIN").format(
         sql.Identifier(source_schema, table), sql.SQL(", ").join(map(sql.Identifier, COLUMNS[table]))
     )
@@ -207,5 +207,5 @@ def _copy(
 
 
 def midnight(now: datetime) -> datetime:
-    """The start of that day in UTC: loads of one day give the same rows."""
+    """The start of that day in UTC: all loads of one day give the same rows."""
     return now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)

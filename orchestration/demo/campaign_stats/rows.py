@@ -1,11 +1,11 @@
-"""The example application's rows: campaigns made up the same way every time, whoever asks.
+"""The example application's rows: made-up campaigns, the same at every call.
 
-What comes of a seed is untidy on purpose, in the ways providers and applications are: statuses late, twice,
-out of order or left out, a delivery after a failure, invented status values, ids that match nothing, replies
-in conversations that several campaigns share. Everything lies before `now`.
+The rows of a seed are untidy on purpose, the way providers and applications are: statuses late, twice, out of order or
+left out, a delivery after a failure, invented status values, ids that match nothing, replies in conversations that
+several campaigns share. Everything is before `now`.
 
-Here: a campaign's rows as COPY's text. Not here: what is sent (`sending.py`), what comes back (`answers.py`), writing it
-(`load.py`).
+Here: a campaign's rows in COPY's text format. Not here: what is sent (`sending.py`), what comes back (`answers.py`), writing
+it (`load.py`).
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ class MadeCampaign:
     """One campaign and all its rows.
 
     Attributes:
-        tables: per table, in the order to load them, its columns in the order of `load.COLUMNS`: lists of
-            equal length, each value as COPY's text.
+        tables: per table, in loading order, its columns in the order of `load.COLUMNS`: lists of equal length,
+            each value in COPY's text format.
     """
 
     id: UUID

@@ -30,7 +30,7 @@ NUMBERS = ("100000000000001", "100000000000002")
 
 
 class Template(NamedTuple):
-    """A template's funnel: share delivered of accepted, read of delivered, replied of delivered and read."""
+    """A template's funnel: share of accepted messages that are delivered, of those that are read, of those that are answered."""
 
     name: str
     delivered: float
@@ -52,7 +52,7 @@ _TEMPLATES = (
 
 @dataclass(frozen=True)
 class Plan:
-    """What is decided of a campaign before its rows are."""
+    """What is decided about a campaign before its rows are made."""
 
     rng: np.random.Generator
     id: UUID
@@ -67,10 +67,10 @@ class Plan:
 
 @dataclass(frozen=True)
 class Queue:
-    """The campaign's messages, one array element each, in the order they are to be sent.
+    """The campaign's messages, one array element each, in sending order.
 
-    `at` is when the provider accepted the message, `wamid` the id it gave; both mean something only where
-    `accepted`. What the application stored of that is `stored_id` and `stored_at`.
+    `at` is when the provider accepted the message, `wamid` the id it gave; both are meaningful only where `accepted`. What
+    the application stored of them is in `stored_id` and `stored_at`.
     """
 
     phone: Texts
@@ -89,8 +89,8 @@ def plan_campaign(id: UUID, seed: int, index: int, now: datetime, scale: float) 
     """The plan of the `index`-th campaign of a seed."""
     rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, index])))
     now_us = int(now.timestamp() * SECOND)
-    # Old enough for replies after the window, just running, in between; from then on spread evenly, whatever
-    # the number of campaigns.
+    # The first three: old enough for replies after the window, just running, in between. The others are spread evenly,
+    # however many campaigns there are.
     days = (9.4, 1.3, 5.2)[index] if index < 3 else 1.2 + 8.3 * ((index * 0.618034) % 1.0)
     if index < 3:
         status = ("completed", "running", "paused")[index]
@@ -122,10 +122,10 @@ def plan_campaign(id: UUID, seed: int, index: int, now: datetime, scale: float) 
 
 
 def make_queue(plan: Plan) -> Queue:
-    """The messages that the plan sends, `plan.queue_rows` of them."""
+    """The messages that the plan sends, `plan.queue_rows` in number."""
     rng, rows = plan.rng, plan.queue_rows
 
-    # Campaigns draw from one pool, not much larger than one of them: most people hear from several, from the
+    # Campaigns draw from one pool, not much larger than a single campaign: most people hear from several campaigns, from the
     # same number; some get two messages of one campaign.
     person = rng.choice(round(1.6 * rows), size=rows, replace=False)
     twice = some(rng, rows, 0.01)
@@ -141,8 +141,8 @@ def make_queue(plan: Plan) -> Queue:
     status[rows - round(queued_share * rows) :] = "queued"  # not yet reached
     status[(status == "sent") & some(rng, rows, failed_share)] = "failed"
     sent, failed, queued = status == "sent", status == "failed", status == "queued"
-    # The provider may have accepted what the application calls failed (it gave up waiting) or still queued
-    # (it died before it wrote the answer down).
+    # The provider may have accepted messages that the application calls failed (it gave up waiting) or still queued
+    # (it died before it stored the answer).
     accepted = sent | (failed & some(rng, rows, 0.15)) | (queued & some(rng, rows, 0.02))
 
     start = plan.created + int(rng.uniform(20, 60) * MINUTE)
@@ -165,7 +165,7 @@ def make_queue(plan: Plan) -> Queue:
 
 
 def before(plan: Plan, rng: np.random.Generator, earliest: Ints, time: Ints) -> Ints:
-    """The times, those that would lie after `now` moved to somewhere between `earliest` and `now`."""
+    """The times; those after `now` are moved to somewhere between `earliest` and `now`."""
     latest = plan.now - SECOND
     moved = earliest + ((latest - earliest) * rng.random(len(time))).astype(np.int64)
     return np.where(time > latest, moved, time)

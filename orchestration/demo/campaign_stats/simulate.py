@@ -1,4 +1,4 @@
-"""`headrace demo simulate`: traffic of the example application, at a steady rate, until it is over or asked to end.
+"""`headrace demo simulate`: traffic of the example application, at a steady rate, until its time is up or it is asked to end.
 
 Here: pace, connections, reconnecting, reports, the end. Not here: what happens (`actors.py`) and how it is
 written (`writes.py`).
@@ -28,9 +28,9 @@ from orchestration.errors import HeadraceError
 LABEL = "Simulated"
 
 _REPORT_SECONDS = 10.0
-_INTAKE_SECONDS = 10.0  # how often to look whether raw webhooks can be taken in by now
+_INTAKE_SECONDS = 10.0  # how often to check whether raw webhooks can be taken in by now
 _GRACE_SECONDS = 5.0
-_BEHIND_SECONDS = 1.0  # from here on the rate counts as not held
+_BEHIND_SECONDS = 1.0  # from here on the rate counts as missed
 
 Say = Callable[[str], None]
 Connect = Callable[[], Awaitable[psycopg.AsyncConnection]]
@@ -43,10 +43,10 @@ class Tally:
     Attributes:
         events: committed transactions by kind.
         statuses: statuses in webhooks, by status and by remark.
-        refused: events on what somebody else just deleted.
+        refused: events on something that somebody else just deleted.
         failed: events whose transaction was rolled back, or whose connection broke.
         outages: connections lost or refused.
-        slowest: seconds of the slowest transaction that was committed, and its kind; without a pause of its own.
+        slowest: seconds of the slowest committed transaction, without its intended pause, and its kind.
     """
 
     events: Counter[str] = field(default_factory=Counter)
@@ -72,7 +72,7 @@ class Tally:
 
 
 def progress(tally: Tally, before: int, seconds: float, elapsed: float, rate: float, behind: float) -> str:
-    """One line: what was done in the last `seconds`, of which `before` events were done earlier."""
+    """One line: what was done in the last `seconds`; before: the number of events until then."""
     done = tally.events.total() - before
     line = (
         f"{elapsed:.0f} s: {tally.events.total():,} events, {done / max(seconds, 1e-9):.1f}/s of {rate:g}/s"
@@ -85,7 +85,7 @@ def progress(tally: Tally, before: int, seconds: float, elapsed: float, rate: fl
 
 
 def summary(tally: Tally, elapsed: float, rate: float, behind: float) -> str:
-    """Several lines: counts by kind, what failed, and whether the rate was held."""
+    """Several lines: counts by kind, failures, and whether the rate was held."""
     done = tally.events.total()
     lines = [f"{done:,} events in {elapsed:.1f} s, {done / max(elapsed, 1e-9):.1f}/s of {rate:g}/s:"]
     lines += [f"  {count:>8,}  {kind}" for kind, count in sorted(tally.events.items(), key=_by_count)]
@@ -117,9 +117,9 @@ class Simulation:
     Args:
         rate: events a second, over all actors.
         seconds: how long; None: until `stop`.
-        seed: of what happens; ids differ in each run.
+        seed: determines what happens; ids differ in each run.
         open_connection: opens a connection in autocommit mode or raises HeadraceError.
-        clock, sleep: monotonic seconds, and waiting for some.
+        clock, sleep: monotonic seconds, and waiting.
         began: seconds since 1970 at this moment.
     """
 
@@ -156,7 +156,7 @@ class Simulation:
         self.behind_at_the_end = 0.0
 
     def stop(self) -> None:
-        """Ends the run: transactions under way are committed, nothing new begins."""
+        """Ends the run: transactions under way are committed, and nothing new begins."""
         if not self._stopping.is_set():
             self.behind_at_the_end = self.behind
             self._stopping.set()
@@ -164,10 +164,10 @@ class Simulation:
             task.cancel()
 
     async def run(self) -> Tally:
-        """Runs to its end.
+        """Runs to the end.
 
         Raises:
-            HeadraceError: the database refuses what the simulator does, for good. What was done is in `tally`.
+            HeadraceError: the database permanently refuses what the simulator does. What was done is in `tally`.
         """
         loops = [self._act(actor) for actor in cast(self.rate)] + [self._report()]
         if self._seconds is not None:
@@ -196,13 +196,13 @@ class Simulation:
 
     @property
     def behind(self) -> float:
-        """Seconds since the oldest event that is due and not begun."""
+        """Seconds since the oldest event that is due but has not begun."""
         return max([0.0, *(self._clock() - due for due in self._due.values())])
 
     # --- loops --------------------------------------------------------------------------------------------
 
     async def _act(self, actor: Actor) -> None:
-        """One actor's events, on a connection of its own, opened again whenever it breaks."""
+        """One actor's events, on its own connection, which is opened again whenever it breaks."""
         rng = random.Random(f"{self._seed} {actor.role} {actor.number}")
         failures = 0
         while not self._stopping.is_set():
@@ -214,7 +214,7 @@ class Simulation:
                 continue
             try:
                 writer = Writer(connection, self._source_schema, self._sleep)
-                # What came due while nobody was connected is gone: the schedule begins anew.
+                # Events that came due without a connection are dropped: the schedule starts again.
                 self._due[actor] = self._clock()
                 while not self._stopping.is_set():
                     self._due[actor] = next_arrival(self._due[actor], actor.rate, rng)
@@ -276,7 +276,7 @@ class Simulation:
         self.stop()
 
     async def _complete_campaigns(self) -> None:
-        """What nobody sends any more is completed, or it would stand there as running for ever."""
+        """Completes campaigns that nobody sends any more; they would stay running for ever."""
         campaigns = [campaign.id for campaign in self.application.open_campaigns()]
         if not campaigns:
             return
@@ -298,7 +298,7 @@ class Simulation:
         return self._began + self.elapsed
 
     async def _pause(self, seconds: float) -> None:
-        """Sleeps; `stop` ends it by cancelling the task, which is in no transaction here."""
+        """Sleeps; `stop` cancels this task, which is in no transaction here."""
         if self._stopping.is_set():
             raise asyncio.CancelledError
         task = asyncio.current_task()
@@ -320,7 +320,7 @@ def _refused(what: str, error: psycopg.Error) -> HeadraceError:
 def simulate(
     url: str, source_schema: str, *, rate: float, seconds: float | None, seed: int | None, say: Say
 ) -> None:
-    """Runs until it is over, SIGINT or SIGTERM comes; says what it did.
+    """Runs until its time is up, or SIGINT or SIGTERM comes; says what it did.
 
     Raises:
         HeadraceError: no connection at the start, the tables are not the example's, or what is written is refused.

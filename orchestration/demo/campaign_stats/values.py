@@ -15,7 +15,7 @@ NULL = "\\N"
 
 
 def some(rng: np.random.Generator, count: int, share: float) -> Bools:
-    """A mask true for about that share of `count`."""
+    """A mask that is true for about this share of `count`."""
     return rng.random(count) < share
 
 
@@ -30,12 +30,12 @@ def lognormal(rng: np.random.Generator, count: int, median: float, sigma: float)
 
 
 def phones(person: Ints) -> Texts:
-    """Numbers under +999, a country code nobody has."""
+    """Numbers under +999, a country code that nobody has."""
     return np.array([f"+999{number:09d}" for number in person.tolist()], dtype=object)
 
 
 def wamids(rng: np.random.Generator, count: int) -> Texts:
-    """Random message ids, as the provider gives them."""
+    """Random message ids in the provider's format."""
     text = rng.bytes(16 * count).hex().upper()
     return np.array([f"wamid.{text[at : at + 32]}" for at in range(0, 32 * count, 32)], dtype=object)
 

@@ -1,6 +1,6 @@
-"""What the simulated application writes: each action one statement, or one transaction.
+"""What the simulated application writes: each action is one statement, or one transaction.
 
-Here: the SQL, and whether the tables are the example's. Not here: what is to be done (`actors.py`) and when
+Here: the SQL, and whether the tables are the example's. Not here: what happens (`actors.py`) and when
 (`simulate.py`).
 """
 
@@ -88,7 +88,7 @@ _STATEMENTS = {
     "take in": "SELECT headrace.ingest_whatsapp_webhook(%s)",
 }
 
-# Looked up step by step: to ask about a function in a schema that is missing, or closed to this role, is an error.
+# Looked up step by step: asking about a function in a schema that is missing, or closed to this role, is an error.
 _INTAKE = """
     SELECT CASE WHEN has_schema_privilege(to_regnamespace('headrace')::oid, 'USAGE') THEN coalesce(
         has_function_privilege(to_regprocedure('headrace.ingest_whatsapp_webhook(jsonb)')::oid, 'EXECUTE'), false)
@@ -98,14 +98,14 @@ _INTAKE = """
 
 @dataclass(frozen=True)
 class Intake:
-    """What Headrace's intake said of a raw webhook: items known already, and items it did not take."""
+    """The answer of Headrace's intake to a raw webhook: items already known, and items it rejected."""
 
     repeated: int = 0
     rejected: int = 0
 
 
 def require_example(url: str, source_schema: str) -> None:
-    """Makes sure that the tables are the example's: in an application of its own, queued rows would be sent to people.
+    """Makes sure that the tables are the example's: a real application would send queued rows to people.
 
     Raises:
         HeadraceError: a table is missing, or has other columns.
@@ -127,7 +127,7 @@ def require_example(url: str, source_schema: str) -> None:
 class Writer:
     """Writes actions through one connection in autocommit mode.
 
-    `write` raises psycopg.Error: then nothing of the action is there, unless the connection broke while it committed.
+    If `write` raises psycopg.Error, the action left nothing behind, unless the connection broke during the commit.
     """
 
     def __init__(
@@ -142,7 +142,7 @@ class Writer:
         self._statements = {name: sql.SQL(text).format(**tables) for name, text in _STATEMENTS.items()}
 
     async def has_intake(self) -> bool:
-        """Whether raw webhooks can be taken in: the function is there, and this role may call it."""
+        """Whether raw webhooks can be taken in: the function exists, and this role may call it."""
         cursor = await self.connection.execute(_INTAKE)
         row = await cursor.fetchone()
         return row is not None and row[0]

@@ -1,4 +1,4 @@
-"""What doctor says of this domain."""
+"""What doctor says about this domain."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Summaries of what is stored of campaigns: row counts, counters, and tables of counters, templates and campaigns.
+"""Summaries of what is stored for campaigns: row counts, counters, and tables of counters, templates and campaigns.
 
 Here: reading, and the tables. Not here: bringing the statistics up to date (recompute.py), the picture (funnel.py),
 and Dagster.
@@ -55,7 +55,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Summary:
-    """What is stored of some campaigns.
+    """What is stored for some campaigns.
 
     Attributes:
         campaigns: how many have rows.
@@ -72,23 +72,23 @@ class Summary:
 
 
 def table_rows(connection: sa.Connection, table: str) -> int:
-    """Rows of the whole table."""
+    """The row count of the whole table."""
     return int(connection.exec_driver_sql(_ROWS[table]).scalar_one())
 
 
 def of_days(connection: sa.Connection, table: str, window: Window) -> dict[date, Summary]:
-    """What is stored of the window's campaigns, by the UTC day of their creation; days without rows are absent."""
+    """What is stored for the window's campaigns, by the UTC day of their creation; days without rows are absent."""
     found = _summaries(connection, table, {"daily": True, **window.parameters})
     return {day: summary for day, summary in found.items() if day is not None}
 
 
 def of_window(connection: sa.Connection, table: str, window: Window) -> Summary:
-    """What is stored of the window's campaigns together."""
+    """What is stored for all the window's campaigns together."""
     return _summaries(connection, table, {"daily": False, **window.parameters}).get(None, Summary())
 
 
 def of_all(connection: sa.Connection, table: str) -> Summary:
-    """What is stored of all campaigns."""
+    """What is stored for all campaigns."""
     return _summaries(connection, table, {"daily": False, "start": None, "end": None}).get(None, Summary())
 
 

@@ -38,7 +38,7 @@ Days = tuple[date, date]
 
 @dataclass(frozen=True)
 class Kept:
-    """What a domain keeps up to date, for stream_backlog.
+    """What stream_backlog must know about a domain.
 
     Attributes:
         domain, stream: their names; noun: what is kept, in words.

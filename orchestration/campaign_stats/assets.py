@@ -1,7 +1,7 @@
 """Campaign statistics as assets: the application's tables, the counters, the documents.
 
-The worker keeps both tables up to date within milliseconds. To materialize a day is to make sure of the
-campaigns created on it, and to show what is stored of them.
+The worker keeps both tables up to date within milliseconds. Materializing a day makes sure that the campaigns
+created on it are up to date, and shows what is stored for them.
 """
 
 import time
@@ -100,7 +100,7 @@ def campaign_computed_stats(
 
 
 def event_metadata(event: Event, found: tuple[int, Summary]) -> dict[str, Any]:
-    """What an event of stream_backlog says of what is stored: rows of the whole table, and of the event's day or of everything."""
+    """Metadata of a stream_backlog event: the whole table's row count, and a summary of the event's day, or of all campaigns."""
     rows, summary = found
     return {
         **table_metadata(DOMAIN, event.asset, rows),
@@ -110,7 +110,7 @@ def event_metadata(event: Event, found: tuple[int, Summary]) -> dict[str, Any]:
 
 
 def summary_metadata(table: str, summary: Summary, *, of_a_day: bool) -> dict[str, Any]:
-    """Numbers to plot, the funnel and the table of templates or campaigns to read. of_a_day: of a partition, with its rows."""
+    """Numbers to plot, the funnel, and a table of templates or campaigns. of_a_day: for one partition, with its row count."""
     numbers = summary.counters
     return {
         **({"dagster/partition_row_count": summary.rows} if of_a_day else {}),
@@ -123,14 +123,14 @@ def summary_metadata(table: str, summary: Summary, *, of_a_day: bool) -> dict[st
 
 
 def picture_metadata(table: str, what: str, summary: Summary) -> dict[str, Any]:
-    """The funnel as a picture; nothing where there is nothing to draw. About 12 kB: not for every event.
+    """The funnel as a picture; empty if there is nothing to draw. It takes about 12 kB, too much for every event.
 
     Args:
-        what: the campaigns that it is about, in words.
+        what: the campaigns shown, in words.
     """
     if not summary.campaigns:
         return {}
-    # A second to import: not for every process that has the definitions.
+    # The import takes a second, which not every process that loads the definitions should pay.
     from orchestration.campaign_stats.funnel import draw
 
     picture = draw(
@@ -152,7 +152,7 @@ def _window(context: dg.AssetExecutionContext) -> Window:
 
 
 def _was_brought_up_to_date(context: dg.AssetExecutionContext, config: UpkeepConfig) -> bool:
-    """Whether campaign_template_stats of this very run has done all that is asked for here."""
+    """Whether campaign_template_stats, earlier in this run, has already done everything asked for here."""
     made = context.instance.get_records_for_run(
         context.run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION, limit=1
     ).records
@@ -195,9 +195,9 @@ def _since(began: float) -> float:
 def _result(
     context: dg.AssetExecutionContext, database: ApplicationDatabase, table: str, work: dict[str, Any]
 ) -> dg.MaterializeResult[None]:
-    """The run's metadata goes to each of its partitions; what is a day's own is said of that day alone.
+    """Dagster copies the result's metadata to every partition of the run. Each day's own numbers go to that day alone.
 
-    The picture of all of them goes to the last one, which the UI shows first.
+    The picture of all days goes to the last partition, which the UI shows first.
     """
     with snapshot(database.engine()) as connection:
         rows = table_rows(connection, table)

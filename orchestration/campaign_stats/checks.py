@@ -1,6 +1,6 @@
-"""Checks of campaign statistics: whether what is stored is what the application's rows say, and whether it can be.
+"""Checks of campaign statistics: whether the stored numbers match the application's rows, and whether anything prevents it.
 
-Here: which there are, a line each, and what may be asked of them. Not here: what is looked at and judged (comparison.py,
+Here: the list of checks, and their config. Not here: what they read and how they judge it (comparison.py,
 document_checks.py, source_checks.py), and how a check runs (dagster_kit/checks.py).
 """
 

@@ -1,6 +1,6 @@
-"""`headrace stats`, `headrace rebuild` and `headrace webhooks rejects`: campaigns, and what was not taken in, on the terminal.
+"""`headrace stats`, `headrace rebuild` and `headrace webhooks rejects`: campaign statistics and refused parts of webhooks.
 
-Here: what is asked for, and what is said. Not here: the counting and the taking in (SQL), how counters look (counters.py, funnel.py), and
+Here: arguments, options and output. Not here: counting and ingesting (SQL), how counters look (counters.py, funnel.py), and
 `headrace campaigns` (lifecycle_commands.py).
 """
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 _NEWEST = 20
-# What is taken in again in one transaction: it holds the locks of all these items, and webhooks wait for them.
+# Rejects to retry in one transaction: it holds the locks of all these items, and incoming webhooks wait for them.
 _AT_ONCE = 100
 _REJECT_COLUMNS = ("id", "reason", "path", "times", "last_at", "first_at", "number", "notice")
 _IDS = "SELECT id FROM headrace.webhook_reject WHERE notice = %s ORDER BY id"
@@ -135,7 +135,7 @@ def _show(document: Mapping[str, Any], screen: Console) -> None:
 
 
 def _standing(document: Mapping[str, Any]) -> str:
-    """Where in its life the campaign is, and how old its numbers are."""
+    """The campaign's state, and how old its numbers are."""
     if document["source"] == "live":
         return "not stored yet: counted just now"
     frozen = document["frozen_at"]
@@ -145,7 +145,7 @@ def _standing(document: Mapping[str, Any]) -> str:
 
 
 def _numbers(document: Mapping[str, Any]) -> tuple[Counters, Parts]:
-    """The totals, and the templates with the most messages first."""
+    """The totals, and the templates, those with the most messages first."""
     parts = [(part["template_name"], _counters(part)) for part in document["template_stats"]]
     parts.sort(key=lambda part: (-part[1].total, part[0] is not None, part[0]))
     return _counters(document["totals"]), parts
@@ -159,7 +159,7 @@ def _counters(numbers: Mapping[str, Any]) -> Counters:
 
 
 def _check_picture(campaign: str | None, as_json: bool, file: str) -> None:
-    """What is wrong with the request, before anything is read."""
+    """Refuses a request that cannot be met, before anything is read."""
     if campaign is None:
         raise HeadraceError("--png draws one campaign: name it by its id", exit_code=2)
     if as_json:
@@ -175,7 +175,7 @@ def _draw(document: Mapping[str, Any], file: str) -> None:
         raise HeadraceError(
             f"campaign {document['campaign_id']} has no statistics to draw: its status is {document['status']}"
         )
-    # A second to import: not for those who want no picture.
+    # The import takes a second: only for those who want a picture.
     from orchestration.campaign_stats.funnel import draw
 
     counters, parts = _numbers(document)
@@ -197,11 +197,11 @@ def _draw(document: Mapping[str, Any], file: str) -> None:
 
 
 def _write(file: Path, content: bytes) -> None:
-    """The whole file or nothing of it; what was there stays until then."""
+    """Writes the whole file or nothing. An existing file stays as it is until then."""
     if file.exists() and not file.is_file():
         file.write_bytes(content)  # a pipe or a device
         return
-    file = file.resolve()  # where a symbolic link leads to
+    file = file.resolve()  # follows a symbolic link
     unfinished = file.with_name(f".{file.name}.{os.getpid()}")
     try:
         unfinished.write_bytes(content)

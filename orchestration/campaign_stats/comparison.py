@@ -1,13 +1,13 @@
-"""Compares stored counters with recomputed ones: which campaigns, as of which moment, what differs.
+"""Compares stored counters with recomputed ones: which campaigns, in which snapshot, what differs.
 
 Stored numbers follow the source rows within milliseconds, not in the same transaction. So a difference counts
-only where nothing was on its way: in one snapshot, with no change behind it, of campaigns that wait for no
-rebuild. What differs while changes are on their way is looked at again in a newer snapshot; what never came
-to rest is left out, and counted.
+only if nothing was pending: both numbers come from one snapshot, all changes it sees are applied, and the campaign
+waits for no rebuild. A campaign that differs while changes are pending is compared again in a newer snapshot. If it
+never comes to rest, it is left out, and counted as such.
 
-A frozen campaign's numbers are those of its last freeze or amendment. Rows that the source has lost since do not make
-them wrong, so a frozen campaign that lacks some is left out, and named; its document must agree with its counters and
-its checksum all the same.
+A frozen campaign's numbers are those of its last freeze or amendment. They do not become wrong when the source loses
+rows, so a frozen campaign that lacks rows is left out, and named. Its document must still agree with its counters and
+its checksum.
 """
 
 from __future__ import annotations
@@ -49,10 +49,10 @@ class Candidate:
 
     Attributes:
         pending: it waits for its rebuild.
-        messages: as stored.
-        frozen: its numbers stand, whatever the source has lost since.
-        on_its_own: frozen, and deleted in the source or with an amendment that waits for a decision: there is nothing
-            that its numbers must equal.
+        messages: their stored number.
+        frozen: its numbers stand, even if the source has lost rows since.
+        on_its_own: it is frozen, and either deleted in the source or waiting for a decision on an amendment. Its numbers
+            need not equal anything.
     """
 
     campaign: UUID
@@ -64,7 +64,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Difference:
-    """One counter of one template (None: of messages without one) that is not what the source rows say."""
+    """A counter of one template that is not what the source rows say. template None: messages without a template."""
 
     campaign: UUID
     template: str | None
@@ -80,19 +80,19 @@ class Difference:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What was found.
+    """The result of a comparison.
 
     Attributes:
-        compared, messages: campaigns compared and judged, and their stored messages.
-        differences: proven wrong, at most one entry per campaign, template and counter.
+        compared, messages: how many campaigns were compared and judged, and how many messages are stored for them.
+        differences: proven ones, at most one per campaign, template and counter.
         pending_rebuild: campaigns left out because they wait for their rebuild.
-        pending_changes: campaigns left out because they differed whenever they were looked at, while changes
-            that may explain it were on their way.
+        pending_changes: campaigns left out because they differed in every snapshot, while pending changes could
+            explain the difference.
         rows_gone: frozen campaigns left out because the source has fewer rows than they were counted from.
-        broken_documents: of all frozen campaigns those whose document does not agree with their counters or its checksum.
-        not_looked_at: campaigns beyond the bounds.
-        rows_behind: changes on their way in the last snapshot.
-        dead_letters: changes that could not be applied; they can be the reason of a difference.
+        broken_documents: those of all frozen campaigns whose document disagrees with their counters or its checksum.
+        not_looked_at: how many campaigns are beyond the bounds.
+        rows_behind: changes not yet applied in the last snapshot.
+        dead_letters: changes that could not be applied; they may explain a difference.
         snapshots: how many were taken.
     """
 
@@ -110,7 +110,7 @@ class Comparison:
 
 
 def differences(campaign: UUID, stored: Templates, recomputed: Templates) -> list[Difference]:
-    """Every counter that differs; a template that one side lacks counts nothing there."""
+    """Every counter that differs. If one side lacks a template, its counters are 0 there."""
     found = []
     for template in sorted(stored.keys() | recomputed.keys(), key=lambda name: (name is None, name or "")):
         left, right = stored.get(template, Counters()), recomputed.get(template, Counters())
@@ -123,7 +123,7 @@ def differences(campaign: UUID, stored: Templates, recomputed: Templates) -> lis
 
 
 def choose(candidates: Sequence[Candidate], newest: int | None, most_messages: int | None) -> list[Candidate]:
-    """The first so many candidates, cut where their messages exceed the bound; the first one always."""
+    """The first candidates, at most `newest`, with at most `most_messages` messages in all. The first one is always chosen."""
     chosen: list[Candidate] = []
     messages = 0
     for candidate in islice(candidates, newest):
@@ -141,13 +141,13 @@ def compare(
     newest: int | None,
     most_messages: int | None,
 ) -> Comparison:
-    """Compares the newest campaigns; None: no such bound.
+    """Compares the newest campaigns. A bound that is None does not apply.
 
     Args:
         catch_up: applies what the stream holds, as far as it gets; called before every snapshot.
 
     Raises:
-        HeadraceError: the database is out of reach, Headrace not installed, a right missing.
+        HeadraceError: the database is out of reach, Headrace is not installed, or a right is missing.
     """
     chosen: list[Candidate] = []
     pending: list[UUID] = []
@@ -193,7 +193,7 @@ def compare(
 
 
 def judge_comparison(found: Comparison) -> Finding:
-    """Passed where nothing differs; a failure names campaign, template, counter, stored and recomputed number."""
+    """Passes if nothing differs. A failure names campaign, template and counter, with the stored and the recomputed number."""
     left_out = [*found.pending_rebuild, *found.pending_changes]
     but = f"; {len(left_out)} left out with changes on their way" if left_out else ""
     if found.rows_gone:
@@ -252,9 +252,9 @@ def judge_comparison(found: Comparison) -> Finding:
 
 
 def _compare(connection: sa.Connection, campaigns: Sequence[UUID]) -> dict[UUID, list[Difference]]:
-    """What differs, by campaign; campaigns without a difference are not in it.
+    """The differences by campaign; campaigns without any are absent.
 
-    One campaign at a time: only then does the condition reach every scan of the live view.
+    Reads one campaign at a time: only then does the condition reach every scan of the live view.
     """
     found = {}
     for campaign in campaigns:
@@ -267,8 +267,8 @@ def _compare(connection: sa.Connection, campaigns: Sequence[UUID]) -> dict[UUID,
 def _without_rows(
     connection: sa.Connection, found: dict[UUID, list[Difference]], seen: Mapping[UUID, Candidate]
 ) -> list[UUID]:
-    """Takes frozen campaigns out of `found` that lack rows they were counted from; which ones."""
-    # Asked only where numbers differ: it costs as much as a recompute.
+    """Removes frozen campaigns from `found` if they lack rows that they were counted from, and returns them."""
+    # Only for campaigns that differ: it costs as much as a recompute.
     frozen = [campaign for campaign in found if campaign in seen and seen[campaign].frozen]
     parameters = {"campaigns": frozen}
     gone = list(connection.exec_driver_sql(statement("campaign_stats", "rows_lost"), parameters).scalars())

@@ -1,11 +1,11 @@
-"""Which run the sensor completed_campaigns requests, decided from what the stream noticed.
+"""Which run the sensor completed_campaigns requests, decided from the completions that the stream recorded.
 
-The cursor is a snapshot of the database: what it does not see is new. A run's key is made of the cursor it comes after, and the
-run bears the snapshot it goes up to. So a tick that is repeated after a crash finds the run it had requested, and goes on
-from there: no second run of other campaigns, and none left out in between.
+The cursor is a snapshot of the database: completions that it does not see are new. A run's key is made from the cursor before it,
+and a tag of the run holds the snapshot up to which it goes. So a tick that is repeated after a crash finds the run it had
+requested, and continues from there. It requests no second run for other campaigns, and leaves none out.
 
-Ids and times of rows are not in the order of commits: who goes by them loses the rows of a transaction that commits late. What
-a snapshot did not see and a later one sees is each row once.
+Ids and timestamps of rows do not follow the order of commits: a cursor made from them would miss the rows of a transaction that
+commits late. Between two snapshots, each row is new exactly once.
 
 Here: reading, and the decision. Not here: Dagster (sensors.py).
 """
@@ -21,16 +21,16 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 
 from orchestration.database.statements import statement
 
-# The names stand in the run's config. The others are counted too, by the stream, as they are every second.
+# The run's config holds their ids. The stream counts the other campaigns too, as it does all the time.
 MOST_NAMED = 1000
-# Transactions under way, of those that a snapshot lists in the tag of a run.
+# How many transactions in progress the snapshot in a run's tag may list.
 _MOST_LISTED = 64
 
 
 class Cursor(BaseModel):
-    """Up to where completions were looked at, as the sensor keeps it (JSON).
+    """How far the sensor has read completions, as it stores that (JSON).
 
-    since: when this cursor began. cluster, database: where the snapshot means something. seen: the snapshot, as PostgreSQL
+    since: when this cursor began. cluster, database: where the snapshot is valid. seen: the snapshot, as PostgreSQL
     writes it; None: everything is new.
     """
 
@@ -44,12 +44,12 @@ class Cursor(BaseModel):
 
 @dataclass(frozen=True)
 class Place:
-    """Where and when it is looked.
+    """The database that is read, and the moment.
 
     Attributes:
         now: the database's clock, with time zone.
         cluster, database: the server's system identifier and the database's name.
-        snapshot: what is seen now, as PostgreSQL writes it.
+        snapshot: the current one, as PostgreSQL writes it.
     """
 
     now: datetime
@@ -58,7 +58,7 @@ class Place:
     snapshot: str
 
     def is_behind(self, snapshot: str) -> bool:
-        """Whether a snapshot is of the future: a database that was restored has transactions yet to come."""
+        """Whether a snapshot lies in the future: a restored database has not come to its transactions yet."""
         return int(snapshot.split(":")[1]) > int(self.snapshot.split(":")[1])
 
 
@@ -67,10 +67,10 @@ class Noticed:
     """The campaigns whose completion is new.
 
     Attributes:
-        campaigns: how many.
-        gone: of them, deleted since.
-        inside: of them, of a day that is a partition; first, last: these days' ends.
-        named: the first ones that are still there, at most MOST_NAMED.
+        campaigns: how many there are.
+        gone: how many of them were deleted since.
+        inside: how many of them were created on a day that is a partition; first, last: the first and last such day.
+        named: the first ones that still exist, at most MOST_NAMED.
     """
 
     campaigns: int = 0
@@ -83,7 +83,7 @@ class Noticed:
 
 @dataclass(frozen=True)
 class Request:
-    """A run over the partitions first to last that recomputes the named campaigns. until: the snapshot it goes up to."""
+    """A run over the partitions first to last that recomputes these campaigns. until: the snapshot up to which it goes."""
 
     first: date
     last: date
@@ -94,7 +94,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Decision:
-    """cursor: to be stored after the run was requested. note: the state of things in a sentence, for the tick."""
+    """cursor: stored after the run was requested. note: the situation in a sentence, for the tick."""
 
     request: Request | None
     cursor: Cursor
@@ -102,7 +102,7 @@ class Decision:
 
 
 def find_place(connection: sa.Connection, stream: str) -> Place | None:
-    """Where this transaction looks, and what it sees; None where the stream is not registered: the domain is not active.
+    """The database and snapshot of this transaction; None if the stream is not registered, so the domain is not active.
 
     Raises:
         sqlalchemy.exc.DBAPIError: any failure to read.
@@ -115,13 +115,13 @@ def find_place(connection: sa.Connection, stream: str) -> Place | None:
 def read_noticed(
     connection: sa.Connection, seen: str | None, until: str, partitions: tuple[date, date] | None
 ) -> Noticed:
-    """The campaigns whose completion the snapshot `seen` did not see and `until` does; without `seen`, all there are.
+    """The campaigns whose completion is seen by the snapshot `until`, but not by `seen`. Without `seen`: all there are.
 
     Args:
-        partitions: the first and the last day that exist as partitions; None where there are none yet.
+        partitions: the first and the last day that exist as partitions; None if there are none yet.
 
     Raises:
-        sqlalchemy.exc.DBAPIError: as `find_place`: an unread table is not an empty one.
+        sqlalchemy.exc.DBAPIError: as `find_place`. A table that could not be read is not an empty one.
     """
     from_day, to_day = partitions or (None, None)
     parameters = {"seen": seen, "until": until, "first": from_day, "last": to_day, "most": MOST_NAMED}
@@ -130,7 +130,7 @@ def read_noticed(
 
 
 def read_cursor(text: str | None, place: Place) -> tuple[Cursor, str | None]:
-    """The cursor, a new one where there is none or it is of no use here; and what is wrong with the old one, if that was why."""
+    """The cursor, or a new one if there is none or it is of no use here; in the latter case also what is wrong with it."""
     new = Cursor(since=place.now, cluster=place.cluster, database=place.database, seen=None)
     if not text:
         return new, None
@@ -148,12 +148,12 @@ def read_cursor(text: str | None, place: Place) -> tuple[Cursor, str | None]:
 
 
 def run_key(cursor: Cursor) -> str:
-    """The key of the one run that may come after this cursor."""
+    """The key of the only run that may follow this cursor."""
     return f"completed {cursor.since:%Y-%m-%dT%H:%M:%S.%f} after {cursor.seen or 'nothing'}"
 
 
 def decide(noticed: Noticed, cursor: Cursor, until: str) -> Decision:
-    """What to request for the campaigns that are new after the cursor and seen by the snapshot until."""
+    """What to request for the campaigns whose completion the cursor has not seen and the snapshot `until` sees."""
     request = None
     if noticed.first is not None and noticed.last is not None:
         request = Request(noticed.first, noticed.last, noticed.named, run_key(cursor), until)

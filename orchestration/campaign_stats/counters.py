@@ -1,4 +1,4 @@
-"""A set of counters, and how counts and rates are said in tables, pictures and terminals."""
+"""A set of counters, and how counts and rates are written in tables, in pictures and on the terminal."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from orchestration.text import name_text
 if TYPE_CHECKING:
     from rich.console import Console
 
-# What a campaign's messages are counted by, in the order of the funnel.
+# The counters of a campaign's messages, in the order of the funnel.
 COUNTERS = ("total", "sent", "delivered", "read", "replied", "failed", "failed_queue")
-# Each is at most the one before. The other two stand apart: what failed left the funnel, and replies come to what was
-# never seen as read.
+# Each is at most the one before. The other two stand apart: failed messages have left the funnel, and a message can get
+# a reply without ever being reported as read.
 STEPS = ("total", "sent", "delivered", "read")
 ASIDE = ("replied", "failed")
-# What the rate of a counter is a share of.
+# Each counter's rate is its share of this one.
 SHARE_OF: Mapping[str, str] = {
     "sent": "total",
     "delivered": "sent",
@@ -37,7 +37,7 @@ Parts = list[tuple[str | None, "Counters"]]
 
 @dataclass(frozen=True)
 class Counters:
-    """Messages, as design 3.1 defines them."""
+    """Numbers of messages; dbt_like_sql/campaign_stats/models.yml describes each."""
 
     total: int = 0
     sent: int = 0
@@ -52,26 +52,26 @@ class Counters:
         return int(getattr(self, counter))
 
     def percent(self, counter: str) -> float | None:
-        """A counter's share of the one it is a part of, in percent; None where that one is 0, and for the total."""
+        """A counter's share of its whole (SHARE_OF), in percent; None if the whole is 0, and for the total."""
         whole = self.of(SHARE_OF[counter]) if counter in SHARE_OF else 0
         return 100 * self.of(counter) / whole if whole else None
 
 
 def count_text(value: int) -> str:
-    """1,234; from a billion on 1.234e+09, for a column has its width."""
+    """1,234; from a billion on 1.234e+09, because columns have a fixed width."""
     return f"{value:,}" if abs(value) < _LONGEST_NUMBER else f"{value:.3e}"
 
 
 def percent_text(value: float | None) -> str:
-    """97.2 %; nothing for None."""
+    """97.2 %; empty for None."""
     return "" if value is None else f"{value:.1f} %"
 
 
 def bar_text(value: int, scale: int, letters: int, *, blocks: bool = True) -> str:
-    """A bar of text, `letters` long at `scale`; something for all that is not 0.
+    """A bar of text, `letters` characters long at `scale`. Any value above 0 shows something.
 
     Args:
-        blocks: with eighths of a letter; or else with # only, for where those letters are not known.
+        blocks: draw eighths of a character; otherwise only #, for encodings that lack the block characters.
     """
     if value <= 0:
         return ""
@@ -82,7 +82,7 @@ def bar_text(value: int, scale: int, letters: int, *, blocks: bool = True) -> st
 
 
 def show_bars(counters: Counters, screen: Console) -> None:
-    """A line a counter, with its share and a bar as far as the screen is wide enough."""
+    """Prints one line per counter, with its share, and with a bar if the screen is wide enough."""
     from rich.table import Table
     from rich.text import Text
 
@@ -115,7 +115,7 @@ def _share(counters: Counters, counter: str) -> str:
 
 
 def show_parts(parts: Parts, screen: Console) -> None:
-    """A table of the templates, with rates where the screen has room for them; a paragraph each where it is narrow."""
+    """Prints a table of the templates, with rates if they fit; on a narrow screen, one paragraph per template."""
     from rich.table import Table
 
     counts = (*STEPS, *ASIDE)
@@ -145,7 +145,7 @@ def show_parts(parts: Parts, screen: Console) -> None:
 
 
 def _width(lines: Sequence[Sequence[str]], longest_first: int | None = None) -> int:
-    """Letters that a table of these lines takes, with its gaps; the first column may be cut to so many."""
+    """Width in characters of a table of these lines, with its gaps. longest_first: what the first column may be cut to."""
     from rich.text import Text
 
     widths = [max(Text(line[column]).cell_len for line in lines) for column in range(len(lines[0]))]

@@ -1,6 +1,6 @@
-"""What doctor says of campaigns: rebuilds that failed, decisions that wait, and whether webhooks can be taken in.
+"""What doctor reports about campaigns: failed rebuilds, pending decisions, and whether webhooks can be ingested.
 
-Not here: how webhooks are taken in (SQL), and the commands about what was refused (campaign_stats/webhook_commands.py).
+Not here: how webhooks are ingested (SQL), and the commands for what was refused (commands.py).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from orchestration.errors import Problem
 from orchestration.text import cut
 
 _MOST = 1000
-# What ingest_whatsapp_webhook writes, of columns that may be NOT NULL.
+# The columns that ingest_whatsapp_webhook writes, among those that may be NOT NULL.
 _WRITTEN = {
     "message_status_logs": {"whatsapp_message_id", "status", "created_at", "campaign_id", "errors"},
     "messages": {
@@ -30,7 +30,7 @@ _MOST_FAILED = 5
 
 @dataclass(frozen=True)
 class Bare:
-    """A column that must not be null and that nothing fills: table, name, and its type's name in the catalog."""
+    """A NOT NULL column that nothing fills. type: the type's name in the catalog."""
 
     table: str
     column: str
@@ -38,12 +38,12 @@ class Bare:
 
 
 def errors(connection: sa.Connection) -> list[Problem]:
-    """What is wrong; nothing of what is not installed yet."""
+    """What is wrong. What is not installed yet is not reported."""
     return _failed_rebuilds(connection) + refused(connection)
 
 
 def notes(connection: sa.Connection, schema: str, fits: bool) -> list[Problem]:
-    """What is worth knowing. fits: the tables of the schema are as the contract has them."""
+    """What is worth knowing. fits: the tables of the schema match the contract."""
     found = unwritable(connection, schema) if fits else []
     return found + _amendments(connection) + _encoding(connection)
 
@@ -71,7 +71,7 @@ def _failed_rebuilds(connection: sa.Connection) -> list[Problem]:
 
 
 def _amendments(connection: sa.Connection) -> list[Problem]:
-    """Frozen campaigns whose numbers an operator has to decide about; none before the tables' migration."""
+    """Frozen campaigns that wait for an operator's decision; none before their table is migrated."""
     pending = "headrace.campaign_stats_pending_amendment"
     if connection.execute(sa.text("SELECT to_regclass(:name)"), {"name": pending}).scalar() is None:
         return []
@@ -105,7 +105,7 @@ def _encoding(connection: sa.Connection) -> list[Problem]:
 
 
 def refused(connection: sa.Connection) -> list[Problem]:
-    """What the application's tables refused of webhooks, and is kept; none before the tables' migration."""
+    """Parts of webhooks that the application's tables refused, and that are kept; none before their table is migrated."""
     there = connection.exec_driver_sql(
         "SELECT count(*) FROM pg_attribute WHERE attrelid = to_regclass('headrace.webhook_reject') AND attname = 'notice'"
     ).scalar_one()
@@ -116,7 +116,7 @@ def refused(connection: sa.Connection) -> list[Problem]:
 
 
 def refusals(count: int, latest: str | None) -> list[Problem]:
-    """The sentence for so many parts refused, the latest for this reason."""
+    """The problem for this number of refused parts. latest: why the latest was refused."""
     if not count:
         return []
     many = f"more than {_MOST:,} parts" if count > _MOST else f"{count:,} part{'s' if count > 1 else ''}"
@@ -129,7 +129,7 @@ def refusals(count: int, latest: str | None) -> list[Problem]:
 
 
 def unwritable(connection: sa.Connection, schema: str) -> list[Problem]:
-    """Columns for which the tables would refuse every webhook."""
+    """Columns that would make the tables refuse every webhook."""
     rows = connection.exec_driver_sql(
         statement("campaign_stats", "bare_columns"), {"schema": schema, "tables": list(_WRITTEN)}
     )
@@ -137,7 +137,7 @@ def unwritable(connection: sa.Connection, schema: str) -> list[Problem]:
 
 
 def bare_columns(columns: Iterable[Bare], schema: str) -> list[Problem]:
-    """A sentence for each that ingest_whatsapp_webhook does not write."""
+    """One problem for each column that ingest_whatsapp_webhook does not write."""
     return [
         Problem(
             f"ingest_whatsapp_webhook can store nothing in {bare.table}: column {bare.column} must not be null and has no default",

@@ -1,7 +1,7 @@
-"""Whether the documents that are served say what the counters say, whether that is possible, and which wait for an operator.
+"""Whether the served documents say what the counters say, and nothing impossible; and which campaigns wait for an operator.
 
-The counters cannot break the funnel: the table refuses it. A document is JSON, and could say anything. An amendment waits where
-something late happened to a frozen campaign whose source rows are no longer all there.
+The counters cannot break the funnel: constraints of their table prevent it. A document is JSON, and could say anything. An amendment
+waits if something late happened to a frozen campaign and the source has lost some of its rows.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class DocumentFault:
     Attributes:
         place: document or counters.
         is_total: it is about the campaign's totals; otherwise about one template, which may have no name.
-        said: what stands there; counted: what should, or what bounds it. As JSON has them; None: nothing.
+        said: the value found; counted: the value expected, or its bound. Both as in JSON; None: no value.
     """
 
     campaign: UUID
@@ -49,7 +49,7 @@ class DocumentFault:
 
 @dataclass(frozen=True)
 class Documents:
-    """documents, templates: how many were looked at. faults: the first ones; all_faults, campaigns: how many there are."""
+    """documents, templates: how many were read. faults: the first ones; all_faults: how many, in how many campaigns."""
 
     documents: int
     templates: int
@@ -59,7 +59,7 @@ class Documents:
 
 
 def read_documents(connection: sa.Connection) -> Documents:
-    """All documents there are, against all counters."""
+    """Compares all documents with all counters."""
     documents, templates = connection.exec_driver_sql(
         statement("campaign_stats", "documents_counted"), {}
     ).one()
@@ -74,7 +74,7 @@ def read_documents(connection: sa.Connection) -> Documents:
 
 
 def judge_documents(seen: Documents) -> Finding:
-    """Passed where nothing is wrong."""
+    """Passes if there are no faults."""
     if seen.all_faults:
         sentence = (
             named([str(fault) for fault in seen.faults], seen.all_faults)
@@ -126,12 +126,12 @@ def _campaigns(faults: Sequence[DocumentFault]) -> str:
 
 @dataclass(frozen=True)
 class WaitingAmendment:
-    """An amendment that was put off.
+    """An amendment that was postponed.
 
     Attributes:
         reason: what asked for it: late changes, reopened, recount.
-        since: when it was put off first; times: how often by now.
-        rows_then, rows_now: source rows by table, at the freeze and when it was put off last.
+        since: when it was first postponed; times: how often so far.
+        rows_then, rows_now: source rows by table, at the freeze and when it was last postponed.
     """
 
     campaign: UUID
@@ -157,7 +157,7 @@ class WaitingAmendments:
 
 
 def fewer_rows(then: Mapping[str, int], now: Mapping[str, int]) -> str:
-    """The tables that have fewer rows now, with how many then and now."""
+    """The tables that have fewer rows now, with both numbers."""
     return ", ".join(
         f"{table} {count:,} → {now.get(table, 0):,}"
         for table, count in sorted(then.items())
@@ -166,7 +166,7 @@ def fewer_rows(then: Mapping[str, int], now: Mapping[str, int]) -> str:
 
 
 def read_amendments(connection: sa.Connection) -> WaitingAmendments:
-    """The amendments that wait now, the oldest first."""
+    """The amendments that wait, oldest first."""
     rows = connection.exec_driver_sql(
         statement("campaign_stats", "amendments_waiting"), {"most": MOST_ROWS}
     ).all()
@@ -176,7 +176,7 @@ def read_amendments(connection: sa.Connection) -> WaitingAmendments:
 
 
 def judge_amendments(seen: WaitingAmendments) -> Finding:
-    """Passed where none waits; otherwise a warning, for the frozen numbers stand."""
+    """Passes if none waits; otherwise warns, because the frozen numbers stand."""
     sentence = "no amendment of a frozen campaign waits"
     if seen.all:
         sentence = (

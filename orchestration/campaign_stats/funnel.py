@@ -1,7 +1,7 @@
 """The funnel as a picture: counters in, PNG out.
 
-Drawn in pixels on a canvas of its own, without pyplot: nothing of the process is changed. Here: the drawing. Not
-here: where counters come from, and where the picture goes.
+It is drawn in pixels on its own canvas, without pyplot, so the state of the process does not change. Here: the
+drawing. Not here: where counters come from, and where the picture goes.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from orchestration.campaign_stats.counters import (
 )
 from orchestration.text import name_text
 
-# Pixels. Dagster's UI draws a picture in its own size, in a dialog of four fifths of the window.
+# Pixels. Dagster's UI does not scale a picture; its dialog takes four fifths of the window.
 WIDTH = 800
 BAR_LEFT, BAR_WIDTH = 116, 400
 STEPS_TOP, STEP_HEIGHT, STEP_BAR = 84, 34, 22
@@ -44,7 +44,7 @@ _PART_BAR_LEFT, _PART_BAR_WIDTH = 212, 216
 _PART_COLUMNS = ("total", "delivered", "read", "replied", "failed")
 _COLUMN_WIDTH = 66
 
-# Blues by lightness, green and vermilion: told apart whatever one's eyes make of colours (after Okabe and Ito).
+# Blues of different lightness, green and vermilion: distinct for colour-blind readers too (after Okabe and Ito).
 COLORS = {
     "total": (180, 208, 234),
     "sent": (118, 170, 217),
@@ -58,7 +58,7 @@ _FADED = (95, 99, 104)
 _RULE = (221, 225, 230)
 _FLOW = (241, 245, 249)
 _WHITE = (255, 255, 255)
-# Sixteen colours are half a byte a pixel. The greys between are the edges of letters.
+# Sixteen colours take half a byte per pixel. The greys are for the edges of letters.
 _EDGES = tuple((grey, grey, grey) for grey in (64, 128, 160, 190, 208))
 _PALETTE = (_WHITE, _INK, _FADED, _RULE, _FLOW, *COLORS.values(), *_EDGES)
 
@@ -75,14 +75,14 @@ def draw(
     kind: str = "template",
     all_parts: int | None = None,
 ) -> bytes:
-    """A PNG of `WIDTH` pixels, on white: the steps of the funnel, replied and failed, then a line for each part.
+    """A PNG, `WIDTH` pixels wide, on white: the steps of the funnel, replied and failed, then a line for each part.
 
     The same arguments give the same bytes.
 
     Args:
-        parts: name and counters of what `counters` is the sum of, at most `MOST_PARTS` are drawn.
+        parts: name and counters of the parts that `counters` sums up; at most `MOST_PARTS` are drawn.
         kind: what a part is called.
-        all_parts: how many there are, where not all are given.
+        all_parts: how many there are, if not all are given.
     """
     shown = parts[:MOST_PARTS]
     more = (len(parts) if all_parts is None else all_parts) - len(shown)
@@ -105,7 +105,7 @@ def _height(shown: int, more: int) -> int:
 
 
 def _draw_steps(canvas: _Canvas, counters: Counters) -> int:
-    """The total's six counters, bars on one scale; where they end."""
+    """Draws six counters of the total, all bars on one scale, and returns the y where they end."""
     scale = max(counters.of(counter) for counter in (*STEPS, *ASIDE))
     top = STEPS_TOP
     before = 0
@@ -137,7 +137,7 @@ def _draw_steps(canvas: _Canvas, counters: Counters) -> int:
 
 
 def _draw_parts(canvas: _Canvas, top: int, parts: Sequence[tuple[str | None, Counters]], kind: str) -> None:
-    """A line a part: what was read within what was delivered within what was sent within the total, and rates."""
+    """One line per part: the bars of total, sent, delivered and read inside one another, then the total and the rates."""
     canvas.box(_MARGIN, top + 4, WIDTH - 2 * _MARGIN, 1, _RULE)
     heading = top + 28
     canvas.text(_MARGIN, heading, kind, size=11, color=_FADED)
@@ -160,16 +160,16 @@ def _draw_parts(canvas: _Canvas, top: int, parts: Sequence[tuple[str | None, Cou
 
 
 def _length(value: int, scale: int, longest: int) -> int:
-    """Pixels; at least one for what there is."""
+    """Pixels; at least one for any value above 0."""
     return max(1, round(longest * value / scale)) if value > 0 else 0
 
 
 class _Canvas:
-    """Pixels, from the top left. Text stands on its y."""
+    """A canvas measured in pixels from the top left. The y of a text is its baseline."""
 
     def __init__(self, height: int) -> None:
         self.height = height
-        # At 72 dots an inch a point is a pixel.
+        # At 72 dots per inch, a point is a pixel.
         self._figure = Figure(figsize=(WIDTH / 72, height / 72), dpi=72, facecolor="white")
         self._figure.set_layout_engine("none")
         self._agg: Any = FigureCanvasAgg(self._figure)
@@ -204,9 +204,9 @@ class _Canvas:
         right: bool = False,
         width: int | None = None,
     ) -> None:
-        """One line, as it is: no formulas in it. `left` is its right end where `right`; cut to `width`."""
+        """One line of plain text; formulas are not parsed. right: `left` is its right end. width: it is cut to this."""
         font = FontProperties(fname=_BOLD if bold else _PLAIN, size=size)
-        # A letter is a pixel wide at least: no need to measure a megabyte of them.
+        # A letter is at least one pixel wide, so there is no need to measure a megabyte of them.
         said = _drawable(said[:width], _BOLD if bold else _PLAIN)
         self._figure.text(
             left,
@@ -242,7 +242,7 @@ class _Canvas:
 
 
 def _drawable(said: str, font: Path) -> str:
-    """What the font has no letters for becomes a mark."""
+    """Replaces letters that the font lacks."""
     there = _letters(font)
     return "".join(letter if ord(letter) in there else "\N{REPLACEMENT CHARACTER}" for letter in said)
 

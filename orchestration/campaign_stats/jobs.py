@@ -1,6 +1,6 @@
-"""Jobs for the operator, to be started in the launchpad: freeze, reopen and amend campaigns.
+"""Jobs that an operator starts in the launchpad: freeze, reopen and amend campaigns.
 
-Here: their config and what Dagster shows of them. Not here: what is done (lifecycle.py).
+Here: their config, and what Dagster shows of them. Not here: the work itself (lifecycle.py).
 """
 
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ from orchestration.text import log_text
 class CampaignsConfig(ConfirmedConfig):
     """Which campaigns, and whether in earnest."""
 
-    # Empty by default, which is refused: so the launchpad shows where the ids go.
+    # The default is empty, and refused. It is there so that the launchpad shows where the ids go.
     campaigns: list[Text] = Field(
         default=[],
         description=f"Ids of campaigns (UUIDs), at least one and at most {MOST_CAMPAIGNS}. "
@@ -58,7 +58,7 @@ class AmendConfig(CampaignsConfig):
 
 
 def _job(act: Act, config: type[CampaignsConfig], does: str, told: str) -> dg.JobDefinition:
-    """The job of an act: one op of its name. does: what the op does; told: what the job is for."""
+    """The job of an act, with one op named like the act. does: the op's description; told: the job's."""
 
     def op(context: dg.OpExecutionContext, config: CampaignsConfig, database: ApplicationDatabase) -> None:
         campaigns = read_campaigns(config.campaigns)
@@ -73,12 +73,12 @@ def _job(act: Act, config: type[CampaignsConfig], does: str, told: str) -> dg.Jo
                 log=lambda told: context.log.info(log_text(told)),
             )
         except HeadraceError as error:
-            # The run's page begins with a failure's words; of other errors it shows the stack first.
+            # The run's page begins with a Failure's message. For other errors it shows the stack trace first.
             raise dg.Failure(log_text(str(error))) from error
         _show(context, done, config.dry_run)
 
     def checked(config: CampaignsConfig) -> dict[str, object]:
-        # Dagster asks for it before it starts a run: wrong ids start none.
+        # Dagster calls this before it starts a run, so wrong ids start none.
         read_campaigns(config.campaigns)
         return {"ops": {act.name: {"config": config.model_dump()}}}
 

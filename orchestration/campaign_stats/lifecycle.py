@@ -1,6 +1,6 @@
 """Freezing, reopening and amending campaigns by an operator's decision.
 
-Here: what is looked at before and after, what is refused, and in which portions it is done. Not here: what freezing means (SQL:
+Here: what is read before and after, what is refused, and which transactions do it. Not here: what freezing means (SQL:
 freeze_campaigns, reopen_campaigns, amend_campaigns; docs/lifecycle.md), Dagster (jobs.py) and the terminal (lifecycle_commands.py).
 """
 
@@ -25,12 +25,12 @@ _FROZEN = ("frozen", "amended")
 
 @dataclass(frozen=True)
 class Standing:
-    """A campaign as it stands.
+    """The state that a campaign is in.
 
     Attributes:
         exists: the application has it.
-        state: of its life; None: never counted. version: of its document; None: it has none.
-        rows_then, rows_now: source rows by table when it was frozen and when its amendment was put off; None: none waits.
+        state: in its life cycle; None: never counted. version: of its document; None: it has none.
+        rows_then, rows_now: source rows by table, when it was frozen and when its amendment was postponed; None: none waits.
     """
 
     id: UUID
@@ -47,7 +47,7 @@ class Standing:
 
     @property
     def waits(self) -> bool:
-        """For a decision on its amendment."""
+        """Whether its amendment waits for a decision."""
         return self.rows_then is not None
 
     def __str__(self) -> str:
@@ -60,11 +60,11 @@ class Act:
     """What an operator can do to campaigns.
 
     Attributes:
-        name: as jobs and commands have it.
-        statement: does it to %(campaigns)s, with %(accept)s where that is a question.
-        wanted: what a campaign must be, or all are refused with `refused`.
-        applies: to which it is done; the others `are_already`.
-        would: what a dry run says; where fewer rows are accepted, and where not.
+        name: as in jobs and commands.
+        statement: acts on %(campaigns)s; takes %(accept)s if fewer rows can be accepted.
+        wanted: what every campaign must be; if one is not, all are refused with `refused`.
+        applies: which campaigns it changes; the others `are_already`.
+        would: what a dry run says if fewer rows are accepted, and if not.
     """
 
     name: str
@@ -112,7 +112,7 @@ ACTS = {
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became, or with a dry run would become, of one campaign. said: in words."""
+    """What an act did to one campaign, or would do in a dry run. said: the same in words."""
 
     before: Standing
     after: Standing
@@ -127,7 +127,7 @@ def read_ids(texts: Sequence[str]) -> list[UUID]:
     """Campaign ids from text, each once, in the order given.
 
     Raises:
-        HeadraceError: some are no UUIDs; it names them.
+        HeadraceError: some are not UUIDs; it names them.
     """
     found: dict[UUID, None] = {}
     wrong = []
@@ -147,7 +147,7 @@ def read_campaigns(texts: Sequence[str]) -> list[UUID]:
     """The ids that an operator names, each once.
 
     Raises:
-        HeadraceError: there are none or too many, or some are no UUIDs.
+        HeadraceError: there are none or too many, or some are not UUIDs.
     """
     campaigns = read_ids(texts)
     if not campaigns:
@@ -160,7 +160,7 @@ def read_campaigns(texts: Sequence[str]) -> list[UUID]:
 
 
 def say(items: Iterable[object]) -> str:
-    """The first ones, and how many more there are."""
+    """The first items, and how many more there are."""
     texts = [str(item) for item in items]
     more = len(texts) - MOST_SAID
     return ", ".join(texts[:MOST_SAID]) + (f" and {more} more" if more > 0 else "")
@@ -175,18 +175,18 @@ def carry_out(
     dry_run: bool,
     log: Callable[[str], None],
 ) -> list[Outcome]:
-    """Does it to the campaigns it applies to, one transaction each, and says of every one what became of it.
+    """Carries out the act on the campaigns it applies to, one transaction each, and returns every campaign's outcome.
 
-    What was done stays done if a later one fails.
+    What was done stays done if a later campaign fails.
 
     Args:
-        accept_fewer_rows: for reopen: also where the source has fewer rows than when it was frozen; the numbers will lack them. For
-            amend: true: counted again from the rows that are left, the earlier version kept on record; false: the frozen numbers
-            stand, and the amendment is given up.
-        log: told of each campaign, as soon as it is done.
+        accept_fewer_rows: for reopen: true also reopens a campaign whose source has lost rows since the freeze; its numbers will lack
+            them. For amend: true counts again from the rows that are left, and keeps the earlier version on record; false lets the
+            frozen numbers stand, and gives the amendment up.
+        log: called for each campaign, as soon as it is done.
 
     Raises:
-        HeadraceError: some are not as the act wants them, or lack rows without accept_fewer_rows, and nothing was done; or the
+        HeadraceError: some are not as the act wants them, or have lost rows without accept_fewer_rows, and nothing was done; or the
             database refuses one.
     """
     before = look(engine, campaigns)
@@ -225,7 +225,7 @@ def carry_out(
 
 
 def carry_out_on(engine: sa.Engine, act: Act, campaign: UUID, accept_fewer_rows: bool) -> Standing:
-    """Does it to one campaign, whatever its state, in a transaction of its own; how it stands then.
+    """Carries out the act on one campaign, whatever its state, in its own transaction, and returns the new standing.
 
     Raises:
         HeadraceError: the database refuses it.
@@ -235,7 +235,7 @@ def carry_out_on(engine: sa.Engine, act: Act, campaign: UUID, accept_fewer_rows:
 
 
 def look(engine: sa.Engine, campaigns: Sequence[UUID]) -> list[Standing]:
-    """How these campaigns stand, in the order given."""
+    """The standing of these campaigns, in the order given."""
     with snapshot(engine) as connection:
         rows = connection.exec_driver_sql(
             statement("campaign_stats", "standing"), {"campaigns": list(campaigns)}
@@ -250,7 +250,7 @@ def _rows_gone(campaign: Standing, act: Act) -> str:
 
 
 def _lost(engine: sa.Engine, campaigns: Sequence[UUID]) -> dict[UUID, str]:
-    """Frozen campaigns of which the source has fewer rows now, with the tables and how many there were and are."""
+    """Frozen campaigns whose source has fewer rows now, with the tables and both numbers."""
     with snapshot(engine) as connection:
         rows = connection.exec_driver_sql(
             statement("campaign_stats", "rows_lost"), {"campaigns": list(campaigns)}

@@ -1,6 +1,6 @@
-"""`headrace campaigns`: where campaigns are in their life, and what an operator decides about it.
+"""`headrace campaigns`: where campaigns are in their life cycle, and what an operator decides about it.
 
-Here: what is asked for, and what is said. Not here: the state machine (SQL, docs/lifecycle.md).
+Here: arguments, options and output. Not here: the state machine (SQL, docs/lifecycle.md).
 """
 
 from __future__ import annotations
@@ -160,7 +160,7 @@ def amend(ids: tuple[str, ...], accept: bool, discard: bool) -> None:
 
 
 def _carry_out(name: str, campaigns: Sequence[Standing], accept: bool = False, done: str = "") -> None:
-    """Does it to one after the other, and says of each how it stands then."""
+    """Carries out the act on one campaign after the other, and prints how each stands then."""
     from orchestration.campaign_stats.lifecycle import ACTS, carry_out_on
     from orchestration.database.connections import engine
 
@@ -171,7 +171,7 @@ def _carry_out(name: str, campaigns: Sequence[Standing], accept: bool = False, d
 
 
 def _existing(ids: Sequence[str]) -> list[Standing]:
-    """The campaigns of these ids, each once, all of which the application has; otherwise nothing is done."""
+    """The campaigns with these ids, each once. Raises HeadraceError unless the application has all of them."""
     campaigns = _standing(list(dict.fromkeys(campaign_id(value) for value in ids)))
     _require_known(campaigns)
     for campaign in campaigns:
@@ -195,7 +195,7 @@ def _require_known(campaigns: Iterable[Standing]) -> None:
 
 
 def campaign_id(value: str) -> UUID:
-    """What was typed as a campaign's id. Raises HeadraceError if it is none."""
+    """Reads a campaign's id as typed. Raises HeadraceError if it is not one."""
     try:
         return UUID(value)
     except ValueError:
@@ -215,7 +215,7 @@ def _heads(columns: Sequence[str]) -> list[str]:
 
 
 def _moment(value: str | None) -> str | None:
-    """To the minute, in UTC; what is no moment of a calendar as it stands."""
+    """To the minute, in UTC. What Python does not read as a time stays as it is."""
     try:
         return None if value is None else f"{datetime.fromisoformat(value).astimezone(UTC):%Y-%m-%d %H:%M}"
     except (ValueError, OverflowError):
@@ -228,7 +228,7 @@ def _reason(why: Mapping[str, Any]) -> str:
 
 
 def _changes(changed: Sequence[Mapping[str, Any]]) -> str:
-    """The totals that changed, the first ones; where only the series did, its hours."""
+    """The first totals that changed; if only the series changed, its hours."""
     items = [item for item in changed if item.get("template_name", "*") == "*"]
     told = [
         f"{item['counter']} {item['from']} to {item['to']}"

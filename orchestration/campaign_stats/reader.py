@@ -1,6 +1,6 @@
 """A cache of campaign statistics in a Python service's memory, in front of headrace.campaign_stats().
 
-Here: what is kept, for how long, and who loads it. Not here: connections (the service has them), or what the numbers mean.
+Here: what is kept, for how long, and who loads it. Not here: connections (the service has them), and what the numbers mean.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Connections = Callable[[], AbstractContextManager[psycopg.Connection[Any]]]
 Document = dict[str, Any]
 Id = TypeVar("Id", UUID, str)
 
-# In the order of the ids: what an id is read as, and what a row is, are settings of the service's connections.
+# Answers are matched to ids by order, because the service's connections decide what type an id is read as.
 _LOAD = (
     "SELECT headrace.campaign_stats(id)::text"
     " FROM pg_catalog.unnest(%s::uuid[]) WITH ORDINALITY AS wanted (id, place) ORDER BY place"
@@ -34,7 +34,7 @@ _LOAD = (
 
 @dataclass(frozen=True)
 class _Kept:
-    """A document as it was loaded, as text: each caller gets an object of its own. text null: no such campaign."""
+    """A document as it was loaded. It is kept as text, so each caller gets its own object. text None: no such campaign."""
 
     text: str | None
     version: int | None
@@ -51,12 +51,12 @@ class _Kept:
 
 
 class CampaignStatsReader:
-    """Statistics of campaigns by id, from memory or from the database; may be shared by threads.
+    """Statistics of campaigns by id, from memory or from the database. Threads may share it.
 
-    A frozen or amended document is kept for a day, or until `invalidate` says that there is a newer one; any other, one with
-    `paused`, and the news that there is no such campaign, for one refresh. Of several threads that want a campaign that is not kept,
-    one asks the database and the others wait for its answer. An error reaches those that waited, and is not kept.
-    In a process that was forked it begins anew: the threads that it would wait for are not there.
+    A frozen or amended document is kept for a day, or until `invalidate` reports a newer one. Everything else is kept for one refresh
+    interval: other documents, those with `paused`, and the answer that there is no such campaign. If several threads want a campaign
+    that is not kept, one asks the database and the others wait for its answer. An error reaches all of them, and is not kept.
+    A forked process starts with an empty cache: the threads it would wait for do not exist there.
     """
 
     def __init__(
@@ -70,9 +70,9 @@ class CampaignStatsReader:
     ) -> None:
         """
         Args:
-            connections: gives a connection for the time of a `with`: a psycopg_pool's `pool.connection`, or
-                `lambda: psycopg.connect(…)`. Its role needs headrace_app or headrace_reader.
-            most_campaigns: so many are kept, some KB each; the least recently read goes first.
+            connections: called for each query, gives a connection to use in a `with`: `pool.connection` of a psycopg_pool,
+                or `lambda: psycopg.connect(…)`. Its role needs headrace_app or headrace_reader.
+            most_campaigns: how many are kept, some KB each; the least recently read goes first.
 
         Raises:
             ValueError: most_campaigns is less than one.
@@ -87,7 +87,7 @@ class CampaignStatsReader:
 
         def begin() -> None:
             self._lock = threading.Lock()
-            self._loads: dict[UUID, Future[_Kept]] = {}  # queries that are on their way
+            self._loads: dict[UUID, Future[_Kept]] = {}  # queries in flight
             self._cache: TLRUCache[UUID, _Kept] = TLRUCache(most_campaigns, until, clock)
 
         self._begin = begin
@@ -95,17 +95,17 @@ class CampaignStatsReader:
         _readers.add(self)
 
     def get(self, campaign_id: UUID | str) -> Document | None:
-        """The document of `headrace.campaign_stats()`, its age as of now; None if there is no such campaign.
+        """The document of `headrace.campaign_stats()`, with its current age; None if there is no such campaign.
 
         Raises:
-            ValueError: the text is no UUID.
+            ValueError: the text is not a UUID.
             psycopg.Error: it had to be read from the database, and that failed.
         """
         identity = _uuid(campaign_id)
         return self.get_many([identity])[identity]
 
     def get_many(self, campaign_ids: Iterable[Id]) -> dict[Id, Document | None]:
-        """The same for many, by the ids as they were given, with one query for all that are not kept.
+        """The same for many campaigns, keyed by the ids as given, with one query for all that are not kept.
 
         Raises:
             ValueError, psycopg.Error: as `get`.
@@ -124,19 +124,19 @@ class CampaignStatsReader:
                     mine[campaign_id] = self._loads[campaign_id] = Future()
         if mine:
             kept |= self._load(mine)
-        # Only now: whoever waits has answered those who may wait for him.
+        # Only now that our own loads are answered: two threads must never wait for each other.
         kept |= {campaign_id: load.result() for campaign_id, load in others.items()}
         now = self._clock()
         return {given: kept[campaign_id].document(now) for given, campaign_id in wanted.items()}
 
     def invalidate(self, campaign_id: UUID | str, version: int | None = None) -> None:
-        """Forgets what is kept of a campaign, if it is older than this version or has none.
+        """Forgets what is kept of a campaign if it is older than this version, or has no version.
 
         Args:
-            version: the newest there is, as far as the caller knows; None forgets any.
+            version: the newest that the caller knows of; None forgets any.
 
         Raises:
-            ValueError: the text is no UUID.
+            ValueError: the text is not a UUID.
         """
         campaign_id = _uuid(campaign_id)
         newest = float("inf") if version is None else version
@@ -144,7 +144,7 @@ class CampaignStatsReader:
             kept = self._cache.get(campaign_id)
             if kept is not None and (kept.version is None or kept.version < newest):
                 del self._cache[campaign_id]
-            # A read that is on its way may have seen the older one: it is not kept, and who comes now reads anew.
+            # A query in flight may have seen the older version: its answer is not kept, and the next caller asks again.
             self._loads.pop(campaign_id, None)
 
     def _load(self, loads: dict[UUID, Future[_Kept]]) -> dict[UUID, _Kept]:

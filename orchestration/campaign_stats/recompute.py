@@ -1,7 +1,7 @@
 """Brings the statistics of a window of campaigns up to date.
 
 Here: which campaigns need work, and in which portions. Not here: how a message is counted (SQL,
-dbt_like_sql/campaign_stats), what to show of it (summaries.py), and Dagster.
+dbt_like_sql/campaign_stats), what is shown (summaries.py), and Dagster.
 """
 
 from __future__ import annotations
@@ -25,23 +25,23 @@ from orchestration.errors import HeadraceError
 
 STREAM = "campaign_stats"
 
-# A rebuild holds the campaigns of its transaction, and with them the stream: few, and not many messages. As headrace.rebuild_pick
-# has it for those that settle, which some of these may do.
+# A rebuild locks the campaigns of its transaction, and so holds up the stream. A transaction therefore takes few campaigns and not
+# many messages, with the limits of headrace.rebuild_pick for settling campaigns, because some of these may be settling.
 MOST_CAMPAIGNS_AT_ONCE = 20
 MOST_MESSAGES_AT_ONCE = 5_000
 _TIMED_OUT = 3
 _MOST_TOLD = 3
-# Whoever waits for the run takes it for dead when it has said nothing for minutes (reporting.RUN_IS_DEAD_AFTER).
+# The sensor takes a run for dead if it has logged nothing for minutes (RUN_IS_DEAD_AFTER in dagster_kit/reporting.py).
 _SAY_EVERY_SECONDS = 30.0
 
 _REBUILD = "SELECT headrace.rebuild_campaign_stats(%(campaigns)s::uuid[])"
-# A document is written by who holds its campaign: between reading the counters and writing it, none may move.
+# It locks the campaigns: no counter may change between reading the counters and writing the document.
 _REFRESH = ("SELECT headrace.refresh_unfrozen_documents(%(campaigns)s::uuid[])",)
 
 
 @dataclass(frozen=True)
 class Window:
-    """Campaigns by their creation: from start, before end; both with time zone."""
+    """The campaigns created from start on and before end; both with time zone."""
 
     start: datetime
     end: datetime
@@ -59,7 +59,7 @@ class Window:
 
 @dataclass(frozen=True)
 class Campaign:
-    """A campaign of the window, or named. messages: as stored; due: to be computed, rebuilt, amended or frozen."""
+    """A campaign of the window, or a named one. messages: as stored; due: it needs computing, rebuilding, amending or freezing."""
 
     id: UUID
     day: date | None
@@ -72,10 +72,10 @@ class Upkeep:
     """What was done.
 
     Attributes:
-        drained: what the stream had; None where changes kept coming (those there at the start are applied).
-        campaigns: in the window, or named.
-        rebuilt: of them, recomputed from source.
-        corrected: messages or counters that a recompute changed.
+        drained: what the stream applied; None if changes kept coming (those there at the start are applied).
+        campaigns: how many are in the window or named.
+        rebuilt: how many of them were recomputed from source.
+        corrected: how many messages or counters a recompute changed.
     """
 
     drained: Drained | None
@@ -97,16 +97,16 @@ def bring_up_to_date(
 ) -> Upkeep:
     """Applies what the stream holds, then recomputes the window's campaigns that need it (`rebuild`: all).
 
-    Safe at any time, and twice at once: campaigns are locked while they are recomputed.
+    Safe at any time, even twice at once: campaigns are locked while they are recomputed.
 
     Args:
-        timeout_seconds: for the stream. Changes that came after the start are not waited for.
-        named: campaigns to be recomputed too, of whatever day, unless they are frozen.
+        timeout_seconds: for the stream. It does not wait for changes that came after the start.
+        named: campaigns of any day that are recomputed too, unless they are frozen.
 
     Raises:
-        HeadraceError: the stream is blocked, or not through in time with what was there at the start; the
-            database is out of reach, Headrace not installed, a right missing; or campaigns could not be recomputed, which
-            it names: the others were.
+        HeadraceError: the stream is blocked, or did not apply in time what was there at the start; the database is out of
+            reach, Headrace is not installed, or a right is missing; or some campaigns could not be recomputed. It names
+            them; the others were recomputed.
     """
     with snapshot(engine) as connection:
         began = connection.exec_driver_sql("SELECT clock_timestamp()").scalar_one()
@@ -138,7 +138,7 @@ def bring_up_to_date(
 
 
 def read_rebuilds(connection: sa.Connection) -> Rebuilds:
-    """What of the stream waits to be rebuilt, and what cannot be."""
+    """The campaigns that wait for their rebuild, and those that cannot be rebuilt."""
     waiting, seconds, all_failed = connection.exec_driver_sql(
         statement("campaign_stats", "rebuilds"), {}
     ).one()
@@ -152,9 +152,9 @@ def read_rebuilds(connection: sa.Connection) -> Rebuilds:
 
 
 def mend_documents(engine: sa.Engine, window: Window) -> int:
-    """Writes the documents of the window that are missing or differ from the counters; how many there were.
+    """Writes the window's documents that are missing or differ from the counters, and returns how many there were.
 
-    Frozen documents stay as they are. Counters are not questioned here: whether they are right is for the check to say.
+    Frozen documents stay as they are. Whether the counters are right is not tested here: the check does that.
 
     Raises:
         HeadraceError: documents still differ; it names their campaigns.
@@ -172,7 +172,7 @@ def mend_documents(engine: sa.Engine, window: Window) -> int:
 
 
 def window_campaigns(engine: sa.Engine, window: Window, named: Sequence[UUID] = ()) -> list[Campaign]:
-    """The window's campaigns and those that are named, newest first."""
+    """The window's campaigns and the named ones, newest first."""
     parameters = {**window.parameters, "named": list(named)}
     with snapshot(engine) as connection:
         return [
@@ -186,7 +186,7 @@ def window_campaigns(engine: sa.Engine, window: Window, named: Sequence[UUID] = 
 def portions(campaigns: Iterable[Campaign]) -> Iterator[list[Campaign]]:
     """Portions of campaigns to recompute in one transaction each: few campaigns, and not many messages.
 
-    What is not stored yet is of unknown size, and goes alone.
+    A campaign without stored messages has an unknown size, and goes alone.
     """
     portion: list[Campaign] = []
     messages = 0
@@ -202,16 +202,16 @@ def portions(campaigns: Iterable[Campaign]) -> Iterator[list[Campaign]]:
 
 
 def rebuild_campaigns(engine: sa.Engine, campaigns: Sequence[UUID]) -> int:
-    """Recomputes campaigns from their source rows, in one transaction; how much changed by that.
+    """Recomputes campaigns from their source rows in one transaction, and returns how many messages or counters changed.
 
     Raises:
-        HeadraceError: it failed, also when tried again.
+        HeadraceError: it failed, and so did the retries.
     """
     return int(execute(engine, [_REBUILD], {"campaigns": list(campaigns)}))
 
 
 def _rebuild_portion(engine: sa.Engine, campaigns: Sequence[UUID], failed: dict[UUID, str]) -> int:
-    """As `rebuild_campaigns`; where one fails, the others are recomputed one by one, and it is added to `failed`."""
+    """Like `rebuild_campaigns`, but if one fails it is added to `failed`, and the others are recomputed one by one."""
     try:
         return rebuild_campaigns(engine, campaigns)
     except HeadraceError as error:
@@ -238,7 +238,7 @@ def telling(
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> Callable[[float], Awaitable[None]]:
-    """A sleep that says now and then that the stream is still being applied."""
+    """A sleep that logs now and then that the stream is still being applied."""
     said = clock()
 
     async def sleep_and_tell(seconds: float) -> None:
@@ -252,7 +252,7 @@ def telling(
 
 
 def _is_behind(engine: sa.Engine, began: datetime) -> bool:
-    """Whether something that was there then is not applied yet, or the stream stands still."""
+    """Whether a change that was there when it began is not applied yet, or the stream is stopped."""
     with snapshot(engine) as connection:
         now = connection.exec_driver_sql("SELECT clock_timestamp()").scalar_one()
         shards = read_shards(connection, [STREAM])

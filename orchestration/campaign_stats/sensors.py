@@ -1,6 +1,6 @@
-"""What stream_backlog reports of campaign statistics, and the sensor that asks for a run for completed campaigns.
+"""What stream_backlog reports about campaign statistics, and the sensor that requests a run for completed campaigns.
 
-Here: reading, and putting the decisions into Dagster's words. Not here: the decisions (completions.py, dagster_kit/reporting.py).
+Here: reading, and turning decisions into Dagster objects. Not here: the decisions (completions.py, dagster_kit/reporting.py).
 """
 
 from collections.abc import Set
@@ -52,7 +52,7 @@ def _read_final_days(connection: sa.Connection, first: date, last: date) -> Set[
 
 
 def _read_summary(connection: sa.Connection, event: Event) -> tuple[int, Summary]:
-    """Rows of the whole table, and what is stored of the event's day, or of everything."""
+    """The whole table's row count, and a summary of the event's day, or of all campaigns."""
     rows = table_rows(connection, event.asset)
     if event.day is None:
         return rows, of_all(connection, event.asset)
@@ -110,13 +110,13 @@ def completed_campaigns(
 
 
 def _requested_until(instance: dg.DagsterInstance, run_key: str) -> str | None:
-    """The snapshot that the run of this key goes up to, where there is one: a tick was ended before its cursor was stored."""
+    """The snapshot up to which the run with this key goes, if it exists: then a tick ended before it stored its cursor."""
     runs = instance.get_runs(dg.RunsFilter(tags={_COMPLETED: DOMAIN, "dagster/run_key": run_key}), limit=1)
     return runs[0].tags.get(_COMPLETED_UNTIL) if runs else None
 
 
 def _completion_request(request: completions.Request) -> dg.RunRequest:
-    """The run for completed campaigns, with their ids in the config of the first asset: they are recomputed once."""
+    """The run for completed campaigns. Only the first asset's config has their ids, so they are recomputed once."""
     campaigns = [str(campaign) for campaign in request.campaigns]
     return range_request(
         request.run_key,

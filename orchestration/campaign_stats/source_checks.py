@@ -1,6 +1,6 @@
-"""What came in untidy: statuses without a message, values that nobody knows, parts of webhooks that were not taken.
+"""Irregular input: statuses without a message, unknown values, and parts of webhooks that were refused.
 
-Nothing of it is dropped; it counts for nothing. Here: reading and judging. Not here: what a status means (SQL,
+None of it is dropped, and none of it counts. Here: reading and judging. Not here: what a status means (SQL,
 dbt_like_sql/campaign_stats/definitions).
 """
 
@@ -24,7 +24,7 @@ from orchestration.dagster_kit.findings import (
 )
 from orchestration.database.statements import statement
 
-# What the provider documents and what counts for nothing: no reason to warn.
+# The provider documents these, and they count for nothing: no reason to warn.
 DOCUMENTED = frozenset({"deleted"})
 
 _ORPHANS = (
@@ -32,19 +32,19 @@ _ORPHANS = (
     " FROM headrace.orphaned_statuses(make_interval(secs => %(older)s), %(examples)s)"
 )
 _VALUES = "SELECT value, known, row_count, example FROM headrace.source_values(%(table)s)"
-# A check is no place to read millions of rows.
+# A check should not read millions of rows.
 MOST_COUNTED = 100_000
 
 
 @dataclass(frozen=True)
 class Orphans:
-    """The statuses of one value.
+    """The statuses with one value.
 
     Attributes:
-        status: the value; None where there is none.
+        status: the value; None for null.
         statuses: how many are old enough.
-        orphaned: of them, without a queue row. in_messages: of these, of a message that table messages has.
-        examples: ids in message_status_logs, the newest first.
+        orphaned: how many of them have no queue row. in_messages: how many of these have a row in table messages.
+        examples: ids in message_status_logs, newest first.
     """
 
     status: str | None
@@ -58,7 +58,7 @@ class Orphans:
 
 @dataclass(frozen=True)
 class Value:
-    """A value of a column: whether we know its meaning, how many rows have it, the id of one of them where not."""
+    """A value of a column. known: its meaning is known; rows: how many have it; example: one row's id, if it is unknown."""
 
     value: str | None
     known: bool
@@ -68,7 +68,7 @@ class Value:
 
 @dataclass(frozen=True)
 class Rejects:
-    """Parts of webhooks that were refused for one reason. times: how often they came; examples: ids, newest first."""
+    """Parts of webhooks refused for one reason. times: how often they came; examples: ids, newest first."""
 
     reason: str
     items: int
@@ -79,7 +79,7 @@ class Rejects:
 
 
 def read_orphans(connection: sa.Connection, older_than_hours: float) -> list[Orphans]:
-    """All statuses older than that, by value."""
+    """All statuses older than this many hours, by value."""
     parameters = {"older": older_than_hours * 3600, "examples": MOST_NAMED}
     return [Orphans(*row) for row in connection.exec_driver_sql(_ORPHANS, parameters)]
 
@@ -87,7 +87,7 @@ def read_orphans(connection: sa.Connection, older_than_hours: float) -> list[Orp
 def judge_orphans(
     seen: Sequence[Orphans], older_than_hours: float, messages_outside_campaigns: bool
 ) -> Finding:
-    """Passed where every status has its queue row; with `messages_outside_campaigns`, one or a row in messages."""
+    """Passes if every status has a queue row or, with `messages_outside_campaigns`, a row in messages."""
     statuses = sum(item.statuses for item in seen)
     orphaned = sum(item.orphaned for item in seen)
     elsewhere = sum(item.in_messages for item in seen)
@@ -138,12 +138,12 @@ def judge_orphans(
 
 
 def read_values(connection: sa.Connection, table: str) -> list[Value]:
-    """The values of status, or of messages' direction, the most frequent first."""
+    """The values of the table's status (of messages: direction), most frequent first."""
     return [Value(*row) for row in connection.exec_driver_sql(_VALUES, {"table": table})]
 
 
 def judge_values(seen: Sequence[Value], table: str, column: str) -> Finding:
-    """Passed where every value is known, or documented to count for nothing."""
+    """Passes if every value is known, or documented to count for nothing."""
     rows = sum(item.rows for item in seen)
     documented = [item for item in seen if not item.known and item.value in DOCUMENTED]
     unknown = [item for item in seen if not item.known and item.value not in DOCUMENTED]
@@ -174,7 +174,7 @@ def judge_values(seen: Sequence[Value], table: str, column: str) -> Finding:
 
 
 def read_rejects(connection: sa.Connection) -> tuple[list[Rejects], int, int, int]:
-    """Rejects by reason, the most frequent first; how many reasons, items and deliveries there are in all."""
+    """Rejects by reason, most frequent first; then the numbers of reasons, items and deliveries in all."""
     parameters = {"examples": MOST_NAMED, "most": MOST_ROWS}
     rows = connection.exec_driver_sql(statement("campaign_stats", "webhook_rejects"), parameters).all()
     reasons, items, times = rows[0][6:] if rows else (0, 0, 0)
@@ -182,7 +182,7 @@ def read_rejects(connection: sa.Connection) -> tuple[list[Rejects], int, int, in
 
 
 def judge_rejects(seen: Sequence[Rejects], reasons: int, items: int, times: int) -> Finding:
-    """Passed where there are none; notices of the provider are not among them."""
+    """Passes if there are none. Notices of the provider do not count as rejects here."""
     sentence = (
         f"{items:,}{'+' if items >= MOST_COUNTED else ''} parts of webhooks were not taken in: "
         + named([f"{item.reason} ({item.items:,})" for item in seen], reasons)
@@ -205,7 +205,7 @@ def judge_rejects(seen: Sequence[Rejects], reasons: int, items: int, times: int)
 
 
 def _name(value: str | None) -> str:
-    """A value as it can be read: blanks and what is no word are quoted."""
+    """A value in readable form: quoted unless it is a single word."""
     if value is None:
         return "(null)"
     return short(value if value.isidentifier() else repr(value))

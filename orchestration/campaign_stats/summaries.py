@@ -1,6 +1,6 @@
-"""What is stored of campaigns, to be shown: rows, counters, a table of them, and one of templates or campaigns.
+"""Summaries of what is stored for campaigns: row counts, counters, and tables of counters, templates and campaigns.
 
-Here: reading, and the tables. Not here: making sure that it is up to date (recompute.py), the picture (funnel.py),
+Here: reading, and the tables. Not here: bringing the statistics up to date (recompute.py), the picture (funnel.py),
 and Dagster.
 """
 
@@ -29,7 +29,7 @@ TEMPLATE_STATS = "campaign_template_stats"
 COMPUTED_STATS = "campaign_computed_stats"
 ASSETS = (TEMPLATE_STATS, COMPUTED_STATS)
 
-# A table in the UI is for reading, and every event keeps its own.
+# A table in the UI must stay readable, and every event stores one.
 MOST_LINES = 20
 _ROWS = {
     TEMPLATE_STATS: "SELECT count(*) FROM headrace.campaign_template_stats",
@@ -41,27 +41,27 @@ _NO_MESSAGES = Counters()
 
 @dataclass(frozen=True)
 class Line:
-    """A line of the table: a template, or a campaign. label: its columns before the counters."""
+    """A line of the table: a template or a campaign. label: its columns before the counters."""
 
     label: Mapping[str, object]
     counters: Counters
 
     @property
     def name(self) -> str | None:
-        """Of the template or campaign."""
+        """The first column: the template, or the campaign."""
         first = next(iter(self.label.values()))
         return None if first is None else str(first)
 
 
 @dataclass(frozen=True)
 class Summary:
-    """What is stored of some campaigns.
+    """What is stored for some campaigns.
 
     Attributes:
-        campaigns: that have rows.
-        rows: of the table.
-        lines: the first ones: templates with most messages, or the newest campaigns.
-        all_lines: how many there are.
+        campaigns: how many have rows.
+        rows: their rows in the table.
+        lines: the first ones: the templates with the most messages, or the newest campaigns.
+        all_lines: how many lines there are in all.
     """
 
     campaigns: int = 0
@@ -72,30 +72,30 @@ class Summary:
 
 
 def table_rows(connection: sa.Connection, table: str) -> int:
-    """Rows of the whole table."""
+    """The row count of the whole table."""
     return int(connection.exec_driver_sql(_ROWS[table]).scalar_one())
 
 
 def of_days(connection: sa.Connection, table: str, window: Window) -> dict[date, Summary]:
-    """What is stored of the window's campaigns, by the UTC day of their creation; days without rows are absent."""
+    """What is stored for the window's campaigns, by the UTC day of their creation; days without rows are absent."""
     found = _summaries(connection, table, {"daily": True, **window.parameters})
     return {day: summary for day, summary in found.items() if day is not None}
 
 
 def of_window(connection: sa.Connection, table: str, window: Window) -> Summary:
-    """What is stored of the window's campaigns together."""
+    """What is stored for all the window's campaigns together."""
     return _summaries(connection, table, {"daily": False, **window.parameters}).get(None, Summary())
 
 
 def of_all(connection: sa.Connection, table: str) -> Summary:
-    """What is stored of all campaigns."""
+    """What is stored for all campaigns."""
     return _summaries(connection, table, {"daily": False, "start": None, "end": None}).get(None, Summary())
 
 
 def _summaries(
     connection: sa.Connection, table: str, parameters: Mapping[str, object]
 ) -> dict[date | None, Summary]:
-    """By day; of campaigns of several days at once, by None."""
+    """Summaries by day; a summary of several days has the key None."""
     lines: dict[date | None, list[Line]] = {}
     found = connection.exec_driver_sql(
         statement("campaign_stats", f"{table}_lines"), {**parameters, "most": MOST_LINES}
@@ -120,7 +120,7 @@ def markdown(lines: Sequence[Line], all_lines: int) -> str:
     """The lines as a markdown table with rates in percent, and how many more there are."""
     if not lines:
         return "No campaigns."
-    # Half a second to import: not for every process that knows this module.
+    # The import takes half a second, which not every process that loads this module should pay.
     import pandas as pd
 
     frame = pd.DataFrame(
@@ -137,7 +137,7 @@ def markdown(lines: Sequence[Line], all_lines: int) -> str:
     ):
         percent = (100 * frame[part] / frame[whole].where(frame[whole] > 0)).round(1)
         frame[rate] = percent.astype(object).where(percent.notna(), None)
-    # A template may be called 1e5, and is to be shown so.
+    # A template may be called 1e5, and must be shown as that.
     names = list(range(len(lines[0].label)))
     text = str(
         frame.to_markdown(index=False, missingval="", intfmt=",", floatfmt=".1f", disable_numparse=names)
@@ -147,7 +147,7 @@ def markdown(lines: Sequence[Line], all_lines: int) -> str:
 
 
 def funnel_markdown(counters: Counters) -> str:
-    """The counters as a markdown table with bars and shares; short enough for Dagster's UI to show it at once."""
+    """The counters as a markdown table with bars and shares, short enough for Dagster's UI to show it without a click."""
     import pandas as pd
 
     scale = max(counters.of(counter) for counter in (*STEPS, *ASIDE))
@@ -169,7 +169,7 @@ def funnel_markdown(counters: Counters) -> str:
 
 
 def _cell(value: object) -> object:
-    """A value as a table's cell: names come from outside, and may hold whatever breaks a table."""
+    """A value as a table cell. Names come from outside, and may contain anything that breaks a table."""
     if value is not None and not isinstance(value, str):
         return value
     return markdown_text(name_text(value), LONGEST_NAME)

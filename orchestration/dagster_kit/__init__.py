@@ -1,1 +1,1 @@
-"""What every domain's Dagster side is made of."""
+"""The parts that every domain's Dagster side is made of."""

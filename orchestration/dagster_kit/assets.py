@@ -1,4 +1,4 @@
-"""The application's tables as assets, and what every asset of a domain shows of its own table."""
+"""The application's tables as assets, and what every asset of a domain shows about its own table."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
@@ -22,7 +22,7 @@ def source_key(table: str) -> dg.AssetKey:
 
 
 def source_assets(domain: str) -> list[dg.AssetSpec]:
-    """The application's tables that a domain reads; what a domain before it reads too is that one's to show."""
+    """The application's tables that a domain reads, without those that an earlier domain reads and therefore shows."""
     shown = {table.name for before in _before(domain) for table in before.tables}
     own = [table for table in contract()[domain].tables if table.name not in shown]
     told = read_models(domain).sources
@@ -45,7 +45,7 @@ def source_assets(domain: str) -> list[dg.AssetSpec]:
 
 
 def captured_tables(domain: str) -> list[str]:
-    """The tables whose capture this domain's checks look at: those that no domain before it captures."""
+    """The tables whose capture this domain's checks look at: those that no earlier domain captures."""
     looked_at = {table for before in _before(domain) for table in sql_file_names(before.name, "capture")}
     return [table for table in sql_file_names(domain, "capture") if table not in looked_at]
 
@@ -57,7 +57,7 @@ def table_asset(
     partitions: dg.PartitionsDefinition[str],
     kinds: set[str],
 ) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
-    """Makes a function the asset of one of our tables: partitioned, fresh as the sensor reports, with the columns of models.yml."""
+    """Turns a function into the asset of one of our tables: partitioned, kept fresh by the sensor's reports, columns from models.yml."""
     return dg.asset(
         name=table,
         deps=deps,
@@ -76,13 +76,13 @@ def table_asset(
 
 
 def table_metadata(domain: str, table: str, rows: int) -> dict[str, Any]:
-    """What every event carries, for the UI shows the latest one's: rows of the whole table, and its columns."""
+    """Metadata of every event, because the UI shows the latest event's: the whole table's row count, and its columns."""
     return {"dagster/row_count": rows, "dagster/column_schema": column_schema(domain, table)}
 
 
 @cache
 def column_schema(domain: str, table: str) -> dg.TableSchema:
-    """The columns of one of our tables, as the domain's models.yml has them."""
+    """The columns of one of our tables, from the domain's models.yml."""
     return _schema(read_models(domain).tables[table])
 
 
@@ -101,7 +101,7 @@ def _schema(columns: Mapping[str, Column]) -> dg.TableSchema:
 
 
 def _source_schema(table: str) -> dg.TableSchema:
-    """The columns that any domain reads of a table of the application, each once."""
+    """The columns of an application's table that any domain reads, each once."""
     columns = {
         column.name: column
         for domain in contract().values()
@@ -122,6 +122,6 @@ def _source_schema(table: str) -> dg.TableSchema:
 
 
 def _before(domain: str) -> Sequence[Domain]:
-    """The domains that stand before it in sources.yml."""
+    """The domains listed before it in sources.yml."""
     names = list(contract())
     return [contract()[name] for name in names[: names.index(domain)]]

@@ -1,7 +1,7 @@
-"""Checks as Dagster has them: a function that finds, read from one snapshot, shown with its numbers and lists.
+"""Checks in Dagster: each is a function that reads one snapshot and returns a finding, shown with its numbers and lists.
 
-Here: Dagster's side, and the checks that every domain has of its stream. Not here: what is judged, and how (stream_findings.py, the
-domains). A database that cannot be read is an error of the check, never a result.
+Here: Dagster's side, and the checks that every domain has for its stream. Not here: what is judged, and how (stream_findings.py, the
+domains). If the database cannot be read, the check ends with an error, never with a result.
 """
 
 import time
@@ -37,7 +37,7 @@ from orchestration.engine.backlog import (
 from orchestration.engine.capture import read_faults
 from orchestration.text import LONGEST_TEXT, clean, cut, markdown_text
 
-# Looks before another check has applied what waits; runs do what has priority first.
+# Runs begin with the highest priority: such a check reads the backlog before another check applies it.
 _FIRST = {"dagster/priority": "1"}
 
 
@@ -72,11 +72,11 @@ def check(
     *,
     first: bool = False,
 ) -> dg.AssetChecksDefinition:
-    """A check of an asset: what `find` says of one snapshot.
+    """A check of an asset: the finding that `find` returns for one snapshot.
 
     Args:
-        config: what may be asked of it in the launchpad.
-        first: before the other checks of its run.
+        config: what can be set in the launchpad.
+        first: it runs before the other checks of its run.
     """
 
     def found(config: ReadConfig, database: ApplicationDatabase) -> dg.AssetCheckResult:
@@ -98,10 +98,10 @@ def stream_checks(
     rebuilt: Rebuilt,
     read_rebuilds: Callable[[sa.Connection], Rebuilds],
 ) -> list[dg.AssetChecksDefinition]:
-    """What is checked of every stream, on the asset that it keeps up to date.
+    """The checks of every stream, on the asset that it keeps up to date.
 
     Args:
-        read_rebuilds: what of the domain waits to be rebuilt.
+        read_rebuilds: reads what waits to be rebuilt in the domain.
     """
 
     def lag(connection: sa.Connection, config: LagConfig) -> Finding:
@@ -144,7 +144,7 @@ def stream_checks(
 
 
 def capture_check(tables: Sequence[str]) -> dg.AssetChecksDefinition:
-    """Whether the changes of these tables are seen: one check of several assets, all as of one snapshot."""
+    """Whether the changes of these tables are captured: one check of several assets, read in one snapshot."""
 
     @dg.multi_asset_check(
         name="capture_triggers",
@@ -173,7 +173,7 @@ def capture_check(tables: Sequence[str]) -> dg.AssetChecksDefinition:
 
 
 def result(finding: Finding, *, seconds: float, check: dg.AssetCheckKey | None = None) -> dg.AssetCheckResult:
-    """The finding as Dagster keeps it. check: which one, where a function has several."""
+    """The finding as Dagster's result. check: which one, if a function has several."""
     return dg.AssetCheckResult(
         passed=finding.passed,
         severity=dg.AssetCheckSeverity.ERROR if finding.severe else dg.AssetCheckSeverity.WARN,
@@ -194,7 +194,7 @@ def result(finding: Finding, *, seconds: float, check: dg.AssetCheckKey | None =
 
 
 def listing_value(listing: Listing) -> dg.TableMetadataValue:
-    """A list as a table of the UI."""
+    """A list as a table for the UI."""
     return dg.MetadataValue.table(
         [dg.TableRecord(dict(zip(listing.columns, map(_cell, row), strict=True))) for row in listing.rows],
         dg.TableSchema(columns=[dg.TableColumn(name, type) for name, type in listing.columns.items()]),

@@ -1,7 +1,7 @@
-"""Whether an operator has seen what he is about to do: a run in earnest names the dry run that said it.
+"""Whether operators have seen what they are about to do: a real run must name the dry run that showed it.
 
-Here: the decision. Not here: the runs it is about (jobs.py reads them from Dagster). A run's id can be known by looking only,
-so no request that is sent blindly, in an operator's name or by mistake, changes anything.
+Here: the decision. Not here: the runs it is about (jobs.py reads them from Dagster). Only a person who has looked at the dry
+run knows its id. So a request that is sent blindly, in an operator's name or by mistake, changes nothing.
 """
 
 from __future__ import annotations
@@ -11,21 +11,21 @@ from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
-# What the UI shows of a run's id.
+# How many characters of a run's id the UI shows.
 SHORT = 8
 VALID_FOR = timedelta(days=1)
 
 
 @dataclass(frozen=True)
 class Intent:
-    """What a run was or is to do. decided: what it is told beside the campaigns, accept_fewer_rows for one."""
+    """What a run did or would do. decided: its other settings besides the campaigns, such as accept_fewer_rows."""
 
     campaigns: frozenset[UUID]
     decided: Mapping[str, object]
 
     @staticmethod
     def of(campaigns: Iterable[UUID], config: Mapping[str, object]) -> Intent:
-        """config: the run's, of which campaigns, dry_run and confirm are none of what is decided."""
+        """config: the run's. Its fields campaigns, dry_run and confirm are not part of what is decided."""
         return Intent(
             frozenset(campaigns),
             {
@@ -36,15 +36,15 @@ class Intent:
         )
 
     def covers(self, other: Intent) -> bool:
-        """Whether who saw this one saw all of the other."""
+        """Whether a person who saw this one has seen everything that the other would do."""
         return other.campaigns <= self.campaigns and other.decided == self.decided
 
 
 def confirm_refused(confirm: str, intent: Intent, dry_runs: Sequence[tuple[str, Intent]]) -> str | None:
-    """Why the word given does not confirm it; None if it does.
+    """Why `confirm` does not confirm the intent; None if it does.
 
     Args:
-        confirm: the id of a dry run, or its first letters.
+        confirm: the id of a dry run, or its first characters.
         dry_runs: those of the same job that succeeded within `VALID_FOR`: id and intent.
     """
     word = confirm.strip().lower()

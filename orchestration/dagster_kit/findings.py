@@ -1,4 +1,4 @@
-"""What a check found, before it is put into Dagster's words: passed or not, in a sentence, with numbers and lists.
+"""What a check found, before it becomes a Dagster result: passed or not, a sentence, numbers and lists.
 
 Here: the shape that all checks share. Not here: what they look at (stream_findings.py, the domains), and Dagster (checks.py).
 """
@@ -15,7 +15,7 @@ Cell = str | int | float | None
 
 _TYPES = {str: "string", int: "int", float: "float"}
 
-# Lists are cut here, and say how many there are.
+# Longer lists are cut, and say how many items there are.
 MOST_ROWS = 50
 MOST_NAMED = 5
 LONGEST = 300
@@ -23,7 +23,7 @@ LONGEST = 300
 
 @dataclass(frozen=True)
 class Listing:
-    """A table for the UI: columns with their types (string, int, float), the first rows, and how many there are."""
+    """A table for the UI. columns: with their types (string, int, float); rows: the first ones; total: how many there are."""
 
     columns: Mapping[str, str]
     rows: Sequence[tuple[Cell, ...]]
@@ -31,7 +31,7 @@ class Listing:
 
     @staticmethod
     def of(names: Sequence[str], rows: Sequence[tuple[Cell, ...]], total: int | None = None) -> Listing:
-        """The first rows, with columns of the types of what stands in them. total: how many there are, if not all are given."""
+        """The first rows; a column's type is that of its first value. total: how many rows there are, if not all are given."""
         shown = rows[:MOST_ROWS]
         types = {
             name: next((_TYPES[type(row[n])] for row in shown if row[n] is not None), "string")
@@ -45,10 +45,10 @@ class Finding:
     """The result of a check.
 
     Attributes:
-        sentence: what is so, or what is wrong and what to do; names the culprits.
-        severe: numbers are wrong or capture is broken; otherwise the application's rows are untidy.
+        sentence: what holds, or what is wrong and what to do about it; names the culprits.
+        severe: a failure is an error, because numbers are wrong or capture is broken; otherwise it is a warning.
         numbers: for the UI to plot; the same keys every time.
-        listings: the culprits, where there are some.
+        listings: the culprits, if there are any.
     """
 
     passed: bool
@@ -61,7 +61,7 @@ class Finding:
 def named(
     items: Sequence[str], total: int | None = None, *, most: int = MOST_NAMED, separator: str = "; "
 ) -> str:
-    """The first ones, and how many more there are."""
+    """The first items, and how many more there are."""
     more = (len(items) if total is None else total) - len(items[:most])
     return separator.join([*map(short, items[:most]), *([f"and {more:,} more"] if more > 0 else [])])
 
@@ -77,5 +77,5 @@ def short(text: str) -> str:
 
 
 def stamp(moment: datetime | None) -> str | None:
-    """A moment as a cell, to the second."""
+    """A moment as text for a cell, to the second."""
     return None if moment is None else moment.isoformat(sep=" ", timespec="seconds")

@@ -1,6 +1,6 @@
-"""Jobs that change something for good: a run in earnest names the dry run that showed what it would do.
+"""Jobs that change something for good: a real run must name the dry run that showed what it would do.
 
-Here: the runs that Dagster knows of. Not here: whether one of them confirms (confirmation.py), and what is done (the domains).
+Here: the runs that Dagster knows. Not here: whether one of them confirms (confirmation.py), and the work itself (the domains).
 """
 
 from collections.abc import Callable, Collection, Sequence
@@ -37,10 +37,10 @@ def require_confirmation(
     campaigns: Collection[UUID],
     read_ids: Callable[[Sequence[str]], Collection[UUID]],
 ) -> None:
-    """Looks for the dry run that the config of a run in earnest names.
+    """Looks for the dry run that the config of a real run names.
 
     Raises:
-        HeadraceError: there is none of the same job, of all these campaigns and of the same decisions, within `VALID_FOR`.
+        HeadraceError: the same job has no such dry run with all these campaigns and the same decisions within `VALID_FOR`.
     """
     if config.dry_run:
         return
@@ -55,6 +55,6 @@ def require_confirmation(
             if told.dry_run:
                 dry_runs.append((run.run_id, Intent.of(read_ids(told.campaigns), told.model_dump())))
         except (HeadraceError, ValueError, TypeError):
-            continue  # of a version whose config was another one
+            continue  # from a version with a different config
     if why := confirm_refused(config.confirm, Intent.of(campaigns, config.model_dump()), dry_runs):
         raise HeadraceError(why)

@@ -1,4 +1,4 @@
-"""What a domain says of its tables (dbt_like_sql/<domain>/models.yml): columns, types, what they mean.
+"""What a domain says about its tables (dbt_like_sql/<domain>/models.yml): columns, their types and their meaning.
 
 Here: reading it. Not here: how Dagster shows it (assets.py), and what the application's tables must have (sources.yml).
 """
@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from orchestration.database.sql_files import SQL_ROOT
 from orchestration.errors import HeadraceError
 
-# The parser in C, where there is one: definitions wait for it.
+# The C parser if there is one, because loading the definitions waits for it.
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -29,7 +29,7 @@ class Column(BaseModel):
 
 
 class Models(BaseModel):
-    """tables: in schema headrace, by name, with their columns in the table's order. sources: the application's, with what they hold."""
+    """tables: those in schema headrace, by name, with their columns in order. sources: the application's tables, described."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -42,7 +42,7 @@ def read_models(domain: str) -> Models:
     """The models of a domain.
 
     Raises:
-        HeadraceError: the file is not as it should be; the message names it, and where in it.
+        HeadraceError: the file is not valid; the message names the file, and the place in it.
     """
     return parse_models(
         SQL_ROOT.joinpath(domain, "models.yml").read_text(encoding="utf-8"),
@@ -51,7 +51,7 @@ def read_models(domain: str) -> Models:
 
 
 def parse_models(text: str, file: str) -> Models:
-    """As `read_models`, of a text. file: what errors call it."""
+    """Like `read_models`, from text. file: its name in errors."""
     try:
         return Models.model_validate(yaml.load(text, Loader=_LOADER))
     except yaml.YAMLError as error:

@@ -1,4 +1,4 @@
-"""The partitions that assets have: UTC days. Of what a day is, a campaign's creation or a change, is for the domain to say."""
+"""The partitions of assets: UTC days. A domain decides what happened on a day, such as a campaign's creation or a change."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ DAYS_BEFORE_TODAY = 30
 
 
 def first_day(environment: Mapping[str, str], today: date) -> date:
-    """The first day that is a partition: what the environment says, else 30 days before today.
+    """The first day that is a partition: the one in the environment, or else 30 days before today.
 
     Raises:
-        HeadraceError: the variable is set, but not to a day.
+        HeadraceError: the variable is set, but is not a day.
     """
     value = environment.get(START, "").strip()
     if not value:
@@ -29,7 +29,7 @@ def first_day(environment: Mapping[str, str], today: date) -> date:
         raise HeadraceError(f"settings: {START}: must be a day such as 2026-01-31") from None
 
 
-# The one setting that is read while definitions load: Dagster wants to know its partitions then.
+# The only setting that is read while definitions load, because Dagster needs its partitions then.
 # end_offset: today is a partition too, not only the days that are over.
 utc_days = dg.DailyPartitionsDefinition(
     start_date=first_day(os.environ, datetime.now(UTC).date()).isoformat(), timezone="UTC", end_offset=1

@@ -1,10 +1,10 @@
-"""What the sensor stream_backlog reports and requests, decided from what was seen.
+"""What the sensor stream_backlog reports and requests, decided from what it has read.
 
-The database keeps, per asset and UTC day, a running total of changed rows. The cursor remembers which totals
-Dagster was told of, and when. What is decided comes before the cursor: after a crash in between, the same is
-decided again.
+The database keeps a running total of changed rows per asset and UTC day. The cursor remembers which totals
+Dagster was told of, and when. The cursor is stored last: after a crash before that, the same decision is made
+again.
 
-Here: the decision, of one domain at a time. Not here: reading, and Dagster (sensors.py).
+Here: the decision, for one domain at a time. Not here: reading, and Dagster (sensors.py).
 """
 
 from __future__ import annotations
@@ -15,26 +15,26 @@ from datetime import UTC, date, datetime, timedelta
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, NonNegativeInt, ValidationError
 
-# An asset that Dagster has not heard of for so long is late. Quiet is not late: see REPORT_QUIET_EVERY.
+# An asset is late if Dagster has not heard of it for this long. A quiet asset is not late: see REPORT_QUIET_EVERY.
 FRESHNESS_WINDOW = timedelta(minutes=10)
 FRESHNESS_WARNING = timedelta(minutes=8)
 
 REPORT_CHANGES_EVERY = timedelta(minutes=1)
 REPORT_QUIET_EVERY = FRESHNESS_WINDOW / 2
 REPORT_DAY_EVERY = timedelta(hours=1)
-# A new instance is about to materialize these days in a first run, which says more of them than we can.
+# A new instance is about to materialize these days in its first run, which says more about them than the sensor can.
 FIRST_DAYS_AFTER = timedelta(minutes=2)
-# After a lost cursor every day is due at once: not all in one tick.
+# After a lost cursor every day is due at once; one tick reports no more than this.
 MOST_DAY_EVENTS = 50
 
 CATCH_UP_EVERY = timedelta(seconds=30)
 LONGEST_CATCH_UP_DELAY = timedelta(minutes=15)
-# Runs tell more often than this that they are at it. Dagster itself takes a run whose process was killed for a living one for hours.
+# Living runs log more often than this. Dagster itself needs hours to notice that a run's process was killed.
 RUN_IS_DEAD_AFTER = timedelta(minutes=2)
 
 
 class Reported(BaseModel):
-    """What was reported last: the running total, and when (the database's clock)."""
+    """What was reported last: the running total, and when (by the database's clock)."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -43,12 +43,12 @@ class Reported(BaseModel):
 
 
 class Cursor(BaseModel):
-    """What Dagster was told, as the sensor keeps it (JSON).
+    """What Dagster was told, as the sensor stores it (JSON).
 
-    since: when this cursor began. assets: per asset, by the sum of its days. days: per asset and day.
-    final: days that were reported as final and are so still.
+    since: when this cursor began. assets: per asset, summed over its days. days: per asset and day.
+    final: days that were reported as final and still are.
     catch_ups, catch_up_at: how many catch-up runs were requested, and when the last one was.
-    others: the same of the other domains; the first one's stands above, where it stood when it was alone.
+    others: the same for the other domains. The first domain stays at the top level, as when it was the only one.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -62,13 +62,13 @@ class Cursor(BaseModel):
     others: dict[str, Cursor] = {}
 
     def text(self) -> str:
-        """As it is stored."""
+        """The cursor as it is stored."""
         return self.model_dump_json(exclude=None if self.others else {"others"})
 
 
 @dataclass(frozen=True)
 class Activity:
-    """rows_changed: of that asset and UTC day, outside Dagster's runs and in them, since ever."""
+    """rows_changed: the running total of this asset and UTC day, inside and outside Dagster's runs."""
 
     asset: str
     day: date
@@ -77,18 +77,18 @@ class Activity:
 
 @dataclass(frozen=True)
 class Seen:
-    """One look at the database.
+    """What was read from the database at one moment.
 
     Attributes:
         now: the database's clock, with time zone.
         rows_behind: committed changes that the stream has not applied.
         seconds_behind: age of the oldest of them.
-        rebuilds: how much waits to be recomputed.
-        rebuild_days: first and last UTC day that it is of; None where it is of none.
-        blocked: the stream cannot go on before an operator rebases it.
-        worker_alive: a worker that serves the stream runs.
-        final_days: UTC days that are over and of which everything is frozen, or gone. A day that gets something new later is
-            final no more, until that is frozen too.
+        rebuilds: how many items wait to be recomputed.
+        rebuild_days: the first and last UTC day of these items; None if they have none.
+        blocked: the stream cannot continue until an operator rebases it.
+        worker_alive: a worker that serves the stream is running.
+        final_days: past UTC days whose items are all frozen or gone. A day that gets something new later is no longer final
+            until that is frozen too.
     """
 
     now: datetime
@@ -111,7 +111,7 @@ class CatchUpRuns:
     """What Dagster knows of earlier catch-up runs.
 
     Attributes:
-        in_progress: one of them waits its turn, or is at it and says so (RUN_IS_DEAD_AFTER).
+        in_progress: one of them is queued, or is running and logs (RUN_IS_DEAD_AFTER).
         failures: how many of the latest ones failed in a row.
     """
 
@@ -124,9 +124,9 @@ class Event:
     """A materialization to report.
 
     Attributes:
-        day: its partition; None: all of it.
-        rows_changed: since the last one.
-        picture: with a picture of what is stored: once an hour, for Dagster keeps all of them.
+        day: its partition; None: the whole asset.
+        rows_changed: since the last report.
+        picture: shows a picture of what is stored. Only once an hour, because Dagster keeps every picture.
         final: the day will not change any more.
     """
 
@@ -148,7 +148,7 @@ class CatchUp:
 
 @dataclass(frozen=True)
 class Decision:
-    """cursor: to be stored after the rest was done. note: the state of things in a sentence, for the tick."""
+    """cursor: stored after the rest was done. note: the situation in a sentence, for the tick."""
 
     events: tuple[Event, ...]
     catch_up: CatchUp | None
@@ -157,7 +157,7 @@ class Decision:
 
 
 def read_cursor(text: str | None, now: datetime) -> tuple[Cursor, str | None]:
-    """The cursor, a new one where there is none; and what is wrong with the old one if it was given up."""
+    """The cursor, or a new one if there is none or it is unreadable; in the latter case also what is wrong with it."""
     if not text:
         return Cursor(since=now), None
     try:
@@ -171,7 +171,7 @@ def read_cursor(text: str | None, now: datetime) -> tuple[Cursor, str | None]:
 
 
 def is_due(last: datetime | None, now: datetime, interval: timedelta) -> bool:
-    """Whether the interval is over; also where the last time lies in the future: a clock was set back."""
+    """Whether the interval is over. Also true if the last time lies in the future, because a clock was set back."""
     return last is None or not timedelta(0) <= now - last < interval
 
 
@@ -187,11 +187,11 @@ def decide(
     """What to report and to request now.
 
     Args:
-        hidden: assets of which Dagster shows no check results since a run materialized them without their checks: a report
-            brings the results back.
-        partitions: the first and the last day that exist as partitions; None where there are none yet.
-        assets: those that are reported on; activity of others is another domain's.
-        stream: which keeps them up to date, for the note.
+        hidden: assets whose check results Dagster no longer shows, because a run materialized them without their checks. A
+            report brings the results back.
+        partitions: the first and the last day that exist as partitions; None if there are none yet.
+        assets: those to report on; activity of other assets belongs to another domain.
+        stream: the one that keeps them up to date, for the note.
     """
     totals = {asset: sum(a.rows_changed for a in seen.activity if a.asset == asset) for asset in assets}
     days, days_reported, final = _days(seen, cursor, partitions, assets)
@@ -215,7 +215,7 @@ def decide(
 
 
 def _changed(total: int, reported: Reported | None) -> int:
-    """Rows changed since the report. A total that fell is a restored database's: it starts anew."""
+    """Rows changed since the report. If the total fell, the database was restored, and counting starts anew."""
     if reported is None or total < reported.rows:
         return total
     return total - reported.rows
@@ -224,7 +224,7 @@ def _changed(total: int, reported: Reported | None) -> int:
 def _whole_assets(
     seen: Seen, reported: Mapping[str, Reported], totals: Mapping[str, int], at_once: Set[str]
 ) -> tuple[list[Event], dict[str, Reported]]:
-    """An asset whose days are reported is so too, after them: its last event is what the UI shows of it.
+    """Events of whole assets. If days of an asset are reported, the asset follows them, because the UI shows its last event.
 
     Args:
         at_once: assets that do not wait for their interval.
@@ -251,9 +251,9 @@ def _hour(at: datetime) -> datetime:
 def _days(
     seen: Seen, cursor: Cursor, partitions: tuple[date, date] | None, assets: Sequence[str]
 ) -> tuple[list[Event], dict[str, dict[date, Reported]], list[date]]:
-    """Events of days, what was reported of days by now, and the final ones among them.
+    """Events of days, what has been reported for each day by now, and the final days among them.
 
-    Days that have no partition are kept out of the cursor: where one gets a partition, it is due.
+    Days without a partition are kept out of the cursor, so that a day is due as soon as it gets one.
     """
     events: list[Event] = []
     after: dict[str, dict[date, Reported]] = {asset: {} for asset in assets}
@@ -264,7 +264,7 @@ def _days(
         if partitions is None or not partitions[0] <= day <= partitions[1]:
             continue
         is_final = day in seen.final_days
-        # Of every asset at once, or later: the cursor knows only whether the day was reported as final.
+        # For all assets at once, or later: the cursor only knows whether the day was reported as final.
         becomes_final = (
             is_final
             and day not in cursor.final
@@ -283,7 +283,7 @@ def _days(
                 after[asset][day] = last
         if is_final and (becomes_final or day in cursor.final):
             final.append(day)
-    # The newest days come first if there are many, and are told last: the UI shows what was told last.
+    # If there are too many, the newest days are chosen. They are reported last, because the UI shows the last report.
     return (
         sorted(events, key=lambda event: event.day or date.min),
         {asset: days for asset, days in after.items() if days},
@@ -300,16 +300,16 @@ def _catch_up(
     if not is_due(cursor.catch_up_at, seen.now, delay):
         return None
     affected = [*_inside(seen.rebuild_days or (), partitions)]
-    # Which days the changes behind touch, only applying them tells: most touch the latest.
+    # Which days the pending changes touch is known only after they are applied; most touch the latest day.
     if seen.rows_behind or not affected:
         affected.append(partitions[1])
-    # `since` tells the keys of this cursor from those of one that was reset: a key is good once.
+    # `since` keeps this cursor's keys apart from those of one that was reset: Dagster accepts a key only once.
     key = f"catch-up {cursor.since:%Y-%m-%dT%H:%M:%S.%f} {cursor.catch_ups + 1}"
     return CatchUp(min(affected), max(affected), key)
 
 
 def _inside(days: Iterable[date], partitions: tuple[date, date]) -> Iterable[date]:
-    """A range's ends, cut to what exists; nothing where it lies outside."""
+    """A range's ends, cut to the existing partitions; nothing if it lies outside."""
     ends = tuple(days)
     if ends and ends[0] <= partitions[1] and ends[-1] >= partitions[0]:
         yield max(ends[0], partitions[0])

@@ -15,7 +15,7 @@ class ApplicationDatabase(dg.ConfigurableResource):  # type: ignore[type-arg]
     """
 
     def url(self) -> str:
-        """`postgresql://…`; starts the embedded server if that is the one.
+        """`postgresql://…`; starts the embedded server if that is the database.
 
         Raises:
             HeadraceError: the environment is wrong, or the embedded server does not start.
@@ -26,7 +26,7 @@ class ApplicationDatabase(dg.ConfigurableResource):  # type: ignore[type-arg]
         return database_url(read_settings())
 
     def engine(self) -> sa.Engine:
-        """An engine without a pool: nothing is connected yet, and nothing to be disposed of.
+        """An engine without a pool. It is not connected yet, and need not be disposed of.
 
         Raises:
             HeadraceError: as `url`.

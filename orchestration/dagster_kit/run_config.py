@@ -1,9 +1,9 @@
-"""Types for fields of run configs: what is written there is taken as it is, never looked up in the environment.
+"""Types for fields of run configs: a value is taken as it is, and never looked up in the environment.
 
-Dagster makes of `str`, `int` and `bool` in a `dg.Config` types that also take {"env": "NAME"}, read that variable of the
-process that has the code, and quote its value where it does not do: whoever may launch a run could read every password that
-the environment has. Every config of ours is written with these types instead; a test looks
-through all jobs. `float` has no such form.
+In a `dg.Config`, Dagster lets fields of type `str`, `int` and `bool` also take {"env": "NAME"}. It then reads that variable in
+the process that has the code, and quotes its value if it is not valid. So anyone who may launch a run could read every
+password in the environment. All our configs use these types instead; a test looks through all jobs. `float` takes no
+variable.
 """
 
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 else:
 
     def _plain(kind: type) -> Any:
-        """For Dagster the plain type; for Pydantic, which checks the value and what Field() asks of it, Python's."""
+        """Dagster sees its own plain type. Pydantic, which validates the value and the constraints in Field(), sees Python's."""
         schema = GetPydanticSchema(lambda _, handler: handler(kind))
         return Annotated[dg.Field(kind).config_type, schema]
 

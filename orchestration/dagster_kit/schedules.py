@@ -1,6 +1,6 @@
-"""The schedule that runs a domain's checks, so that they are current without anybody asking.
+"""The schedule that runs a domain's checks, so that their results are current without anyone asking.
 
-A run costs seconds before its first check, and some recompute: hourly, and all of a domain in one run.
+A run takes seconds before its first check, and some checks recompute. So all checks of a domain share one run, once an hour.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from orchestration.engine.backlog import is_registered
 def hourly_checks(
     domain: str, stream: str, noun: str, checks: Sequence[dg.AssetChecksDefinition], *, minute: int
 ) -> dg.ScheduleDefinition:
-    """Runs the checks once an hour, at this minute; skipped where the stream is not registered.
+    """Runs the checks once an hour, at this minute; skips them if the stream is not registered.
 
     Args:
         noun: what the domain keeps, in words: "campaign statistics".

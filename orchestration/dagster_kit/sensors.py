@@ -1,7 +1,7 @@
-"""The sensor stream_backlog: tells Dagster what the worker does, of all domains, and steps in where no worker lives.
+"""The sensor stream_backlog: tells Dagster what the workers do for all domains, and steps in if no worker is alive.
 
-Here: reading, and putting the decisions into Dagster's words. Not here: the decisions (reporting.py), and what there is to say of an
-asset (the domains).
+Here: reading, and turning decisions into Dagster objects. Not here: the decisions (reporting.py), and the summary of an asset
+(the domains).
 """
 
 from collections.abc import Callable, Mapping, Sequence, Set
@@ -27,7 +27,7 @@ from orchestration.dagster_kit.resources import ApplicationDatabase
 from orchestration.database.transactions import snapshot
 from orchestration.engine.backlog import count_workers, read_shards
 
-# Below what Dagster gives a tick (60 s): then the tick fails with the database's words.
+# Below Dagster's limit for a tick (60 s), so that the tick fails with the database's message.
 READ_TIMEOUT_SECONDS = 20
 _CATCH_UP = "headrace/catch_up"
 _RUNS_REMEMBERED = 10
@@ -38,15 +38,15 @@ Days = tuple[date, date]
 
 @dataclass(frozen=True)
 class Kept:
-    """What a domain keeps up to date, for stream_backlog.
+    """What stream_backlog must know about a domain.
 
     Attributes:
         domain, stream: their names; noun: what is kept, in words.
-        assets: whose tables the stream keeps up to date, upstream first; by the days of `partitions`.
-        checks: the domain's.
-        read_rebuilds: how much waits to be recomputed, and the first and last day it is of, if any.
+        assets: those whose tables the stream keeps up to date, upstream first; their partitions are `partitions`.
+        checks: the domain's checks.
+        read_rebuilds: how many items wait to be recomputed, and their first and last day, if they have any.
         read_final_days: the days from first to last that will not change any more; final: why not, in a sentence.
-        read_summary: what is stored of an event's day, or of everything; show_summary: that as metadata, after the snapshot.
+        read_summary: what is stored for an event's day, or for all days; show_summary: the same as metadata, after the snapshot.
     """
 
     domain: str
@@ -63,7 +63,7 @@ class Kept:
 
 
 def stream_backlog(domains: Sequence[Kept]) -> dg.SensorDefinition:
-    """The one sensor of these domains, in the order of the contract."""
+    """One sensor for all these domains, in the order of the contract."""
 
     @dg.sensor(
         name="stream_backlog",
@@ -82,12 +82,12 @@ def stream_backlog(domains: Sequence[Kept]) -> dg.SensorDefinition:
 def _tick(
     context: dg.SensorEvaluationContext, database: ApplicationDatabase, domains: Sequence[Kept]
 ) -> dg.SensorResult:
-    """One look at all domains.
+    """One tick for all domains.
 
     Raises:
-        HeadraceError: the database could not be read: the tick fails, and nothing is reported as unchanged.
+        HeadraceError: the database could not be read. The tick fails, and nothing is reported as unchanged.
     """
-    # Before the look at the database: what a run does until then is seen there, and no other is asked for it.
+    # Before the database is read: what a run does until then is visible there, so no other run is requested for it.
     runs = {domain.domain: catch_up_runs(context.instance, domain.domain) for domain in domains}
     partitions = {domain.domain: existing_partitions(domain.partitions) for domain in domains}
     active, found = {}, {}
@@ -136,25 +136,25 @@ def _tick(
     return dg.SensorResult(
         asset_events=asset_events,
         run_requests=requests or None,
-        # Dagster takes a tick without a run for a skipped one, events or not, and wants to know why.
+        # Dagster calls a tick without a run skipped, even if it has events, and wants a reason.
         skip_reason=None if requests else "; ".join(notes),
         cursor=cursor.text(),
     )
 
 
 def not_active(noun: str) -> str:
-    """Why there is nothing to do in a database where a domain's stream is not registered."""
+    """Why there is nothing to do in a database in which a domain's stream is not registered."""
     return f"{noun} are not active in this database; once the application's tables are there, run: headrace migrate"
 
 
 def look(connection: sa.Connection, domain: Kept, partitions: Days | None = None) -> Seen | None:
-    """What is to be decided upon; None where the stream is not registered: this domain is not active here.
+    """What the decision needs; None if the stream is not registered, so this domain is not active here.
 
     Args:
-        partitions: the first and the last day that exist as partitions: final days are looked for among them.
+        partitions: the first and the last day that exist as partitions; final days are looked for among them.
 
     Raises:
-        sqlalchemy.exc.DBAPIError: any failure to read: an unread table is not an empty one.
+        sqlalchemy.exc.DBAPIError: any failure to read. A table that could not be read is not an empty one.
     """
     now: datetime = connection.exec_driver_sql("SELECT clock_timestamp()").scalar_one()
     alive = count_workers(connection, domain.stream) > 0
@@ -181,7 +181,7 @@ def look(connection: sa.Connection, domain: Kept, partitions: Days | None = None
 
 
 def catch_up_runs(instance: dg.DagsterInstance, domain: str, now: datetime | None = None) -> CatchUpRuns:
-    """What became of the domain's latest catch-up runs, up to now."""
+    """How the domain's latest catch-up runs ended, and whether one is still in progress."""
     runs = instance.get_runs(dg.RunsFilter(tags={_CATCH_UP: domain}), limit=_RUNS_REMEMBERED)
     failures = 0
     for run in runs:
@@ -196,7 +196,7 @@ def catch_up_runs(instance: dg.DagsterInstance, domain: str, now: datetime | Non
 
 
 def _is_silent(instance: dg.DagsterInstance, run: dg.DagsterRun, now: datetime) -> bool:
-    """Whether a run that has begun says nothing any more: it was killed together with Dagster, which does not know it."""
+    """Whether a started run no longer logs anything: it was killed together with Dagster, which does not notice."""
     if run.status is not dg.DagsterRunStatus.STARTED:
         return False
     latest = instance.get_records_for_run(run.run_id, limit=1, ascending=False).records
@@ -204,13 +204,13 @@ def _is_silent(instance: dg.DagsterInstance, run: dg.DagsterRun, now: datetime) 
 
 
 def existing_partitions(partitions: dg.TimeWindowPartitionsDefinition) -> Days | None:
-    """The first and the last day that are partitions now; None where there are none yet."""
+    """The first and the last day that are partitions now; None if there are none yet."""
     first, last = partitions.get_first_partition_key(), partitions.get_last_partition_key()
     return None if first is None or last is None else (date.fromisoformat(first), date.fromisoformat(last))
 
 
 def materialization(domain: Kept, event: Event, found: Any) -> dg.AssetMaterialization:
-    """The event as Dagster keeps it: what changed, and what is stored now."""
+    """The event as Dagster's materialization: what changed, and what is stored now."""
     return dg.AssetMaterialization(
         event.asset,
         description=_description(event, domain.final),
@@ -224,7 +224,7 @@ def materialization(domain: Kept, event: Event, found: Any) -> dg.AssetMateriali
 
 
 def without_results(instance: dg.DagsterInstance, domain: Kept) -> set[str]:
-    """The assets of which Dagster shows no check results, because a run without checks materialized them since."""
+    """The assets whose check results Dagster no longer shows, because a run without checks has materialized them since."""
     latest = {asset: instance.get_latest_materialization_event(dg.AssetKey(asset)) for asset in domain.assets}
     found = set()
     for key in _check_keys(domain):
@@ -246,10 +246,10 @@ def without_results(instance: dg.DagsterInstance, domain: Kept) -> set[str]:
 def last_results(
     instance: dg.DagsterInstance, domain: Kept, events: Sequence[Event]
 ) -> list[dg.AssetCheckEvaluation]:
-    """The latest check results of the assets that are reported on, once more, without a run.
+    """The latest check results of the reported assets, repeated without a run.
 
-    Dagster shows a result until the asset's next materialization, or as long as both are of one run. What is reported
-    here each minute is of no run, so a result of no run stays to be seen; each is reported so once.
+    Dagster shows a result until the asset's next materialization, or as long as both belong to the same run. The reports
+    of this sensor belong to no run, so a result that belongs to no run stays visible. Each result is repeated once.
     """
     assets = {event.asset for event in events if event.day is None}
     found = []
@@ -304,7 +304,7 @@ def range_request(
     tags: Mapping[str, str],
     config: Mapping[str, Any] | None = None,
 ) -> dg.RunRequest:
-    """One run over the range, of all these assets; without their checks, which would recompute every time."""
+    """One run of all these assets over the range, without their checks, which would recompute every time."""
     return dg.RunRequest(
         run_key=run_key,
         asset_selection=[dg.AssetKey(asset) for asset in assets],

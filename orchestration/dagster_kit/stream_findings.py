@@ -1,4 +1,4 @@
-"""What is too much of what waits in a stream: judged for any domain, in sentences with the domain's own words for what it rebuilds.
+"""How much may wait in a stream: judged for any domain, in sentences that use the domain's own words for what it rebuilds.
 
 Here: judging. Not here: reading (engine/backlog.py, engine/capture.py), and Dagster (checks.py).
 """
@@ -17,7 +17,7 @@ from orchestration.text import age
 
 @dataclass(frozen=True)
 class LagLimits:
-    """Beyond what it is too much. rows, seconds: of the stream. writer_seconds: a transaction's; rebuild_seconds: a rebuild's wait."""
+    """The most that is accepted. rows, seconds: behind in the stream; writer_seconds: of a transaction; rebuild_seconds: of waiting."""
 
     rows: int
     seconds: float
@@ -27,7 +27,7 @@ class LagLimits:
 
 @dataclass(frozen=True)
 class Lag:
-    """How far the stream is. workers: that run and serve it."""
+    """How far behind the stream is. workers: how many are running and serve it."""
 
     shards: tuple[Shard, ...]
     writer: Writer | None = None
@@ -37,7 +37,7 @@ class Lag:
 
 @dataclass(frozen=True)
 class Rebuilt:
-    """A domain's words for what its stream rebuilds. until_then, mend: what goes on meanwhile, and what to run if it fails."""
+    """A domain's words for what its stream rebuilds. until_then: what happens meanwhile; mend: what to run if it fails."""
 
     one: str
     many: str
@@ -46,7 +46,7 @@ class Rebuilt:
 
 
 def judge_lag(seen: Lag, stream: str, rebuilt: Rebuilt, limits: LagLimits) -> Finding:
-    """Passed within the limits. Severe is what makes numbers wrong or late; an old writer or a long wait is not."""
+    """Passes within the limits. What makes numbers wrong or late is severe; an old writer or a long wait is not."""
     severe: list[str] = []
     untidy: list[str] = []
     rows = sum(shard.rows_behind for shard in seen.shards)
@@ -95,7 +95,7 @@ def judge_lag(seen: Lag, stream: str, rebuilt: Rebuilt, limits: LagLimits) -> Fi
 
 
 def judge_letters(seen: Letters, stream: str) -> Finding:
-    """Passed where there are none."""
+    """Passes if there are none."""
     sentence = f"stream {stream} has no dead letters"
     if seen.all:
         oldest = seen.first[0]
@@ -129,7 +129,7 @@ def judge_letters(seen: Letters, stream: str) -> Finding:
 
 
 def judge_stray_days(days: Sequence[StrayDay]) -> Finding:
-    """Passed where it holds nothing. They are applied like all others; that there are some says that no worker ran for long."""
+    """Passes if there are none. Stray changes are applied like all others, but show that no worker has run for a long time."""
     sentence = "every change is in the partition of its day"
     if days:
         sentence = (
@@ -150,7 +150,7 @@ def judge_stray_days(days: Sequence[StrayDay]) -> Finding:
 
 
 def judge_capture(faults: Sequence[Fault], source: str) -> Finding:
-    """Passed where the capture of that table has no fault."""
+    """Passes if the capture of this table has no fault."""
     own = [fault for fault in faults if fault.source == source]
     found = problems(own)
     by_remedy: dict[str, list[str]] = {}

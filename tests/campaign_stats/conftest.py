@@ -1,4 +1,4 @@
-"""A small example application, drained, and the environment that Dagster's code finds it by."""
+"""A small example application, drained, and the environment in which Dagster's code finds it."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def app(database: str) -> Iterator[psycopg.Connection[Any]]:
 
 @pytest.fixture(scope="session")
 def loaded(server_url: str, templates: dict[str, str]) -> tuple[str, tuple[LoadedCampaign, ...]]:
-    """Template with four small campaigns that are not yet counted; the first was completed so long ago that it will be frozen."""
+    """Template database with four small campaigns, not yet counted. The first was completed long enough ago to be frozen."""
     name = create_database(server_url, templates["migrated"])
     url = with_database(server_url, name)
     with psycopg.connect(url, autocommit=True) as connection:
@@ -82,7 +82,7 @@ def application(
     loaded: tuple[str, tuple[LoadedCampaign, ...]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Application]:
-    """A database of its own with the four campaigns of `loaded`."""
+    """A separate database with the four campaigns of `loaded`."""
     template, campaigns = loaded
     with clone(server_url, template) as url:
         monkeypatch.setenv("HEADRACE_DATABASE_URL", url)
@@ -113,7 +113,7 @@ class Checked:
 
 
 def run_check(check: dg.AssetChecksDefinition, **config: object) -> dict[str, Checked]:
-    """What a check found in the environment's database, by asset; as a run of its own."""
+    """What a check found in the environment's database, by asset, in its own run."""
     with dg.DagsterInstance.ephemeral() as instance:
         result = dg.materialize(
             [check],
@@ -128,7 +128,7 @@ def run_check(check: dg.AssetChecksDefinition, **config: object) -> dict[str, Ch
 
 
 def the_check(check: dg.AssetChecksDefinition, **config: object) -> Checked:
-    """What a check that is on one asset found; without a run, where it asks nothing of one."""
+    """What a check of a single asset found; without a run, unless the check needs one."""
     find: Any = check.op.compute_fn.decorated_fn  # type: ignore[union-attr]
     if "context" in find.__annotations__:
         (found,) = run_check(check, **config).values()

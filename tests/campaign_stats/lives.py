@@ -1,4 +1,4 @@
-"""A small campaign for tests of its life: what happens to it, and what is stored and served of it."""
+"""A small campaign for tests of its life cycle: what happens to it, and what is stored and served for it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NOW = datetime.now(UTC).replace(microsecond=0)
 SENT = NOW - timedelta(days=20)
 LONG_AGO = NOW - timedelta(days=8)
 WEEK = timedelta(days=7)
-# Of what `a_campaign` has, by the table that loses it.
+# Statements that delete rows of `a_campaign`, by the table that loses them.
 PRUNED = {
     "message_status_logs": "DELETE FROM message_status_logs WHERE whatsapp_message_id = 'c0'",
     "send_queue": "DELETE FROM send_queue WHERE whatsapp_message_id = 'c0'",
@@ -25,7 +25,7 @@ PRUNED = {
 
 
 def a_campaign(app: Connection, name: str = "c", status: str = "running", **values: object) -> UUID:
-    """Three messages, to phones of their own: one read and answered, one delivered, one sent. Drained."""
+    """A drained campaign with three messages to different phones: one read and answered, one delivered, one sent."""
     campaign: UUID = insert(app, "campaigns", name=name, status=status, **values)
     for number, statuses in enumerate((("read", "delivered"), ("delivered",), ())):
         insert(
@@ -75,7 +75,7 @@ def value(app: Connection, statement: str, *parameters: object) -> Any:
 
 
 def state(app: Connection, campaign: UUID) -> str:
-    """Headrace's; the document, where there is one, must say the same."""
+    """The campaign's state in Headrace; its document, if there is one, must say the same."""
     found = value(app, "SELECT state FROM headrace.campaign WHERE campaign_id = %s", campaign)
     documents = app.execute(
         "SELECT state FROM headrace.campaign_computed_stats WHERE campaign_id = %s", [campaign]
@@ -85,7 +85,7 @@ def state(app: Connection, campaign: UUID) -> str:
 
 
 def document(app: Connection, campaign: UUID) -> dict[str, Any]:
-    """As it is served, without how old it is."""
+    """The document as it is served, without its age."""
     found = value(app, "SELECT headrace.campaign_stats(%s) - 'age_seconds'", campaign)
     assert isinstance(found, dict)
     return found

@@ -19,7 +19,7 @@ Medians = dict[Any, tuple[float | None, float | None]]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one message counts as, in the order of COUNTERS, and since when: sent, delivered, read, replied."""
+    """What one message counts as, in the order of COUNTERS, and since when it was sent, delivered, read and replied to."""
 
     campaign: Any
     template: Any
@@ -35,10 +35,10 @@ def outcomes(connection: psycopg.Connection[Any], window: timedelta = timedelta(
     campaigns = {row[0] for row in connection.execute("SELECT id FROM campaigns")}
 
     def named(value: str | None) -> str | None:
-        """Whom or what an id, a phone or a number names: the empty one nothing, as null."""
+        """An id, phone or number; an empty one names nothing, like null."""
         return value or None
 
-    # In UTC: Python subtracts the wall clocks of two times in one zone, whatever its clocks did in between.
+    # In UTC: Python subtracts wall-clock times within one zone, even if the clocks changed in between.
     connection.execute("SET timezone = 'UTC'")
     rows = connection.execute(
         "SELECT id, campaign_id, template_name, status, whatsapp_message_id, user_phone, whatsapp_number_id,"
@@ -187,7 +187,7 @@ def documents(connection: psycopg.Connection[Any]) -> Stats:
 
 
 def drain(connection: psycopg.Connection[Any], limit: int = 5000) -> int:
-    """Steps until nothing is left, on an autocommit connection: the changes applied."""
+    """Steps until nothing is left, on an autocommit connection, and returns the number of changes applied."""
     applied = 0
     while True:
         work = connection.execute("SELECT stream, shard, work, what FROM headrace.stream_poll()").fetchall()

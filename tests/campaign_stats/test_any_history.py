@@ -1,4 +1,4 @@
-"""Whatever happens to the source rows, in whatever order and over whatever transactions: the statistics are right."""
+"""The statistics are right whatever happens to the source rows, in any order and across any transactions."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ phone = st.sampled_from(["5511"] * 6 + ["5522", None, ""])
 number = st.sampled_from(["n1"] * 8 + ["n2", None, ""])
 wamid = st.sampled_from(["w1", "w2", "w3", "w4", None, ""])
 template = st.sampled_from(["hello", "offer", None])
-# Few moments, so that ties are normal; some beyond the reply window, one to the microsecond at its edge.
+# Few moments, so that ties are common. Some lie beyond the reply window, and one at its edge, to the microsecond.
 moment = st.sampled_from(
     [START + timedelta(minutes=m) for m in (0, 0, 1, 2, 3)]
     + [START + timedelta(days=7), START + timedelta(days=7, microseconds=1), START + timedelta(days=9)]
@@ -90,9 +90,9 @@ write = st.one_of(
         ),
     ),
 )
-# What follows a write: drained at once, what a change fails to touch stays wrong; drained late, windows grow and mix.
+# What follows a write. Drained at once, anything that a change fails to touch stays wrong; drained late, windows grow and mix.
 then = st.sampled_from(["drain", "drain", "drain", "commit", "step", "rollback", "nothing"])
-# Which of two sessions does it: one may hold its transaction open while the other commits and streams are drained.
+# Which of two sessions writes: one may hold its transaction open while the other commits and streams are drained.
 history = st.lists(st.tuples(st.sampled_from([0, 0, 0, 1]), write, then), min_size=12, max_size=40)
 
 
@@ -103,7 +103,7 @@ def _rows(columns: dict[str, st.SearchStrategy[Any]], ids: list[Any]) -> st.Sear
     )
 
 
-# What is there, and counted, before anything happens: without it most writes would meet nothing.
+# Rows that exist and are counted before anything happens; without them most writes would find no rows.
 beginning = st.fixed_dictionaries(
     {
         "send_queue": _rows(queue_columns, ROWS),
@@ -180,7 +180,7 @@ def test_after_any_history_the_statistics_equal_an_independent_recompute(
     assert_all_agree(worker)
     for which, action, afterwards in history:
         session = pair[which]
-        # Where a session holds a TRUNCATE open, the worker would wait for it; here it comes back later.
+        # If a session holds a TRUNCATE open, a worker would wait for it; here it gives up and comes back later.
         with contextlib.suppress(psycopg.errors.LockNotAvailable):
             if action[0] == "rebuild":
                 worker.execute("SELECT headrace.rebuild_campaign_stats(ARRAY[%s])", [action[1]])

@@ -1,4 +1,4 @@
-"""Whatever happens to campaigns, in whatever order: what is served is right, and frozen numbers change on record only."""
+"""Whatever happens to campaigns, in any order: what is served is right, and frozen numbers change only on record."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ moment = st.sampled_from(
     [START + timedelta(minutes=m) for m in (0, 1, 2, 3)]
     + [START + timedelta(minutes=70, seconds=7.5), START + timedelta(days=7)]
 )
-# Drained at once, what a change fails to touch stays wrong; drained late, changes mix.
+# Drained at once, anything that a change fails to touch stays wrong; drained late, changes mix.
 then = st.sampled_from(["drain", "drain", "nothing"])
 provider_status = st.sampled_from(["sent", "delivered", "read", "failed", "warning"])
 
@@ -49,7 +49,7 @@ Connection = psycopg.Connection[Any]
 
 
 class CampaignLife(RuleBasedStateMachine):
-    """Rules are what applications, time, workers and operators do; after each drain everything is compared."""
+    """The rules are what applications, time, workers and operators do. After each drain everything is compared."""
 
     connection: Connection
 
@@ -267,7 +267,7 @@ class CampaignLife(RuleBasedStateMachine):
     # --- what must hold
 
     def compare(self) -> None:
-        """At rest: live numbers are the recompute's, and so are frozen ones, or an amendment waits."""
+        """At rest, live numbers equal the recomputed ones. So do frozen numbers, unless an amendment waits."""
         found = outcomes(self.connection, WINDOW)
         expected = count(found)
         assert live(self.connection) == expected

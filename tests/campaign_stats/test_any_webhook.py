@@ -1,4 +1,4 @@
-"""Whatever a body is: nothing is raised, and each of its items is stored, there already, suppressed, or kept."""
+"""Any body at all: nothing is raised, and each of its items is stored, already there, suppressed, or kept."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ anything = st.recursive(
 
 
 def says_nothing(body: object) -> bool:
-    """Whether a body is an envelope with nothing in it."""
+    """Whether a body is an empty envelope."""
     assert isinstance(body, dict)
     values = [change["value"] for entry in body["entry"] for change in entry["changes"]]
     return not any(value.get(name) for value in values for name in ("statuses", "messages", "errors"))
@@ -132,7 +132,7 @@ def places(value: object) -> list[tuple[Any, Any]]:
 
 @st.composite
 def mutilated(draw: st.DrawFn) -> dict[str, Any]:
-    """A body with up to four places of it gone, replaced, or there twice."""
+    """A body in which up to four places are removed, replaced or duplicated."""
     body = copy.deepcopy(REAL)
     for _ in range(draw(st.integers(1, 4))):
         container, key = draw(st.sampled_from(places(body)))
@@ -151,7 +151,7 @@ def mutilated(draw: st.DrawFn) -> dict[str, Any]:
 
 
 def items(body: dict[str, Any], name: str) -> int:
-    """How many items of this name stand in envelopes of the field messages."""
+    """How many items of this name are in envelopes of the field messages."""
     count = 0
     if not isinstance(body.get("entry"), list) or body.get("object") not in (
         None,

@@ -1,4 +1,4 @@
-"""Real input: 41,188 contacts of a bank's campaigns, through the source tables; counts known without Headrace.
+"""Real input: 41,188 contacts of a bank's campaigns, written to the source tables; the counts are known without Headrace.
 
 Data: UCI Bank Marketing (Moro, Cortez, Rita 2014), mapped as the data folder's README says.
 """

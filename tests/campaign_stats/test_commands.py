@@ -89,7 +89,7 @@ def test_whatever_the_width_every_number_is_whole(columns: int, headrace: Headra
     heading, _, rest = result.output.partition("s ago")
     assert heading
     if columns < 20:
-        return  # nobody's terminal: it is enough that it ends
+        return  # no real terminal: it is enough that it ends
     for counter in (*STEPS, *ASIDE):
         assert re.search(rf"^{counter} +{document['totals'][counter]}\b", rest, re.MULTILINE)
     assert max(len(line) for line in rest.splitlines()) <= columns

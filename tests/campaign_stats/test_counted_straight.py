@@ -8,12 +8,12 @@ from tests.campaign_stats.lives import LONG_AGO, SENT, Connection, a_campaign, h
 from tests.campaign_stats.oracle import assert_all_agree, drain
 from tests.rows import insert
 
-# More than this many are counted in a pass over the campaign's rows (rebuild_campaign_stats).
+# With more messages than this, one pass over the campaign's rows counts them (rebuild_campaign_stats).
 SMALL_MESSAGES = 500
 
 
 def inserted(app: Connection) -> int:
-    """Rows that were ever inserted into headrace.message_outcome: flushed by the sessions of the drain when they ended."""
+    """How many rows were ever inserted into headrace.message_outcome. The drain's sessions flushed the number when they ended."""
     app.execute("SELECT pg_stat_force_next_flush()")
     app.execute("SELECT pg_stat_clear_snapshot()")
     return int(

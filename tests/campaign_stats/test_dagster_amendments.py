@@ -21,7 +21,7 @@ from tests.rows import insert
 
 @pytest.fixture
 def frozen(database: str, monkeypatch: pytest.MonkeyPatch) -> tuple[Application, list[UUID]]:
-    """Frozen campaigns with three messages each, more of them than a sentence names."""
+    """Frozen campaigns with three messages each; more campaigns than a sentence names."""
     monkeypatch.setenv("HEADRACE_DATABASE_URL", database)
     with psycopg.connect(database, autocommit=True) as connection:
         campaigns = [

@@ -208,7 +208,7 @@ def test_what_is_up_to_date_is_left_alone_and_rebuild_repairs_a_wrong_counter(
 
 @pytest.fixture
 def rebuilt(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The rebuilds that runs ask the database for, as they do."""
+    """The rebuilds that runs request from the database, recorded as they happen."""
     make, found = ApplicationDatabase.engine, []
 
     def engine_that_tells(database: ApplicationDatabase) -> sa.Engine:
@@ -445,7 +445,7 @@ def test_a_blocked_stream_fails_the_run_with_what_to_do(application: Application
 
 
 def test_a_rebuild_that_meets_a_lock_conflict_is_tried_again(application: Application) -> None:
-    """The other one holds the second campaign and then wants the first: one of the two has to yield."""
+    """Another session holds the second campaign and then wants the first: one of the two sessions has to yield."""
     application.drain()
     first, second = sorted(campaign.id for campaign in application.campaigns)[:2]
     lock = "SELECT FROM headrace.campaign WHERE campaign_id = %s FOR NO KEY UPDATE"
@@ -456,7 +456,7 @@ def test_a_rebuild_that_meets_a_lock_conflict_is_tried_again(application: Applic
         waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted"
         while application.rows(waiting) == [(0,)]:
             assert not done.done()
-        other.execute(lock, [first])  # the rebuild is the victim: the other one detects later
+        other.execute(lock, [first])  # the rebuild is the victim: the other session waits longer
         other.rollback()
         assert done.result(30) == 0
 

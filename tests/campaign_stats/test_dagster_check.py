@@ -1,4 +1,4 @@
-"""The check "stored equals recomputed": it passes on what is right, and it can fail."""
+"""The check "stored equals recomputed": it passes if the numbers are right, and it can fail."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ CAMPAIGN = uuid4()
 
 
 def evaluate(config: Mapping[str, object] | None = None) -> tuple[dg.AssetCheckEvaluation, dict[str, Any]]:
-    """The check's result on the environment's database, and its metadata's values."""
+    """The check's result for the environment's database, and the values of its metadata."""
     name = "campaign_template_stats_stored_equals_recomputed"
     result = dg.materialize(
         [campaign_template_stats, stored_equals_recomputed],
@@ -63,7 +63,7 @@ def campaigns_of(found: dg.AssetCheckEvaluation, table: str) -> list[object]:
 def corrupt(
     application: Application, campaign: UUID, counter: str = "failed", by: int = 1
 ) -> tuple[str, int]:
-    """Changes a counter of the campaign behind everybody's back: the template, and what is stored now."""
+    """Changes a stored counter of the campaign without a trace, and returns the template and the new value."""
     return application.rows(
         f"UPDATE headrace.campaign_template_stats s SET {counter} = {counter} + %s WHERE ctid = ("
         f" SELECT ctid FROM headrace.campaign_template_stats WHERE campaign_id = %s"
@@ -111,7 +111,7 @@ def test_the_check_sees_stored_rows_that_are_missing_or_too_many(application: Ap
 
 def test_the_check_sees_what_was_never_captured(application: Application) -> None:
     application.drain()
-    # As on a database whose triggers were disabled for a while.
+    # As in a database whose triggers were disabled for a while.
     application.rows("ALTER TABLE message_status_logs DISABLE TRIGGER ALL")
     application.rows("DELETE FROM message_status_logs")
     found, told = evaluate()
@@ -135,7 +135,7 @@ def test_bounds_leave_campaigns_out_and_everything_takes_them_in(application: Ap
     oldest = min(application.campaigns, key=lambda campaign: campaign.created_at).id
     application.rows(
         "SELECT headrace.reopen_campaigns(ARRAY[%s])", [oldest]
-    )  # frozen documents have no bound
+    )  # the bounds do not apply to frozen documents
     corrupt(application, oldest)
     for bound in ({"newest": 2}, {"most_messages": 250}):
         found, told = evaluate(bound)
@@ -158,7 +158,7 @@ def look(application: Application, catch_up: Callable[[], None] = lambda: None) 
 
 
 def touch(application: Application, campaign: UUID) -> None:
-    """A change that moves numbers: a message more."""
+    """A change that moves numbers: one more message."""
     application.rows("INSERT INTO send_queue (campaign_id, template_name) VALUES (%s, 'late')", [campaign])
 
 
@@ -258,7 +258,7 @@ def test_a_frozen_campaign_with_a_pending_amendment_is_left_out_and_named(applic
     found = look(application)
     assert (found.rows_gone, found.differences) == ((frozen,), ())
     assert found.compared == len(application.campaigns) - 1
-    # Given up, the amendment waits no more; the rows are gone all the same.
+    # Once it is given up, the amendment no longer waits; the rows are still gone.
     application.rows("SELECT headrace.amend_campaigns(ARRAY[%s], false)", [frozen])
     found = look(application)
     assert (found.rows_gone, found.differences) == ((frozen,), ())
@@ -323,7 +323,7 @@ def test_a_frozen_document_must_agree_with_its_counters_its_checksum_and_its_sta
 def test_stored_and_recomputed_are_read_in_one_snapshot(
     application: Application, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Between the two reads everything is changed and applied: the second must not see it."""
+    """Between the two reads everything is changed and applied. The second read must not see it."""
     application.drain()
     read = comparison._templates
 

@@ -17,7 +17,7 @@ CAMPAIGN = UUID("00000000-0000-4000-8000-00000000000a")
 
 
 def tamper(application: Application, change: str) -> UUID:
-    """Changes the document of one campaign behind everybody's back."""
+    """Changes the document of one campaign without a trace."""
     campaign = application.campaigns[0].id
     application.rows(
         f"UPDATE headrace.campaign_computed_stats SET {change} WHERE campaign_id = %s", [campaign]

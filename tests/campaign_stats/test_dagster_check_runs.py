@@ -1,4 +1,4 @@
-"""All checks together: the schedule that runs them, the rights they need, and that what cannot be read is no result."""
+"""All checks together: the schedule that runs them, the rights they need, and no result if something cannot be read."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ def worker_login(server_url: str) -> Iterator[str]:
 def test_all_checks_run_in_one_process_on_a_workers_rights_alone(
     counted: Application, worker_login: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What is untidy in the example's rows is found; nothing is wrong; nothing lacks a right."""
+    """The checks find what is irregular in the example's rows. No number is wrong, and no right is missing."""
     monkeypatch.setenv("HEADRACE_DATABASE_URL", as_role(counted.url, worker_login))
     with run_of_the_job() as result:
         assert result.success
@@ -204,7 +204,7 @@ def test_to_materialize_the_assets_runs_their_checks_and_only_theirs(counted: Ap
 
 
 def failures_of_all() -> dict[str, str]:
-    """What each check's step failed with, in one run of all of them, which has no result."""
+    """The failure of each check's step, in one run of all checks that gives no results."""
     with run_of_the_job() as result:
         assert not result.get_asset_check_evaluations()
         return {
@@ -267,7 +267,7 @@ def test_a_statement_that_takes_too_long_is_an_error_with_its_limit(counted: App
 def test_all_reads_of_a_check_see_one_moment(
     check: dg.AssetChecksDefinition, counted: Application, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """After its first read of the database everything goes wrong; it is not to see that."""
+    """After the check's first read of the database everything goes wrong. The check must not see that."""
     make, reads = ApplicationDatabase.engine, []
 
     def engine(database: ApplicationDatabase) -> sa.Engine:

@@ -1,4 +1,4 @@
-"""The checks of what came in untidy: orphaned statuses, unknown values, rejected webhooks. They warn, and name it."""
+"""The checks of irregular input: orphaned statuses, unknown values, rejected webhooks. They warn, and name what they found."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ WARN = dg.AssetCheckSeverity.WARN
 
 @pytest.fixture
 def app(database: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[psycopg.Connection[Any]]:
-    """A session of the application, on a database that the environment names and that has no rows."""
+    """A session of the application in an empty database that the environment names."""
     monkeypatch.setenv("HEADRACE_DATABASE_URL", database)
     with psycopg.connect(database, autocommit=True) as connection:
         yield connection

@@ -90,7 +90,7 @@ def test_an_old_writer_warns_with_pid_name_and_role(counted: Application) -> Non
         )
         assert found.told["oldest_writer_seconds"] > 0
         assert the_check(stream_lag).passed
-    # More than once, for autovacuum may write just then.
+    # More than once, because autovacuum may be writing at that moment.
     assert any(the_check(stream_lag, writer_seconds=0).passed for _ in range(5))
 
 
@@ -127,7 +127,7 @@ def test_a_campaign_that_cannot_be_rebuilt_fails_by_name_with_its_error(counted:
 
 
 def poison(application: Application) -> UUID:
-    """A campaign id in the log that is none: what the handler refuses, whatever comes."""
+    """Logs a change with an invalid campaign id, which the handler always refuses."""
     application.rows(
         "INSERT INTO headrace.change_log (source, op, entity_id) VALUES ('campaigns', 'I', 'no uuid at all')"
     )
@@ -169,7 +169,7 @@ def test_dead_letters_of_another_stream_are_that_streams_business(counted: Appli
 
 
 def without_todays_partition(application: Application) -> date:
-    """As after a day on which nobody made partitions."""
+    """As after a day on which no partitions were made."""
     today = datetime.now(UTC).date()
     with psycopg.connect(application.url, autocommit=True) as connection:
         for day in (today, today + timedelta(days=1)):

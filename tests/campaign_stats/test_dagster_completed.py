@@ -151,7 +151,7 @@ def test_with_very_many_transactions_under_way_a_completion_comes_once_all_the_s
         try:
             for session, campaign in zip(sessions, campaigns, strict=True):
                 session.execute(announce, [campaign])
-            # The third is the first that is not listed: what comes after it waits.
+            # A snapshot lists two transactions in progress, so the third and all later ones wait.
             for turn in (5, 0, 3, 2, 4, 1):
                 sessions[turn].commit()
                 result = tick(instance, cursor)

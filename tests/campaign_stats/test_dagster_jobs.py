@@ -39,7 +39,7 @@ def campaigns(database: str, monkeypatch: pytest.MonkeyPatch) -> tuple[Applicati
 
 
 def run(name: str, *campaigns: object, **config: object) -> dg.ExecuteInProcessResult:
-    """A run in earnest comes after its dry run, and names it."""
+    """A real run comes after its dry run, and names it."""
     job_def = defs.resolve_job_def(f"{name}_campaigns")
     given = {"campaigns": list(map(str, campaigns)), **config}
     with dg.DagsterInstance.ephemeral() as instance:
@@ -67,7 +67,7 @@ def states(application: Application) -> dict[UUID, tuple[str, int]]:
 
 
 def wait_for_a_decision(application: Application, campaign: UUID) -> None:
-    """Freezes the campaign, takes rows away from it and has something late happen to it."""
+    """Freezes the campaign, removes some of its rows, and then makes a late change to it."""
     application.rows("SELECT headrace.freeze_campaigns(ARRAY[%s])", [campaign])
     application.rows(
         "DELETE FROM send_queue WHERE campaign_id = %s AND user_phone LIKE 'phone 1%%'", [campaign]
@@ -79,7 +79,7 @@ def wait_for_a_decision(application: Application, campaign: UUID) -> None:
 
 
 def ask(context: WorkspaceProcessContext, query: str, **variables: object) -> Any:
-    """What Dagster's GraphQL answers, as the launchpad asks it."""
+    """What Dagster's GraphQL answers to a query as the launchpad sends it."""
     result = execute_dagster_graphql(context.create_request_context(), query, dict(variables))
     assert not result.errors
     return result.data
@@ -126,7 +126,7 @@ def test_a_job_launched_through_graphql_freezes_what_its_config_names(
     with opened(make_home(tmp_path)) as context:
 
         def start(config: Mapping[str, object], name: str = "freeze") -> Any:
-            """What came of it; a run that is started is over then."""
+            """The answer to the launch; a run that it started has ended by then."""
             params = {"selector": job(name), "runConfigData": json.dumps(config), "mode": "default"}
             return ask(context, launch, params=params)["launchRun"]
 

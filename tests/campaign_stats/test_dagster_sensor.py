@@ -26,7 +26,7 @@ ALIVE = (
 
 
 def long_ago() -> str:
-    """A cursor that is past its first minutes, and was told of nothing."""
+    """A cursor that is past its first minutes, with nothing reported yet."""
     return Cursor(since=datetime.now(UTC) - timedelta(days=1)).model_dump_json()
 
 
@@ -72,7 +72,7 @@ def test_what_the_worker_did_becomes_events_with_counts_and_columns(application:
             assert told["dagster/row_count"] == len(application.campaigns)
             assert told["dagster/partition_row_count"] == len(application.of_day(day))
             frozen = sum(c.id in frozen_ids for c in application.of_day(day))
-            # What is frozen has its messages counted, and then its document changed.
+            # For a frozen campaign the messages were counted, and then its document changed.
             assert told["rows_changed"] == frozen + sum(c.rows["send_queue"] for c in application.of_day(day))
             assert told["final"] is (frozen == len(application.of_day(day)))
             assert told["dagster/column_schema"].columns
@@ -118,7 +118,7 @@ def test_a_day_becomes_final_when_its_last_campaign_is_frozen_and_is_reported_on
         third = tick(instance, second.cursor)
         assert day_events(third) == {}
 
-        # A campaign that the day gets later: final no more, and final again when that one is frozen too.
+        # The day gets another campaign: it is no longer final, until that campaign is frozen too.
         application.rows(
             "INSERT INTO campaigns (name, status, created_at) VALUES ('late', 'running', %s)",
             [f"{day} 23:59:59+00"],
@@ -184,7 +184,7 @@ def test_a_backlog_without_a_worker_requests_one_run_and_that_run_catches_up(
         last = request.tags["dagster/asset_partition_range_end"]
         assert last == str(datetime.now(UTC).date())
 
-        # Under way: not requested again, whatever the cursor says.
+        # In progress: not requested again, whatever the cursor says.
         run = instance.create_run_for_job(
             defs.resolve_implicit_global_asset_job_def(),
             tags=request.tags,
@@ -224,11 +224,11 @@ def test_a_catch_up_run_that_was_killed_with_dagster_is_followed_by_another_with
         def in_progress(later: timedelta) -> bool:
             return catch_up_runs(instance, DOMAIN, datetime.now(UTC) + later).in_progress
 
-        # Killed at once with whoever would have noticed: it stays so in Dagster, which has nobody to ask.
+        # The run was killed together with the process that would have noticed, so Dagster shows it as started for ever.
         begin(dg.DagsterRunStatus.STARTED)
         assert in_progress(RUN_IS_DEAD_AFTER - timedelta(seconds=10))
         assert not in_progress(RUN_IS_DEAD_AFTER)
-        # Who has not begun has nothing to say.
+        # A run that has not begun does not log anything yet.
         begin(dg.DagsterRunStatus.STARTING)
         assert in_progress(RUN_IS_DEAD_AFTER)
 
@@ -348,7 +348,7 @@ def shown(instance: dg.DagsterInstance, key: dg.AssetCheckKey) -> bool | None:
 def test_a_check_stays_evaluated_while_materializations_go_on_being_reported(
     application: Application,
 ) -> None:
-    """Dagster shows a result for the latest materialization only; ours come every minute."""
+    """Dagster shows a result only for the latest materialization, and the sensor reports one every minute."""
     application.drain()
     application.rows("UPDATE headrace.campaign_computed_stats SET totals = '{}'")
     lag = dg.AssetCheckKey(dg.AssetKey(TEMPLATE_STATS), "stream_lag")

@@ -1,4 +1,4 @@
-"""Empty strings where others have null: an empty message id, reference, phone or number names nothing, and costs nothing."""
+"""Empty strings in place of null: an empty message id, reference, phone or number names nothing, and costs nothing."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SENT = datetime(2026, 3, 20, 11, tzinfo=UTC)
 
 
 def message(app: Connection, campaign: UUID, name: str, **values: object) -> UUID:
-    """A message of a template and to a phone of its own, sent; with an id of its own unless one is given."""
+    """A sent message with its own template and phone; it also gets its own id, unless one is given."""
     columns = {
         "template_name": name,
         "user_phone": f"phone {name}",
@@ -50,7 +50,7 @@ def counted(app: Connection) -> dict[str, tuple[int, int]]:
 
 @pytest.fixture
 def campaign(app: Connection) -> UUID:
-    """Three messages: one with an id, two whose sender stored the empty one."""
+    """Three messages: one with an id, and two whose sender stored an empty id."""
     campaign: UUID = insert(app, "campaigns", status="running")
     message(app, campaign, "one")
     message(app, campaign, "two", whatsapp_message_id="")
@@ -149,7 +149,7 @@ def test_statuses_of_an_empty_id_are_orphans_though_queue_rows_have_it_too(
 
 
 def test_a_batch_of_empty_ids_reads_no_row_of_the_others(app: Connection, campaign: UUID) -> None:
-    """20,000 queue rows by 3,000 statuses took 67 s: each status touched each row, and each row read each status."""
+    """20,000 queue rows with 3,000 statuses took 67 s: each status touched each row, and each row read each status."""
     app.execute(
         "INSERT INTO send_queue (campaign_id, user_phone, whatsapp_number_id, whatsapp_message_id, status, sent_at)"
         " SELECT %s, '', '', '', 'sent', now() FROM generate_series(1, 300)",
@@ -174,7 +174,7 @@ def test_a_batch_of_empty_ids_reads_no_row_of_the_others(app: Connection, campai
             " WHERE relname IN ('send_queue', 'message_status_logs', 'messages')"
         ).fetchall()
     assert step == ("applied", 900)
-    # Each of the 300 rows that were written to is read a few times by its id; nothing is read by its empty one.
+    # Each of the 300 rows written is read a few times by its own id; nothing is read by the empty id.
     assert {table: rows < 10 * 300 for table, rows in read} == dict.fromkeys(
         ("send_queue", "message_status_logs", "messages"), True
     )

@@ -1,4 +1,4 @@
-"""Whatever strangers write into the application's and Headrace's rows: what commands print obeys nobody."""
+"""Whatever strangers write into the application's and Headrace's rows: the output of commands cannot control the terminal."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.commands import run
 from tests.rows import a_history, insert
 
 HOSTILE = "\x1b]0;title\x07\x1b[2J\x9b2J\r\n\x7f\u202eevil\u2028\u2066\x85line"
-# Not texts of strangers: what Headrace notes of itself, and must be able to read.
+# No stranger's text: what Headrace notes about itself, and must be able to read.
 OURS = {"installation", "schema_version", "stream", "stream_cursor"}
 
 
@@ -29,7 +29,7 @@ def admin(database: str) -> Iterator[psycopg.Connection[Any]]:
 
 
 def plant(admin: psycopg.Connection[Any], schema: str) -> set[str]:
-    """Writes the text behind that of every text column of the schema that takes it; which do."""
+    """Appends the text to every text column of the schema that accepts it, and returns those columns."""
     columns = admin.execute(
         "SELECT c.relname, a.attname FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid"
         " WHERE c.relnamespace = %s::regnamespace AND c.relkind = 'r' AND a.attnum > 0 AND a.atttypid = 'text'::regtype"
@@ -55,7 +55,7 @@ def plant(admin: psycopg.Connection[Any], schema: str) -> set[str]:
 
 
 def harmless(printed: str, *, terminal: bool) -> bool:
-    """Whether it holds nothing but text, line breaks and tabs; on a terminal our own colours too."""
+    """Whether it holds nothing but text, line breaks and tabs; on a terminal, our own colours are allowed too."""
     text = re.sub(r"\x1b\[[\d;]*m", "", printed) if terminal else printed
     return not [
         letter
@@ -68,7 +68,7 @@ def test_no_text_of_a_stranger_controls_the_terminal_whatever_command_shows_it(
     database: str, admin: psycopg.Connection[Any]
 ) -> None:
     first, second = a_history(admin)
-    for table in ("campaigns", "send_queue"):  # an application's own checks are no promise
+    for table in ("campaigns", "send_queue"):  # another application may lack these constraints
         admin.execute(f"ALTER TABLE {table} DROP CONSTRAINT {table}_status_check")
     planted = plant(admin, "public")
     assert planted >= {

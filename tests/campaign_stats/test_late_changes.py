@@ -1,4 +1,4 @@
-"""What comes late for a frozen campaign: amended on record, or waiting where rows are gone."""
+"""Late changes of a frozen campaign: it is amended on record, or waits for a decision if rows are gone."""
 
 from __future__ import annotations
 
@@ -175,7 +175,7 @@ def test_a_message_moved_out_of_a_frozen_campaign_counts_where_it_went_and_waits
 
 
 def test_a_worker_gathers_what_comes_late_to_a_large_campaign(app: Connection) -> None:
-    """A small one is counted at once, and so is a large one on request, or when it was left alone for a while."""
+    """A small campaign is counted at once, and so is a large one on request, or after a while without changes."""
     small, large = frozen_campaign(app, "small"), insert(app, "campaigns", name="large", status="running")
     app.execute(
         "INSERT INTO send_queue (campaign_id, user_phone, whatsapp_number_id, template_name, status, whatsapp_message_id, sent_at)"
@@ -193,7 +193,7 @@ def test_a_worker_gathers_what_comes_late_to_a_large_campaign(app: Connection) -
     assert (state(app, small), state(app, large)) == ("amended", "frozen")
     waits = "SELECT rebuild_not_before - rebuilt_at FROM headrace.campaign WHERE campaign_id = %s"
     assert value(app, waits, large) == timedelta(seconds=1)
-    # Time passes: what had been put off is due for anybody.
+    # Time passes: the postponed campaign is now due for a patient worker too.
     app.execute("UPDATE headrace.campaign SET rebuild_not_before = clock_timestamp()")
     assert value(app, "SELECT headrace.rebuild_step(p_patient => true)") == 1
     assert (state(app, large), totals(app, large, "read")) == ("amended", (1,))
@@ -235,7 +235,7 @@ def test_another_reply_window_amends_frozen_campaigns_on_record(app: Connection,
     window = timedelta(hours=1)
     migrate(database, Settings(reply_window=window))
     drain(app)
-    # Fewer messages can be replies in it, and none is lost.
+    # With the shorter window fewer messages count as replies, but no row is lost.
     assert (waiting(app), totals(app, campaign, "replied")) == ({}, (0,))
     (record,) = amendments(app, campaign)
     assert (record["version"], record["totals"]) == (version, old_totals)

@@ -48,7 +48,7 @@ from tests.source_shapes import VARCHAR_AND_BIGINT
 
 STATES = ("pending", "live", "settling", "frozen", "amended", "deleted")
 STATUSES = (None, "", "draft", "scheduled", "running", "paused", "completed", "failed")
-# What the source says of a campaign, and what follows for one that is frozen or not; None: as it was.
+# Whether a campaign is frozen, what the source says about it, and the state that follows; None: the state stays.
 FOLLOWS: dict[tuple[bool, str], str | None] = {
     (True, "gone"): None,
     (True, "completed"): None,
@@ -222,7 +222,7 @@ def test_a_completion_is_announced_once_and_again_after_it_was_taken_back(app: C
     assert (state(app, campaign), times(app, campaign)) == ("live", (None, None))
     set_status(app, campaign, "completed", LONG_AGO)
     assert announced(app) == [campaign, campaign]
-    # What an operator does is no completion.
+    # An operator's act is not a completion.
     operate(app, "reopen_campaigns", campaign)
     operate(app, "freeze_campaigns", campaign)
     assert announced(app) == [campaign, campaign]
@@ -243,7 +243,7 @@ def test_what_was_completed_before_headrace_came_is_frozen_and_no_news(
         assert announced(app) == [new]
 
 
-# What 0006 and the versions after it made.
+# Undoes migration 0006 and all later ones.
 UNMADE = """
     DROP VIEW headrace.campaign_standing, headrace.document_agreement, headrace.document_faults;
     DROP INDEX headrace.campaign_rebuild_due, headrace.campaign_rebuild_failed, headrace.campaign_template_stats_key;
@@ -279,9 +279,9 @@ def test_campaigns_that_an_older_version_counted_are_counted_anew_and_their_comp
     running = a_campaign(app, "running")
     old, young = (a_campaign(app, name, "completed", completed_at=NOW) for name in ("old", "young"))
     app.execute("UPDATE campaigns SET completed_at = %s WHERE id = %s", [LONG_AGO, old])
-    app.execute("DELETE FROM headrace.change_log")  # an older version had no use for it
+    app.execute("DELETE FROM headrace.change_log")  # the older version did not need it
     app.execute(UNMADE.encode())
-    report(app, "old1", "read")  # which the older version had not applied yet
+    report(app, "old1", "read")  # a change that the older version had not applied yet
     migrate(database, settings)
     drain(app)
     assert [state(app, campaign) for campaign in (running, old, young)] == ["live", "frozen", "settling"]

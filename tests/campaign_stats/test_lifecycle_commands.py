@@ -1,4 +1,4 @@
-"""`headrace campaigns`: what an operator sees of a campaign's life, and decides."""
+"""`headrace campaigns`: what an operator sees of a campaign's life cycle, and decides about it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def admin(database: str) -> Iterator[psycopg.Connection[Any]]:
 
 @pytest.fixture
 def campaign(admin: psycopg.Connection[Any]) -> str:
-    """A running campaign, counted; another one beside it."""
+    """A counted, running campaign, beside another one."""
     first, _ = a_history(admin)
     drain(admin)
     return str(first)

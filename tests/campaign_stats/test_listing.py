@@ -1,4 +1,4 @@
-"""Lists of campaigns by pages: each campaign once, in order, whatever happens in between; cursors; plans."""
+"""Lists of campaigns, page by page: each campaign once, in order, whatever happens in between; cursors; plans."""
 
 from __future__ import annotations
 
@@ -302,7 +302,7 @@ MANY = 20_000
 
 @pytest.fixture(scope="module")
 def of_many(server_url: str, templates: dict[str, str]) -> Iterator[str]:
-    """Template with 20,000 campaigns, all counted, three at each time: of two users, one who has every fortieth, one who has the oldest."""
+    """Template database with 20,000 counted campaigns, three at each time. One user has every fortieth, another the oldest."""
     name = create_database(server_url, templates["migrated"])
     with psycopg.connect(with_database(server_url, name), autocommit=True) as app:
         make_many(app)
@@ -347,7 +347,7 @@ def test_a_page_is_read_by_the_index_at_any_depth(many: Connection, user: Any, p
         ).fetchall()
         cursor = encoded(list(rows[int(len(rows) * part) - 1]))
     page(many, user, cursor)  # the catalog's blocks are read once a session
-    # What was counted so far is not of the next transaction.
+    # So that statistics gathered so far are not counted in the next transaction.
     many.execute("SELECT pg_stat_force_next_flush()")
     with many.transaction(force_rollback=True):
         plan = many.execute(
@@ -363,14 +363,14 @@ def test_a_page_is_read_by_the_index_at_any_depth(many: Connection, user: Any, p
     assert used is not None
     entries, whole_tables = used
     assert whole_tables == 0
-    # A page, one more to know of the next, the last of the page before; twice that where every other one is the user's.
+    # A page, one more to know whether another follows, and the last of the previous page; twice that if only every other one is the user's.
     assert 1 <= entries <= 60
     blocks = plan[0][0]["Plan"]["Shared Hit Blocks"] + plan[0][0]["Plan"]["Shared Read Blocks"]
-    assert blocks < 300  # some ten for each campaign
+    assert blocks < 300  # about ten per campaign
 
 
 def read(app: Connection, statement: str, *parameters: object) -> tuple[int, int]:
-    """Rows and index entries that a statement reads in the tables of both schemas, and how many tables it reads whole."""
+    """How many rows and index entries a statement reads in the tables of both schemas, and how many tables it reads whole."""
     app.execute(statement.encode(), parameters)  # the catalog's blocks are read once a session
     app.execute("SELECT pg_stat_force_next_flush()")
     with app.transaction(force_rollback=True):
@@ -378,7 +378,7 @@ def read(app: Connection, statement: str, *parameters: object) -> tuple[int, int
         found = app.execute(
             "SELECT coalesce(sum(idx_tup_fetch + seq_tup_read), 0)::int, sum(seq_scan)::int"
             " FROM pg_stat_xact_user_tables WHERE schemaname IN ('public', 'headrace')"
-            " AND relname <> 'source'"  # four rows, of what is noted of the tables: looked up when a plan is made
+            " AND relname <> 'source'"  # four rows of notes about the tables, looked up when a plan is made
         ).fetchone()
     assert found is not None
     return found
@@ -394,14 +394,14 @@ def test_a_long_page_is_read_by_the_index_before_there_are_statistics_of_the_tab
         [ANNA, START, MANY],
     )
     rows, _ = read(app, "SELECT headrace.list_campaign_stats(%s, p_limit => 200)", ANNA)
-    assert rows == 201  # the page, and one more to know of the next
+    assert rows == 201  # the page, and one more to know whether another follows
 
 
 def test_a_stored_document_is_read_by_key(many: Connection) -> None:
     campaign = many.execute("SELECT id FROM campaigns OFFSET 7000 LIMIT 1").fetchall()[0][0]
     rows, whole_tables = read(many, "SELECT headrace.campaign_stats(%s)", campaign)
     assert whole_tables == 0
-    assert rows == 3  # the campaign, Headrace's own row of it, the document
+    assert rows == 3  # the campaign, Headrace's own row for it, the document
 
 
 def test_what_is_due_is_found_without_looking_at_what_is_settling(many: Connection) -> None:

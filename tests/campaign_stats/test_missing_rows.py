@@ -1,4 +1,4 @@
-"""Frozen campaigns whose source rows are gone: what comes late then waits for a decision."""
+"""Frozen campaigns that have lost source rows: late changes then wait for a decision."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_rows_that_are_pruned_change_no_frozen_number_until_an_operator_accepts_
         "SELECT source_rows_then, source_rows_now FROM headrace.campaign_stats_pending_amendment"
     ).fetchall()[0]
     assert now[table] < then[table]
-    # A rebuild does not get round it.
+    # A rebuild does not avoid the decision.
     operate(app, "rebuild_campaign_stats", campaign)
     assert waiting(app) == {campaign: 2}
     assert document(app, campaign) == before
@@ -67,7 +67,7 @@ def test_rows_that_are_pruned_change_no_frozen_number_until_an_operator_accepts_
 
 @pytest.mark.parametrize("again", ["c0", "c%"], ids=["one", "all"])
 def test_a_message_that_is_sent_again_takes_no_rows_away(app: Connection, again: str) -> None:
-    """Its earlier reply is before it now, and nobody's: still there."""
+    """Its reply now comes before it and belongs to no message, but the row is still there."""
     campaign = frozen_campaign(app)
     assert totals(app, campaign, "replied") == (1,)
     app.execute("UPDATE send_queue SET sent_at = %s WHERE whatsapp_message_id LIKE %s", [NOW, again])
@@ -85,7 +85,7 @@ def test_an_amendment_that_is_given_up_leaves_the_numbers_and_the_next_late_chan
     app.execute(PRUNED[table].encode())
     drain(app)
     assert operate(app, "amend_campaigns", campaign, False) == 1
-    assert operate(app, "amend_campaigns", campaign, True) == 0  # nothing waits any more
+    assert operate(app, "amend_campaigns", campaign, True) == 0  # nothing is waiting any more
     assert (waiting(app), document(app, campaign), amendments(app, campaign)) == ({}, before, [])
     app.execute("UPDATE send_queue SET template_name = 'u' WHERE whatsapp_message_id = 'c1'")
     drain(app)

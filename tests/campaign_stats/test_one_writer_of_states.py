@@ -21,7 +21,7 @@ from tests.campaign_stats.lives import (
 from tests.campaign_stats.oracle import drain
 
 WRITER = "enter_state"
-# By table: what belongs to a campaign's state.
+# The columns that make up a campaign's state, by table.
 OF_THE_STATE = {
     "campaign": {"state", "reopened_at", "settles_until", "frozen_status", "source_rows", "last_version"},
     "campaign_computed_stats": {"state", "frozen_at", "facts"},
@@ -34,7 +34,7 @@ _INSERT = re.compile(r"INSERT INTO headrace\.campaign\b[^(]*\(([^)]*)\)")
 
 
 def written(source: str) -> Iterator[tuple[str, str]]:
-    """Table and column of each assignment in a function's source to what belongs to the state."""
+    """Table and column of each assignment to a state column in a function's source."""
     code = re.sub(r"--.*", "", source)
     for table, assignments in _UPDATE.findall(code):
         for column in re.findall(r"\b(\w+)\s*=(?!=)", assignments):
@@ -56,7 +56,7 @@ def test_one_function_writes_the_states_of_campaigns(app: Connection) -> None:
 
 
 def test_no_life_changes_a_state_but_by_that_function(app: Connection) -> None:
-    """What a pattern may not see (EXECUTE, a MERGE): the stack of calls at each change."""
+    """A pattern may miss a write (EXECUTE, a MERGE), so this test reads the call stack at each change."""
     app.execute(
         """
         CREATE FUNCTION public.note_writer() RETURNS trigger LANGUAGE plpgsql AS $$

@@ -1,4 +1,4 @@
-"""Serving while the application's columns cannot be read: what is stored with the reason, else the reason as the error."""
+"""Serving while the application's columns cannot be read: the stored document with the reason, or else the reason as an error."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.campaign_stats.lives import Connection, a_campaign, frozen_campaign, 
 from tests.commands import a_sentence, run
 from tests.rows import insert
 
-# What the application did to campaigns: the sentence, and what of a live campaign's name is still told.
+# What the application did to campaigns, with the sentence that follows, and the name that is still served for a live campaign.
 ALTERED = {
     "ALTER TABLE campaigns RENAME name TO title": (
         "column name of table campaigns is now called title",
@@ -48,7 +48,7 @@ NEVER_COUNTED = "SELECT headrace.campaign_stats(%s)"
 
 @pytest.fixture
 def campaigns(app: Connection) -> dict[str, UUID]:
-    """One that is frozen, one that is live, and one that the stream has not counted yet."""
+    """Three campaigns: one frozen, one live, and one that the stream has not counted yet."""
     found = {"frozen": frozen_campaign(app, "frozen"), "live": a_campaign(app, "live")}
     found["new"] = insert(app, "campaigns", name="new", status="running")
     return found
@@ -78,7 +78,7 @@ def test_a_stored_document_is_served_with_the_reason_and_where_there_is_none_the
         assert served["age_seconds"] >= document["age_seconds"]
         for key in ("totals", "template_stats", "version", "state", "source", "computed_at", "frozen_at"):
             assert served[key] == document[key]
-        # A frozen document has its campaign's name, whatever became of the column.
+        # A frozen document keeps its campaign's name, whatever happened to the column.
         assert served["name"] == ("frozen" if state == "frozen" else name)
     assert refused(app, NEVER_COUNTED, campaigns["new"]).startswith(sentence)
 

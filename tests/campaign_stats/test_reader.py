@@ -1,4 +1,4 @@
-"""The cached reader: what it keeps and for how long, who asks the database, what it says of age."""
+"""The cached reader: what it keeps and for how long, who asks the database, and which age it reports."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Clock:
 
 
 class Source:
-    """Connections to a database, counted; a gate may hold them up, a fault may take their place.
+    """Counts connections to a database. A gate can hold them up, and a fault can be raised in their place.
 
     set_up: what the service does to its connections.
     """
@@ -85,7 +85,7 @@ def reader(source: Source, clock: Clock) -> CampaignStatsReader:
 
 @pytest.fixture
 def campaigns(app: psycopg.Connection[Any]) -> list[uuid.UUID]:
-    """One that is computed and one that is frozen."""
+    """A computed campaign and a frozen one."""
     found = a_history(app)
     drain(app)
     app.execute("SELECT headrace.freeze_campaigns(ARRAY[%s])", [found[1]])
@@ -275,7 +275,7 @@ def test_a_newer_version_is_read_and_an_older_one_forgets_nothing(
 
 
 def held_up(source: Source, *reads: Callable[[], Any]) -> list[Any]:
-    """Runs the first until it has asked, then the others, then lets it go on; what each gave or raised."""
+    """Holds up the first read after its query, starts the others, then lets it go on. Returns what each gave or raised."""
     source.gate.clear()
     with ThreadPoolExecutor(len(reads)) as pool:
         running = [pool.submit(reads[0])]

@@ -1,4 +1,4 @@
-"""Campaigns that wait to be counted: in what order, what each costs, and that one that fails never stops the others."""
+"""Campaigns that wait to be counted: their order, the cost of each, and that a failing one never stops the others."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from tests.campaign_stats.oracle import assert_all_agree, drain, recompute, stor
 from tests.rows import a_history, insert
 
 STREAM = "campaign_stats"
-# A rebuild that cannot succeed: of campaigns whose name says so, for whatever reason the test puts in.
+# Makes every rebuild of a campaign named "bad" fail, for the reason that the test puts in.
 TRAP = """
     CREATE FUNCTION trap() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
     BEGIN
@@ -53,7 +53,7 @@ FAILURES = {
 
 
 def many_campaigns(app: Connection, number: int, messages: int = 1, status: str = "running") -> None:
-    """Small campaigns in one statement, each message delivered, every third read, every other one of a template without a name."""
+    """Inserts small campaigns in one statement: all messages delivered, every third one read, every other one without a template."""
     app.execute(
         """
         INSERT INTO campaigns (id, name, status, created_at, completed_at)
@@ -84,7 +84,7 @@ def many_campaigns(app: Connection, number: int, messages: int = 1, status: str 
 
 
 def work(database: str, *, patient: bool = False, suspects: Suspects | None = None, rounds: int = 1) -> int:
-    """Rebuilds as a worker does, so many times; how many were tried."""
+    """Rebuilds as a worker does, this many rounds, and returns how many campaigns were tried."""
 
     async def run() -> int:
         connection = await connect(database, "test")
@@ -100,7 +100,7 @@ def work(database: str, *, patient: bool = False, suspects: Suspects | None = No
 
 
 def waiting(app: Connection) -> dict[str, tuple[int, str | None]]:
-    """Campaigns that wait, by name: how often they failed and why."""
+    """The waiting campaigns by name: how often each failed, and why."""
     found = app.execute(
         "SELECT c.name, k.rebuild_failures, left(k.rebuild_error, 5) FROM headrace.campaign k JOIN campaigns c ON c.id = k.campaign_id"
         " WHERE k.rebuild_requested_at IS NOT NULL"
@@ -123,7 +123,7 @@ def test_many_small_campaigns_are_counted_together_and_right(app: Connection, da
     assert work(database, rounds=5) == 250
     drain(app)
     assert len({campaign for campaign, _ in assert_all_agree(app)}) == 450
-    # Again, with wrong counters, a lost outcome, and one campaign gone: what is wrong is mended, the rest is left alone.
+    # Again, with wrong counters, lost outcomes and one campaign gone: errors are repaired, the rest is left alone.
     app.execute(
         "DELETE FROM headrace.message_outcome WHERE message_id IN (SELECT message_id FROM headrace.message_outcome LIMIT 3)"
     )
@@ -159,7 +159,7 @@ def test_a_large_campaign_is_counted_by_a_pass_over_its_rows_as_its_messages_one
     drain(app)
     before = assert_all_agree(app)
     first, second = (row[0] for row in app.execute("SELECT id FROM campaigns ORDER BY id"))
-    # Messages move, go and come while nobody looks; wrong outcomes; then only the rebuild puts it right.
+    # Messages move, disappear and appear unnoticed, and outcomes are wrong: only the rebuild repairs that.
     app.execute(
         "UPDATE send_queue SET campaign_id = %s WHERE campaign_id = %s AND template_name IS NULL",
         [first, second],
@@ -243,7 +243,7 @@ def test_one_that_fails_is_put_off_with_its_error_whatever_it_is_and_the_others_
         app, "SELECT rebuild_not_before - now() FROM headrace.campaign WHERE rebuild_error IS NOT NULL"
     )
     assert timedelta(seconds=30) < later <= timedelta(minutes=1)
-    # Once it is due it is tried again, alone; then the cause is mended, and it is tried at once where somebody says so.
+    # Once it is due, it is tried again, alone. After the cause is repaired, it is tried at once on request.
     app.execute("UPDATE headrace.campaign SET rebuild_not_before = now() WHERE rebuild_error IS NOT NULL")
     assert work(database, suspects=suspects) == 1
     assert waiting(app) == {"bad": (2, code)}
@@ -390,7 +390,7 @@ def test_a_document_lists_the_largest_templates_and_says_how_many_there_are(app:
     assert (listed["t10"], listed[None]) == (5, 4)
     assert value(app, "SELECT bool_and(agrees) FROM headrace.document_agreement")
     assert value(app, "SELECT count(*) FROM headrace.document_faults") == 0
-    # Counted live it says the same.
+    # Counting live gives the same.
     live = value(app, "SELECT headrace.live_stats(%s)", campaign)
     assert (live["totals"], live["template_stats"]) == (said["totals"], said["template_stats"])
 
@@ -416,7 +416,7 @@ def test_the_document_of_very_many_templates_is_put_off_and_written_when_due(app
         10,
     )
     assert value(app, "SELECT bool_and(agrees) FROM headrace.document_agreement")
-    # One that has few again is as any other.
+    # With few templates again, it is like any other campaign.
     app.execute("DELETE FROM send_queue WHERE template_name > 't2'")
     drain(app)
     assert_all_agree(app)
@@ -442,7 +442,7 @@ def test_names_of_any_length_are_counted_whole_and_written_into_documents_cut(
     assert max(len(entry) for entry in said if entry) == 1035
     assert value(app, "SELECT bool_and(agrees) FROM headrace.document_agreement")
     assert value(app, "SELECT count(*) FROM headrace.document_faults") == 0
-    # Another name, and back; rebuilt as small and as large, live, frozen and amended.
+    # A template is renamed and renamed back; the campaign is rebuilt as a small and as a large one, live, frozen and amended.
     app.execute("UPDATE send_queue SET template_name = %s WHERE template_name = %s", [name + "3", name + "1"])
     drain(app)
     assert stored(app) == recompute(app)

@@ -1,4 +1,4 @@
-"""Frozen campaigns that live again, by the application or by hand, and those that are deleted and come back."""
+"""Frozen campaigns that become live again, by the application or by an operator, and campaigns that are deleted and come back."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_a_campaign_without_all_its_rows_is_reopened_only_where_that_is_accepted
     with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState, match="has fewer"):
         operate(app, "reopen_campaigns", campaign, None)  # null accepts nothing
     assert (document(app, campaign), waiting(app)) == (before, {campaign: 1})
-    set_status(app, campaign, "running")  # the application's word alone does not do it either
+    set_status(app, campaign, "running")  # the application's status alone does not do it either
     assert numbers(app, campaign) == (before["version"], before["totals"], before["template_stats"])
     assert state(app, campaign) == "frozen"
     operate(app, "reopen_campaigns", campaign, True)
@@ -189,7 +189,7 @@ def test_a_frozen_campaign_that_comes_back_completed_is_frozen_still_and_waits_f
 ) -> None:
     campaign = frozen_campaign(app)
     before = numbers(app, campaign)
-    app.execute("DELETE FROM campaigns")  # and by the foreign key its messages
+    app.execute("DELETE FROM campaigns")  # and, by the foreign key, its messages
     drain(app)
     insert(app, "campaigns", id=campaign, name="again", status="completed", completed_at=NOW)
     drain(app)

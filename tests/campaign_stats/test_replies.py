@@ -1,4 +1,4 @@
-"""Where a reply is attributed, step by step: after each step the stored numbers are right, drained by that step alone."""
+"""Which message a reply is attributed to, step by step: after each step, draining that step alone makes the stored numbers right."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def incoming(app: psycopg.Connection[Any], minute: float, refers_to: str | None 
 
 
 def replies(app: psycopg.Connection[Any]) -> tuple[int, int]:
-    """Replies of A and of B, once what was written since the last call is folded."""
+    """The numbers of replies of A and of B, after everything written since the last call is applied."""
     drain(app)
     stats = assert_all_agree(app)
     return tuple(sum(row[REPLIED] for key, row in stats.items() if key[0] == campaign) for campaign in (A, B))  # type: ignore[return-value]

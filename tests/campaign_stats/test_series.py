@@ -1,4 +1,4 @@
-"""The course of a campaign by hour: as it changes, packed when it freezes, read by campaign."""
+"""The hourly series of a campaign: how it changes, how it is packed when it freezes, how it is read by campaign."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_a_new_count_of_a_frozen_campaign_finds_only_what_is_wrong(app: Connecti
     assert stored_series(app) != expected
     app.execute("SELECT headrace.rebuild_campaign_stats(ARRAY[%s])", [campaign])
     assert stored_series(app) == expected
-    app.execute("SELECT pg_stat_force_next_flush()")  # what was counted so far is not of the next transaction
+    app.execute("SELECT pg_stat_force_next_flush()")  # keeps earlier counts out of the next transaction
     with app.transaction(force_rollback=True):
         hours = rows(app, "campaign_hourly_stats", campaign)
         app.execute("SELECT headrace.store_counts(ARRAY[%s], true)", [campaign])

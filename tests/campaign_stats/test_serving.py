@@ -24,7 +24,7 @@ def app(database: str) -> Connection:
 
 
 def _campaign(app: Connection, status: str = "running", rows: int = 4) -> uuid.UUID:
-    """A campaign with one template: all rows sent but the last, which failed; the first is read and answered."""
+    """A campaign with one template: all rows are sent except the last, which failed; the first is read and answered."""
     found = app.execute(
         "INSERT INTO campaigns (name, status) VALUES ('c', %s) RETURNING id", [status]
     ).fetchone()
@@ -171,11 +171,11 @@ def test_rows_from_before_the_installation_count_and_are_served_live_until_their
     done = migrate(app_database, settings)
     assert done.rebuilds == 3
     assert {(_document(app, campaign) or {})["source"] for campaign in campaigns} == {"live"}
-    # One piece of the queue at a time, as a worker that is killed in between would leave it.
+    # One step of the queue, as if the worker were killed after it.
     app.execute("SELECT headrace.rebuild_step(1)")
     sources = [(_document(app, campaign) or {})["source"] for campaign in campaigns]
     assert sorted(sources) == ["computed", "live", "live"]
-    # Traffic goes on meanwhile.
+    # Meanwhile, traffic continues.
     app.execute("INSERT INTO message_status_logs (whatsapp_message_id, status) VALUES ('m2', 'read')")
     drain(app)
     for campaign in campaigns:

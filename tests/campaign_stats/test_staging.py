@@ -1,4 +1,4 @@
-"""Staging: functions that the planner inlines and that nothing of the source tables holds on to."""
+"""Staging: functions that the planner inlines, and that depend on nothing in the source tables."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ VARCHARS = """
 def migrated(
     request: pytest.FixtureRequest, server_url: str, templates: dict[str, str], settings: Settings
 ) -> Iterator[str]:
-    """For all tests, which only look."""
+    """One database for all tests, which only read it."""
     name = create_database(server_url, templates["app"])
     url = with_database(server_url, name)
     with psycopg.connect(url, autocommit=True) as connection:

@@ -1,4 +1,4 @@
-"""Where campaigns stand, said once: the view, and the two functions that pick by index instead."""
+"""The standing of campaigns: the view agrees with the functions that pick by index."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ TIMES = (None, "-1 hour", "1 hour")  # from now
 
 
 def every_campaign(app: Connection) -> None:
-    """One of each state, asked for or not, put off or not, settled or not, failed or not."""
+    """One campaign for each combination of state, requested, postponed, settled and failed."""
     rows = itertools.product(STATES, (None, "-1 minute"), TIMES, TIMES, (None, "22012 division by zero"))
     with app.cursor() as cursor:
         cursor.executemany(
@@ -31,7 +31,7 @@ def test_what_the_view_says_is_due_is_what_the_index_finds(app: Connection) -> N
     found = value(app, "SELECT count(*) FROM headrace.campaign_standing WHERE due")
     failed = "SELECT count(*) FROM headrace.campaign_standing s JOIN headrace.campaign k USING (campaign_id)"
     put_off_by_errors = value(app, f"{failed} WHERE s.put_off AND k.rebuild_error IS NOT NULL")
-    # Who drains on request waits for what is gathered, and not for what failed.
+    # A drain on request waits for campaigns postponed to gather changes, and not for those that failed.
     assert value(app, "SELECT headrace.rebuilds_pending(false)") == found - put_off_by_errors
     app.execute("BEGIN")
     picked = value(app, "SELECT headrace.rebuild_pick(5000, true)")

@@ -1,4 +1,4 @@
-"""Statistics of templates across campaigns: what the recompute says of the campaigns of a range, added up."""
+"""Statistics of templates across campaigns: they equal the recomputed numbers of the range's campaigns, added up."""
 
 from __future__ import annotations
 
@@ -172,7 +172,7 @@ def test_a_range_is_read_by_its_campaigns_and_not_by_whole_tables(app: Connectio
     )
     app.execute("ALTER TABLE campaigns ENABLE TRIGGER USER; ANALYZE")
     app.execute("SET random_page_cost = 4")  # a server's default, though not the embedded one's
-    # What was counted so far is not of the next transaction.
+    # So that statistics gathered so far are not counted in the next transaction.
     app.execute("SELECT pg_stat_force_next_flush()")
     with app.transaction(force_rollback=True):
         plan = app.execute(

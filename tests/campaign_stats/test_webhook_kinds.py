@@ -1,4 +1,4 @@
-"""What a contact wrote is taken in, whoever it is; what nobody wrote is no reply, and what is not known is kept."""
+"""What any contact wrote is ingested. A notice that no contact wrote is not a reply, and items of unknown type are kept."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ WRITTEN: list[dict[str, Any]] = [
     {"type": "unsupported", "unsupported": {"type": "poll_creation"}, "errors": [{"code": 131051}]},
     {"text": {"body": "a body without a type"}},
 ]
-# What nobody wrote: known, and nobody needs to look at it.
+# Notices that no contact wrote: known, and no one needs to look at them.
 NOTICES: list[tuple[dict[str, Any], str]] = [
     (
         {"type": "system", "system": {"type": "user_changed_number"}},
@@ -62,7 +62,7 @@ NOTICES: list[tuple[dict[str, Any], str]] = [
         "permission to call, given by itself",
     ),
 ]
-# What may be a message or not: it counts for nothing, and waits for somebody who knows.
+# Items that may or may not be messages: they count for nothing, and wait for someone to decide.
 UNKNOWN: list[tuple[dict[str, Any], str]] = [
     ({"type": "ephemeral"}, 'type "ephemeral" is not known to be a message of the contact'),
     ({"type": "birthday"}, 'type "birthday" is not known to be a message of the contact'),
@@ -101,7 +101,7 @@ def a_message(connection: Connection, wamid: str, phone: str, template: str = "t
 
 
 def replied(connection: Connection) -> dict[str, int]:
-    """Replies by template, of all that disagree nowhere."""
+    """Replies by template, after a test that all numbers agree."""
     drain(connection)
     return {template: numbers[4] for (_, template), numbers in assert_all_agree(connection).items()}
 

@@ -1,4 +1,4 @@
-"""Whatever refuses an item, the others go in and it is kept; what passes is raised, for the provider to try again."""
+"""Whatever refuses an item, it is kept and the others are stored. Transient errors are raised, so that the provider tries again."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_whoever_refuses_an_item_it_is_kept_and_the_others_go_in(refusal: str, a
 
 
 def test_a_value_that_no_index_holds_is_its_items_own_fault(app: Connection) -> None:
-    long = "".join(map(chr, range(0x4E00, 0x4E00 + 8000)))  # nothing that compresses
+    long = "".join(map(chr, range(0x4E00, 0x4E00 + 8000)))  # text that does not compress
     answer = ingest(
         app,
         envelope({"statuses": [status(long), status("2")], "messages": [message("m", long)]}),
@@ -129,7 +129,7 @@ def test_deliveries_of_one_item_wait_for_each_other_and_others_do_not(app: Conne
         app.execute("SET lock_timeout = '100ms'")
         with pytest.raises(psycopg.errors.LockNotAvailable):
             ingest(app, envelope({"statuses": [status("one")]}))
-        # Of four other ids one at least is in another part than the first.
+        # At least one of four other ids does not share the first one's lock.
         others = app.execute(
             "SELECT 'other ' || n FROM generate_series(1, 4) n WHERE hashtext('other ' || n) & 255 <> hashtext('one') & 255"
         ).fetchall()

@@ -1,4 +1,4 @@
-"""What was refused of a webhook can be taken in again, by function and command; and what doctor says of it."""
+"""Refused parts of a webhook can be retried, by function and by command; doctor reports them."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def ids(connection: Connection) -> list[int]:
 
 
 def test_once_the_cause_is_mended_all_that_was_refused_goes_in(app: Connection) -> None:
-    """With its number and its sender, which stood elsewhere in the body."""
+    """Each item goes in with its number and its sender, which were elsewhere in the body."""
     app.execute(LACKS_A_DEFAULT)
     sent = [
         message("m1", "4917", context={"id": "wamid.1"}),
@@ -73,7 +73,7 @@ def test_what_is_refused_again_stays_with_its_reason_of_today(app: Connection) -
     assert app.execute("SELECT id, reason, times FROM headrace.webhook_reject").fetchall() == [
         (reject, reason, 1)
     ]
-    # It came before for the same reason, and was counted.
+    # It was refused for the same reason before, and counted.
     ingest(app, envelope({"messages": [message("m", type="birthday")]}))
     retry(app, any_type=True)
     assert app.execute("SELECT reason, times FROM headrace.webhook_reject").fetchall() == [(reason, 2)]
@@ -116,7 +116,7 @@ def test_a_part_that_is_tried_again_says_the_same_of_itself(body: object, app: C
 
 
 def test_a_larger_part_falls_into_what_it_holds(app: Connection) -> None:
-    """As after an upgrade that knows what it did not know before."""
+    """As after an upgrade to a version that understands the part."""
     value = envelope({"statuses": [status(), {"id": "x"}]})["entry"][0]["changes"][0]["value"]
     (reject,) = app.execute(
         "INSERT INTO headrace.webhook_reject (path, reason, item) VALUES ('entry[4].changes[2].value', 'r', %s) RETURNING id",

@@ -1,4 +1,4 @@
-"""The body as text: characters that jsonb cannot hold are replaced, and what is no JSON is kept."""
+"""The body as text: characters that jsonb cannot hold are replaced, and text that is not JSON is kept."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_a_body_as_text_goes_in_as_the_same_body_does_as_json(app: Connection) -
         (r"\ude00\ud83d", "\ufffd\ufffd"),
         (r"\ud83d\ud83d\ude00", "\ufffd😀"),
         (r"\ud83d\ude00\u0000", "😀\ufffd"),
-        (r"\u0000\\u0000", "\ufffd\\u0000"),  # an escaped backslash, and letters
+        (r"\u0000\\u0000", "\ufffd\\u0000"),  # an escaped backslash, then plain text
         (r"\u0000\\\u0000", "\ufffd\\\ufffd"),
         (r"\u0000\"\n\u00e9\u0001", '\ufffd"\né\x01'),
     ],

@@ -1,4 +1,4 @@
-"""Raw webhooks go in whole: each item once, and what cannot be taken is kept with its reason."""
+"""Raw webhooks are ingested whole: each item once, and what cannot be ingested is kept with the reason."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from tests.source_shapes import VARCHAR_AND_BIGINT
 
 PAYLOADS = Path(__file__).resolve().parents[3] / "shared" / "data" / "whatsapp_statuses"
 
-# Worked out by hand from each payload: the rows it is to give (message id, status, unix seconds, error codes), or else
-# where it is refused and why.
+# Worked out by hand from each payload: the rows it must give (message id, status, unix seconds, error codes), or where it
+# is refused and why.
 NO_ENVELOPE = "no envelope: entry[].changes[].value is missing"
 A_CHANGE_ALONE = [("value.statuses[0]", NO_ENVELOPE)]
 EXPECTED: dict[str, tuple[list[tuple[str, str, int, list[int]]], list[tuple[str, str]]]] = {
@@ -91,7 +91,7 @@ def test_every_payload_of_the_provider_gives_what_was_worked_out_by_hand(connect
 def test_payloads_that_say_the_same_are_one_row(connection: Connection) -> None:
     bodies = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(PAYLOADS.glob("*.json"))]
     answers = [ingest(connection, body) for body in bodies]
-    # 24.json says what 23.json said.
+    # 24.json says the same as 23.json.
     assert logs(connection) == [row for name, (rows, _) in EXPECTED.items() if name != "24" for row in rows]
     assert sum(answer["statuses"]["repeated"] for answer in answers) == 1
     assert sum(len(answer["rejected"]) for answer in answers) == 21

@@ -1,4 +1,4 @@
-"""Bodies of webhooks as the provider sends them, and what became of them. Not here: what is right."""
+"""Bodies of webhooks as the provider sends them, and what became of them. Not here: the expected results."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def message(
 
 
 def counts(stored: int = 0, repeated: int = 0, suppressed: int = 0) -> dict[str, int]:
-    """What an answer says of one kind of items."""
+    """What an answer says about one kind of item."""
     return {"stored": stored, "repeated": repeated, "suppressed": suppressed}
 
 

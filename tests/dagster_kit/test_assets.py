@@ -1,4 +1,4 @@
-"""The application's tables as assets: of two domains that read one table, the first shows it, for both."""
+"""The application's tables as assets: if two domains read one table, the first shows it for both."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""models.yml: what is wrong in it is said with the file and the place."""
+"""models.yml: an error names the file, and the place in it."""
 
 from __future__ import annotations
 

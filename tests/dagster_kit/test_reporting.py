@@ -64,7 +64,7 @@ def one(
     runs: CatchUpRuns | None = None,
     partitions: tuple[date, date] | None = PARTITIONS,
 ) -> Decision:
-    """The decision on one asset alone."""
+    """The decision about one asset alone."""
     return decide(seen, runs or CatchUpRuns(), partitions, known, [TEMPLATE_STATS], "campaign_stats")
 
 
@@ -113,7 +113,7 @@ def test_an_asset_is_reported_when_it_changed_or_is_quiet(
     rows: int, known: tuple[int, timedelta] | None, seen: dict[str, object], expected: list[int]
 ) -> None:
     before = {} if known is None else {TEMPLATE_STATS: told(*known)}
-    # A day without a partition: only the asset as a whole is in question.
+    # The day has no partition, so only the asset as a whole can be reported.
     activity = active(rows, date(2020, 1, 1)) if rows else ()
     decision = one(Seen(NOW, activity, **seen), cursor(before))  # type: ignore[arg-type]
     assert [(event.asset, event.day, event.rows_changed) for event in decision.events] == [

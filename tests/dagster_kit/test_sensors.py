@@ -1,4 +1,4 @@
-"""stream_backlog for two domains: the example's, and one of a test's own beside it, against the real database."""
+"""stream_backlog for two domains: campaign statistics, and a domain made for the test, against the real database."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def application(database: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[psyc
 
 
 def play(application: psycopg.Connection[Any], rows: int = 3) -> None:
-    """Makes the second domain active, with something to report."""
+    """Activates the second domain, with something to report."""
     application.execute(
         "CREATE FUNCTION headrace.toys_apply(headrace.change_log[]) RETURNS void LANGUAGE sql AS ''"
     )

@@ -1,4 +1,4 @@
-"""What is too much of what waits in a stream, judged without a database and without Dagster."""
+"""How much may wait in a stream, judged without a database and without Dagster."""
 
 from __future__ import annotations
 

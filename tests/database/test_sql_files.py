@@ -79,6 +79,14 @@ def test_a_file_makes_the_one_object_of_its_name(path: Path) -> None:
             assert made == [path.stem]
 
 
+@pytest.mark.parametrize("path", FILES, ids=relative)
+def test_a_file_changes_case_by_no_language(path: Path) -> None:
+    calls = re.findall(
+        r"\b(?:upper|lower|initcap)\([^\n]*", re.sub(r"--.*", "", path.read_text(encoding="utf-8"))
+    )
+    assert [call for call in calls if 'COLLATE "C")' not in call] == [], "in Turkish, insert is İNSERT"
+
+
 def test_names_are_unique_over_all_domains_but_for_grants() -> None:
     names = [name for domain in DOMAINS for name in sql_file_names(domain, "")]
     twice = {name for name in names if names.count(name) > 1}

@@ -9,7 +9,7 @@ SET search_path = pg_catalog, headrace, pg_temp
 AS $$
 BEGIN
     RAISE EXCEPTION 'ingest_whatsapp_webhook would store repeated deliveries twice in a % transaction',
-        upper(current_setting('transaction_isolation'))
+        upper(current_setting('transaction_isolation') COLLATE "C")
     USING ERRCODE = 'invalid_transaction_state', HINT = 'Call it in a READ COMMITTED transaction, PostgreSQL''s default.';
 END
 $$;

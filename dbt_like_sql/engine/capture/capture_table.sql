@@ -83,7 +83,7 @@ BEGIN
                 'INSERT INTO headrace.change_log (%s)'
                 || ' SELECT %L, CASE WHEN v.lacking THEN ''X'' ELSE %L END::"char", v.entity, v.scope, v.data, %s FROM changed_rows r'
                 || ' CROSS JOIN (SELECT %s) absent CROSS JOIN LATERAL (SELECT %s AS lacking, %s AS data, %I::text AS entity, %s AS scope%s FROM (SELECT r.*) x) v%s;',
-                v_columns, p_source, upper(left(v_op, 1)), v_cause,
+                v_columns, p_source, upper(left(v_op, 1) COLLATE "C"), v_cause,
                 (SELECT string_agg(format('NULL::headrace.missing AS %I', c), ', ') FROM unnest(v_used) c),
                 (SELECT string_agg(format('pg_typeof(%I) = ''headrace.missing''::regtype', c), ' OR ') FROM unnest(v_used) c),
                 coalesce(v_data, 'NULL::jsonb'), v_entity, coalesce(quote_ident(v_scope) || '::text', 'NULL'),
@@ -110,9 +110,9 @@ BEGIN
                         || format('v_entity := %s%I::text;', v_row, v_entity) || coalesce(' v_scope := ' || v_row || quote_ident(v_scope) || '::text;', '')
                         || coalesce(' v_data := ' || v_data || ';', '')
                 END,
-                p_source, upper(left(v_op, 1)), CASE v_op WHEN 'insert' THEN 'NULL' ELSE 'to_jsonb(OLD)' END,
+                p_source, upper(left(v_op, 1) COLLATE "C"), CASE v_op WHEN 'insert' THEN 'NULL' ELSE 'to_jsonb(OLD)' END,
                 CASE v_op WHEN 'delete' THEN 'NULL' ELSE 'to_jsonb(NEW)' END, v_spec, v_cause, p_source,
-                v_columns, p_source, upper(left(v_op, 1)), v_cause,
+                v_columns, p_source, upper(left(v_op, 1) COLLATE "C"), v_cause,
                 CASE v_op WHEN 'update' THEN format(
                     ' IF v_moved THEN INSERT INTO headrace.change_log (%s) VALUES (%L, ''U'', v_old_entity, v_old_scope, v_data, %s); END IF;',
                     v_columns, p_source, v_cause) ELSE '' END)
@@ -130,8 +130,8 @@ BEGIN
         -- %s stands for the table.
         v_trigger := CASE
             WHEN v_op = 'truncate' THEN 'AFTER TRUNCATE ON %s FOR EACH STATEMENT'
-            WHEN v_op = 'update' OR v_by_row THEN 'AFTER ' || upper(v_op) || ' ON %s FOR EACH ROW'
-            ELSE 'AFTER ' || upper(v_op) || ' ON %s REFERENCING '
+            WHEN v_op = 'update' OR v_by_row THEN 'AFTER ' || upper(v_op COLLATE "C") || ' ON %s FOR EACH ROW'
+            ELSE 'AFTER ' || upper(v_op COLLATE "C") || ' ON %s REFERENCING '
                 || CASE v_op WHEN 'delete' THEN 'OLD' ELSE 'NEW' END || ' TABLE AS changed_rows FOR EACH STATEMENT'
         END;
         v_triggers := v_triggers || jsonb_build_object(v_op, v_trigger);

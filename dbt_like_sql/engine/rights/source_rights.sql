@@ -25,7 +25,7 @@ lacking AS (
     WHERE n.nspname = {{ schema }} AND NOT has_schema_privilege(x.role, n.oid, 'USAGE')
     UNION ALL
     SELECT
-        2 AS step, format('%s may not %s table %s', e.role, lower(e.kind), e.relname) AS lacks,
+        2 AS step, format('%s may not %s table %s', e.role, lower(e.kind COLLATE "C"), e.relname) AS lacks,
         format('GRANT %s ON TABLE %s TO %I', e.kind, e.place, e.role) AS statement
     FROM needed AS e
     WHERE NOT has_table_privilege(e.role, e.oid, e.kind)
@@ -44,7 +44,7 @@ lacking AS (
     SELECT
         4 AS step, format('row-level security on %s hides rows from %s', e.relname, e.role) AS lacks,
         format(
-            'CREATE POLICY %I ON %s FOR %s TO %I %s (true)', e.role || '_' || lower(e.kind), e.place, e.kind, e.role,
+            'CREATE POLICY %I ON %s FOR %s TO %I %s (true)', e.role || '_' || lower(e.kind COLLATE "C"), e.place, e.kind, e.role,
             CASE e.kind WHEN 'SELECT' THEN 'USING' ELSE 'WITH CHECK' END) AS statement
     FROM needed AS e
     WHERE

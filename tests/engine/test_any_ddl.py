@@ -7,9 +7,10 @@ Afterwards the statistics are right, or reported as paused with the name of the 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from typing import Any
 
 import psycopg
 import pytest
@@ -130,32 +131,35 @@ class Twins:
         self.urls = (without, with_headrace)
         self.old = [stack.enter_context(psycopg.connect(url, autocommit=True)) for url in self.urls]
 
-    def run(self, statements: str, *, new: bool = False) -> str | None:
-        """Runs a script on both; returns the SQLSTATE with which it failed on both."""
+    def run(self, statements: str, sessions: Sequence[psycopg.Connection[Any]] | None = None) -> str | None:
+        """Runs a script on both, in their old sessions unless it is said otherwise; the SQLSTATE with which it failed on both."""
         ends = []
-        for url, old in zip(self.urls, self.old, strict=True):
-            with ExitStack() as stack:
-                session = stack.enter_context(psycopg.connect(url, autocommit=True)) if new else old
-                try:
-                    for statement in statements.split("; "):
-                        session.execute(statement.encode())
-                    ends.append(None)
-                except psycopg.Error as error:
-                    ends.append(error.sqlstate)
+        for session in sessions or self.old:
+            try:
+                for statement in statements.split("; "):
+                    session.execute(statement.encode())
+                ends.append(None)
+            except psycopg.Error as error:
+                ends.append(error.sqlstate)
         assert ends[0] == ends[1], statements
         return ends[0]
 
     def write(self, table: str) -> None:
-        """Writes every column, in existing rows and in new ones, through an old session and a new one."""
+        """Writes every column, in existing rows and in new ones, through the old sessions and through new ones."""
         columns = self.columns(table)
-        for new in (False, True):
-            self.run(f"INSERT INTO {table} DEFAULT VALUES", new=new)
-            for column in columns:
+        with ExitStack() as stack:
+            new = [stack.enter_context(psycopg.connect(url, autocommit=True)) for url in self.urls]
+            for sessions in (self.old, new):
+                self.run(f"INSERT INTO {table} DEFAULT VALUES", sessions)
+                for column in columns:
+                    self.run(
+                        f"UPDATE {table} SET {column.name} = {_other_value(column)} WHERE row_no % 3 = 1",
+                        sessions,
+                    )
                 self.run(
-                    f"UPDATE {table} SET {column.name} = {_other_value(column)} WHERE row_no % 3 = 1", new=new
+                    f"UPDATE {table} SET " + ", ".join(f"{c.name} = {c.name}" for c in columns), sessions
                 )
-            self.run(f"UPDATE {table} SET " + ", ".join(f"{c.name} = {c.name}" for c in columns), new=new)
-            self.run(f"DELETE FROM {table} WHERE row_no = (SELECT max(row_no) FROM {table})", new=new)
+                self.run(f"DELETE FROM {table} WHERE row_no = (SELECT max(row_no) FROM {table})", sessions)
 
     def columns(self, table: str) -> list[Column]:
         rows = self.old[0].execute(

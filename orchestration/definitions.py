@@ -9,12 +9,12 @@ import importlib
 
 import dagster as dg
 
-from orchestration.dagster_kit.assets import contract
 from orchestration.dagster_kit.resources import ApplicationDatabase
 from orchestration.dagster_kit.sensors import stream_backlog
+from orchestration.install.contract import read_contract
 
 # In the order of sources.yml: in stream_backlog's cursor the first domain keeps the place that installed versions gave it.
-_rooms = [importlib.import_module(f"orchestration.{domain}.definitions") for domain in contract()]
+_rooms = [importlib.import_module(f"orchestration.{domain}.definitions") for domain in read_contract()]
 
 # The only Definitions object with a name here: Dagster refuses to choose between several.
 defs = dg.Definitions.merge(

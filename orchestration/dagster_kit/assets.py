@@ -13,8 +13,6 @@ from orchestration.install.contract import Domain, read_contract
 
 FRESHNESS = dg.FreshnessPolicy.time_window(fail_window=FRESHNESS_WINDOW, warn_window=FRESHNESS_WARNING)
 
-contract = cache(read_contract)
-
 
 def source_key(table: str) -> dg.AssetKey:
     """The asset key of a table of the application."""
@@ -24,7 +22,7 @@ def source_key(table: str) -> dg.AssetKey:
 def source_assets(domain: str) -> list[dg.AssetSpec]:
     """The application's tables that a domain reads, without those that an earlier domain reads and therefore shows."""
     shown = {table.name for before in _before(domain) for table in before.tables}
-    own = [table for table in contract()[domain].tables if table.name not in shown]
+    own = [table for table in read_contract()[domain].tables if table.name not in shown]
     told = read_models(domain).sources
     return [
         dg.AssetSpec(
@@ -104,7 +102,7 @@ def _source_schema(table: str) -> dg.TableSchema:
     """The columns of an application's table that any domain reads, each once."""
     columns = {
         column.name: column
-        for domain in contract().values()
+        for domain in read_contract().values()
         for found in domain.tables
         if found.name == table
         for column in found.columns
@@ -123,5 +121,5 @@ def _source_schema(table: str) -> dg.TableSchema:
 
 def _before(domain: str) -> Sequence[Domain]:
     """The domains listed before it in sources.yml."""
-    names = list(contract())
-    return [contract()[name] for name in names[: names.index(domain)]]
+    names = list(read_contract())
+    return [read_contract()[name] for name in names[: names.index(domain)]]

@@ -11,11 +11,8 @@ from functools import cache
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from orchestration.database.sql_files import SQL_ROOT
+from orchestration.database.sql_files import SQL_ROOT, YAML_LOADER
 from orchestration.errors import HeadraceError
-
-# The C parser if there is one, because loading the definitions waits for it.
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class Column(BaseModel):
@@ -53,7 +50,7 @@ def read_models(domain: str) -> Models:
 def parse_models(text: str, file: str) -> Models:
     """Like `read_models`, from text. file: its name in errors."""
     try:
-        return Models.model_validate(yaml.load(text, Loader=_LOADER))
+        return Models.model_validate(yaml.load(text, Loader=YAML_LOADER))
     except yaml.YAMLError as error:
         raise HeadraceError(f"{file}: {' '.join(str(error).split())}") from None
     except ValidationError as error:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
+from types import MappingProxyType
 from typing import Any
 
 import sqlalchemy as sa
 import yaml
 
-from orchestration.database.sql_files import SQL_ROOT, quoted, sql_file_names
+from orchestration.database.sql_files import SQL_ROOT, YAML_LOADER, quoted, sql_file_names
 from orchestration.database.statements import statement
 from orchestration.errors import HeadraceError, Problem
 from orchestration.install.indexes import Index, serves
@@ -69,9 +71,11 @@ class Domain:
 Catalog = Mapping[str, FoundTable]
 
 
-def read_contract() -> dict[str, Domain]:
-    document = yaml.safe_load(SQL_ROOT.joinpath("sources.yml").read_text(encoding="utf-8"))
-    return {name: _domain(name, body) for name, body in document.items()}
+@cache
+def read_contract() -> Mapping[str, Domain]:
+    """The domains of sources.yml by name, in its order."""
+    document = yaml.load(SQL_ROOT.joinpath("sources.yml").read_text(encoding="utf-8"), Loader=YAML_LOADER)
+    return MappingProxyType({name: _domain(name, body) for name, body in document.items()})
 
 
 def _domain(name: str, body: Mapping[str, Any]) -> Domain:

@@ -21,7 +21,7 @@ CAPTURES = {"first": ["messages"], "second": ["messages", "toys"]}
 
 @pytest.fixture(autouse=True)
 def two_domains(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(assets, "contract", lambda: CONTRACT)
+    monkeypatch.setattr(assets, "read_contract", lambda: CONTRACT)
     monkeypatch.setattr(
         assets, "read_models", lambda domain: Models(tables={}, sources={"toys": f"{domain}'s"})
     )

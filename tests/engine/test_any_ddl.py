@@ -144,14 +144,21 @@ class Twins:
         assert ends[0] == ends[1], statements
         return ends[0]
 
-    def write(self, table: str) -> None:
-        """Writes every column, in existing rows and in new ones, through the old sessions and through new ones."""
-        columns = self.columns(table)
+    def write(self, table: str, beside: str | None = None) -> None:
+        """Writes existing rows and new ones, through the old sessions and through new ones: each column alone, and all at once.
+
+        Args:
+            beside: an altered column; of each column alone then only this one, if it is there, and the next one.
+        """
+        columns = alone = self.columns(table)
+        if beside is not None:
+            later = [column for column in columns if column.name > beside] or columns
+            alone = [column for column in columns if column.name == beside] + [min(later, key=_name)]
         with ExitStack() as stack:
             new = [stack.enter_context(psycopg.connect(url, autocommit=True)) for url in self.urls]
             for sessions in (self.old, new):
                 self.run(f"INSERT INTO {table} DEFAULT VALUES", sessions)
-                for column in columns:
+                for column in alone:
                     self.run(
                         f"UPDATE {table} SET {column.name} = {_other_value(column)} WHERE row_no % 3 = 1",
                         sessions,
@@ -169,6 +176,10 @@ class Twins:
             [table],
         )
         return [Column(table, *row) for row in rows]
+
+
+def _name(column: Column) -> str:
+    return column.name
 
 
 def _other_value(column: Column) -> str:
@@ -239,7 +250,7 @@ def test_any_ddl_on_any_column_and_every_write_after_it_end_as_they_do_without_h
     for column in twins.columns(table):
         if twins.run(KINDS[kind].do(column)) is not None:
             continue  # refused with and without us
-        twins.write(table)
+        twins.write(table, column.name)
         why = settle(twins, column.name)
         if why is not None:
             paused.append(column.name)
@@ -250,7 +261,7 @@ def test_any_ddl_on_any_column_and_every_write_after_it_end_as_they_do_without_h
                     for what in said
                 )
         assert twins.run(KINDS[kind].undo(column)) is None
-        twins.write(table)
+        twins.write(table, column.name)
         assert settle(twins, None) is None, column
     if table in ("send_queue", "messages") and kind == "renamed":
         assert "user_phone" in paused

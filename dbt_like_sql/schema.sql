@@ -2116,8 +2116,12 @@ CREATE FUNCTION headrace.lifecycle_state(p_state text, p_status text, p_frozen_s
 CREATE FUNCTION headrace.list_campaign_stats(p_user_id uuid DEFAULT NULL::uuid, p_cursor text DEFAULT NULL::text, p_limit integer DEFAULT 20) RETURNS jsonb
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'headrace', 'pg_temp'
-    SET plan_cache_mode TO 'force_custom_plan'
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_seqscan TO 'off'
     SET enable_bitmapscan TO 'off'
+    SET enable_sort TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
     SET jit TO 'off'
     AS $$
 DECLARE
@@ -2163,36 +2167,67 @@ BEGIN
 
     BEGIN
         -- Each object is built in one step (as document_json does), and so is their array: each further step would copy everything.
-        SELECT
-            array_agg(
-                jsonb_build_object(
-                    'campaign_id', u.campaign_id, 'name', u.name, 'status', u.status, 'created_at', u.created_at, 'completed_at', u.completed_at,
-                    'source', CASE WHEN u.stored IN ('frozen', 'amended') THEN 'frozen' WHEN u.stored IS NOT NULL THEN 'computed' ELSE 'none' END,
-                    'state', coalesce(u.stored, CASE WHEN u.shows_numbers THEN 'pending' END), 'version', u.version, 'computed_at', u.computed_at,
-                    'age_seconds', round(extract(EPOCH FROM clock_timestamp() - u.computed_at), 3),
-                    'frozen_at', u.frozen_at, 'deleted_at', u.deleted_at, 'totals', u.totals, 'template_stats', u.template_stats)
-                ORDER BY u.n) FILTER (WHERE u.n <= p_limit),
-            rtrim(translate(encode(convert_to(
-                (jsonb_agg(jsonb_build_array(u.created_at AT TIME ZONE 'UTC', u.campaign_id, md5(p_user_id::text)))
-                    FILTER (WHERE u.n = p_limit AND u.found > p_limit) -> 0)::text, 'UTF8'), 'base64'), E'+/\n', '-_'), '=')
-        INTO v_list, v_next
-        FROM (
+        IF p_user_id IS NULL THEN
             SELECT
-                c.*, s.shows_numbers, d.state AS stored, d.version, d.computed_at, d.frozen_at, d.deleted_at, d.totals, d.template_stats,
-                row_number() OVER (ORDER BY c.created_at DESC, c.campaign_id DESC) AS n, count(*) OVER () AS found
+                array_agg(
+                    jsonb_build_object(
+                        'campaign_id', u.campaign_id, 'name', u.name, 'status', u.status, 'created_at', u.created_at, 'completed_at', u.completed_at,
+                        'source', CASE WHEN u.stored IN ('frozen', 'amended') THEN 'frozen' WHEN u.stored IS NOT NULL THEN 'computed' ELSE 'none' END,
+                        'state', coalesce(u.stored, CASE WHEN u.shows_numbers THEN 'pending' END), 'version', u.version, 'computed_at', u.computed_at,
+                        'age_seconds', round(extract(EPOCH FROM clock_timestamp() - u.computed_at), 3),
+                        'frozen_at', u.frozen_at, 'deleted_at', u.deleted_at, 'totals', u.totals, 'template_stats', u.template_stats)
+                    ORDER BY u.n) FILTER (WHERE u.n <= p_limit),
+                rtrim(translate(encode(convert_to(
+                    (jsonb_agg(jsonb_build_array(u.created_at AT TIME ZONE 'UTC', u.campaign_id, md5(p_user_id::text)))
+                        FILTER (WHERE u.n = p_limit AND u.found > p_limit) -> 0)::text, 'UTF8'), 'base64'), E'+/\n', '-_'), '=')
+            INTO v_list, v_next
             FROM (
-                SELECT c.* FROM headrace.stg_campaigns() c
-                WHERE (c.created_at, c.campaign_id) <= (v_at, v_id) AND c.campaign_id IS DISTINCT FROM v_last
-                    AND (p_user_id IS NULL OR c.user_id = p_user_id)
-                ORDER BY c.created_at DESC, c.campaign_id DESC LIMIT p_limit + 1
-            ) c
-            LEFT JOIN headrace.campaign k ON k.campaign_id = c.campaign_id
-            CROSS JOIN LATERAL (
-                SELECT coalesce(k.state IN ('frozen', 'amended'), false) OR coalesce(c.status NOT IN ('scheduled', 'failed'), true) AS shows_numbers
-            ) s
-            LEFT JOIN headrace.campaign_computed_stats d
-                ON d.campaign_id = c.campaign_id AND s.shows_numbers AND k.state IN ('live', 'settling', 'frozen', 'amended')
-        ) u;
+                SELECT
+                    c.*, s.shows_numbers, d.state AS stored, d.version, d.computed_at, d.frozen_at, d.deleted_at, d.totals, d.template_stats,
+                    row_number() OVER (ORDER BY c.created_at DESC, c.campaign_id DESC) AS n, count(*) OVER () AS found
+                FROM (
+                    SELECT c.* FROM headrace.stg_campaigns() c
+                    WHERE (c.created_at, c.campaign_id) <= (v_at, v_id) AND c.campaign_id IS DISTINCT FROM v_last
+                    ORDER BY c.created_at DESC, c.campaign_id DESC LIMIT p_limit + 1
+                ) c
+                LEFT JOIN headrace.campaign k ON k.campaign_id = c.campaign_id
+                CROSS JOIN LATERAL (
+                    SELECT coalesce(k.state IN ('frozen', 'amended'), false) OR coalesce(c.status NOT IN ('scheduled', 'failed'), true) AS shows_numbers
+                ) s
+                LEFT JOIN headrace.campaign_computed_stats d
+                    ON d.campaign_id = c.campaign_id AND s.shows_numbers AND k.state IN ('live', 'settling', 'frozen', 'amended')
+            ) u;
+        ELSE
+            SELECT
+                array_agg(
+                    jsonb_build_object(
+                        'campaign_id', u.campaign_id, 'name', u.name, 'status', u.status, 'created_at', u.created_at, 'completed_at', u.completed_at,
+                        'source', CASE WHEN u.stored IN ('frozen', 'amended') THEN 'frozen' WHEN u.stored IS NOT NULL THEN 'computed' ELSE 'none' END,
+                        'state', coalesce(u.stored, CASE WHEN u.shows_numbers THEN 'pending' END), 'version', u.version, 'computed_at', u.computed_at,
+                        'age_seconds', round(extract(EPOCH FROM clock_timestamp() - u.computed_at), 3),
+                        'frozen_at', u.frozen_at, 'deleted_at', u.deleted_at, 'totals', u.totals, 'template_stats', u.template_stats)
+                    ORDER BY u.n) FILTER (WHERE u.n <= p_limit),
+                rtrim(translate(encode(convert_to(
+                    (jsonb_agg(jsonb_build_array(u.created_at AT TIME ZONE 'UTC', u.campaign_id, md5(p_user_id::text)))
+                        FILTER (WHERE u.n = p_limit AND u.found > p_limit) -> 0)::text, 'UTF8'), 'base64'), E'+/\n', '-_'), '=')
+            INTO v_list, v_next
+            FROM (
+                SELECT
+                    c.*, s.shows_numbers, d.state AS stored, d.version, d.computed_at, d.frozen_at, d.deleted_at, d.totals, d.template_stats,
+                    row_number() OVER (ORDER BY c.created_at DESC, c.campaign_id DESC) AS n, count(*) OVER () AS found
+                FROM (
+                    SELECT c.* FROM headrace.stg_campaigns() c
+                    WHERE (c.created_at, c.campaign_id) <= (v_at, v_id) AND c.campaign_id IS DISTINCT FROM v_last AND c.user_id = p_user_id
+                    ORDER BY c.created_at DESC, c.campaign_id DESC LIMIT p_limit + 1
+                ) c
+                LEFT JOIN headrace.campaign k ON k.campaign_id = c.campaign_id
+                CROSS JOIN LATERAL (
+                    SELECT coalesce(k.state IN ('frozen', 'amended'), false) OR coalesce(c.status NOT IN ('scheduled', 'failed'), true) AS shows_numbers
+                ) s
+                LEFT JOIN headrace.campaign_computed_stats d
+                    ON d.campaign_id = c.campaign_id AND s.shows_numbers AND k.state IN ('live', 'settling', 'frozen', 'amended')
+            ) u;
+        END IF;
     EXCEPTION WHEN OTHERS THEN
         v_paused := headrace.unreadable(ARRAY['campaigns'], SQLSTATE, SQLERRM);
         IF v_paused IS NULL THEN

@@ -3263,34 +3263,23 @@ CREATE FUNCTION headrace.rebuilds_pending(p_patient boolean DEFAULT false, p_mos
 DECLARE
     v_now constant timestamptz := clock_timestamp();
     v_upto constant timestamptz := CASE WHEN p_patient THEN v_now ELSE 'infinity' END;
-    v_found bigint;
 BEGIN
-    SELECT count(*) INTO v_found FROM (
-        SELECT FROM headrace.campaign c
-        WHERE c.rebuild_requested_at IS NOT NULL AND c.rebuild_error IS NULL
-            AND coalesce(c.rebuild_not_before, c.rebuild_requested_at) <= v_upto
-        LIMIT p_most
-    ) u;
-    IF p_most IS NULL OR v_found < p_most THEN
-        SELECT v_found + count(*) INTO v_found FROM (
+    RETURN (
+        SELECT count(*) FROM (
+            SELECT FROM headrace.campaign c
+            WHERE c.rebuild_requested_at IS NOT NULL AND c.rebuild_error IS NULL
+                AND coalesce(c.rebuild_not_before, c.rebuild_requested_at) <= v_upto
+            UNION ALL
             SELECT FROM headrace.campaign c WHERE c.state = 'settling' AND c.rebuild_requested_at IS NULL AND c.settles_until <= v_now
-            LIMIT p_most - v_found
-        ) u;
-    END IF;
-    IF p_most IS NULL OR v_found < p_most THEN
-        SELECT v_found + count(*) INTO v_found FROM (
-            SELECT FROM headrace.campaign c WHERE c.document_due_at <= v_upto LIMIT p_most - v_found
-        ) u;
-    END IF;
-    IF p_most IS NULL OR v_found < p_most THEN
-        SELECT v_found + count(*) INTO v_found FROM (
+            UNION ALL
+            SELECT FROM headrace.campaign c WHERE c.document_due_at <= v_upto
+            UNION ALL
             SELECT FROM headrace.campaign c
             WHERE c.rebuild_requested_at IS NOT NULL AND c.rebuild_error IS NOT NULL
                 AND coalesce(c.rebuild_not_before, c.rebuild_requested_at) <= v_now
-            LIMIT p_most - v_found
-        ) u;
-    END IF;
-    RETURN v_found;
+            LIMIT p_most
+        ) u
+    );
 END
 $$;
 

@@ -16,6 +16,7 @@ from orchestration.database.sentences import cannot_connect, said
 from orchestration.database.sessions import SILENT_IN_TRANSACTION_SECONDS
 from orchestration.database.statements import statement
 from orchestration.engine import capture
+from orchestration.engine.backlog import MOST_COUNTED, count_workers
 from orchestration.engine.old_writers import old_writers
 from orchestration.errors import HeadraceError, Problem
 from orchestration.install import migrate, pooler, rights
@@ -33,7 +34,6 @@ from orchestration.settings import Settings
 
 OLD_WRITER_SECONDS = 300
 LAG_SECONDS = 60
-WORKER_SILENT_SECONDS = 30
 SILENT_SECONDS = 3
 MOST_ALIKE = 3
 
@@ -214,8 +214,9 @@ def _streams(connection: sa.Connection) -> list[Problem]:
                 )
             )
     letters = connection.exec_driver_sql(
-        "SELECT stream, count(*), min(error), count(*) = 100000"
-        " FROM (SELECT stream, left(error, 300) AS error FROM headrace.dead_letter LIMIT 100000) l GROUP BY 1"
+        "SELECT stream, count(*), min(error), count(*) = %(most)s"
+        " FROM (SELECT stream, left(error, 300) AS error FROM headrace.dead_letter LIMIT %(most)s) l GROUP BY 1",
+        {"most": MOST_COUNTED},
     )
     for stream, count, error, more in letters:
         problems.append(
@@ -283,20 +284,11 @@ def _rebuilds(connection: sa.Connection) -> list[Problem]:
 
 
 def _workers(connection: sa.Connection) -> list[Problem]:
-    alive = connection.execute(
-        sa.text(
-            "SELECT count(*) FROM headrace.worker"
-            " WHERE state = 'running' AND seen_at > now() - make_interval(secs => :silent)"
-        ),
-        {"silent": WORKER_SILENT_SECONDS},
-    ).scalar_one()
-    return (
-        []
-        if alive
-        else [
-            Problem("no worker is running; Dagster's sensor catches up in tens of seconds", "headrace worker")
-        ]
-    )
+    if count_workers(connection):
+        return []
+    return [
+        Problem("no worker is running; Dagster's sensor catches up in tens of seconds", "headrace worker")
+    ]
 
 
 def _pooler(database_url: str) -> list[Problem]:

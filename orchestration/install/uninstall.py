@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from orchestration.database.connections import engine
 from orchestration.database.sql_files import migration_folders, sql_file_names
 from orchestration.database.statements import statement
+from orchestration.engine.backlog import WORKER_SILENT_SECONDS
 from orchestration.errors import HeadraceError
 from orchestration.install import rights
 from orchestration.install.change import (
@@ -31,7 +32,6 @@ from orchestration.settings import Settings
 
 # From the first lock to the last: others wait for us at most this long, plus the milliseconds of the drops.
 ALL_LOCKS_WITHIN_SECONDS = 0.6
-WORKER_SILENT_SECONDS = 30
 
 _COMMAND = Command(
     "uninstall",

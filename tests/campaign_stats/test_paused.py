@@ -105,6 +105,18 @@ def test_a_page_is_served_as_long_as_its_order_can_be_told(
     assert both == [d["campaign_id"] for d in page["campaigns"]]
 
 
+def test_a_list_whose_plan_a_session_has_kept_sees_the_alteration_too(
+    app: Connection, campaigns: dict[str, UUID]
+) -> None:
+    page = "SELECT headrace.list_campaign_stats()"
+    for _ in range(7):
+        assert "paused" not in value(app, page)
+    app.execute("ALTER TABLE campaigns RENAME name TO title")
+    assert "column name of table campaigns is now called title" in value(app, page)["paused"]
+    app.execute("ALTER TABLE campaigns RENAME title TO name")
+    assert "paused" not in value(app, page)
+
+
 def test_a_users_list_is_refused_where_the_user_cannot_be_told(
     app: Connection, campaigns: dict[str, UUID]
 ) -> None:
